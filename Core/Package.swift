@@ -1,0 +1,63 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+/// Settings of every Swift target here. All of them also compile as Embedded Swift for wasm32, so
+/// what Embedded Swift refuses is an error in the host build too, as far as the compiler can tell.
+let settings: [SwiftSetting] = [
+    .enableExperimentalFeature("Lifetimes"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "Core",
+    products: [
+        .library(name: "Core", targets: ["Wire", "Cryptography", "Multiformats", "IPLD"]),
+        .library(name: "BrowserCore", type: .static, targets: ["BrowserCore"]),
+    ],
+    traits: [
+        .trait(
+            name: "HostCrypto",
+            description: "Hash and sign with swift-crypto and the system's libsecp256k1."),
+        .default(enabledTraits: ["HostCrypto"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0")
+    ],
+    targets: [
+        .target(name: "Wire", swiftSettings: settings),
+        .target(
+            name: "Cryptography",
+            dependencies: [
+                "Wire",
+                .product(
+                    name: "Crypto", package: "swift-crypto",
+                    condition: .when(traits: ["HostCrypto"])),
+                .product(
+                    name: "CryptoExtras", package: "swift-crypto",
+                    condition: .when(traits: ["HostCrypto"])),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "Multiformats", dependencies: ["Wire", "Cryptography"], swiftSettings: settings),
+        .target(
+            name: "IPLD", dependencies: ["Wire", "Cryptography", "Multiformats"],
+            swiftSettings: settings),
+        .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
+        .testTarget(
+            name: "CryptographyTests", dependencies: ["Cryptography"], swiftSettings: settings),
+        .testTarget(
+            name: "MultiformatsTests", dependencies: ["Multiformats", "Cryptography", "Wire"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "IPLDTests", dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire"],
+            swiftSettings: settings),
+        .target(name: "CFreestanding"),
+        .target(
+            name: "BrowserCore", dependencies: ["IPLD", "CFreestanding"], swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)
