@@ -1,0 +1,61 @@
+# Every task of the project. Each target installs what it needs; `make help` lists them.
+
+SWIFT ?= swift
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD = $(SWIFT) build -c release --product weft
+WEFT = .build/release/weft
+
+.PHONY: help run build test test-core test-browser test-long bench fuzz install uninstall \
+	format lint docs clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | column -t -s "$$(printf '\t')"
+
+build: ## Build the optimised executable
+	@Scripts/install-packages build
+	$(BUILD)
+
+run: build ## Start a node that serves this repository's docs/ as its first folder
+	@Scripts/run $(WEFT)
+
+test: test-core test-browser ## Run all tests of every run
+	$(SWIFT) test
+
+test-core: ## Test the pure part alone, with both sets of cryptography (fast)
+	@Scripts/install-packages test
+	$(SWIFT) test --package-path Core
+	$(SWIFT) test --package-path Core --disable-default-traits --scratch-path Core/.build/pure
+
+test-browser: ## Build Core as Embedded Swift for WebAssembly and ask it questions under node
+	@Scripts/install-packages test
+	Scripts/build-browser
+	node browser/test.mjs
+
+test-long: ## Also run the tests that are too slow for every run
+	@Scripts/install-packages test
+	WEFT_LONG=1 $(SWIFT) test -c release -Xswiftc -enable-testing --package-path Core
+	WEFT_LONG=1 $(SWIFT) test
+
+bench: build ## Measure against the named peers, side by side; prints the table of the README
+	@Scripts/install-packages bench
+	python3 bench/run.py --weft $(WEFT)
+
+fuzz: ## Fuzz every parser of remote bytes; SECONDS=60 each
+	@Scripts/install-packages build
+	Fuzz/run $(or $(SECONDS),60)
+
+install: build ## Install the program, its completions, manual page and service under PREFIX
+	Scripts/install $(WEFT) "$(DESTDIR)" "$(PREFIX)"
+
+uninstall: ## Remove what `make install` put there
+	Scripts/install --remove "$(DESTDIR)" "$(PREFIX)"
+
+format: ## Format all Swift files in place
+	$(SWIFT) format --in-place --parallel $$(git ls-files --cached --others --exclude-standard '*.swift')
+
+lint: ## Check the formatting
+	$(SWIFT) format lint --strict --parallel $$(git ls-files --cached --others --exclude-standard '*.swift')
+
+clean: ## Remove everything that was built
+	rm -rf .build Core/.build Fuzz/.build
