@@ -12,6 +12,7 @@ let settings: [SwiftSetting] = [
 let core: Target.Dependency = .product(name: "Core", package: "Core")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
@@ -50,7 +51,7 @@ let package = Package(
         .target(
             name: "Weft",
             dependencies: [
-                core, "BlockStore", nioCore, nioPosix, httpTypes, logging, httpClient,
+                core, "BlockStore", nioCore, nioPosix, nioHTTP1, httpTypes, logging, httpClient,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
@@ -74,7 +75,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "WeftTests",
-            dependencies: [core, "BlockStore", "Weft", nioCore, nioPosix, httpTypes],
+            dependencies: [
+                core, "BlockStore", "Weft", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "GatewayTests",

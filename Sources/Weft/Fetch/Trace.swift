@@ -1,0 +1,146 @@
+// The trace of a fetch: what was looked up, who was asked, what each answered, how long it took.
+// It is recorded while the work goes on and can be read at any time.
+
+import Synchronization
+
+/// What a fetch did, in order; bounded, and shared by everyone who works for the fetch.
+public final class Trace: Sendable {
+    /// One thing that was done for a fetch.
+    public struct Entry: Sendable, Hashable {
+        /// What was done.
+        public enum Step: String, Sendable, CaseIterable {
+            /// The local store or local records were read.
+            case store
+            /// A name was looked up (IPNS, DNSLink, DNS).
+            case name
+            /// Providers were looked up.
+            case routing
+            /// A provider was asked for content.
+            case provider
+            /// An origin was asked for content.
+            case origin
+            /// A decision was taken: a redirect, a takeover, a provider dropped.
+            case decision
+        }
+
+        /// What was done.
+        public let step: Step
+        /// What was asked for: a URL, a CID, a name.
+        public let subject: String
+        /// Who was asked; empty if nobody was.
+        public let peer: String
+        /// What came of it, in words.
+        public var outcome: String
+        /// Whether it brought what was wanted; nil while it is under way.
+        public var succeeded: Bool?
+        /// The HTTP status that came back, if one did.
+        public var status: Int?
+        /// How many bytes came back.
+        public var bytes: UInt64
+        /// When it began, counted from the beginning of the fetch.
+        public let began: Duration
+        /// How long it took (so far).
+        public var took: Duration
+    }
+
+    /// Names one entry, to complete it later.
+    public struct Mark: Sendable, Hashable {
+        fileprivate let index: Int
+    }
+
+    /// How many entries are kept; later ones are only counted.
+    public static let maxEntries = 256
+
+    private struct State {
+        var entries: [Entry] = []
+        var omitted = 0
+    }
+
+    private let state = Mutex(State())
+    private let clock = ContinuousClock()
+    private let start: ContinuousClock.Instant
+
+    /// An empty trace that begins now.
+    public init() {
+        start = clock.now
+    }
+
+    /// All entries so far, in the order in which they began.
+    public var entries: [Entry] { state.withLock { $0.entries } }
+
+    /// How many entries were left out because there were too many.
+    public var omitted: Int { state.withLock { $0.omitted } }
+
+    /// Since when the trace runs.
+    public var elapsed: Duration { start.duration(to: clock.now) }
+
+    /// Notes that something begins.
+    public func begin(_ step: Entry.Step, _ subject: String, peer: String = "") -> Mark {
+        let now = elapsed
+        return state.withLock { state in
+            guard state.entries.count < Self.maxEntries else {
+                state.omitted += 1
+                return Mark(index: -1)
+            }
+            state.entries.append(
+                Entry(
+                    step: step, subject: subject, peer: peer, outcome: "under way",
+                    succeeded: nil, status: nil, bytes: 0, began: now, took: .zero))
+            return Mark(index: state.entries.count - 1)
+        }
+    }
+
+    /// Notes what came of it.
+    public func end(
+        _ mark: Mark, _ outcome: String, succeeded: Bool, status: Int? = nil, bytes: UInt64 = 0
+    ) {
+        let now = elapsed
+        state.withLock { state in
+            guard state.entries.indices.contains(mark.index) else { return }
+            state.entries[mark.index].outcome = outcome
+            state.entries[mark.index].succeeded = succeeded
+            state.entries[mark.index].status = status
+            state.entries[mark.index].bytes = bytes
+            state.entries[mark.index].took = now - state.entries[mark.index].began
+        }
+    }
+
+    /// Notes something that took no time.
+    public func note(
+        _ step: Entry.Step, _ subject: String, peer: String = "", _ outcome: String,
+        succeeded: Bool
+    ) {
+        end(begin(step, subject, peer: peer), outcome, succeeded: succeeded)
+    }
+}
+
+extension Trace: CustomStringConvertible {
+    /// One line for each entry.
+    public var description: String {
+        let rest = omitted
+        let text = Self.text(of: entries)
+        return rest == 0 ? text : text + "\n  … and \(rest) more"
+    }
+
+    /// One line for each entry: when, how long, what, who, what came of it.
+    public static func text(of entries: [Entry]) -> String {
+        entries.map { "  " + $0.description }.joined(separator: "\n")
+    }
+}
+
+extension Trace.Entry: CustomStringConvertible {
+    public var description: String {
+        var line = "\(Self.milliseconds(began)) +\(Self.milliseconds(took)) "
+        line += "\(step.rawValue) \(subject)"
+        if !peer.isEmpty { line += " from \(peer)" }
+        line += ": \(outcome)"
+        if let status { line += " (status \(status))" }
+        if bytes > 0 { line += ", \(bytes) bytes" }
+        return line
+    }
+
+    private static func milliseconds(_ duration: Duration) -> String {
+        let (seconds, attoseconds) = duration.components
+        return "\(seconds * 1000 + attoseconds / 1_000_000_000_000_000) ms"
+    }
+}
