@@ -1,0 +1,131 @@
+// The strict dag-pb decoder: it finds the links and where the data lies
+// (ipld.io/specs/codecs/dag-pb/spec, "Protobuf strictness").
+
+public import Multiformats
+public import Wire
+
+/// What a dag-pb block links to and where its data lies, without a copy of the data.
+public struct PBLayout: Sendable {
+    /// The links, in the order of the wire.
+    public private(set) var links: [PBLink] = []
+    /// Where the opaque data lies in the block; nil if the field is absent.
+    public private(set) var dataRange: Range<Int>?
+
+    /// Decodes a block. Refuses unknown fields, a second Data field, Data between links, links
+    /// without a CID and fields of a link that are repeated or out of order.
+    public init(decoding block: RawSpan) throws(DecodeError) {
+        var scanner = PBScanner(block)
+        while let link = try scanner.nextLink() {
+            let name = link.nameRange.map { [UInt8](block.extracting($0)) }
+            links.append(PBLink(link.hash, name: name, tsize: link.tsize))
+        }
+        dataRange = scanner.dataRange
+    }
+
+    /// The CIDs that a block links to, under the same rules, without the rest.
+    public static func links(in block: RawSpan) throws(DecodeError) -> [CID] {
+        var scanner = PBScanner(block)
+        var cids: [CID] = []
+        while let link = try scanner.nextLink() {
+            cids.append(link.hash)
+        }
+        return cids
+    }
+}
+
+/// Goes over a node's fields once and stops at each link.
+private struct PBScanner: ~Escapable, ~Copyable {
+    struct Link {
+        let hash: CID
+        let nameRange: Range<Int>?
+        let tsize: UInt64?
+    }
+
+    private var reader: ByteReader
+    private(set) var dataRange: Range<Int>?
+    private var seen = Sections.none
+
+    /// Which fields of the node have been read, in which order.
+    private enum Sections {
+        case none, links, data, dataThenLinks, linksThenData
+    }
+
+    @_lifetime(copy block)
+    init(_ block: RawSpan) {
+        reader = ByteReader(block)
+    }
+
+    @_lifetime(self: copy self)
+    mutating func nextLink() throws(DecodeError) -> Link? {
+        while let tag = reader.peek {
+            switch tag {
+            case 0x12:
+                switch seen {
+                case .none, .links: seen = .links
+                case .data, .dataThenLinks: seen = .dataThenLinks
+                case .linksThenData:
+                    throw reader.error(.malformed, "dag-pb: Data lies between Links")
+                }
+                try reader.skip(1)
+                return try readLink()
+            case 0x0a:
+                switch seen {
+                case .none: seen = .data
+                case .links: seen = .linksThenData
+                case .data, .dataThenLinks, .linksThenData:
+                    throw reader.error(.malformed, "dag-pb: Data is repeated")
+                }
+                try reader.skip(1)
+                dataRange = try readRange()
+            default: throw reader.error(.malformed, "dag-pb: a node has only Links and Data")
+            }
+        }
+        return nil
+    }
+
+    /// Passes over a length-delimited value and answers where it lies.
+    @_lifetime(self: copy self)
+    private mutating func readRange() throws(DecodeError) -> Range<Int> {
+        let length = try reader.readLength(limit: reader.remaining)
+        let start = reader.offset
+        try reader.skip(length)
+        return start..<reader.offset
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func readLink() throws(DecodeError) -> Link {
+        let length = try reader.readLength(limit: reader.remaining)
+        let end = reader.offset + length
+        guard length > 0, reader.peek == 0x0a else {
+            throw reader.error(.malformed, "dag-pb: a link starts with its Hash")
+        }
+        try reader.skip(1)
+        let hash = try readHash()
+        var nameRange: Range<Int>?
+        var tsize: UInt64?
+        if reader.offset < end, reader.peek == 0x12 {
+            try reader.skip(1)
+            nameRange = try readRange()
+        }
+        if reader.offset < end, reader.peek == 0x18 {
+            try reader.skip(1)
+            tsize = try reader.readProtobufVarint()
+        }
+        guard reader.offset == end else {
+            throw reader.error(
+                .malformed, "dag-pb: a link has Hash, Name and Tsize, once and in this order")
+        }
+        return Link(hash: hash, nameRange: nameRange, tsize: tsize)
+    }
+
+    @_lifetime(self: copy self)
+    private mutating func readHash() throws(DecodeError) -> CID {
+        let length = try reader.readLength(limit: reader.remaining)
+        let end = reader.offset + length
+        let cid = try reader.readCID()
+        guard reader.offset == end else {
+            throw reader.error(.malformed, "dag-pb: a link's Hash is not exactly one CID")
+        }
+        return cid
+    }
+}
