@@ -1,0 +1,33 @@
+// The seam between what reads content and where its blocks come from: the local store alone, or
+// a retrieval session that also asks providers.
+
+public import Multiformats
+public import NIOCore
+
+/// A place that blocks come from.
+///
+/// Every block handed out has been verified against its CID. A reader asks for blocks in the
+/// order in which it needs them and says early what it will need next.
+public protocol BlockSource: Sendable {
+    /// The bytes of a block.
+    ///
+    /// - Throws: ``BlockUnavailable`` when the block is not here, or the error of the retrieval.
+    func block(_ cid: CID) async throws -> ByteBuffer
+
+    /// Says which blocks will be asked for soon, in that order. It returns at once and promises
+    /// nothing.
+    func prefetch(_ cids: [CID])
+}
+
+/// A block that is neither in the store nor, if any was asked, with a provider.
+public struct BlockUnavailable: Error, Sendable, CustomStringConvertible {
+    /// The block that was asked for.
+    public let cid: CID
+
+    /// Creates an error about this block.
+    public init(_ cid: CID) { self.cid = cid }
+
+    public var description: String {
+        "the block \(cid) is not in this store; fetch it while online, or import it"
+    }
+}

@@ -1,0 +1,92 @@
+// What a node can be told, with safe values for everything. The names, texts and types of the
+// keys in the file are in ConfigurationKey.swift.
+
+/// How a node behaves.
+///
+/// All limits are ceilings. A fresh value is what a node uses when its file says nothing.
+public struct Configuration: Sendable, Equatable {
+    /// Whether the node may talk to others at all.
+    public enum Network: String, Sendable, CaseIterable {
+        /// Ask routers and providers for what the store does not have.
+        case online
+        /// Answer from the store alone; no connection is made.
+        case offline
+    }
+
+    /// What is kept on disk.
+    public struct Storage: Sendable, Equatable {
+        /// The most that the store may take on disk, in bytes.
+        public var maxBytes: UInt64 = 10 << 30
+        /// How long fetched content is kept after its last use.
+        public var cacheTTL: Duration = .seconds(7 * 86_400)
+    }
+
+    /// How providers of content are found.
+    public struct Routing: Sendable, Equatable {
+        /// Routing V1 endpoints, as URLs that end before `/providers` (`…/routing/v1`).
+        public var delegated = ["https://delegated-ipfs.dev/routing/v1"]
+    }
+
+    /// Providers that are known beforehand.
+    public struct Providers: Sendable, Equatable {
+        /// Base URLs of trustless gateways that are always asked.
+        public var http: [String] = []
+    }
+
+    /// The HTTP gateway.
+    public struct Gateway: Sendable, Equatable {
+        /// Where to listen, as `host:port`; port 0 lets the system choose; empty for no gateway.
+        public var address = "127.0.0.1:8080"
+        /// Host names under which every content root has its own origin.
+        public var subdomainHosts = ["localhost"]
+        /// Files in the compact denylist format.
+        public var denylist: [String] = []
+    }
+
+    /// The local API, besides its socket in the repository.
+    public struct API: Sendable, Equatable {
+        /// Where to listen on loopback, as `host:port`; empty for the socket alone.
+        public var address = ""
+    }
+
+    /// How DNSLink names are looked up.
+    public struct DNS: Sendable, Equatable {
+        /// A file of TXT records that are used instead of asking; empty for none.
+        public var staticFile = ""
+        /// A DNS-over-HTTPS endpoint, the address of a DNS server as `host[:port]`, or `system`.
+        public var resolver = "system"
+    }
+
+    /// Limits of fetching.
+    public struct Fetch: Sendable, Equatable {
+        /// How long a fetch may make no progress, unless the request says otherwise.
+        public var deadline: Duration = .seconds(30)
+        /// The most providers that one fetch talks to at a time.
+        public var maxProviders = 6
+        /// The most requests that are open at one provider.
+        public var requestsPerProvider = 8
+    }
+
+    /// Published names.
+    public struct IPNS: Sendable, Equatable {
+        /// How long a published record is valid.
+        public var lifetime: Duration = .seconds(48 * 3600)
+        /// How long others may use a record before they look for a newer one.
+        public var ttl: Duration = .seconds(300)
+        /// How often published records are renewed.
+        public var republish: Duration = .seconds(4 * 3600)
+    }
+
+    public var network = Network.online
+    public var storage = Storage()
+    public var routing = Routing()
+    public var providers = Providers()
+    public var gateway = Gateway()
+    public var api = API()
+    public var dns = DNS()
+    public var fetch = Fetch()
+    public var ipns = IPNS()
+
+    /// The values that are used when nothing is said.
+    public init() {}
+}

@@ -1,0 +1,199 @@
+// The table of all configuration keys: name in the file, type, what it is for, and the field it
+// stands for. The documented template, `config get|set|show` and the checks all read this table.
+
+/// One key that a configuration file may set.
+public struct ConfigurationKey: Sendable {
+    /// The section and name, joined by a dot, for example `storage.max`.
+    public let name: String
+    /// What kind of value it takes, for a person.
+    public let expects: String
+    /// What it is for; one sentence or two.
+    public let summary: String
+
+    let read: @Sendable (Configuration) -> ConfigurationValue
+    /// Takes a value that came from a file or a command line; false if it does not fit.
+    let write: @Sendable (inout Configuration, ConfigurationValue) -> Bool
+
+    /// The part before the dot.
+    var section: Substring { name.prefix { $0 != "." } }
+    /// The part after the dot.
+    var leaf: Substring { name.dropFirst(section.count + 1) }
+
+    /// All keys, grouped by section.
+    public static let all: [ConfigurationKey] = [
+        .choice(
+            "network.mode", \.network,
+            "With \"offline\" the node answers from its store alone and makes no connection."),
+        .size(
+            "storage.max", \.storage.maxBytes,
+            "The most that the store may take on disk. It is never passed."),
+        .duration(
+            "storage.cache-ttl", \.storage.cacheTTL,
+            "How long fetched content is kept and served after its last use. Pins stay."),
+        .list(
+            "routing.delegated", \.routing.delegated,
+            """
+            Routing V1 endpoints that are asked who has a piece of content. They learn which \
+            content this node looks for; an empty list asks nobody.
+            """),
+        .list(
+            "providers.http", \.providers.http,
+            "Trustless gateways that are always asked for content, whatever routing says."),
+        .text(
+            "gateway.address", \.gateway.address,
+            "Where the HTTP gateway listens; port 0 lets the system choose, \"\" turns it off."),
+        .list(
+            "gateway.subdomain-hosts", \.gateway.subdomainHosts,
+            "Host names under which each content root gets an origin of its own."),
+        .list(
+            "gateway.denylist", \.gateway.denylist,
+            "Files in the compact denylist format; what they name is answered with 410 or 451."),
+        .text(
+            "api.address", \.api.address,
+            "A loopback address for the local API, besides the socket in the repository."),
+        .text(
+            "dns.static", \.dns.staticFile,
+            "A file of TXT records, one 'name value' a line, used instead of asking a server."),
+        .text(
+            "dns.resolver", \.dns.resolver,
+            "A DNS-over-HTTPS URL, a server as host:port, or \"system\"."),
+        .duration(
+            "fetch.deadline", \.fetch.deadline,
+            "How long a fetch waits for the next byte before it fails."),
+        .count(
+            "fetch.max-providers", \.fetch.maxProviders, 1...64,
+            "The most providers that one fetch talks to at a time."),
+        .count(
+            "fetch.requests-per-provider", \.fetch.requestsPerProvider, 1...64,
+            "The most requests that are open at one provider."),
+        .duration("ipns.lifetime", \.ipns.lifetime, "How long a published name is valid."),
+        .duration(
+            "ipns.ttl", \.ipns.ttl,
+            "How long others may use a published name before they look again."),
+        .duration(
+            "ipns.republish", \.ipns.republish,
+            "How often published names are renewed while the node runs."),
+    ]
+
+    /// The key of this name.
+    public static func named(_ name: String) throws(ConfigurationError) -> ConfigurationKey {
+        if let key = all.first(where: { $0.name == name }) { return key }
+        throw .unknownKey(name, nearest: nearest(to: name))
+    }
+
+    /// The known name with the fewest edits from `name`, if it is near enough to be meant.
+    static func nearest(to name: String) -> String? {
+        let ranked = all.map { (name: $0.name, distance: distance(name, $0.name)) }
+        guard let best = ranked.min(by: { $0.distance < $1.distance }),
+            best.distance <= max(2, name.utf8.count / 3)
+        else { return nil }
+        return best.name
+    }
+
+    /// The Levenshtein distance of two short texts; long ones are cut.
+    private static func distance(_ left: String, _ right: String) -> Int {
+        let left = Array(left.utf8.prefix(64))
+        let right = Array(right.utf8.prefix(64))
+        var row = Array(0...right.count)
+        for (index, byte) in left.enumerated() {
+            var diagonal = row[0]
+            row[0] = index + 1
+            for column in right.indices {
+                let substituted = diagonal + (byte == right[column] ? 0 : 1)
+                diagonal = row[column + 1]
+                row[column + 1] = min(substituted, diagonal + 1, row[column] + 1)
+            }
+        }
+        return row[right.count]
+    }
+}
+
+// The kinds of key.
+extension ConfigurationKey {
+    private typealias Field<Value> = WritableKeyPath<Configuration, Value> & Sendable
+
+    private static func size(
+        _ name: String, _ field: any Field<UInt64>, _ summary: String
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, expects: "a number of bytes or a size such as \"10GiB\"",
+            summary: summary,
+            read: { .string(ByteCount.text($0[keyPath: field])) },
+            write: { configuration, value in
+                guard let bytes = ByteCount.parse(value.text) else { return false }
+                configuration[keyPath: field] = bytes
+                return true
+            })
+    }
+
+    private static func duration(
+        _ name: String, _ field: any Field<Duration>, _ summary: String
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, expects: "a duration such as \"30s\", \"48h\" or \"7d\"",
+            summary: summary,
+            read: { .string(DurationText.text($0[keyPath: field])) },
+            write: { configuration, value in
+                guard let duration = DurationText.parse(value.text) else { return false }
+                configuration[keyPath: field] = duration
+                return true
+            })
+    }
+
+    private static func count(
+        _ name: String, _ field: any Field<Int>, _ range: ClosedRange<Int>, _ summary: String
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name,
+            expects: "a number from \(range.lowerBound) to \(range.upperBound)",
+            summary: summary,
+            read: { .integer(Int64($0[keyPath: field])) },
+            write: { configuration, value in
+                guard let number = Int(value.text), range.contains(number) else { return false }
+                configuration[keyPath: field] = number
+                return true
+            })
+    }
+
+    private static func text(
+        _ name: String, _ field: any Field<String>, _ summary: String
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, expects: "a string", summary: summary,
+            read: { .string($0[keyPath: field]) },
+            write: { configuration, value in
+                guard case .string(let text) = value else { return false }
+                configuration[keyPath: field] = text
+                return true
+            })
+    }
+
+    private static func list(
+        _ name: String, _ field: any Field<[String]>, _ summary: String
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, expects: "a list of strings, such as [\"a\", \"b\"]", summary: summary,
+            read: { .list($0[keyPath: field]) },
+            write: { configuration, value in
+                guard case .list(let items) = value else { return false }
+                configuration[keyPath: field] = items
+                return true
+            })
+    }
+
+    private static func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
+        _ name: String, _ field: any Field<Value>, _ summary: String
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name,
+            expects: Value.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or "),
+            summary: summary,
+            read: { .string($0[keyPath: field].rawValue) },
+            write: { configuration, value in
+                guard case .string(let text) = value, let choice = Value(rawValue: text)
+                else { return false }
+                configuration[keyPath: field] = choice
+                return true
+            })
+    }
+}

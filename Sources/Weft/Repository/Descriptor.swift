@@ -1,0 +1,168 @@
+// An open file or directory with one owner, and the few system calls that this node makes on it.
+
+import Glibc
+
+/// An open file or directory; closed when its owner lets go of it.
+struct Descriptor: ~Copyable {
+    /// The number the system gave it.
+    let number: Int32
+
+    init(owning number: Int32) { self.number = number }
+
+    deinit { close(number) }
+
+    /// Opens `path`; relative paths start at `directory`, or at the working directory.
+    static func open(
+        _ path: String, _ flags: Int32, mode: mode_t = 0o600, in directory: Int32 = AT_FDCWD
+    ) throws(SystemError) -> Descriptor {
+        while true {
+            let number = openat(directory, path, flags | O_CLOEXEC, mode)
+            if number >= 0 { return Descriptor(owning: number) }
+            guard errno == EINTR else {
+                let verb = flags & O_CREAT == 0 ? "open" : "create"
+                throw SystemError(verb, path, code: errno)
+            }
+        }
+    }
+
+    /// What the system knows about it.
+    func status(of path: String) throws(SystemError) -> stat {
+        var status = stat()
+        guard fstat(number, &status) == 0 else {
+            throw SystemError("look at", path, code: errno)
+        }
+        return status
+    }
+
+    /// Reads up to the size of `buffer` at `offset`; fewer only at the end of the file.
+    func read(
+        into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, of path: String
+    ) throws(SystemError) -> Int {
+        var done = 0
+        while done < buffer.count {
+            let count = pread(
+                number, buffer.baseAddress! + done, buffer.count - done,
+                off_t(offset) + off_t(done))
+            if count == 0 { break }
+            if count > 0 {
+                done += count
+            } else if errno != EINTR {
+                throw SystemError("read", path, code: errno)
+            }
+        }
+        return done
+    }
+
+    /// Writes all of `bytes` where the file stands.
+    func write(_ bytes: UnsafeRawBufferPointer, to path: String) throws(SystemError) {
+        var done = 0
+        while done < bytes.count {
+            let count = Glibc.write(number, bytes.baseAddress! + done, bytes.count - done)
+            if count >= 0 {
+                done += count
+            } else if errno != EINTR {
+                throw SystemError("write", path, code: errno)
+            }
+        }
+    }
+
+    /// Makes what was written survive a crash.
+    func sync(_ path: String) throws(SystemError) {
+        guard fsync(number) == 0 else { throw SystemError("sync", path, code: errno) }
+    }
+}
+
+/// Small files that are read and written whole.
+enum SmallFile {
+    /// The bytes of a file; nil if there is none. A file over `limit` bytes is refused.
+    static func read(_ path: String, limit: Int = 1 << 20) throws(SystemError) -> [UInt8]? {
+        let file: Descriptor
+        do {
+            file = try .open(path, O_RDONLY)
+        } catch {
+            if error.code == ENOENT { return nil }
+            throw error
+        }
+        let size = Int(try file.status(of: path).st_size)
+        guard size <= limit else { throw SystemError("read", path, code: EFBIG) }
+        var bytes = [UInt8](repeating: 0, count: size)
+        let result = bytes.withUnsafeMutableBytes { buffer in
+            Result<Int, SystemError> { () throws(SystemError) in
+                try file.read(into: buffer, at: 0, of: path)
+            }
+        }
+        bytes.removeLast(size - (try result.get()))
+        return bytes
+    }
+
+    /// Writes a file in one step: readers see the old or the new content, also after a crash.
+    static func replace(
+        _ path: String, with bytes: [UInt8], mode: mode_t = 0o600
+    ) throws(SystemError) {
+        let temporary = path + ".new"
+        if unlink(temporary) != 0 && errno != ENOENT {
+            throw SystemError("remove", temporary, code: errno)
+        }
+        do {
+            let file = try Descriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL, mode: mode)
+            let written = bytes.withUnsafeBytes { buffer in
+                Result<Void, SystemError> { () throws(SystemError) in
+                    try file.write(buffer, to: temporary)
+                }
+            }
+            try written.get()
+            try file.sync(temporary)
+        }
+        guard rename(temporary, path) == 0 else {
+            throw SystemError("rename", temporary, code: errno)
+        }
+        let directory = path.contains("/") ? Files.parent(of: path) : "."
+        try Descriptor.open(directory, O_RDONLY | O_DIRECTORY).sync(directory)
+    }
+}
+
+/// Paths and directories.
+enum Files {
+    /// The directory that holds `path`.
+    static func parent(of path: String) -> String {
+        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    /// The last part of a path, without trailing slashes.
+    static func name(of path: String) -> String {
+        String(path.split(separator: "/").last ?? "")
+    }
+
+    /// Creates a directory and those above it that are missing; new ones are private.
+    static func createDirectory(_ path: String) throws(SystemError) {
+        if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
+        guard errno == ENOENT, parent(of: path) != path else {
+            throw SystemError("create the directory", path, code: errno)
+        }
+        try createDirectory(parent(of: path))
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
+            throw SystemError("create the directory", path, code: errno)
+        }
+    }
+
+    /// The names in a directory, without `.` and `..`, in no order.
+    static func names(in path: String) throws(SystemError) -> [String] {
+        guard let stream = opendir(path) else {
+            throw SystemError("list", path, code: errno)
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while true {
+            errno = 0
+            guard let entry = readdir(stream) else {
+                guard errno == 0 else { throw SystemError("list", path, code: errno) }
+                return names
+            }
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+    }
+}
