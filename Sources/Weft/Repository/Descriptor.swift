@@ -15,13 +15,27 @@ struct Descriptor: ~Copyable {
     static func open(
         _ path: String, _ flags: Int32, mode: mode_t = 0o600, in directory: Int32 = AT_FDCWD
     ) throws(SystemError) -> Descriptor {
+        let number = attempt(path, flags, mode, directory)
+        guard number >= 0 else {
+            throw SystemError(flags & O_CREAT == 0 ? "open" : "create", path, code: errno)
+        }
+        return Descriptor(owning: number)
+    }
+
+    /// Opens `path` for reading; nil if there is no such file.
+    static func openIfPresent(_ path: String) throws(SystemError) -> Descriptor? {
+        let number = attempt(path, O_RDONLY, 0, AT_FDCWD)
+        guard number < 0 else { return Descriptor(owning: number) }
+        guard errno == ENOENT else { throw SystemError("open", path, code: errno) }
+        return nil
+    }
+
+    private static func attempt(
+        _ path: String, _ flags: Int32, _ mode: mode_t, _ directory: Int32
+    ) -> Int32 {
         while true {
             let number = openat(directory, path, flags | O_CLOEXEC, mode)
-            if number >= 0 { return Descriptor(owning: number) }
-            guard errno == EINTR else {
-                let verb = flags & O_CREAT == 0 ? "open" : "create"
-                throw SystemError(verb, path, code: errno)
-            }
+            if number >= 0 || errno != EINTR { return number }
         }
     }
 
@@ -76,13 +90,7 @@ struct Descriptor: ~Copyable {
 enum SmallFile {
     /// The bytes of a file; nil if there is none. A file over `limit` bytes is refused.
     static func read(_ path: String, limit: Int = 1 << 20) throws(SystemError) -> [UInt8]? {
-        let file: Descriptor
-        do {
-            file = try .open(path, O_RDONLY)
-        } catch {
-            if error.code == ENOENT { return nil }
-            throw error
-        }
+        guard let file = try Descriptor.openIfPresent(path) else { return nil }
         let size = Int(try file.status(of: path).st_size)
         guard size <= limit else { throw SystemError("read", path, code: EFBIG) }
         var bytes = [UInt8](repeating: 0, count: size)
