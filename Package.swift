@@ -19,6 +19,9 @@ let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hum
 let httpClient: Target.Dependency = .product(
     name: "AsyncHTTPClient", package: "async-http-client")
 
+let serviceLifecycle: Target.Dependency = .product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
 let package = Package(
     name: "weft",
     products: [
@@ -38,6 +41,8 @@ let package = Package(
             traits: []),
         .package(url: "https://github.com/LebJe/TOMLKit.git", from: "0.6.0"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(
+            url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.9.0"),
     ],
     targets: [
         .target(
@@ -66,7 +71,8 @@ let package = Package(
         .executableTarget(
             name: "weft",
             dependencies: [
-                core, "Weft", "Gateway", nioCore, logging, httpClient,
+                core, "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+                httpClient, hummingbird, serviceLifecycle,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
