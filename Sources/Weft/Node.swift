@@ -1,0 +1,105 @@
+// A content node as one value: what it owns, how it starts and how it stops. What it can do is in
+// extensions beside the things they are about: Import/, Export/, Fetch/, Names/, Repository/.
+
+public import AsyncHTTPClient
+public import Logging
+import NIOCore
+public import NIOPosix
+import Synchronization
+
+/// A content node: a repository on disk, opened, with everything that works on it.
+///
+/// It holds threads, files and connections until ``stop()``. Starting it contacts nobody.
+public final class Node: Sendable {
+    /// The directory that holds everything; no other process can open it meanwhile.
+    public let repository: Repository
+    /// What the node was told. It does not change while the node runs.
+    public let configuration: Configuration
+    /// The threads of all sockets of this node.
+    public let eventLoops: MultiThreadedEventLoopGroup
+    /// The one client for outgoing HTTP; it follows no redirects by itself.
+    public let client: HTTPClient
+    /// Where the node reports what nobody waits for.
+    public let logger: Logger
+
+    private let background = Background()
+
+    /// Opens a repository, making a new one where there is none, and starts a node on it.
+    ///
+    /// - Parameters:
+    ///   - directory: the repository; nil for the one that ``Repository/locate(_:)`` finds.
+    ///   - configuration: used instead of the repository's own file.
+    ///   - logger: nothing is reported without one.
+    /// - Throws: ``RepositoryError``, ``ConfigurationError``, ``SystemError``, or an error of the
+    ///   store.
+    public static func start(
+        at directory: String? = nil, configuration: Configuration? = nil, logger: Logger? = nil
+    ) async throws -> Node {
+        let repository = try Repository(at: Repository.locate(directory))
+        let file = try ConfigurationFile.open(repository.configurationFile)
+        let node = Node(
+            repository, configuration ?? file.configuration,
+            logger ?? Logger(label: "weft") { _ in SwiftLogNoOpLogHandler() })
+        return node
+    }
+
+    private init(_ repository: Repository, _ configuration: Configuration, _ logger: Logger) {
+        self.repository = repository
+        self.configuration = configuration
+        self.logger = logger
+        eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        var options = HTTPClient.Configuration()
+        options.redirectConfiguration = .disallow
+        options.timeout.connect = .seconds(10)
+        options.connectionPool.idleTimeout = .seconds(30)
+        client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
+    }
+
+    /// Ends all work, closes everything and lets go of the repository. It takes a few seconds at
+    /// most; calling it again does nothing.
+    public func stop() async {
+        guard await background.stop() else { return }
+        do {
+            try await client.shutdown()
+        } catch {
+            logger.debug("closing the HTTP client failed", metadata: ["error": "\(error)"])
+        }
+        do {
+            try await eventLoops.shutdownGracefully()
+        } catch {
+            logger.debug("stopping the event loops failed", metadata: ["error": "\(error)"])
+        }
+    }
+}
+
+/// The tasks that run as long as a node does. It owns them: they end when the node stops.
+final class Background: Sendable {
+    private struct State {
+        var tasks: [Task<Void, Never>] = []
+        var stopped = false
+    }
+
+    private let state = Mutex(State())
+
+    /// Runs `body` until it ends or the node stops; `body` must heed cancellation.
+    func run(_ body: @escaping @Sendable () async -> Void) {
+        state.withLock { state in
+            guard !state.stopped else { return }
+            state.tasks.append(Task { await body() })
+        }
+    }
+
+    /// Cancels all tasks and waits for their end; false if that was done before.
+    func stop() async -> Bool {
+        let tasks: [Task<Void, Never>]? = state.withLock { state in
+            guard !state.stopped else { return nil }
+            state.stopped = true
+            defer { state.tasks = [] }
+            return state.tasks
+        }
+        guard let tasks else { return false }
+        for task in tasks { task.cancel() }
+        for task in tasks { await task.value }
+        return true
+    }
+}
