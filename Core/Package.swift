@@ -48,7 +48,8 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
         .testTarget(
-            name: "CryptographyTests", dependencies: ["Cryptography"], swiftSettings: settings),
+            name: "CryptographyTests", dependencies: ["Cryptography", "Wire"],
+            swiftSettings: settings),
         .testTarget(
             name: "MultiformatsTests", dependencies: ["Multiformats", "Cryptography", "Wire"],
             swiftSettings: settings),

@@ -97,4 +97,14 @@ extension Array where Element == UInt8 {
     public init(_ span: RawSpan) {
         self = unsafe span.withUnsafeBytes { unsafe Array($0) }
     }
+
+    /// A borrowed view of these bytes, as decoders and hash functions take it.
+    public var rawSpan: RawSpan {
+        @_lifetime(borrow self)
+        get {
+            let span = self.span
+            // A `UInt8` has no padding, so all bytes of the storage are initialised.
+            return unsafe _overrideLifetime(span.bytes, borrowing: self)
+        }
+    }
 }
