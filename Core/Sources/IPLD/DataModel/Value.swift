@@ -19,8 +19,8 @@ public enum Value: Sendable {
     case bytes([UInt8])
     case list([Value])
     case map([Entry])
-    /// A link to another block.
-    case link(CID)
+    /// A link to another block. Boxed, so that a list of small values stays small.
+    indirect case link(CID)
 
     /// A key of a map and what it stands for.
     public struct Entry: Equatable, Sendable {

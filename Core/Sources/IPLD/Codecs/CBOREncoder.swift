@@ -1,0 +1,122 @@
+// Writing CBOR (RFC 8949, section 4.2: shortest heads, definite lengths, 64-bit floats).
+
+import Multiformats
+import Wire
+
+/// Writes values as dag-cbor, or as plain cbor, which has no links and keeps the order of maps.
+struct CBOREncoder {
+    private let form: CBORForm
+    private(set) var out: [UInt8] = []
+
+    init(_ form: CBORForm) {
+        self.form = form
+    }
+
+    /// Appends `value`, which lies `depth` lists and maps deep.
+    mutating func append(_ value: Value, depth: Int = 0) throws(EncodeError) {
+        switch value {
+        case .null: out.append(0xf6)
+        case .bool(let bool): out.append(bool ? 0xf5 : 0xf4)
+        case .integer(let number): try append(number)
+        case .float(let number): try append(number)
+        case .string(let text): append(text)
+        case .bytes(let bytes):
+            appendHead(2, UInt64(bytes.count))
+            out.append(contentsOf: bytes)
+        case .list(let elements):
+            try checkDepth(depth)
+            appendHead(4, UInt64(elements.count))
+            for element in elements { try append(element, depth: depth + 1) }
+        case .map(let entries):
+            try checkDepth(depth)
+            try append(entries, depth: depth)
+        case .link(let cid): try append(cid)
+        }
+    }
+
+    private func checkDepth(_ depth: Int) throws(EncodeError) {
+        guard depth < Value.maxDepth else {
+            throw EncodeError(.tooDeep, "lists and maps lie too deep for cbor")
+        }
+    }
+
+    private mutating func append(_ entries: [Value.Entry], depth: Int) throws(EncodeError) {
+        guard Value.haveUniqueKeys(entries) else {
+            throw EncodeError(.key, "a map has the same key twice")
+        }
+        appendHead(5, UInt64(entries.count))
+        for entry in form == .plain ? entries : Self.sorted(entries) {
+            append(entry.key)
+            try append(entry.value, depth: depth + 1)
+        }
+    }
+
+    /// The entries in dag-cbor's order: shorter keys first, then byte by byte.
+    private static func sorted(_ entries: [Value.Entry]) -> [Value.Entry] {
+        func precedes(_ left: Value.Entry, _ right: Value.Entry) -> Bool {
+            let leftKey = left.key.utf8
+            let rightKey = right.key.utf8
+            guard leftKey.count == rightKey.count else { return leftKey.count < rightKey.count }
+            return leftKey.lexicographicallyPrecedes(rightKey)
+        }
+        let isSorted = zip(entries, entries.dropFirst()).allSatisfy(precedes)
+        return isSorted ? entries : entries.sorted(by: precedes)
+    }
+
+    private mutating func append(_ text: String) {
+        appendHead(3, UInt64(text.utf8.count))
+        out.append(contentsOf: text.utf8)
+    }
+
+    private mutating func append(_ number: Int128) throws(EncodeError) {
+        guard Value.integerRange.contains(number) else {
+            throw EncodeError(.number, "an integer is outside −2⁶⁴ to 2⁶⁴−1")
+        }
+        if number >= 0 {
+            appendHead(0, UInt64(number))
+        } else {
+            appendHead(1, UInt64(-1 - number))
+        }
+    }
+
+    private mutating func append(_ number: Double) throws(EncodeError) {
+        guard number.isFinite else {
+            throw EncodeError(.number, "cbor has no form for a float that is not finite")
+        }
+        guard form == .plain || number != 0 || number.sign == .plus else {
+            throw EncodeError(.number, "dag-cbor has no negative zero")
+        }
+        out.append(0xfb)
+        out.appendBigEndian(number.bitPattern)
+    }
+
+    private mutating func append(_ cid: CID) throws(EncodeError) {
+        guard form != .plain else {
+            throw EncodeError(.shape, "plain cbor has no links")
+        }
+        out.append(0xd8)
+        out.append(42)
+        appendHead(2, UInt64(cid.encodedSize + 1))
+        out.append(0)
+        cid.append(to: &out)
+    }
+
+    private mutating func appendHead(_ majorType: UInt8, _ argument: UInt64) {
+        let type = majorType << 5
+        switch argument {
+        case 0..<24: out.append(type | UInt8(argument))
+        case 24..<(1 << 8):
+            out.append(type | 24)
+            out.append(UInt8(argument))
+        case (1 << 8)..<(1 << 16):
+            out.append(type | 25)
+            out.appendBigEndian(UInt16(argument))
+        case (1 << 16)..<(1 << 32):
+            out.append(type | 26)
+            out.appendBigEndian(UInt32(argument))
+        default:
+            out.append(type | 27)
+            out.appendBigEndian(argument)
+        }
+    }
+}
