@@ -74,6 +74,26 @@ extension DagJSON {
     /// The bytes of base64 text without padding.
     static func bytes(_ text: String) -> [UInt8]? {
         // Only whether it is base64 matters; the caller says where it stands.
-        (try? Multibase.decode("m" + text))?.bytes
+        try? Multibase.base64.decodeBody(text)
+    }
+}
+
+extension DagJSON {
+    /// The CIDs that a block links to, in order.
+    public static func links(in block: RawSpan) throws(DecodeError) -> [CID] {
+        var links: [CID] = []
+        collectLinks(of: try decode(block), into: &links)
+        return links
+    }
+
+    private static func collectLinks(of value: Value, into links: inout [CID]) {
+        switch value {
+        case .link(let cid): links.append(cid)
+        case .list(let elements):
+            for element in elements { collectLinks(of: element, into: &links) }
+        case .map(let entries):
+            for entry in entries { collectLinks(of: entry.value, into: &links) }
+        case .null, .bool, .integer, .float, .string, .bytes: break
+        }
     }
 }

@@ -108,7 +108,7 @@ struct JSONEncoder {
             throw EncodeError(.shape, "plain json has no bytes")
         }
         append("{\"/\":{\"bytes\":\"")
-        out.append(contentsOf: Multibase.base64.encode(bytes).utf8.dropFirst())
+        Multibase.base64.appendBody(of: bytes, to: &out)
         append("\"}}")
     }
 
