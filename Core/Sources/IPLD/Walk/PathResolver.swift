@@ -1,0 +1,173 @@
+// From a root and a path to what they name: through UnixFS directories, sharded or not, through
+// the links of other dag-pb nodes, and through the maps and lists of dag-cbor and dag-json
+// (specs.ipfs.tech/http-gateways/path-gateway, ipld.io/docs/data-model/pathing).
+
+public import Multiformats
+import Wire
+
+/// Finds what a path below a root names, by reading only the blocks on the way.
+public struct PathResolver: Sendable {
+    /// What is to be done next.
+    public enum Step: Sendable {
+        /// Supply this block.
+        case block(CID)
+        /// The path was followed to its end.
+        case resolved(Resolved)
+    }
+
+    /// What a path names.
+    public struct Resolved: Hashable, Sendable {
+        /// The block that is, or holds, what is named.
+        public let cid: CID
+        /// The last segments of the path, which lead to a place in that block; empty unless it is
+        /// dag-cbor, dag-json, cbor or json.
+        public let remaining: [String]
+        /// The blocks that were read on the way, in order. The block at the end is among them only
+        /// if it had to be read, that is if `remaining` is not empty.
+        public let blocks: [CID]
+    }
+
+    /// What is known of the block that is to be read next.
+    private enum Place: Sendable {
+        case any
+        case shard(HAMTShard.Place)
+    }
+
+    private let path: [String]
+    /// How many segments have been followed.
+    private var followed = 0
+    private var cid: CID
+    private var place = Place.any
+    private var blocks: [CID] = []
+    private var end: Resolved?
+
+    /// Starts at a root. The path is split and decoded already, and `.` and `..` are taken out of
+    /// it; here they would only be names.
+    public init(root: CID, path: [String]) {
+        cid = root
+        self.path = path
+        if path.isEmpty { end = Resolved(cid: root, remaining: [], blocks: []) }
+    }
+
+    /// What is to be done next. Stays the same until a block is supplied.
+    public func next() -> Step {
+        if let end { return .resolved(end) }
+        return .block(cid)
+    }
+
+    /// The next blocks that will be asked for, as far as they are known, at most `count`.
+    public func upcoming(_ count: Int) -> [CID] {
+        end == nil && count > 0 ? [cid] : []
+    }
+
+    /// Takes the block that ``next()`` asked for. The bytes must have been checked against the CID.
+    public mutating func supply(_ block: RawSpan) throws(DAGError) {
+        precondition(end == nil, "no block was asked for")
+        switch cid.codec {
+        case .dagPB: try followNode(block)
+        case .dagCBOR, .dagJSON, .cbor, .json: try followValue(block)
+        case .raw: throw DAGError(cid, .notADirectory(.file))
+        default: throw DAGError(cid, .unsupported, "paths cannot lead through this codec")
+        }
+    }
+
+    private mutating func followNode(_ block: RawSpan) throws(DAGError) {
+        let name = [UInt8](path[followed].utf8)
+        if case .shard(let place) = place {
+            let shard = try HAMTShard.decode(block, of: cid)
+            return try follow(name, in: shard, block, at: place)
+        }
+        let cid = cid
+        let layout = try DAGError.at(cid) { () throws(DecodeError) in
+            try PBLayout(bounded: block)
+        }
+        // Nodes that are not UnixFS lead on by the names of their links, too.
+        guard let data = layout.dataRange,
+            let decoded = try? UnixFSBlock(layout, data: data, of: block)
+        else { return try follow(name, in: layout.links) }
+        switch decoded.node.kind {
+        case .directory: try follow(name, in: decoded.links)
+        case .hamtShard: try follow(name, in: decoded, block, at: .root)
+        case .symlink:
+            let target = [UInt8](block.extracting(decoded.contentRange ?? 0..<0))
+            throw DAGError(cid, .symlink(target: target, segment: followed))
+        case .file, .raw, .metadata: throw DAGError(cid, .notADirectory(decoded.node.kind))
+        }
+    }
+
+    private mutating func follow(_ name: [UInt8], in links: [PBLink]) throws(DAGError) {
+        guard let link = links.first(where: { $0.name == name }) else {
+            throw DAGError(cid, .notFound(segment: followed))
+        }
+        advance(to: link.hash)
+    }
+
+    private mutating func follow(
+        _ name: [UInt8], in block: UnixFSBlock, _ bytes: RawSpan, at place: HAMTShard.Place
+    ) throws(DAGError) {
+        let shard = try HAMTShard.read(block, of: bytes, cid: cid, at: place)
+        let bucket = shard.fanout.bucket(of: HAMT.hash(name), level: place.level)
+        guard let found = shard.buckets.first(where: { $0.bucket == bucket }) else {
+            throw DAGError(cid, .notFound(segment: followed))
+        }
+        switch found.item {
+        case .entry(let entry) where entry.name == name: advance(to: entry.cid)
+        case .entry: throw DAGError(cid, .notFound(segment: followed))
+        case .shard(let below):
+            blocks.append(cid)
+            cid = below
+            self.place = .shard(shard.place(below: bucket))
+        }
+    }
+
+    private mutating func followValue(_ block: RawSpan) throws(DAGError) {
+        let cid = cid
+        guard block.byteCount <= BlockLimits.maxBytes else {
+            throw DAGError(cid, .overLimit, "the block is larger than 2 MiB")
+        }
+        var value = try DAGError.at(cid) { () throws(DecodeError) in
+            try IPLDCodec.decode(block, codec: cid.codec)
+        }
+        let first = followed
+        for index in first..<path.count {
+            guard let below = value.child(path[index]) else {
+                throw DAGError(cid, .notFound(segment: index))
+            }
+            if case .link(let target) = below {
+                followed = index
+                return advance(to: target)
+            }
+            value = below
+        }
+        blocks.append(cid)
+        end = Resolved(cid: cid, remaining: [String](path[first...]), blocks: blocks)
+    }
+
+    /// Leaves the current block by the current segment.
+    private mutating func advance(to target: CID) {
+        blocks.append(cid)
+        cid = target
+        place = .any
+        followed += 1
+        if followed == path.count {
+            end = Resolved(cid: target, remaining: [], blocks: blocks)
+        }
+    }
+}
+
+extension Value {
+    /// What a path's segment leads to in a map or list.
+    fileprivate func child(_ segment: String) -> Value? {
+        switch self {
+        case .map: return self[segment]
+        case .list:
+            let digits = segment.utf8
+            guard let first = digits.first, digits.count <= 9,
+                digits.allSatisfy({ UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }),
+                first != UInt8(ascii: "0") || digits.count == 1, let index = Int(segment)
+            else { return nil }
+            return self[index]
+        default: return nil
+        }
+    }
+}
