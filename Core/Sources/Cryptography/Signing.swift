@@ -1,0 +1,58 @@
+// The signatures of libp2p keys (github.com/libp2p/specs, peer-ids): which schemes there are, and
+// what is possible where no cryptographic library is compiled in.
+
+/// How a key signs.
+public enum SignatureScheme: Hashable, Sendable {
+    /// RSASSA-PKCS1-v1_5 over SHA2-256; public keys in PKIX DER, private ones in PKCS #1 DER.
+    case rsa
+    /// Ed25519 (RFC 8032); keys are raw, a private key is its seed and then its public key.
+    case ed25519
+    /// ECDSA over SHA2-256 on secp256k1, signatures in DER; public keys are compressed points.
+    case secp256k1
+    /// ECDSA over SHA2-256 on a NIST curve, signatures in DER; public keys in PKIX DER, private
+    /// ones in SEC 1 DER.
+    case ecdsa
+}
+
+/// Why a private key could not be used.
+public enum SigningError: Error, Hashable, Sendable {
+    /// The private key's bytes are no key of its scheme.
+    case invalidKey
+    /// This build has no implementation of the scheme. The browser's module signs nothing.
+    case unsupported
+}
+
+extension SigningError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .invalidKey: "the bytes are no private key of this type"
+        case .unsupported: "this build cannot sign with keys of this type"
+        }
+    }
+}
+
+#if !HostCrypto
+    extension SignatureScheme {
+        /// Whether `signature` is one of `message` by the holder of `publicKey`. Without a
+        /// cryptographic library nothing can be checked, so nothing is valid.
+        public func isValid(
+            _ signature: [UInt8], of message: [UInt8], publicKey: [UInt8]
+        ) -> Bool {
+            false
+        }
+
+        /// A signature of `message`.
+        public func sign(
+            _ message: [UInt8], privateKey: [UInt8]
+        ) throws(SigningError) -> [UInt8] {
+            throw .unsupported
+        }
+
+        /// The public key of a private key.
+        public func publicKey(of privateKey: [UInt8]) throws(SigningError) -> [UInt8] {
+            guard self == .ed25519 else { throw .unsupported }
+            guard privateKey.count == 64 else { throw .invalidKey }
+            return Array(privateKey[32...])
+        }
+    }
+#endif
