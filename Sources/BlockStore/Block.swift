@@ -1,0 +1,55 @@
+// A block: bytes that have been checked against the CID that names them.
+
+public import IPLD
+public import Multiformats
+public import NIOCore
+public import Wire
+
+/// A block whose bytes are known to match its CID.
+///
+/// There is no way to make one that does not match, so whatever takes a `Block` need not check
+/// again. The store takes nothing else.
+public struct Block: Sendable, Equatable {
+    /// What the bytes hash to, and how they are to be read.
+    public let cid: CID
+    /// The content.
+    public let bytes: ByteBuffer
+
+    /// Checks bytes from elsewhere against the CID that they were asked for by.
+    ///
+    /// - Throws: `mismatch` if they are not what was asked for, `unsupported` if the hash cannot
+    ///   vouch for content here, `overLimit` over ``IPLD/BlockLimits/maxBytes``.
+    public init(verifying bytes: ByteBuffer, as cid: CID) throws(DecodeError) {
+        try Self.checkSize(bytes)
+        try cid.hash.verify(bytes.readableBytesSpan)
+        self.cid = cid
+        self.bytes = bytes
+    }
+
+    /// Names bytes that were made here by hashing them.
+    ///
+    /// - Throws: `unsupported` if the hash cannot be computed here, `overLimit` over
+    ///   ``IPLD/BlockLimits/maxBytes``.
+    public init(
+        hashing bytes: ByteBuffer, codec: Codec, hash: HashCode = .sha2_256
+    ) throws(DecodeError) {
+        try Self.checkSize(bytes)
+        guard let multihash = Multihash(hashing: bytes.readableBytesSpan, with: hash) else {
+            throw DecodeError(.unsupported, "this hash function cannot be computed here")
+        }
+        self.cid = CID(codec, multihash)
+        self.bytes = bytes
+    }
+
+    /// A block that was encoded and hashed here.
+    public init(_ block: EncodedBlock) {
+        self.cid = block.cid
+        self.bytes = ByteBuffer(bytes: block.bytes)
+    }
+
+    private static func checkSize(_ bytes: ByteBuffer) throws(DecodeError) {
+        guard bytes.readableBytes <= BlockLimits.maxBytes else {
+            throw DecodeError(.overLimit, "the block is larger than 2 MiB")
+        }
+    }
+}

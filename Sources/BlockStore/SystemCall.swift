@@ -1,0 +1,35 @@
+// Calls of the operating system, with their failures turned into errors of the store.
+
+import Glibc
+
+enum SystemCall {
+    /// The text of an error number.
+    static func message(_ code: Int32) -> String {
+        guard let text = strerror(code) else { return "error \(code)" }
+        return String(cString: text)
+    }
+
+    /// The error of the call that just failed.
+    static func failure(_ operation: String, _ path: String) -> StoreError {
+        failure(operation, path, errno)
+    }
+
+    static func failure(_ operation: String, _ path: String, _ code: Int32) -> StoreError {
+        switch code {
+        case ENOSPC, EDQUOT, EFBIG: .diskFull(path: path)
+        default: .system(operation: operation, path: path, code: code)
+        }
+    }
+
+    /// Repeats a call while signals interrupt it; throws its failure.
+    @discardableResult
+    static func retry<Result: FixedWidthInteger & SignedInteger>(
+        _ operation: String, _ path: String, _ call: () -> Result
+    ) throws(StoreError) -> Result {
+        while true {
+            let result = call()
+            if result >= 0 { return result }
+            if errno != EINTR { throw failure(operation, path) }
+        }
+    }
+}
