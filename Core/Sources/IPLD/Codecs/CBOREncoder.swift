@@ -21,11 +21,11 @@ struct CBOREncoder {
         case .float(let number): try append(number)
         case .string(let text): append(text)
         case .bytes(let bytes):
-            appendHead(2, UInt64(bytes.count))
+            out.appendCBORHead(2, UInt64(bytes.count))
             out.append(contentsOf: bytes)
         case .list(let elements):
             try checkDepth(depth)
-            appendHead(4, UInt64(elements.count))
+            out.appendCBORHead(4, UInt64(elements.count))
             for element in elements { try append(element, depth: depth + 1) }
         case .map(let entries):
             try checkDepth(depth)
@@ -44,7 +44,7 @@ struct CBOREncoder {
         guard Value.haveUniqueKeys(entries) else {
             throw EncodeError(.key, "a map has the same key twice")
         }
-        appendHead(5, UInt64(entries.count))
+        out.appendCBORHead(5, UInt64(entries.count))
         for entry in form == .plain ? entries : Self.sorted(entries) {
             append(entry.key)
             try append(entry.value, depth: depth + 1)
@@ -64,7 +64,7 @@ struct CBOREncoder {
     }
 
     private mutating func append(_ text: String) {
-        appendHead(3, UInt64(text.utf8.count))
+        out.appendCBORHead(3, UInt64(text.utf8.count))
         out.append(contentsOf: text.utf8)
     }
 
@@ -73,9 +73,9 @@ struct CBOREncoder {
             throw EncodeError(.number, "an integer is outside −2⁶⁴ to 2⁶⁴−1")
         }
         if number >= 0 {
-            appendHead(0, UInt64(number))
+            out.appendCBORHead(0, UInt64(number))
         } else {
-            appendHead(1, UInt64(-1 - number))
+            out.appendCBORHead(1, UInt64(-1 - number))
         }
     }
 
@@ -96,27 +96,30 @@ struct CBOREncoder {
         }
         out.append(0xd8)
         out.append(42)
-        appendHead(2, UInt64(cid.encodedSize + 1))
+        out.appendCBORHead(2, UInt64(cid.encodedSize + 1))
         out.append(0)
         cid.append(to: &out)
     }
+}
 
-    private mutating func appendHead(_ majorType: UInt8, _ argument: UInt64) {
+extension [UInt8] {
+    /// Appends a CBOR item's initial byte and argument in shortest form.
+    mutating func appendCBORHead(_ majorType: UInt8, _ argument: UInt64) {
         let type = majorType << 5
         switch argument {
-        case 0..<24: out.append(type | UInt8(argument))
+        case 0..<24: append(type | UInt8(argument))
         case 24..<(1 << 8):
-            out.append(type | 24)
-            out.append(UInt8(argument))
+            append(type | 24)
+            append(UInt8(argument))
         case (1 << 8)..<(1 << 16):
-            out.append(type | 25)
-            out.appendBigEndian(UInt16(argument))
+            append(type | 25)
+            appendBigEndian(UInt16(argument))
         case (1 << 16)..<(1 << 32):
-            out.append(type | 26)
-            out.appendBigEndian(UInt32(argument))
+            append(type | 26)
+            appendBigEndian(UInt32(argument))
         default:
-            out.append(type | 27)
-            out.appendBigEndian(argument)
+            append(type | 27)
+            appendBigEndian(argument)
         }
     }
 }
