@@ -104,10 +104,13 @@ public struct QueryItems: Sendable, Equatable {
     /// More items than this are left out.
     public static let maxItems = 64
 
+    /// The query as it was, without its question mark.
+    public let text: String
     private var items: [(name: String, value: String)] = []
 
     /// Reads a query without its question mark. What cannot be decoded is left out.
     public init(_ query: some StringProtocol) {
+        text = String(query)
         guard !query.isEmpty else { return }
         for item in query.split(separator: "&").prefix(Self.maxItems) {
             let pair = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -128,6 +131,6 @@ public struct QueryItems: Sendable, Equatable {
     public var isEmpty: Bool { items.isEmpty }
 
     public static func == (left: Self, right: Self) -> Bool {
-        left.items.elementsEqual(right.items) { $0 == $1 }
+        left.text == right.text
     }
 }

@@ -25,6 +25,9 @@ public struct PathResolver: Sendable {
         /// The blocks that were read on the way, in order. The block at the end is among them only
         /// if it had to be read, that is if `remaining` is not empty.
         public let blocks: [CID]
+        /// The root, then what each segment led to as far as they led to other blocks: the logical
+        /// roots that gateways tell their clients.
+        public let roots: [CID]
     }
 
     /// What is known of the block that is to be read next.
@@ -39,14 +42,16 @@ public struct PathResolver: Sendable {
     private var cid: CID
     private var place = Place.any
     private var blocks: [CID] = []
+    private var roots: [CID]
     private var end: Resolved?
 
     /// Starts at a root. The path is split and decoded already, and `.` and `..` are taken out of
     /// it; here they would only be names.
     public init(root: CID, path: [String]) {
         cid = root
+        roots = [root]
         self.path = path
-        if path.isEmpty { end = Resolved(cid: root, remaining: [], blocks: []) }
+        if path.isEmpty { end = Resolved(cid: root, remaining: [], blocks: [], roots: roots) }
     }
 
     /// What is to be done next. Stays the same until a block is supplied.
@@ -140,17 +145,19 @@ public struct PathResolver: Sendable {
             value = below
         }
         blocks.append(cid)
-        end = Resolved(cid: cid, remaining: [String](path[first...]), blocks: blocks)
+        end = Resolved(
+            cid: cid, remaining: [String](path[first...]), blocks: blocks, roots: roots)
     }
 
     /// Leaves the current block by the current segment.
     private mutating func advance(to target: CID) {
         blocks.append(cid)
         cid = target
+        roots.append(target)
         place = .any
         followed += 1
         if followed == path.count {
-            end = Resolved(cid: target, remaining: [], blocks: blocks)
+            end = Resolved(cid: target, remaining: [], blocks: blocks, roots: roots)
         }
     }
 }

@@ -1,0 +1,93 @@
+// Files: how large they are, when they were changed, and their bytes as a stream.
+
+import HTTPTypes
+import IPLD
+import Multiformats
+import NIOCore
+import Wire
+
+/// Drives the reader of a file. What it yields are slices of blocks, not copies.
+struct FileStream: ByteStream {
+    private var machine: FileReader
+    private var block: ByteBuffer
+    private let source: any BlockSource
+
+    /// Starts with a machine that has been supplied with `block`, if any.
+    init(
+        _ machine: FileReader, after block: ByteBuffer = ByteBuffer(), from source: any BlockSource
+    ) {
+        self.machine = machine
+        self.block = block
+        self.source = source
+    }
+
+    mutating func next() async throws -> ByteBuffer? {
+        while true {
+            switch machine.next() {
+            case .block(let cid):
+                block = ByteBuffer()
+                source.prefetch(machine.upcoming(ContentReader.readAhead))
+                let block = try await source.block(cid)
+                self.block = block
+                do throws(DAGError) {
+                    try machine.supply(block.readableBytesSpan)
+                } catch {
+                    throw ContentError(error, on: [])
+                }
+            case .bytes(let range):
+                if !range.isEmpty { return block.slice(range) }
+            case .size: continue
+            case .done: return nil
+            }
+        }
+    }
+}
+
+/// A file whose root has been read.
+struct OpenFile {
+    /// How many bytes it has.
+    let size: UInt64
+    /// When it was last changed, in seconds since 1970, if it says so.
+    let modified: Int64?
+    private let machine: FileReader
+    private let block: ByteBuffer
+    private let source: any BlockSource
+
+    fileprivate init(_ resolved: ResolvedContent, from source: any BlockSource) throws {
+        var machine = FileReader(root: resolved.cid)
+        guard case .block = machine.next() else {
+            preconditionFailure("a file begins with a block")
+        }
+        do throws(DAGError) {
+            try machine.supply(resolved.block.readableBytesSpan)
+        } catch {
+            throw ContentError(error, on: [])
+        }
+        guard case .size(let size) = machine.next() else {
+            preconditionFailure("a file's root tells its size")
+        }
+        self.size = size
+        if case .file(_, let metadata) = resolved.entity {
+            modified = metadata.modified?.seconds
+        } else {
+            modified = nil
+        }
+        self.machine = machine
+        self.block = resolved.block
+        self.source = source
+    }
+
+    /// The bytes of a range that lies within the file, or all of them.
+    func stream(_ range: Range<UInt64>?) -> FileStream {
+        var machine = machine
+        if let range { machine.narrow(to: range) }
+        return FileStream(machine, after: block, from: source)
+    }
+}
+
+extension ContentReader {
+    /// Opens a file whose root has been resolved.
+    func file(_ resolved: ResolvedContent) throws -> OpenFile {
+        try OpenFile(resolved, from: source)
+    }
+}

@@ -1,0 +1,116 @@
+// A tar archive of a UnixFS tree being written, depth first.
+
+import HTTPTypes
+import IPLD
+import Multiformats
+import NIOCore
+import Wire
+
+extension ContentReader {
+    /// The archive of a file or directory, under a name.
+    func tarStream(_ cid: CID, name: String) -> TarStream {
+        TarStream(cid, name: name, from: self)
+    }
+}
+
+/// Drives readers of directories and files and frames what they yield.
+struct TarStream: ByteStream {
+    /// Directories may lie this deep; a deeper tree is refused.
+    static let maxDepth = 256
+
+    private struct Level {
+        var path: String
+        var entries: EntryStream
+    }
+
+    private enum Work {
+        case entry(CID, path: String)
+        case content(FileStream, left: UInt64, size: UInt64)
+        case between
+        case done
+    }
+
+    private let reader: ContentReader
+    private var levels: [Level] = []
+    private var work: Work
+    private let rootDepth: Int
+
+    init(_ cid: CID, name: String, from reader: ContentReader) {
+        self.reader = reader
+        rootDepth = 1
+        work = .entry(cid, path: name)
+    }
+
+    mutating func next() async throws -> ByteBuffer? {
+        while true {
+            switch work {
+            case .entry(let cid, let path): return try await open(cid, path)
+            case .content(var stream, let left, let size):
+                if let bytes = try await stream.next() {
+                    let count = UInt64(bytes.readableBytes)
+                    guard count <= left else { throw lies(size) }
+                    work = .content(stream, left: left - count, size: size)
+                    return bytes
+                }
+                guard left == 0 else { throw lies(size) }
+                work = .between
+                let padding = TarFormat.padding(after: size)
+                if !padding.isEmpty { return ByteBuffer(bytes: padding) }
+            case .between:
+                guard let level = levels.indices.last else {
+                    work = .done
+                    return ByteBuffer(bytes: TarFormat.trailer)
+                }
+                var entries = levels[level].entries
+                let entry = try await entries.next()
+                levels[level].entries = entries
+                guard let entry else {
+                    levels.removeLast()
+                    continue
+                }
+                guard let name = String(validating: entry.name, as: UTF8.self) else {
+                    throw ContentError(
+                        .internalServerError, "a name in '\(levels[level].path)' is not UTF-8")
+                }
+                work = .entry(entry.cid, path: "\(levels[level].path)/\(name)")
+            case .done: return nil
+            }
+        }
+    }
+
+    /// The header of an entry; what comes after it is left in ``work``.
+    private mutating func open(_ cid: CID, _ path: String) async throws -> ByteBuffer {
+        let resolved = try await reader.resolve([], from: cid)
+        work = .between
+        func header(_ kind: TarFormat.Kind, _ metadata: FileMetadata) -> ByteBuffer {
+            ByteBuffer(
+                bytes: TarFormat.header(
+                    path: path, kind: kind, mode: metadata.mode,
+                    mtime: metadata.modified?.seconds))
+        }
+        switch resolved.entity {
+        case .file(let size, let metadata):
+            work = .content(try reader.file(resolved).stream(nil), left: size, size: size)
+            return header(.file(size: size), metadata)
+        case .directory(let metadata):
+            guard levels.count < Self.maxDepth else {
+                throw ContentError(
+                    .internalServerError, "'\(path)' lies over \(Self.maxDepth) directories deep")
+            }
+            levels.append(Level(path: path, entries: reader.entries(of: cid)))
+            return header(.directory, metadata)
+        case .symlink(let target, let metadata):
+            guard let target = String(validating: target, as: UTF8.self) else {
+                throw ContentError(.internalServerError, "the link '\(path)' is not UTF-8")
+            }
+            return header(.symlink(target: target), metadata)
+        case .node:
+            throw ContentError(
+                .notAcceptable, "'\(path)' is neither a file nor a directory; use format=car")
+        }
+    }
+
+    private func lies(_ size: UInt64) -> ContentError {
+        ContentError(.internalServerError, "a file does not have the \(size) bytes it says")
+    }
+}
