@@ -2,6 +2,7 @@
 // extensions beside the things they are about: Import/, Export/, Fetch/, Names/, Repository/.
 
 public import AsyncHTTPClient
+public import BlockStore
 public import Logging
 import NIOCore
 public import NIOPosix
@@ -15,6 +16,8 @@ public final class Node: Sendable {
     public let repository: Repository
     /// What the node was told. It does not change while the node runs.
     public let configuration: Configuration
+    /// The blocks and pins.
+    public let store: BlockStore
     /// The threads of all sockets of this node.
     public let eventLoops: MultiThreadedEventLoopGroup
     /// The one client for outgoing HTTP; it follows no redirects by itself.
@@ -37,14 +40,21 @@ public final class Node: Sendable {
     ) async throws -> Node {
         let repository = try Repository(at: Repository.locate(directory))
         let file = try ConfigurationFile.open(repository.configurationFile)
-        let node = Node(
-            repository, configuration ?? file.configuration,
+        let configuration = configuration ?? file.configuration
+        let options = StoreOptions(
+            maxBytes: configuration.storage.maxBytes, cacheTTL: configuration.storage.cacheTTL)
+        let store = try BlockStore.open(at: repository.storeDirectory, options)
+        return Node(
+            repository, configuration, store,
             logger ?? Logger(label: "weft") { _ in SwiftLogNoOpLogHandler() })
-        return node
     }
 
-    private init(_ repository: Repository, _ configuration: Configuration, _ logger: Logger) {
+    private init(
+        _ repository: Repository, _ configuration: Configuration, _ store: BlockStore,
+        _ logger: Logger
+    ) {
         self.repository = repository
+        self.store = store
         self.configuration = configuration
         self.logger = logger
         eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
@@ -68,6 +78,11 @@ public final class Node: Sendable {
             try await eventLoops.shutdownGracefully()
         } catch {
             logger.debug("stopping the event loops failed", metadata: ["error": "\(error)"])
+        }
+        do {
+            try await store.close()
+        } catch {
+            logger.error("closing the store failed", metadata: ["error": "\(error)"])
         }
     }
 }

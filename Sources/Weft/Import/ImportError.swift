@@ -1,5 +1,7 @@
 // Why a file or folder could not be added.
 
+public import IPLD
+
 /// Why a file or folder could not be added. Nothing of it is kept then.
 public enum ImportError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The file changed between the first and the last look at it.
@@ -10,8 +12,8 @@ public enum ImportError: Error, Sendable, Equatable, CustomStringConvertible {
     case badName(folder: String, name: String)
     /// Folders lie deeper in each other than readers follow.
     case tooDeep(String, limit: Int)
-    /// Two things would have the same name in one folder.
-    case sameName(String)
+    /// A name that no directory of a DAG can hold.
+    case nameRefused(String, reason: NameError)
     /// References to files need leaves that are the file's own bytes.
     case referencesNeedRawLeaves
     /// Only files that have a path can be referenced.
@@ -29,8 +31,8 @@ public enum ImportError: Error, Sendable, Equatable, CustomStringConvertible {
             "'\(folder)' holds the name '\(name)', which is not valid UTF-8; rename it"
         case .tooDeep(let path, let limit):
             "'\(path)' lies more than \(limit) folders deep"
-        case .sameName(let name):
-            "two things are called '\(name)'; they cannot be in one folder"
+        case .nameRefused(let path, let reason):
+            "cannot add '\(path)': \(reason)"
         case .referencesNeedRawLeaves:
             "--nocopy needs a profile with raw leaves, such as unixfs-v1-2025"
         case .cannotReference(let name):

@@ -11,6 +11,41 @@ struct Descriptor: ~Copyable {
 
     deinit { close(number) }
 
+    /// Hands the number to a new owner, who closes it.
+    consuming func release() -> Int32 {
+        let number = number
+        discard self
+        return number
+    }
+
+    /// Calls `body` with `name` as the C string that system calls take; no NUL may be in it.
+    static func withCString<Result>(
+        _ name: [UInt8], _ body: (UnsafePointer<CChar>) -> Result
+    ) -> Result {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: name.count + 1) { buffer in
+            for index in name.indices { buffer[index] = CChar(bitPattern: name[index]) }
+            buffer[name.count] = 0
+            return body(UnsafePointer(buffer.baseAddress!))
+        }
+    }
+
+    /// Opens a name in a directory, without following a link that has this name.
+    ///
+    /// `path` is for messages.
+    static func open(
+        _ name: [UInt8], _ flags: Int32, mode: mode_t = 0o600, in directory: Int32,
+        path: @autoclosure () -> String
+    ) throws(SystemError) -> Descriptor {
+        let number = withCString(name) {
+            attempt($0, flags | O_NOFOLLOW, mode, directory)
+        }
+        guard number >= 0 else {
+            let code = errno
+            throw SystemError(flags & O_CREAT == 0 ? "open" : "create", path(), code: code)
+        }
+        return Descriptor(owning: number)
+    }
+
     /// Opens `path`; relative paths start at `directory`, or at the working directory.
     static func open(
         _ path: String, _ flags: Int32, mode: mode_t = 0o600, in directory: Int32 = AT_FDCWD
@@ -31,7 +66,7 @@ struct Descriptor: ~Copyable {
     }
 
     private static func attempt(
-        _ path: String, _ flags: Int32, _ mode: mode_t, _ directory: Int32
+        _ path: UnsafePointer<CChar>, _ flags: Int32, _ mode: mode_t, _ directory: Int32
     ) -> Int32 {
         while true {
             let number = openat(directory, path, flags | O_CLOEXEC, mode)
@@ -40,17 +75,27 @@ struct Descriptor: ~Copyable {
     }
 
     /// What the system knows about it.
-    func status(of path: String) throws(SystemError) -> stat {
+    func status(of path: @autoclosure () -> String) throws(SystemError) -> stat {
         var status = stat()
         guard fstat(number, &status) == 0 else {
-            throw SystemError("look at", path, code: errno)
+            let code = errno
+            throw SystemError("look at", path(), code: code)
         }
         return status
     }
 
     /// Reads up to the size of `buffer` at `offset`; fewer only at the end of the file.
     func read(
-        into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, of path: String
+        into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64,
+        path: @autoclosure () -> String
+    ) throws(SystemError) -> Int {
+        try Self.read(number, into: buffer, at: offset, path: path())
+    }
+
+    /// Reads from a descriptor that somebody else owns.
+    static func read(
+        _ number: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64,
+        path: @autoclosure () -> String
     ) throws(SystemError) -> Int {
         var done = 0
         while done < buffer.count {
@@ -61,7 +106,8 @@ struct Descriptor: ~Copyable {
             if count > 0 {
                 done += count
             } else if errno != EINTR {
-                throw SystemError("read", path, code: errno)
+                let code = errno
+                throw SystemError("read", path(), code: code)
             }
         }
         return done
@@ -96,7 +142,7 @@ enum SmallFile {
         var bytes = [UInt8](repeating: 0, count: size)
         let result = bytes.withUnsafeMutableBytes { buffer in
             Result<Int, SystemError> { () throws(SystemError) in
-                try file.read(into: buffer, at: 0, of: path)
+                try file.read(into: buffer, at: 0, path: path)
             }
         }
         bytes.removeLast(size - (try result.get()))
@@ -140,6 +186,26 @@ enum Files {
     /// The last part of a path, without trailing slashes.
     static func name(of path: String) -> String {
         String(path.split(separator: "/").last ?? "")
+    }
+
+    /// The path from the root to the same place. Links on the way are followed, one that the path
+    /// itself names is not.
+    static func absolute(_ path: String) throws(SystemError) -> String {
+        let name = Self.name(of: path)
+        guard !name.isEmpty, name != ".", name != ".." else { return try resolved(path) }
+        var trimmed = Substring(path)
+        while trimmed.last == "/" { trimmed.removeLast() }
+        let folder = try resolved(parent(of: String(trimmed)))
+        return folder == "/" ? "/" + name : folder + "/" + name
+    }
+
+    /// The path from the root to the same place, all links followed.
+    static func resolved(_ path: String) throws(SystemError) -> String {
+        guard let resolved = realpath(path, nil) else {
+            throw SystemError("find", path, code: errno)
+        }
+        defer { free(resolved) }
+        return String(cString: resolved)
     }
 
     /// Creates a directory and those above it that are missing; new ones are private.

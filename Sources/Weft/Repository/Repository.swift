@@ -36,7 +36,7 @@ public final class Repository: Sendable {
     ///   ``SystemError`` when the system refuses.
     public init(at path: String) throws {
         try Files.createDirectory(path)
-        let directory = try Self.absolute(path)
+        let directory = try Files.resolved(path)
         self.directory = directory
         self.lock = try RepositoryLock(in: directory)
         try Self.checkVersion(in: directory)
@@ -64,14 +64,6 @@ public final class Repository: Sendable {
     private static func environment(_ name: String) -> String? {
         guard let value = getenv(name), value.pointee != 0 else { return nil }
         return String(cString: value)
-    }
-
-    private static func absolute(_ path: String) throws -> String {
-        guard let resolved = realpath(path, nil) else {
-            throw SystemError("find", path, code: errno)
-        }
-        defer { free(resolved) }
-        return String(cString: resolved)
     }
 
     private static func checkVersion(in directory: String) throws {
