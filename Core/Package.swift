@@ -49,12 +49,15 @@ let package = Package(
         .target(
             name: "IPLD", dependencies: ["Wire", "Cryptography", "Multiformats"],
             swiftSettings: settings),
-        .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
-            name: "CryptographyTests", dependencies: ["Cryptography", "Wire"],
+            name: "WireTests", dependencies: ["Wire", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "CryptographyTests", dependencies: ["Cryptography", "Wire", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "MultiformatsTests", dependencies: ["Multiformats", "Cryptography", "Wire"],
+            name: "MultiformatsTests",
+            dependencies: ["Multiformats", "Cryptography", "Wire", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "IPLDTests", dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire"],

@@ -1,0 +1,66 @@
+// What the tests of the lower modules share: the tables under `Vectors/`, hexadecimal text, and
+// noise that repeats.
+
+import Foundation
+
+/// The rows of a comma-separated file under `Vectors/`, without the comment lines.
+public func rows(of name: String) -> [[String]] {
+    let file = URL(filePath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: "Vectors/\(name)")
+    // A missing file gives no rows, which each suite refuses by counting them.
+    guard let text = try? String(contentsOf: file, encoding: .utf8) else { return [] }
+    return text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map {
+        $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    }
+}
+
+/// The bytes of hexadecimal text; what is not hexadecimal is passed over.
+public func hex(_ text: String) -> [UInt8] {
+    let digits = text.compactMap { $0.hexDigitValue.map(UInt8.init) }
+    return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+}
+
+/// Hexadecimal text of bytes.
+public func hex(_ bytes: [UInt8]) -> String {
+    bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+}
+
+/// The message of `length` bytes that the hash vectors use.
+public func countingMessage(_ length: Int) -> [UInt8] {
+    (0..<length).map { UInt8($0 % 251) }
+}
+
+/// A small seeded generator (SplitMix64), so that a failure repeats.
+public struct Noise: RandomNumberGenerator {
+    private var state: UInt64
+
+    public init(seed: UInt64) { state = seed }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// Up to `most` random bytes.
+    public mutating func bytes(upTo most: Int) -> [UInt8] {
+        (0..<Int.random(in: 0...most, using: &self)).map { _ in .random(in: 0...255, using: &self) }
+    }
+
+    /// A copy of `valid` with a few bytes changed, dropped or put in.
+    public mutating func mutation(of valid: [UInt8]) -> [UInt8] {
+        var bytes = valid
+        for _ in 0..<Int.random(in: 1...4, using: &self) where !bytes.isEmpty {
+            let place = Int.random(in: 0..<bytes.count, using: &self)
+            switch Int.random(in: 0..<3, using: &self) {
+            case 0: bytes[place] = .random(in: 0...255, using: &self)
+            case 1: bytes.remove(at: place)
+            default: bytes.insert(.random(in: 0...255, using: &self), at: place)
+            }
+        }
+        return bytes
+    }
+}
