@@ -80,8 +80,8 @@ public struct MeshOptions: Sendable {
     /// How long the body may make no progress while the caller waits for it.
     public var idleDeadline: Duration
 
-    /// Limits: 60 s for the answer, 30 s without progress.
-    public init(deadline: Duration? = .seconds(60), idleDeadline: Duration = .seconds(30)) {
+    /// Limits; 30 s without progress unless told otherwise.
+    public init(deadline: Duration? = nil, idleDeadline: Duration = .seconds(30)) {
         self.deadline = deadline
         self.idleDeadline = idleDeadline
     }

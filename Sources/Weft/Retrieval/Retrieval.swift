@@ -1,14 +1,14 @@
 // Retrieval: whom this node asks for content, and what it has learnt about them.
 
+import AsyncHTTPClient
+import BlockStore
+import Logging
+import Multiformats
+import NIOCore
+import Synchronization
+
 /// Whom a node asks for content, and what it has learnt about them.
 public final class Retrieval: Sendable {
-    /// The limits.
-    public let options: RetrievalOptions
-
-    init(options: RetrievalOptions) {
-        self.options = options
-    }
-
     /// Which sources one session may use.
     public enum Policy: Sendable {
         /// The store, then providers.
@@ -21,14 +21,102 @@ public final class Retrieval: Sendable {
         case noStore
     }
 
+    /// The limits.
+    public var options: RetrievalOptions { shared.options }
+
+    let shared: Shared
+
+    init(cache: BlockCache, client: HTTPClient, options: RetrievalOptions, logger: Logger) {
+        shared = Shared(cache: cache, client: client, options: options, logger: logger)
+    }
+
     /// Begins to fetch what `scope` says; nothing is asked before the first missing block.
     public func session(
         for scope: RetrievalScope, policy: Policy = .network, limits: MeshOptions = MeshOptions(),
         trace: Trace = Trace()
     ) -> RetrievalSession {
-        RetrievalSession(trace: trace)
+        let policy = options.network == .offline ? .localOnly : policy
+        return RetrievalSession(
+            RetrievalCore(scope, policy: policy, limits: limits, trace: trace, shared: shared))
     }
 
-    /// Ends all work; what is still to be stored is stored.
-    public func shutdown() async {}
+    /// Waits until everything fetched so far is stored, or given up.
+    public func flush() async {
+        await shared.writer.flush()
+    }
+
+    /// What all sessions share.
+    final class Shared: Sendable {
+        let options: RetrievalOptions
+        let client: HTTPClient
+        let writer: CacheWriter
+        let configured: [ProviderAddress]
+        let routers: [DelegatedRouting]
+
+        private let cache: BlockCache
+        private let records = Mutex(ProviderRecords())
+        private let began = ContinuousClock.now
+
+        init(cache: BlockCache, client: HTTPClient, options: RetrievalOptions, logger: Logger) {
+            self.cache = cache
+            self.client = client
+            self.options = options
+            writer = CacheWriter(cache, logger: logger)
+            configured = options.providers.compactMap { ProviderAddress(url: $0) }
+            routers = options.routers.compactMap { DelegatedRouting($0, client: client) }
+            for url in options.providers where ProviderAddress(url: url) == nil {
+                logger.warning("providers.http names '\(url)', which is no http or https URL")
+            }
+        }
+
+        /// A block that is here or about to be stored.
+        func stored(_ hash: Multihash) async throws -> ByteBuffer? {
+            if let bytes = writer.pending(hash) { return bytes }
+            return try await cache.block(hash)
+        }
+
+        func note(_ name: String, _ fault: Fault) {
+            records.withLock { $0.note(name, fault, now: began.duration(to: .now)) }
+        }
+
+        func note(_ name: String, rate: Double) {
+            records.withLock { $0.note(name, rate: rate, now: began.duration(to: .now)) }
+        }
+
+        func ban(_ name: String) -> Fault? {
+            records.withLock { $0.ban(name, now: began.duration(to: .now)) }
+        }
+
+        func rank(_ name: String, unknown: Double) -> Double {
+            records.withLock { $0.rank(name, unknown: unknown, now: began.duration(to: .now)) }
+        }
+
+        /// Asks all routers who has `cid`, at the same time.
+        func lookUp(
+            _ cid: CID, trace: Trace, found: @escaping @Sendable ([ProviderAddress]) -> Void
+        ) async {
+            let timeout = TimeAmount(options.routingTimeout)
+            await withDiscardingTaskGroup { group in
+                for router in routers {
+                    group.addTask {
+                        let mark = trace.begin(.routing, "providers of \(cid)", peer: router.base)
+                        let count = Mutex(0)
+                        do {
+                            let (status, bytes) = try await router.providers(
+                                of: cid, deadline: .now() + timeout
+                            ) { addresses in
+                                count.withLock { $0 += addresses.isEmpty ? 0 : 1 }
+                                found(addresses)
+                            }
+                            trace.end(
+                                mark, "\(count.withLock { $0 }) providers", succeeded: true,
+                                status: status, bytes: UInt64(bytes))
+                        } catch {
+                            trace.end(mark, "no answer: \(error)", succeeded: false)
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,7 +1,5 @@
 // The limits of retrieval. All of them are ceilings.
 
-public import NIOCore
-
 /// Whom to ask for content, and how far.
 public struct RetrievalOptions: Sendable {
     /// Whether providers on loopback and private addresses may be asked.
@@ -24,10 +22,11 @@ public struct RetrievalOptions: Sendable {
     public var requestsPerProvider = 8
     /// How many bytes a session may hold that nobody has asked for yet.
     public var lookAhead = 16 << 20
-    /// How long a connection may take to be made.
-    public var connectTimeout: TimeAmount = .seconds(5)
     /// How long a provider may send nothing, or next to nothing, before it is dropped.
     public var stallTimeout: Duration = .seconds(10)
+    /// How long a request to a provider that was never measured may take before another provider
+    /// is asked as well.
+    public var hedgeDelay: Duration = .milliseconds(800)
     /// How long the look-up of providers may take.
     public var routingTimeout: Duration = .seconds(10)
     /// Which private addresses may be asked.

@@ -1,25 +1,55 @@
 // One piece of content being fetched: a block source that reads the local store first and asks
 // providers for the rest.
 
+import IPLD
 public import Multiformats
 public import NIOCore
+import Wire
 
 /// The retrieval of one piece of content. Its work stops when the last reference to it goes.
 public final class RetrievalSession: BlockSource {
-    /// What was looked up, who was asked and what each answered.
-    public let trace: Trace
+    private let core: RetrievalCore
 
-    init(trace: Trace) {
-        self.trace = trace
+    /// What was looked up, who was asked and what each answered.
+    public var trace: Trace { core.trace }
+
+    /// Why a block could not be had, if one could not.
+    public var failure: FetchError? { core.failure }
+
+    init(_ core: RetrievalCore) {
+        self.core = core
     }
+
+    deinit { core.close() }
 
     /// The bytes of a block, from the store or from whoever has it.
     ///
-    /// - Throws: ``FetchError``.
+    /// - Throws: ``FetchError`` with the trace; `CancellationError` when the task is cancelled.
     public func block(_ cid: CID) async throws -> ByteBuffer {
-        throw FetchError(.offline, "the network is not there yet", trace: trace.entries)
+        if cid.hash.code == .identity { return ByteBuffer(bytes: cid.hash.digest) }
+        if let bytes = core.shelved(cid.hash) { return bytes }
+        switch core.policy {
+        case .network, .localOnly:
+            if let bytes = try await core.shared.stored(cid.hash) { return bytes }
+        case .reload, .noStore: break
+        }
+        do {
+            try cid.hash.checkVerifiable()
+        } catch {
+            throw FetchError(
+                .unverifiable, "\(cid) cannot be verified here: \(error)",
+                trace: trace.entries)
+        }
+        guard core.policy != .localOnly else {
+            throw FetchError(
+                .offline, "\(cid) is not stored here, and the network may not be asked",
+                trace: trace.entries)
+        }
+        return try await core.wait(for: cid)
     }
 
     /// Says which blocks will be asked for soon, in that order.
-    public func prefetch(_ cids: [CID]) {}
+    public func prefetch(_ cids: [CID]) {
+        core.hint(cids)
+    }
 }

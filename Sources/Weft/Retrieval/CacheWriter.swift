@@ -1,0 +1,106 @@
+// Storing what was fetched, beside the stream and never in its way: blocks queue up, one task
+// stores them, and when the disk is too slow or too full they are not stored.
+
+import BlockStore
+import DequeModule
+import Logging
+import Multiformats
+import NIOCore
+import Synchronization
+
+/// Where verified blocks go and come from: the store, or something like it in a test.
+struct BlockCache: Sendable {
+    /// The bytes of a block, if it is there.
+    let block: @Sendable (Multihash) async throws -> ByteBuffer?
+    /// Keeps a block until its time or the space runs out.
+    let put: @Sendable (Block) async throws -> Void
+
+    init(
+        block: @escaping @Sendable (Multihash) async throws -> ByteBuffer?,
+        put: @escaping @Sendable (Block) async throws -> Void
+    ) {
+        self.block = block
+        self.put = put
+    }
+
+    /// The store of a node.
+    init(_ store: BlockStore) {
+        block = { try await store.block($0) }
+        put = { try await store.put($0) }
+    }
+}
+
+/// Stores blocks beside the stream that brings them.
+final class CacheWriter: Sendable {
+    /// How many bytes may wait to be stored; what comes on top is not stored.
+    static let maxPending = 64 << 20
+
+    private struct State {
+        var queue: Deque<Block> = []
+        var waiting: [Multihash: ByteBuffer] = [:]
+        var bytes = 0
+        var task: Task<Void, Never>?
+        var skipped = 0
+    }
+
+    private let cache: BlockCache
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    init(_ cache: BlockCache, logger: Logger) {
+        self.cache = cache
+        self.logger = logger
+    }
+
+    /// How many blocks were not stored because too many waited or the store refused them.
+    var skipped: Int { state.withLock { $0.skipped } }
+
+    /// Queues a block; it returns at once.
+    func put(_ block: Block) {
+        state.withLock { state in
+            guard state.waiting[block.cid.hash] == nil else { return }
+            guard state.bytes + block.bytes.readableBytes <= Self.maxPending else {
+                state.skipped += 1
+                return
+            }
+            state.queue.append(block)
+            state.waiting[block.cid.hash] = block.bytes
+            state.bytes += block.bytes.readableBytes
+            if state.task == nil { state.task = Task { await self.drain() } }
+        }
+    }
+
+    /// A block that waits to be stored.
+    func pending(_ hash: Multihash) -> ByteBuffer? {
+        state.withLock { $0.waiting[hash] }
+    }
+
+    /// Waits until everything queued so far is stored or given up.
+    func flush() async {
+        while let task = state.withLock({ $0.task }) { await task.value }
+    }
+
+    private func drain() async {
+        while let block = takeNext() {
+            do {
+                try await cache.put(block)
+            } catch {
+                // The fetch goes on without; the content is only not cached.
+                logger.debug("a fetched block was not stored", metadata: ["error": "\(error)"])
+                state.withLock { $0.skipped += 1 }
+            }
+            state.withLock { state in
+                state.waiting[block.cid.hash] = nil
+                state.bytes -= block.bytes.readableBytes
+            }
+        }
+    }
+
+    private func takeNext() -> Block? {
+        state.withLock { state in
+            let block = state.queue.popFirst()
+            if block == nil { state.task = nil }
+            return block
+        }
+    }
+}

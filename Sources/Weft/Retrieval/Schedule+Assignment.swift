@@ -1,0 +1,310 @@
+// How a retrieval hands out work: what a reader waits for first, then what it will read next.
+
+import Multiformats
+
+extension Schedule {
+    /// Looks at everything again: gives up what stalls, hands out work, fails what nobody can
+    /// bring. Its result is in ``actions`` and ``wake``.
+    mutating func plan(now: Duration) {
+        wake = nil
+        dropStalled(now: now)
+        resumePaused()
+        let waiting = demands
+        for demand in waiting { serve(demand, now: now) }
+        switch mode {
+        case .stream: considerSharing(now: now)
+        case .pull: pullAhead(now: now)
+        }
+    }
+
+    /// The actions since the last call, in order.
+    mutating func takeActions() -> [Action] {
+        defer { actions = [] }
+        return actions
+    }
+
+    // MARK: Demands
+
+    private mutating func serve(_ demand: Demand, now: Duration) {
+        let hash = demand.cid.hash
+        let asked = open.filter { id, entry in
+            requested[hash]?.contains(id) == true || covers(entry, hash)
+        }
+        if asked.isEmpty {
+            if let seat = bestSeat(for: demand.cid, now: now) {
+                ask(seat, for: demand.cid, now: now)
+            } else if reviveSuspended(), let seat = bestSeat(for: demand.cid, now: now) {
+                ask(seat, for: demand.cid, now: now)
+            } else if isHopeless(hash) {
+                actions.append(.fail(demand.cid, blame()))
+            }
+        } else if asked.count < 2 {
+            let due = asked.values.map { hedgeTime($0, demand, now: now) }.max() ?? now
+            if now < due {
+                wakeUp(at: due)
+            } else if let seat = bestSeat(
+                for: demand.cid, now: now, besides: Set(asked.values.map(\.provider)))
+            {
+                // Nothing at all came yet: the other one is asked for the whole as well.
+                let isFresh = asked.values.allSatisfy { $0.blocks == 0 && isStream($0.job) }
+                if isFresh {
+                    ask(seat, for: demand.cid, now: now)
+                } else {
+                    start(.block(demand.cid), at: seat, goal: hash, now: now)
+                }
+            }
+        }
+        let latest = max(demand.since, lastProgress) + limits.idle
+        if now >= latest {
+            actions.append(.fail(demand.cid, .deadline))
+        } else {
+            wakeUp(at: latest)
+        }
+    }
+
+    /// When another provider is asked for what is already being waited for.
+    private func hedgeTime(_ entry: Open, _ demand: Demand, now: Duration) -> Duration {
+        let pace = seats[entry.provider.number].pace
+        switch entry.job {
+        case .stream:
+            let patience = pace.latency.map { max($0 * 4, limits.hedge / 4) } ?? limits.hedge
+            // A trickle is progress, but it does not buy time for ever.
+            return min(
+                max(demand.since, entry.progress) + patience, demand.since + limits.stall / 2)
+        case .block:
+            guard let latency = pace.latency, let rate = pace.rate(now: now) else {
+                return entry.begun + limits.hedge
+            }
+            let size = Double(layout.place(of: demand.cid.hash)?.size ?? 1 << 20)
+            let share = Double(max(1, seats[entry.provider.number].open))
+            let transfer: Double = 2 * size * share / rate
+            let expected = latency * 2 + Duration.seconds(transfer)
+            return entry.begun + max(expected, limits.hedge / 8)
+        }
+    }
+
+    /// The best provider that is free and may have the block.
+    private mutating func bestSeat(
+        for cid: CID, now: Duration, besides: Set<ProviderID> = []
+    ) -> Int? {
+        var best: (index: Int, score: Double)?
+        for (index, seat) in seats.enumerated()
+        where seat.isUsable && seat.open < limits.requestsPerProvider
+            && !besides.contains(seat.id) && !lacks(seat, cid)
+        {
+            guard seat.pausedUntil <= now else {
+                wakeUp(at: seat.pausedUntil)
+                continue
+            }
+            let score = seat.pace.rate(now: now) ?? seat.prior
+            if best.map({ score > $0.score }) ?? true { best = (index, score) }
+        }
+        return best?.index
+    }
+
+    private func lacks(_ seat: Seat, _ cid: CID) -> Bool {
+        guard !seat.missing.isEmpty else { return false }
+        return seat.missing.contains(cid.hash)
+            || (!seat.pace.isProven && seat.missing.contains(scope.root.hash))
+    }
+
+    /// Asks one provider for a block and, if it can stream, for what comes after it.
+    private mutating func ask(_ index: Int, for cid: CID, now: Duration) {
+        let seat = seats[index]
+        let isAlone = seats.count { $0.isUsable } == 1
+        guard seat.streams, cid.codec != .raw || layout.place(of: cid.hash) != nil,
+            mode == .stream || (isAlone && scope.extent != .block),
+            open.values.count(where: { isStream($0.job) }) < 2
+        else {
+            if seat.blocks {
+                start(.block(cid), at: index, goal: cid.hash, now: now)
+            } else {
+                seats[index].missing.insert(cid.hash)
+            }
+            return
+        }
+        start(.stream(streamScope(for: cid)), at: index, goal: cid.hash, now: now)
+    }
+
+    /// What to ask for so that the answer begins with a block and goes on as the reader will.
+    private func streamScope(for cid: CID) -> RetrievalScope {
+        if let place = layout.place(of: cid.hash) {
+            var through: Int64?
+            if case .entity(let bytes) = scope.extent, let end = bytes?.through,
+                end >= 0, UInt64(end) >= place.offset
+            {
+                through = end
+            }
+            let from = Int64(clamping: place.offset)
+            return RetrievalScope(
+                root: place.file, extent: .entity(.init(from: from, through: through)))
+        }
+        if streamsStarted == 0 || cid.hash == scope.root.hash { return scope }
+        if open.values.contains(where: { $0.blocks == 0 && $0.job == .stream(scope) }) {
+            return scope
+        }
+        return RetrievalScope(root: cid, extent: scope.extent == .all ? .all : .entity(nil))
+    }
+
+    // MARK: Work ahead of the reader
+
+    /// Whether others should help a stream: the reader waits for it most of the time, and much is
+    /// left. Whoever might help first proves it with one block from further on.
+    private mutating func considerSharing(now: Duration) {
+        let streams = open.filter { isStream($0.value.job) && $0.value.blocks > 0 }
+        guard streams.count == 1, let (job, stream) = streams.first, hints.count > 1 else {
+            return
+        }
+        let others = seats.indices.filter {
+            seats[$0].isUsable && seats[$0].blocks && seats[$0].id != stream.provider
+                && seats[$0].pausedUntil <= now
+        }
+        guard !others.isEmpty else { return }
+        let running = now - stream.begun
+        guard running >= .milliseconds(100) else {
+            return wakeUp(at: stream.begun + .milliseconds(100))
+        }
+        let waiting = waited + (waitingSince.map { now - $0 } ?? .zero)
+        guard waiting * 2 > running,
+            let rate = seats[stream.provider.number].pace.rate(now: now)
+        else { return }
+        if let place = stream.place, let size = layout.size(of: place.file) {
+            let left = Double(size - min(size, place.offset))
+            guard left / rate > 0.25 else { return }
+        }
+        for other in others {
+            let seat = seats[other]
+            if let helping = seat.pace.rate(now: now) {
+                guard helping > rate / 10 else { continue }
+                mode = .pull
+                actions.append(.cancel(job))
+                return
+            }
+            let wanted = missingHints(at: seat)
+            if seat.open == 0, wanted.count > 1 {
+                let trial = wanted[wanted.count / 2]
+                start(.block(trial), at: other, goal: trial.hash, now: now)
+            }
+        }
+    }
+
+    /// Asks everyone for single blocks, as far ahead of the reader as memory allows.
+    private mutating func pullAhead(now: Duration) {
+        var budget = limits.lookAhead - shelf.unreadBytes
+        for hash in requested.keys { budget -= expectedSize(hash) }
+        var progress = true
+        while progress && budget > 0 {
+            progress = false
+            for index in seats.indices {
+                let seat = seats[index]
+                guard seat.isUsable, seat.blocks, seat.pausedUntil <= now,
+                    seat.open < depth(of: seat, now: now)
+                else { continue }
+                let wanted = missingHints(at: seat)
+                guard !wanted.isEmpty, budget > 0 else { continue }
+                let cid = wanted[min(wanted.count - 1, handicap(of: seat, now: now))]
+                budget -= expectedSize(cid.hash)
+                start(.block(cid), at: index, goal: cid.hash, now: now)
+                progress = true
+            }
+        }
+    }
+
+    /// How many requests a provider gets at a time: one until it proved itself, then about as
+    /// much as it delivers in half a second.
+    private func depth(of seat: Seat, now: Duration) -> Int {
+        guard let rate = seat.pace.rate(now: now) else { return 1 }
+        let blocks = rate / 2 / Double(expectedSize(nil))
+        return max(2, min(limits.requestsPerProvider, Int(min(blocks, 1000))))
+    }
+
+    /// How many blocks the others bring while this one brings one: so much further on it begins,
+    /// so that a slow provider never holds up the reader.
+    private func handicap(of seat: Seat, now: Duration) -> Int {
+        guard let own = seat.pace.rate(now: now) else { return 4 }
+        var others = 0.0
+        for other in seats where other.id != seat.id && other.isUsable {
+            others += other.pace.rate(now: now) ?? 0
+        }
+        return Int(min(others / max(own, 1), 64))
+    }
+
+    /// What will be read next and is neither here nor asked for.
+    private func missingHints(at seat: Seat) -> [CID] {
+        hints.filter {
+            requested[$0.hash] == nil && !shelf.contains($0.hash) && !lacks(seat, $0)
+        }
+    }
+
+    private func expectedSize(_ hash: Multihash?) -> Int {
+        let hash = hash ?? hints.first?.hash
+        let size = hash.flatMap { layout.place(of: $0)?.size } ?? 1 << 18
+        return Int(clamping: min(size, 2 << 20))
+    }
+
+    // MARK: Giving up
+
+    private mutating func dropStalled(now: Duration) {
+        for (job, entry) in open.sorted(by: { $0.key.number < $1.key.number })
+        where !entry.isPaused {
+            let due = entry.progress + limits.stall
+            if now >= due {
+                actions.append(.cancel(job))
+                ended(job, fault: .stalled, now: now)
+            } else {
+                wakeUp(at: due)
+            }
+        }
+    }
+
+    private mutating func resumePaused() {
+        for (job, entry) in open.sorted(by: { $0.key.number < $1.key.number })
+        where entry.isPaused && mayContinue(entry) {
+            open[job]?.isPaused = false
+            actions.append(.resume(job))
+        }
+    }
+
+    /// Lets those who broke off try again; false if there is none left who may.
+    private mutating func reviveSuspended() -> Bool {
+        guard !seats.contains(where: { $0.isUsable && $0.open > 0 }), !isDiscovering else {
+            return false
+        }
+        var revived = false
+        for index in seats.indices
+        where seats[index].isSuspended && seats[index].strikes < limits.strikes {
+            seats[index].isSuspended = false
+            revived = true
+        }
+        return revived
+    }
+
+    /// Whether nobody is left who could bring a block.
+    private func isHopeless(_ hash: Multihash) -> Bool {
+        guard !isDiscovering else { return false }
+        return seats.allSatisfy { seat in
+            !seat.isUsable || seat.missing.contains(hash)
+                || (!seat.pace.isProven && seat.missing.contains(scope.root.hash))
+        }
+    }
+
+    /// Why a block could not be had, in one word.
+    private func blame() -> FetchError.Code {
+        let faults = seats.compactMap(\.fault)
+        for fault in faults {
+            if case .lied = fault { return .unverifiable }
+        }
+        let isAbsent = faults.allSatisfy {
+            if case .absent = $0 { true } else { false }
+        }
+        return isAbsent ? .notFound : .network
+    }
+
+    private func isStream(_ job: Job) -> Bool {
+        if case .stream = job { true } else { false }
+    }
+
+    private mutating func wakeUp(at time: Duration) {
+        wake = wake.map { min($0, time) } ?? time
+    }
+}

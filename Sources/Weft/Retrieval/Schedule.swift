@@ -1,0 +1,292 @@
+// Who is asked for what, and when: the plan of one retrieval as a value. It performs no I/O and
+// has no clock; events and the time come in, actions come out. Time counts from its beginning.
+//
+// A retrieval begins with one CAR stream from the best provider, because that needs no knowledge
+// of the DAG and no round trip per level. If the reader has to wait for it and others have the
+// content too, the stream is given up and everyone is asked for single blocks, in the order in
+// which they will be read, each as much as it proved to deliver. The rules for handing out work
+// are in Schedule+Assignment.swift.
+
+import Multiformats
+import NIOCore
+
+/// The plan of one retrieval.
+struct Schedule {
+    struct ProviderID: Hashable, Comparable {
+        let number: Int
+        static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+    }
+
+    struct JobID: Hashable {
+        let number: Int
+    }
+
+    /// One request to one provider.
+    enum Job: Hashable {
+        case stream(RetrievalScope)
+        case block(CID)
+    }
+
+    /// What the driver is to do.
+    enum Action: Hashable {
+        case start(JobID, ProviderID, Job)
+        case cancel(JobID)
+        case resume(JobID)
+        case fail(CID, FetchError.Code)
+    }
+
+    struct Limits {
+        var lookAhead = 16 << 20
+        var requestsPerProvider = 8
+        var stall: Duration = .seconds(10)
+        /// How long a reader waits without any progress.
+        var idle: Duration = .seconds(30)
+        /// When a request of an unmeasured provider is worth doubling.
+        var hedge: Duration = .milliseconds(800)
+        /// How often a provider that broke off may try again when there is nobody else.
+        var strikes = 3
+    }
+
+    /// A block that a reader waits for.
+    struct Demand {
+        let cid: CID
+        let since: Duration
+    }
+
+    /// A provider's place in this retrieval.
+    struct Seat {
+        let id: ProviderID
+        /// What was known beforehand: higher is asked earlier.
+        let prior: Double
+        var fault: Fault?
+        var isDropped = false
+        var isSuspended = false
+        var strikes = 0
+        var pausedUntil: Duration = .zero
+        var streams = true
+        var blocks = true
+        var missing: Set<Multihash> = []
+        var open = 0
+        var pace = Pace()
+
+        var isUsable: Bool { !isDropped && !isSuspended && (streams || blocks) }
+    }
+
+    /// A request that is open.
+    struct Open {
+        let provider: ProviderID
+        let job: Job
+        /// What it was asked for first.
+        let goal: Multihash
+        let begun: Duration
+        var progress: Duration
+        var blocks = 0
+        var isPaused = false
+        /// Where in which file the last block belongs.
+        var place: FileLayout.Place?
+    }
+
+    enum Mode { case stream, pull }
+
+    let scope: RetrievalScope
+    let limits: Limits
+    var mode = Mode.stream
+    var seats: [Seat] = []
+    var demands: [Demand] = []
+    var hints: [CID] = []
+    var open: [JobID: Open] = [:]
+    /// Open requests for single blocks.
+    var requested: [Multihash: [JobID]] = [:]
+    var layout = FileLayout()
+    var shelf: Shelf
+    var isDiscovering = true
+    var lastProgress: Duration = .zero
+    var streamsStarted = 0
+    var waited: Duration = .zero
+    var waitingSince: Duration?
+    var actions: [Action] = []
+    /// When ``plan(now:)`` has to be called again even if nothing happens.
+    var wake: Duration?
+    private var nextJob = 0
+
+    init(_ scope: RetrievalScope, limits: Limits) {
+        self.scope = scope
+        self.limits = limits
+        self.shelf = Shelf(capacity: limits.lookAhead + (4 << 20))
+        if scope.extent == .block { mode = .pull }
+    }
+
+    // MARK: Events
+
+    /// A provider can be asked.
+    mutating func joined(prior: Double) -> ProviderID {
+        let id = ProviderID(number: seats.count)
+        seats.append(Seat(id: id, prior: prior))
+        return id
+    }
+
+    /// A reader waits for a block.
+    mutating func want(_ cid: CID, now: Duration) {
+        guard !demands.contains(where: { $0.cid.hash == cid.hash }) else { return }
+        if demands.isEmpty { waitingSince = now }
+        demands.append(Demand(cid: cid, since: now))
+    }
+
+    /// No reader waits for it any longer.
+    mutating func unwant(_ hash: Multihash, now: Duration) {
+        demands.removeAll { $0.cid.hash == hash }
+        guard demands.isEmpty, let since = waitingSince else { return }
+        waited += now - since
+        waitingSince = nil
+    }
+
+    /// Bytes of an answer came.
+    mutating func progressed(_ job: JobID, now: Duration) {
+        open[job]?.progress = now
+        lastProgress = max(lastProgress, now)
+    }
+
+    /// A verified block came. Answers whether the stream that brought it may go on at once.
+    mutating func arrived(
+        _ cid: CID, _ bytes: ByteBuffer, children: [FileLayout.Child], by job: JobID, now: Duration
+    ) -> Bool {
+        layout.learn(cid, children: children)
+        shelf.put(cid.hash, bytes)
+        unwant(cid.hash, now: now)
+        lastProgress = max(lastProgress, now)
+        for other in requested[cid.hash] ?? [] where other != job {
+            actions.append(.cancel(other))
+        }
+        guard var entry = open[job] else { return false }
+        if entry.blocks == 0, case .stream = entry.job { settleRace(wonBy: job) }
+        entry.progress = now
+        entry.blocks += 1
+        entry.place = layout.place(of: cid.hash) ?? entry.place
+        seats[entry.provider.number].pace.received(bytes.readableBytes, now: now)
+        open[job] = entry
+        if mayContinue(entry) { return true }
+        open[job]?.isPaused = true
+        seats[entry.provider.number].pace.ended(now: now)
+        return false
+    }
+
+    /// A request is over; with a fault, or as it should be.
+    mutating func ended(_ job: JobID, fault: Fault?, now: Duration) {
+        guard let entry = open.removeValue(forKey: job) else { return }
+        let index = entry.provider.number
+        seats[index].open -= 1
+        if !entry.isPaused { seats[index].pace.ended(now: now) }
+        if case .block(let cid) = entry.job {
+            requested[cid.hash]?.removeAll { $0 == job }
+            if requested[cid.hash]?.isEmpty == true { requested[cid.hash] = nil }
+        }
+        guard let fault else {
+            seats[index].strikes = 0
+            // A stream that leaves out what it was asked for would do so again.
+            if case .stream = entry.job, demands.contains(where: { $0.cid.hash == entry.goal }) {
+                seats[index].streams = false
+            }
+            return
+        }
+        punish(index, fault, entry: entry, now: now)
+    }
+
+    private mutating func punish(_ index: Int, _ fault: Fault, entry: Open, now: Duration) {
+        if fault != .cancelled { seats[index].fault = fault }
+        switch fault.consequence {
+        case .none: break
+        case .lacksThis:
+            switch entry.job {
+            case .block(let cid): seats[index].missing.insert(cid.hash)
+            case .stream(let scope): seats[index].missing.insert(scope.root.hash)
+            }
+        case .lacksForm:
+            switch entry.job {
+            case .block: seats[index].blocks = false
+            case .stream: seats[index].streams = false
+            }
+        case .pause(let pause): seats[index].pausedUntil = now + pause
+        case .suspend:
+            // Whoever brought something before breaking off gets another chance sooner.
+            seats[index].strikes += entry.blocks > 0 ? 1 : 2
+            seats[index].isSuspended = true
+        case .drop: seats[index].isDropped = true
+        }
+    }
+
+    // MARK: Small rules
+
+    /// Whether a stream may bring more: there is room, or someone waits for what only it brings.
+    func mayContinue(_ entry: Open) -> Bool {
+        shelf.unreadBytes < limits.lookAhead
+            || demands.contains { requested[$0.cid.hash] == nil && covers(entry, $0.cid.hash) }
+    }
+
+    /// Whether a stream may still bring a block.
+    func covers(_ entry: Open, _ hash: Multihash) -> Bool {
+        guard case .stream = entry.job else { return false }
+        guard let at = entry.place, let wanted = layout.place(of: hash), wanted.file == at.file
+        else { return true }
+        return wanted.offset >= at.offset
+    }
+
+    /// Of several streams for the same content the first that brings anything goes on.
+    private mutating func settleRace(wonBy winner: JobID) {
+        for (job, entry) in open where job != winner && entry.blocks == 0 {
+            if case .stream = entry.job { actions.append(.cancel(job)) }
+        }
+    }
+
+    /// Notes a request and asks the driver to start it.
+    mutating func start(_ job: Job, at seat: Int, goal: Multihash, now: Duration) {
+        let id = JobID(number: nextJob)
+        nextJob += 1
+        switch job {
+        case .block(let cid): requested[cid.hash, default: []].append(id)
+        case .stream: streamsStarted += 1
+        }
+        open[id] = Open(
+            provider: seats[seat].id, job: job, goal: goal, begun: now, progress: now)
+        seats[seat].open += 1
+        seats[seat].pace.began(now: now)
+        actions.append(.start(id, seats[seat].id, job))
+    }
+}
+
+/// How fast a provider is: bytes over the time in which at least one request was running.
+struct Pace {
+    private(set) var bytes = 0
+    private var busy: Duration = .zero
+    private var running = 0
+    private var since: Duration = .zero
+    private var asked: Duration = .zero
+    /// How long the first answer took; nil before it.
+    private(set) var latency: Duration?
+
+    /// Whether anything came yet.
+    var isProven: Bool { bytes > 0 }
+
+    mutating func began(now: Duration) {
+        if running == 0 { since = now }
+        if latency == nil { asked = now }
+        running += 1
+    }
+
+    mutating func ended(now: Duration) {
+        guard running > 0 else { return }
+        running -= 1
+        if running == 0 { busy += now - since }
+    }
+
+    mutating func received(_ count: Int, now: Duration) {
+        if latency == nil { latency = now - asked }
+        bytes += count
+    }
+
+    /// Bytes a second so far; nil if nothing came yet.
+    func rate(now: Duration) -> Double? {
+        guard bytes > 0 else { return nil }
+        let time = (busy + (running > 0 ? now - since : .zero)) / .seconds(1)
+        return Double(bytes) / max(time, 0.000_1)
+    }
+}

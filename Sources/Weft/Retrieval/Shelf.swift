@@ -1,0 +1,65 @@
+// Verified blocks that wait for the reader. What was read already stays while there is room, for
+// files that repeat a block.
+
+import Multiformats
+import NIOCore
+
+/// Verified blocks in memory, bounded in bytes; the oldest goes first.
+struct Shelf {
+    private struct Entry {
+        let bytes: ByteBuffer
+        var isRead: Bool
+    }
+
+    /// How many bytes are kept at most.
+    let capacity: Int
+    /// How many bytes nobody has read yet.
+    private(set) var unreadBytes = 0
+    private var totalBytes = 0
+    private var entries: [Multihash: Entry] = [:]
+    /// The hashes in the order in which they came; it may name some that are gone.
+    private var order: [Multihash] = []
+    private var orderStart = 0
+
+    /// An empty shelf.
+    init(capacity: Int) {
+        self.capacity = capacity
+    }
+
+    /// Whether a block is here.
+    func contains(_ hash: Multihash) -> Bool { entries[hash] != nil }
+
+    /// Takes in a block; it makes room for it.
+    mutating func put(_ hash: Multihash, _ bytes: ByteBuffer) {
+        guard entries[hash] == nil else { return }
+        makeRoom(for: bytes.readableBytes)
+        entries[hash] = Entry(bytes: bytes, isRead: false)
+        order.append(hash)
+        unreadBytes += bytes.readableBytes
+        totalBytes += bytes.readableBytes
+    }
+
+    /// Reads a block.
+    mutating func read(_ hash: Multihash) -> ByteBuffer? {
+        guard let entry = entries[hash] else { return nil }
+        if !entry.isRead {
+            entries[hash]?.isRead = true
+            unreadBytes -= entry.bytes.readableBytes
+        }
+        return entry.bytes
+    }
+
+    private mutating func makeRoom(for count: Int) {
+        while totalBytes + count > capacity, orderStart < order.count {
+            if let entry = entries.removeValue(forKey: order[orderStart]) {
+                totalBytes -= entry.bytes.readableBytes
+                if !entry.isRead { unreadBytes -= entry.bytes.readableBytes }
+            }
+            orderStart += 1
+        }
+        if orderStart > 64, orderStart > order.count / 2 {
+            order.removeFirst(orderStart)
+            orderStart = 0
+        }
+    }
+}
