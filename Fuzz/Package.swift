@@ -1,12 +1,14 @@
 // swift-tools-version: 6.3
 import PackageDescription
 
-// libFuzzer brings `main`; `Fuzz/run` passes the sanitizer's flags.
+// `Fuzz/run` passes the sanitizer's flags, which also link libFuzzer.
 let package = Package(
     name: "Fuzz",
     dependencies: [.package(name: "Core", path: "../Core")],
     targets: [
-        .executableTarget(name: "fuzz", dependencies: [.product(name: "Core", package: "Core")])
+        .target(name: "CLibFuzzer"),
+        .executableTarget(
+            name: "fuzz", dependencies: ["CLibFuzzer", .product(name: "Core", package: "Core")]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,23 +1,30 @@
-// The entry point of libFuzzer. The environment variable FUZZ_TARGET names the parser under test;
-// a crash is a bug, and so is a value that does not survive being encoded and decoded again.
+// Runs libFuzzer on the parser that the environment variable FUZZ_TARGET names; lists
+// the parsers without it. A crash is a bug,
+// and so is a value that does not survive being encoded and decoded again.
 
-import Foundation
+import CLibFuzzer
+import Glibc
 
-private let target: (RawSpan) -> Void = {
-    let name = ProcessInfo.processInfo.environment["FUZZ_TARGET"] ?? ""
-    guard let target = targets[name] else {
-        print("FUZZ_TARGET is one of \(targets.keys.sorted().joined(separator: " "))")
-        exit(2)
+@main struct Fuzz {
+    static func main() {
+        guard let target = getenv("FUZZ_TARGET").flatMap({ targets[String(cString: $0)] }) else {
+            print(targets.keys.sorted().joined(separator: "\n"))
+            return
+        }
+        chosen = target
+        var count = CommandLine.argc
+        var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? =
+            CommandLine.unsafeArgv
+        exit(
+            LLVMFuzzerRunDriver(&count, &arguments) { start, count in
+                chosen(UnsafeRawBufferPointer(start: start, count: count).bytes)
+                return 0
+            })
     }
-    return target
-}()
-
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
-    let bytes = UnsafeRawBufferPointer(start: start, count: count)
-    target(RawSpan(_unsafeBytes: bytes))
-    return 0
 }
+
+/// The parser under test, set once before the first input.
+nonisolated(unsafe) private var chosen: Target = { _ in }
 
 /// Stops the run, because a property of the parser does not hold.
 func violated(_ property: String) -> Never {
