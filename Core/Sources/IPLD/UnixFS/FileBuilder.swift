@@ -33,9 +33,12 @@ public struct FileBuilder: Sendable {
     /// Finishes the file and answers its root. Nothing may be added afterwards.
     public mutating func finish() -> DAGEntry {
         if levels.isEmpty {
-            let empty = profile.leaf(of: [])
-            emit(empty.block)
-            levels = [[empty.entry]]
+            levels = [[]]
+            if metadata.isEmpty {
+                let empty = profile.leaf(of: [])
+                emit(empty.block)
+                return empty.entry
+            }
         }
         if levels.count == 1, levels[0].count == 1, metadata.isEmpty { return levels[0][0] }
         var height = 0

@@ -17,6 +17,10 @@ struct MemoryBlocks {
         blocks[block.cid] = block.bytes
     }
 
+    mutating func add(_ bytes: [UInt8], as cid: CID) {
+        blocks[cid] = bytes
+    }
+
     /// Adds a dag-pb node and answers its CID.
     mutating func add(_ node: PBNode) -> CID {
         let block = EncodedBlock(node.encoded(), codec: .dagPB)
@@ -143,9 +147,14 @@ struct MemoryBlocks {
     }
 }
 
-extension MemoryBlocks {
-    /// The blocks of a CARv1 under `Vectors/`, which are checked against their CIDs here.
-    init(car path: String) throws {
+/// The blocks of a CARv1 under `Vectors/unixfs/`, checked against their CIDs, and their order.
+struct Fixture {
+    private(set) var blocks = MemoryBlocks()
+    private(set) var order: [CID] = []
+    var root: CID { order[0] }
+
+    init(_ name: String) throws {
+        let path = "unixfs/" + name + ".car"
         let bytes = try Vectors.bytes(path)
         var reader = ByteReader(bytes.rawSpan)
         try reader.skip(try reader.readLength(limit: 1024))
@@ -155,7 +164,8 @@ extension MemoryBlocks {
             let cid = try reader.readCID()
             let block = try reader.readBytes(end - reader.offset)
             try cid.hash.verify(block.rawSpan)
-            blocks[cid] = block
+            blocks.add(block, as: cid)
+            order.append(cid)
         }
     }
 }
