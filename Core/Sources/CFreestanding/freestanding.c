@@ -1,1 +1,132 @@
+// The handful of C functions that Embedded Swift calls, for WebAssembly without a C library:
+// memory blocks, copying and random bytes.
+//
+// The allocator keeps one free list per power of two and never returns memory to the host: the
+// module's memory is dropped as a whole. It is not thread-safe, as the module has one thread.
 
+#include "freestanding.h"
+
+#if __wasm__
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The host fills `count` bytes at `bytes` from a cryptographic source.
+__attribute__((import_module("weft"), import_name("random")))
+void weft_host_random(void *bytes, size_t count);
+
+void *memcpy(void *restrict target, const void *restrict source, size_t count) {
+    uint8_t *to = target;
+    const uint8_t *from = source;
+    while (count >= 8) {
+        uint64_t word;
+        __builtin_memcpy_inline(&word, from, 8);
+        __builtin_memcpy_inline(to, &word, 8);
+        to += 8;
+        from += 8;
+        count -= 8;
+    }
+    while (count-- > 0) *to++ = *from++;
+    return target;
+}
+
+void *memmove(void *target, const void *source, size_t count) {
+    uint8_t *to = target;
+    const uint8_t *from = source;
+    if (to <= from || to >= from + count) {
+        // Words are read whole before they are written, so overlap to the left is safe as well.
+        return memcpy(target, source, count);
+    }
+    while (count-- > 0) to[count] = from[count];
+    return target;
+}
+
+void *memset(void *target, int value, size_t count) {
+    uint8_t *to = target;
+    while (count-- > 0) *to++ = (uint8_t)value;
+    return target;
+}
+
+int memcmp(const void *left, const void *right, size_t count) {
+    const uint8_t *a = left;
+    const uint8_t *b = right;
+    for (; count > 0; count--, a++, b++) {
+        if (*a != *b) return *a < *b ? -1 : 1;
+    }
+    return 0;
+}
+
+void arc4random_buf(void *bytes, size_t count) { weft_host_random(bytes, count); }
+
+// The product of two 128-bit integers, which WebAssembly has no instruction for.
+__int128 __multi3(__int128 left, __int128 right) {
+    uint64_t a = (uint64_t)left, b = (uint64_t)right;
+    uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
+    uint64_t low = a0 * b0;
+    uint64_t middle = a1 * b0 + (low >> 32);
+    uint64_t other = a0 * b1 + (uint32_t)middle;
+    uint64_t high = a1 * b1 + (middle >> 32) + (other >> 32);
+    high += a * (uint64_t)(right >> 64) + b * (uint64_t)(left >> 64);
+    return (__int128)((unsigned __int128)high << 64 | (other << 32 | (uint32_t)low));
+}
+
+// Every block starts with this, and what follows is aligned to 16 bytes.
+union header {
+    struct {
+        uint32_t size_class;
+        union header *next;
+    };
+    uint8_t alignment[16];
+};
+
+enum { smallest_class = 5, largest_class = 30, page_size = 65536 };
+
+static union header *free_lists[largest_class + 1];
+extern uint8_t __heap_base;
+static uintptr_t heap_top;
+
+static union header *take_new_block(uint32_t size_class) {
+    uintptr_t size = (uintptr_t)1 << size_class;
+    if (heap_top == 0) heap_top = ((uintptr_t)&__heap_base + 15) & ~(uintptr_t)15;
+    uintptr_t limit = (uintptr_t)__builtin_wasm_memory_size(0) * page_size;
+    if (size > UINTPTR_MAX - heap_top) return 0;
+    if (heap_top + size > limit) {
+        uintptr_t pages = (heap_top + size - limit + page_size - 1) / page_size;
+        if (__builtin_wasm_memory_grow(0, pages) == (size_t)-1) return 0;
+    }
+    union header *block = (union header *)heap_top;
+    heap_top += size;
+    return block;
+}
+
+void *malloc(size_t count) {
+    if (count > ((size_t)1 << largest_class) - sizeof(union header)) return 0;
+    size_t whole = count + sizeof(union header);
+    uint32_t size_class = smallest_class;
+    while (((size_t)1 << size_class) < whole) size_class++;
+    union header *block = free_lists[size_class];
+    if (block) {
+        free_lists[size_class] = block->next;
+    } else {
+        block = take_new_block(size_class);
+        if (!block) return 0;
+    }
+    block->size_class = size_class;
+    return block + 1;
+}
+
+void free(void *bytes) {
+    if (!bytes) return;
+    union header *block = (union header *)bytes - 1;
+    block->next = free_lists[block->size_class];
+    free_lists[block->size_class] = block;
+}
+
+int posix_memalign(void **result, size_t alignment, size_t count) {
+    // Swift asks for at most 16 here; a type that needs more would have to be new.
+    if (alignment > sizeof(union header)) return 22;
+    *result = malloc(count);
+    return *result ? 0 : 12;
+}
+
+#endif
