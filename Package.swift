@@ -16,6 +16,8 @@ let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore: Target.Dependency = .product(
+    name: "HummingbirdCore", package: "hummingbird")
 let httpClient: Target.Dependency = .product(
     name: "AsyncHTTPClient", package: "async-http-client")
 
@@ -64,7 +66,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                core, "Weft", nioCore, nioPosix, httpTypes, logging, hummingbird,
+                core, "BlockStore", "Weft", nioCore, nioPosix, httpTypes, logging, hummingbird,
+                hummingbirdCore, serviceLifecycle,
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
             ],
             swiftSettings: settings),
@@ -73,6 +76,7 @@ let package = Package(
             dependencies: [
                 core, "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
                 httpClient, hummingbird, serviceLifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),

@@ -34,7 +34,8 @@ import Testing
         "weft": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "Weft", "Gateway",
             "NIOCore", "NIOPosix", "NIOHTTP1", "HTTPTypes", "Logging", "AsyncHTTPClient",
-            "ArgumentParser", "Hummingbird", "ServiceLifecycle", "Synchronization", "Glibc",
+            "ArgumentParser", "Hummingbird", "ServiceLifecycle", "UnixSignals", "Synchronization",
+            "Glibc",
             "FoundationEssentials", "Foundation",
         ],
     ]

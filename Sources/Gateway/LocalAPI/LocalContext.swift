@@ -1,0 +1,24 @@
+// What accompanies a request to the local API.
+
+import Hummingbird
+import Logging
+import NIOCore
+
+/// The context of one request.
+struct LocalContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+
+    /// For a request that came over a socket.
+    init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+    }
+
+    /// For a request from this process.
+    init(logger: Logger) {
+        coreContext = .init(source: InProcess(logger: logger))
+    }
+
+    private struct InProcess: RequestContextSource {
+        let logger: Logger
+    }
+}

@@ -1,0 +1,55 @@
+// Why a command failed, as the person at the terminal reads it.
+
+import Glibc
+import Weft
+
+/// A failure of a command: one line that says what to do, the exit code, and what was tried.
+struct CommandFailure: Error {
+    let message: String
+    let status: ExitStatus
+    /// One line for each thing that was tried.
+    let trace: [String]
+
+    init(_ message: String, status: ExitStatus = .failed, trace: [String] = []) {
+        self.message = message
+        self.status = status
+        self.trace = trace
+    }
+
+    /// The failure that an error of the library amounts to.
+    init(_ error: any Error) {
+        switch error {
+        case let failure as CommandFailure:
+            self = failure
+        case let error as FetchError:
+            self.init(
+                error.message, status: error.code == .deadline ? .deadline : .failed,
+                trace: error.trace.map(\.description))
+        default:
+            self.init(String(describing: error))
+        }
+    }
+
+    /// Writes the line, and the trace beneath it, to standard error.
+    func print() {
+        let line = message.split(separator: "\n").joined(separator: " ")
+        StandardError.write("weft: \(line)\n" + trace.map { "  \($0)\n" }.joined())
+    }
+}
+
+/// Standard error, which nothing reads back: a failure to write to it has nowhere to go.
+enum StandardError {
+    static let isTerminal = isatty(2) == 1
+
+    static func write(_ text: String) {
+        var text = text
+        text.withUTF8 { bytes in
+            var done = 0
+            while done < bytes.count {
+                let count = Glibc.write(2, bytes.baseAddress! + done, bytes.count - done)
+                guard count > 0 || errno == EINTR else { return }
+                done += max(count, 0)
+            }
+        }
+    }
+}

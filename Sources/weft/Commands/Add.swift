@@ -1,0 +1,160 @@
+// weft add
+
+import ArgumentParser
+import Gateway
+import Glibc
+import IPLD
+import NIOCore
+import Weft
+
+struct Add: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Add files and folders, and print their CIDs.",
+        discussion: """
+            Folders are added with everything in them. What is added is pinned, so it stays until \
+            'weft pin rm'. With '-' the content comes from standard input.
+
+            With --json each line is an object with path, cid, bytes and type (file, directory or \
+            symlink); the last one of each PATH has root true.
+
+
+            """
+                + Examples.text(
+                    ("weft add album", "add a folder"),
+                    ("weft add -q album", "print its CID alone"),
+                    ("tar c album | weft add -q -", "add what another program writes"),
+                    ("weft add --nocopy film.mkv", "refer to the file instead of copying it"),
+                    ("weft add --profile unixfs-v0-2015 a.txt", "get the CID that older nodes give")
+                ))
+
+    @OptionGroup var common: CommonOptions
+
+    @Flag(name: .shortAndLong, help: "Print the root CIDs alone.")
+    var quiet = false
+
+    @Option(help: "The import profile: unixfs-v1-2025 (default) or unixfs-v0-2015.")
+    var profile: String?
+
+    @Option(
+        name: .shortAndLong,
+        help: "How files are cut: size-N, rabin-MIN-AVG-MAX or buzhash (default: the profile's).")
+    var chunker: String?
+
+    @Flag(help: "Store references to the files instead of their bytes.")
+    var nocopy = false
+
+    @Flag(name: [.customShort("w"), .long], help: "Put everything into one new folder.")
+    var wrap = false
+
+    @Flag(inversion: .prefixedNo, help: "Add files whose names begin with a dot.")
+    var hidden = true
+
+    @Flag(inversion: .prefixedNo, help: "Keep what is added.")
+    var pin = true
+
+    @Flag(help: "Record file modes and modification times.")
+    var metadata = false
+
+    @Argument(help: "Files and folders; '-' is standard input.", completion: .file())
+    var paths: [String]
+
+    func validate() throws {
+        if paths.contains("-"), paths.count > 1 || nocopy || wrap || metadata {
+            throw ValidationError("'-' stands alone and cannot be combined with such options")
+        }
+    }
+
+    func run() async throws {
+        try await LocalClient.with(common) { client in
+            if paths == ["-"] { return try await addStandardInput(client) }
+            let absolute = try paths.map(Self.absolute)
+            let request = Value.object([
+                "paths": .list(absolute.map { .string($0) }),
+                "profile": profile.map { .string($0) },
+                "chunker": chunker.map { .string($0) },
+                "nocopy": .bool(nocopy), "wrap": .bool(wrap), "hidden": .bool(hidden),
+                "pin": .bool(pin), "metadata": .bool(metadata),
+            ])
+            var call = APICall("/weft/v1/add")
+            call.body = .init("application/json", JSONText.bytes(of: request))
+            let form = form
+            let progress = Progress("adding", form == .text ? .shown : .silent)
+            do {
+                try await client.values(call) { event in
+                    try await Self.show(event, form, progress)
+                }
+            } catch {
+                await progress.finish()
+                throw error
+            }
+            await progress.finish()
+        }
+    }
+
+    private enum Form {
+        case text
+        case json
+        case roots
+        case jsonRoots
+    }
+
+    private var form: Form {
+        switch (common.json, quiet) {
+        case (true, true): .jsonRoots
+        case (true, false): .json
+        case (false, true): .roots
+        case (false, false): .text
+        }
+    }
+
+    private static func show(_ event: Value, _ form: Form, _ progress: Progress) async throws {
+        guard let cid = event["cid"]?.text else {
+            return await progress.update(
+                bytes: event["bytes"]?.count ?? 0, of: event["total"]?.count,
+                event["path"]?.text ?? "")
+        }
+        let isRoot = event["root"]?.flag == true
+        switch form {
+        case .json: try StandardOutput.line(JSONText.text(of: event))
+        case .jsonRoots: if isRoot { try StandardOutput.line(JSONText.text(of: event)) }
+        case .roots: if isRoot { try StandardOutput.line(cid) }
+        case .text:
+            await progress.finish()
+            let name = event["path"]?.text ?? ""
+            try StandardOutput.line(
+                "\(StandardOutput.dim("added")) \(isRoot ? StandardOutput.bold(cid) : cid) \(name)")
+        }
+    }
+
+    private func addStandardInput(_ client: LocalClient) async throws {
+        var query = [("progress", "false"), ("pin", pin ? "true" : "false")]
+        if let profile { query.append(("profile", profile)) }
+        if let chunker { query.append(("chunker", chunker)) }
+        var call = APICall("/api/v0/add", query.map { (name: $0.0, value: $0.1) })
+        call.body = .init(uploading: [("", InputFile(path: "-"))])
+        let form = form
+        try await client.values(call) { event in
+            let entry = Value.object([
+                "path": .string("-"), "cid": event["Hash"],
+                "bytes": event["Bytes"] ?? .number(0), "type": .string("file"),
+                "root": .bool(true),
+            ])
+            try await Self.show(entry, form, Progress("adding", .silent))
+        }
+    }
+
+    /// The path from the root, so that the node finds it from where it runs.
+    private static func absolute(_ path: String) throws -> String {
+        guard !path.isEmpty else { throw CommandFailure("an empty path cannot be added") }
+        var information = stat()
+        guard lstat(path, &information) == 0 else {
+            throw CommandFailure("cannot add '\(path)': \(String(cString: strerror(errno)))")
+        }
+        guard !path.hasPrefix("/") else { return path }
+        guard let current = getcwd(nil, 0) else {
+            throw CommandFailure("the current directory is gone; go to another one")
+        }
+        defer { free(current) }
+        return String(cString: current) + "/" + path
+    }
+}

@@ -1,0 +1,253 @@
+// weft up: a node with its servers, in the foreground
+
+import ArgumentParser
+import Gateway
+import Glibc
+import Hummingbird
+import IPLD
+import Logging
+import Multiformats
+import NIOCore
+import ServiceLifecycle
+import UnixSignals
+import Weft
+
+struct Up: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run a node in the foreground.",
+        discussion: """
+            The node serves its content over an HTTP gateway and does the work of the other \
+            commands. Ctrl-C or SIGTERM stops it. With --json the first line is an object with \
+            peer, listen, gateway (a URL), api (a URL or null), socket and repository.
+
+
+            """
+                + Examples.text(
+                    ("weft up", "serve on http://127.0.0.1:8080"),
+                    ("weft up --gateway 127.0.0.1:0 --json", "let the system choose the port"),
+                    ("weft up --api 127.0.0.1:5001", "also serve clients of Kubo's RPC"),
+                    ("weft up --offline", "serve what is stored and contact nobody")))
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "Where the HTTP gateway listens; port 0 means any, '' none (default: the"
+                + " configuration's, 127.0.0.1:8080).",
+            valueName: "host:port"))
+    var gateway: HostAndPort?
+
+    @Option(
+        help: ArgumentHelp(
+            "A loopback address for the local API, besides the socket in the repository.",
+            valueName: "host:port"))
+    var api: HostAndPort?
+
+    @Option(
+        help: ArgumentHelp(
+            "A multiaddr for peers; may occur again. It is checked and kept, and used from the"
+                + " next version on: this one speaks HTTP alone.",
+            valueName: "multiaddr"))
+    var listen: [MultiaddrArgument] = []
+
+    @Flag(help: "Contact nobody; serve what is stored.")
+    var offline = false
+
+    @Option(help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel: LogLevelArgument = .notice
+
+    @Flag(help: "Write logs as JSON, one object a line.")
+    var logJSON = false
+
+    func validate() throws {
+        if let api, !api.isLoopback {
+            throw ValidationError("--api must be a loopback address, such as 127.0.0.1:5001")
+        }
+    }
+
+    func run() async throws {
+        do {
+            try await serve()
+        } catch {
+            throw CommandFailure(error)
+        }
+    }
+
+    private func serve() async throws {
+        let logger = Log.logger(logLevel.level, logJSON ? .json : .text)
+        let directory = try Repository.locate(common.repository)
+        let node = try await Node.start(
+            at: directory, configuration: try configuration(directory), logger: logger)
+        do {
+            try await serve(node, logger)
+            await node.stop()
+        } catch {
+            await node.stop()
+            throw error
+        }
+    }
+
+    /// The repository's configuration with what the command line says instead.
+    private func configuration(_ directory: String) throws -> Configuration {
+        // Opened and let go at once: the node opens it again in a moment.
+        let repository = try Repository(at: directory)
+        var configuration = try ConfigurationFile.open(repository.configurationFile).configuration
+        if offline { configuration.network = .offline }
+        if let gateway { configuration.gateway.address = gateway.text }
+        if let api { configuration.api.address = api.text }
+        return configuration
+    }
+}
+
+// The servers.
+extension Up {
+    /// How long answers under way may take after the signal to stop; then they are cut off.
+    private static let grace = Duration.seconds(3)
+
+    private func serve(_ node: Node, _ logger: Logger) async throws {
+        let metrics = Metrics()
+        let addresses = ServedAddresses()
+        addresses.listen = listen.map(\.text)
+        // The signal is how everything stops, however it is asked for.
+        let api = LocalAPI(
+            node, metrics: metrics, logger: logger, addresses: addresses,
+            stop: { kill(getpid(), SIGTERM) })
+        let loopback = try HostAndPort.configured(node.configuration.api.address, "api.address")
+        let announcement = Announcement(
+            waitingFor: 1 + (loopback == nil ? 0 : 1),
+            Self.describe(node, addresses, json: common.json))
+        var services: [any Service] = [
+            LocalServer(
+                api, at: .socket(path: APISocket.usable(node.repository.socket)), logger: logger
+            ) { _ in await announcement.ready() }
+        ]
+        if let loopback {
+            let place = LocalServer.Place.loopback(host: loopback.host, port: loopback.port)
+            services.append(
+                LocalServer(api, at: place, logger: logger) { port in
+                    addresses.api = loopback.url(port: port)
+                    await announcement.ready()
+                })
+        }
+        // What the group reports below warnings is about itself.
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .warning)
+        var configuration = ServiceGroupConfiguration(
+            services: services, gracefulShutdownSignals: [.sigint, .sigterm], logger: quiet)
+        configuration.maximumGracefulShutdownDuration = Self.grace
+        configuration.maximumCancellationDuration = .seconds(1)
+        try await ServiceGroup(configuration: configuration).run()
+    }
+
+    /// What is printed when everything listens.
+    private static func describe(
+        _ node: Node, _ addresses: ServedAddresses, json: Bool
+    ) -> @Sendable () throws -> Void {
+        {
+            let peer = ""
+            if json {
+                let entry = Value.object([
+                    "peer": .string(peer),
+                    "listen": .list(addresses.listen.map { .string($0) }),
+                    "gateway": addresses.gateway.map { .string($0) } ?? .null,
+                    "api": addresses.api.map { .string($0) } ?? .null,
+                    "socket": .string(node.repository.socket),
+                    "repository": .string(node.repository.directory),
+                ])
+                try StandardOutput.line(JSONText.text(of: entry))
+            } else {
+                let rows = [
+                    ("peer", peer), ("gateway", addresses.gateway ?? "none"),
+                    ("api", addresses.api ?? node.repository.socket),
+                    ("repository", node.repository.directory),
+                ]
+                for (name, text) in rows {
+                    try StandardOutput.line("\(StandardOutput.dim(name.padded(to: 12))) \(text)")
+                }
+            }
+            try StandardOutput.flush()
+        }
+    }
+}
+
+/// Prints once when the last server listens.
+private actor Announcement {
+    private var remaining: Int
+    private let announce: @Sendable () throws -> Void
+
+    init(waitingFor servers: Int, _ announce: @escaping @Sendable () throws -> Void) {
+        remaining = servers
+        self.announce = announce
+    }
+
+    func ready() {
+        remaining -= 1
+        guard remaining == 0 else { return }
+        do {
+            try announce()
+        } catch {
+            CommandFailure(error).print()
+        }
+    }
+}
+
+/// A place to listen, as `host:port` or `[v6]:port`.
+struct HostAndPort: ExpressibleByArgument, Sendable {
+    let text: String
+    let host: String
+    let port: Int
+
+    /// Reads the text; the empty text is no place and has the host "".
+    init?(argument: String) {
+        text = argument
+        guard !argument.isEmpty else {
+            host = ""
+            port = 0
+            return
+        }
+        guard let colon = argument.lastIndex(of: ":"),
+            let port = UInt16(argument[argument.index(after: colon)...])
+        else { return nil }
+        var host = argument[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        guard !host.isEmpty else { return nil }
+        self.host = String(host)
+        self.port = Int(port)
+    }
+
+    /// The place of a configuration value; nil for none.
+    static func configured(_ text: String, _ key: String) throws -> HostAndPort? {
+        guard let place = HostAndPort(argument: text) else {
+            throw CommandFailure("'\(key)' must be host:port, not '\(text)'")
+        }
+        return place.host.isEmpty ? nil : place
+    }
+
+    /// Whether only this machine can reach it.
+    var isLoopback: Bool {
+        host.isEmpty || host == "localhost" || host == "::1" || host.hasPrefix("127.")
+    }
+
+    /// The base URL of a server that listens here, on the port that it got.
+    func url(port: Int?) -> String {
+        let shown = host == "0.0.0.0" || host == "::" ? "127.0.0.1" : host
+        return "http://\(shown.contains(":") ? "[\(shown)]" : shown):\(port ?? self.port)"
+    }
+}
+
+/// A log level on the command line.
+enum LogLevelArgument: String, ExpressibleByArgument, CaseIterable {
+    case trace, debug, info, notice, warning, error, critical
+
+    var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .notice }
+}
+
+/// A multiaddr on the command line, checked.
+struct MultiaddrArgument: ExpressibleByArgument, Sendable {
+    let text: String
+
+    init?(argument: String) {
+        guard argument.hasPrefix("/") else { return nil }
+        text = argument
+    }
+}
