@@ -53,6 +53,18 @@ let targets: [String: Target] = [
         }
     },
     "walk": walk,
+    "car": car,
+    "car-index": { bytes in
+        guard let index = try? CARIndex(decoding: bytes) else { return }
+        _ = index.offset(of: Multihash.sha2_256(of: bytes), in: bytes)
+    },
+    "ipns": { bytes in
+        guard let record = try? IPNSRecord(decoding: bytes) else { return }
+        let key = PeerID(PrivateKey.generateEd25519().publicKey)
+        if (try? record.validate(for: key, at: Timestamp(seconds: 0))) != nil {
+            violated("nobody can sign for a new key")
+        }
+    },
 ]
 
 /// Decodes strictly, then compares the encoding of the value with the input.
@@ -88,5 +100,26 @@ private func canonical(_ bytes: RawSpan, _ codec: Codec) {
     resolver: for _ in 0..<1000 {
         guard case .block = resolver.next() else { break resolver }
         if (try? resolver.supply(block.span.bytes)) == nil { break resolver }
+    }
+}
+
+/// Reads an archive to its end; each step must consume something or ask for more.
+@Sendable private func car(_ bytes: RawSpan) {
+    let input = [UInt8](bytes)
+    var reader = CARReader()
+    var offset = 0
+    while offset <= input.count {
+        let rest = input.span.bytes.extracting(offset..<input.count)
+        guard let step = try? reader.next(rest) else { return }
+        switch step {
+        case .needMore: return
+        case .header(_, let consumed), .section(_, _, let consumed):
+            if consumed == 0 { violated("a step of a CAR consumes something") }
+            offset += consumed
+        case .skip(let count):
+            guard count > 0, count <= UInt64(input.count - offset) else { return }
+            offset += Int(count)
+        case .end: return
+        }
     }
 }
