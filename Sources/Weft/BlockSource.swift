@@ -1,6 +1,7 @@
 // The seam between what reads content and where its blocks come from: the local store alone, or
 // a retrieval session that also asks providers.
 
+public import BlockStore
 public import Multiformats
 public import NIOCore
 
@@ -30,4 +31,23 @@ public struct BlockUnavailable: Error, Sendable, CustomStringConvertible {
     public var description: String {
         "the block \(cid) is not in this store; fetch it while online, or import it"
     }
+}
+
+/// The blocks of the store, and nothing else.
+public struct LocalBlocks: BlockSource {
+    private let store: BlockStore
+
+    /// A source over this store.
+    public init(_ store: BlockStore) { self.store = store }
+
+    /// The bytes of a block that is here.
+    ///
+    /// - Throws: ``BlockUnavailable`` when it is not, or `StoreError`.
+    public func block(_ cid: CID) async throws -> ByteBuffer {
+        guard let bytes = try await store.block(cid.hash) else { throw BlockUnavailable(cid) }
+        return bytes
+    }
+
+    /// Does nothing: the system's page cache reads ahead.
+    public func prefetch(_ cids: [CID]) {}
 }

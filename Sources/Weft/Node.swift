@@ -4,6 +4,7 @@
 public import AsyncHTTPClient
 public import BlockStore
 public import Logging
+public import Multiformats
 import NIOCore
 public import NIOPosix
 import Synchronization
@@ -22,10 +23,21 @@ public final class Node: Sendable {
     public let eventLoops: MultiThreadedEventLoopGroup
     /// The one client for outgoing HTTP; it follows no redirects by itself.
     public let client: HTTPClient
+    /// Whom the node asks for what it does not have.
+    public let retrieval: Retrieval
+    /// What mutable names stand for.
+    public let names: NameResolver
+    /// The private keys of the repository.
+    public let keys: KeyRing
+    /// The key that identifies this node.
+    public let identity: PrivateKey
     /// Where the node reports what nobody waits for.
     public let logger: Logger
 
-    private let background = Background()
+    let background = Background()
+
+    /// The name that others know this node by.
+    public var peer: PeerID { PeerID(identity.publicKey) }
 
     /// Opens a repository, making a new one where there is none, and starts a node on it.
     ///
@@ -43,16 +55,20 @@ public final class Node: Sendable {
         let configuration = configuration ?? file.configuration
         let options = StoreOptions(
             maxBytes: configuration.storage.maxBytes, cacheTTL: configuration.storage.cacheTTL)
+        let keys = KeyRing(repository.keysDirectory)
+        let identity = try keys.identity()
         let store = try BlockStore.open(at: repository.storeDirectory, options)
         return Node(
-            repository, configuration, store,
+            repository, configuration, store, keys, identity,
             logger ?? Logger(label: "weft") { _ in SwiftLogNoOpLogHandler() })
     }
 
     private init(
         _ repository: Repository, _ configuration: Configuration, _ store: BlockStore,
-        _ logger: Logger
+        _ keys: KeyRing, _ identity: PrivateKey, _ logger: Logger
     ) {
+        self.keys = keys
+        self.identity = identity
         self.repository = repository
         self.store = store
         self.configuration = configuration
@@ -63,12 +79,15 @@ public final class Node: Sendable {
         options.timeout.connect = .seconds(10)
         options.connectionPool.idleTimeout = .seconds(30)
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
+        retrieval = Retrieval(options: RetrievalOptions(configuration))
+        names = NameResolver()
     }
 
     /// Ends all work, closes everything and lets go of the repository. It takes a few seconds at
     /// most; calling it again does nothing.
     public func stop() async {
         guard await background.stop() else { return }
+        await retrieval.shutdown()
         do {
             try await client.shutdown()
         } catch {

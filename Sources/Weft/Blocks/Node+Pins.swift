@@ -1,0 +1,44 @@
+// Pins: what this node keeps. A recursive pin fetches what is missing first.
+
+public import BlockStore
+import IPLD
+public import Multiformats
+import NIOCore
+import Wire
+
+extension Node {
+    /// Keeps content until it is unpinned. What is missing is fetched first, unless the node is
+    /// offline.
+    ///
+    /// - Throws: `StoreError.incomplete` when a block is missing and the node is offline, or the
+    ///   error of the retrieval.
+    public func pin(
+        _ cid: CID, _ kind: Pin.Kind = .recursive, name: String = "",
+        progress: (@Sendable (UInt64) -> Void)? = nil
+    ) async throws {
+        do {
+            try await store.pin(cid, kind, name: name)
+            return
+        } catch StoreError.incomplete where configuration.network == .online {
+            // Fetched below.
+        }
+        // A session protects what it holds, so that nothing is collected before the pin stands.
+        let session = store.beginWrite()
+        let source = blocks(of: cid, kind == .recursive ? .all : .block)
+        var walk = DAGWalk(
+            root: cid, scope: kind == .recursive ? .all : .block, repeats: .omitted)
+        var count: UInt64 = 0
+        while case .block(let next) = walk.next() {
+            source.prefetch(walk.upcoming(ContentReader.readAhead))
+            let bytes = try await source.block(next)
+            if next.hash.code != .identity {
+                try session.put(Block(verifying: bytes, as: next))
+            }
+            try walk.supply(bytes.readableBytesSpan)
+            count += 1
+            progress?(count)
+        }
+        session.pin(cid, kind, name: name)
+        try await session.commit()
+    }
+}
