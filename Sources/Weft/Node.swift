@@ -79,7 +79,9 @@ public final class Node: Sendable {
         options.timeout.connect = .seconds(10)
         options.connectionPool.idleTimeout = .seconds(30)
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
-        retrieval = Retrieval(options: RetrievalOptions(configuration))
+        retrieval = Retrieval(
+            cache: BlockCache(store), client: client, options: RetrievalOptions(configuration),
+            logger: logger)
         names = NameResolver()
     }
 
@@ -87,7 +89,7 @@ public final class Node: Sendable {
     /// most; calling it again does nothing.
     public func stop() async {
         guard await background.stop() else { return }
-        await retrieval.shutdown()
+        await retrieval.flush()
         do {
             try await client.shutdown()
         } catch {

@@ -91,14 +91,18 @@ extension Node {
         var value = try IPLDCodec.decode(
             resolved.block.readableBytesSpan, codec: resolved.cid.codec)
         for name in resolved.remainder {
-            let next =
-                if case .list = value { Int(name).flatMap { value[$0] } } else { value[name] }
-            guard let next else {
-                throw ContentError(.notFound, "\(resolved.cid) has nothing at '\(name)'")
-            }
-            value = next
+            value = try Self.step(into: value, name, of: resolved.cid)
         }
         return try IPLDCodec.encode(value, codec: codec)
+    }
+
+    private static func step(into value: Value, _ name: String, of cid: CID) throws -> Value {
+        var next = value[name]
+        if case .list = value, let index = Int(name) { next = value[index] }
+        guard let next else {
+            throw ContentError(.notFound, "\(cid) has nothing at '\(name)'")
+        }
+        return next
     }
 
     private func put(_ block: Block, _ pinning: AddOptions.Pinning) async throws -> CID {

@@ -19,8 +19,8 @@ extension Node {
         do {
             try await store.pin(cid, kind, name: name)
             return
-        } catch StoreError.incomplete where configuration.network == .online {
-            // Fetched below.
+        } catch {
+            guard case .incomplete = error, configuration.network == .online else { throw error }
         }
         // A session protects what it holds, so that nothing is collected before the pin stands.
         let session = store.beginWrite()

@@ -102,7 +102,8 @@ struct ArchiveIntake: ~Copyable {
         }
         let next: CARReader.Step
         do {
-            next = try reader.next(buffer.readableBytesSpan)
+            let shown = buffer
+            next = try reader.next(shown.readableBytesSpan)
         } catch {
             throw ArchiveError.malformed(error)
         }

@@ -36,11 +36,10 @@ public enum KeyForm: String, Sendable, CaseIterable {
     /// Reads a key in either form.
     public static func decode(_ bytes: [UInt8]) throws(KeyError) -> PrivateKey {
         let text = String(decoding: bytes, as: UTF8.self)
-        guard let start = text.range(of: begin) else { return try decodeProtobuf(bytes) }
-        guard let stop = text[start.upperBound...].range(of: end) else {
-            throw .unreadable("the PEM text has no end")
+        guard bytes.count <= PrivateKey.maxLength, let body = text.between(begin, end) else {
+            return try decodeProtobuf(bytes)
         }
-        let base64 = text[start.upperBound..<stop.lowerBound].filter { !$0.isWhitespace }
+        let base64 = String(body.filter { !$0.isWhitespace })
         let decoded: [UInt8]
         do {
             decoded = try Multibase.base64Pad.decodeBody(base64)
@@ -72,19 +71,17 @@ public enum KeyForm: String, Sendable, CaseIterable {
 }
 
 extension String {
-    /// Where `other` first stands.
-    fileprivate func range(of other: String) -> Range<Index>? { self[...].range(of: other) }
-}
-
-extension Substring {
-    fileprivate func range(of other: String) -> Range<Index>? {
-        var start = startIndex
-        while start < endIndex {
-            if self[start...].hasPrefix(other) {
-                return start..<index(start, offsetBy: other.count)
-            }
-            start = index(after: start)
+    /// What stands between two texts; nil if it does not hold both in this order.
+    fileprivate func between(_ begin: String, _ end: String) -> Substring? {
+        var rest = self[...]
+        while !rest.hasPrefix(begin) {
+            guard rest.popFirst() != nil else { return nil }
         }
-        return nil
+        let body = rest.dropFirst(begin.count)
+        rest = body
+        while !rest.hasPrefix(end) {
+            guard rest.popFirst() != nil else { return nil }
+        }
+        return body[..<rest.startIndex]
     }
 }
