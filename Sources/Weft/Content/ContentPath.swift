@@ -82,6 +82,18 @@ public struct ContentPath: Hashable, Sendable {
             hasTrailingSlash: path.last == "/")
     }
 
+    /// The path as a person reads it, without percent encoding.
+    public var text: String {
+        "/\(namespace.rawValue)/\(root)" + segments.map { "/" + $0 }.joined()
+            + (hasTrailingSlash ? "/" : "")
+    }
+
+    /// The path with more segments at its end.
+    public func appending(_ more: [String]) -> ContentPath {
+        ContentPath(
+            namespace, root: root, segments: segments + more, hasTrailingSlash: hasTrailingSlash)
+    }
+
     /// The percent-encoded form.
     public var encoded: String {
         var out = "/\(namespace.rawValue)/"

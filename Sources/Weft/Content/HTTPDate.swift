@@ -1,7 +1,7 @@
 // Dates as HTTP writes them (RFC 9110, section 5.6.7).
 
 /// Writes dates as HTTP does.
-enum HTTPDate {
+public enum HTTPDate {
     private static let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
     private static let months = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -9,7 +9,7 @@ enum HTTPDate {
 
     /// A time in seconds since 1970 as, for example, `Sun, 06 Nov 1994 08:49:37 GMT`; nil for one
     /// before 1970 or after 9999, which HTTP has no form for.
-    static func text(_ seconds: Int64) -> String? {
+    public static func text(_ seconds: Int64) -> String? {
         guard (0..<253_402_300_800).contains(seconds) else { return nil }
         let day = Int(seconds / 86_400)
         let second = Int(seconds % 86_400)

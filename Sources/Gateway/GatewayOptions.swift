@@ -1,0 +1,47 @@
+public import NIOCore
+public import Weft
+
+/// How a gateway behaves. All limits are ceilings.
+public struct GatewayOptions: Sendable {
+    /// A certificate and its key, for HTTPS and HTTP/2.
+    public struct Certificate: Sendable {
+        /// A file with the certificate chain, in PEM.
+        public var chainFile: String
+        /// A file with the private key, in PEM.
+        public var keyFile: String
+
+        /// A certificate in two files.
+        public init(chainFile: String, keyFile: String) {
+            self.chainFile = chainFile
+            self.keyFile = keyFile
+        }
+    }
+
+    /// Host names under which every content root has its own origin.
+    public var subdomainHosts: [String] = ["localhost"]
+    /// Files in the compact denylist format.
+    public var denylistFiles: [String] = []
+    /// The certificate; nil for plain HTTP.
+    public var certificate: Certificate?
+    /// The most connections at a time; more wait until one closes.
+    public var maxConnections = 1_024
+    /// How long a connection may lie idle between requests, or a request may take to arrive.
+    public var idleTimeout: TimeAmount = .seconds(60)
+    /// How long a client may take to accept the next piece of an answer.
+    public var stallTimeout: Duration = .seconds(120)
+    /// How long a request may take until its answer begins.
+    public var answerTimeout: Duration = .seconds(60)
+    /// The most bytes that one header field, or all of them, may have.
+    public var maxHeaderBytes = 32 << 10
+    /// How many bytes of small answers are kept ready.
+    public var cachedBytes = 16 << 20
+
+    /// The usual limits.
+    public init() {}
+
+    /// What a node's configuration says.
+    public init(_ configuration: Configuration) {
+        subdomainHosts = configuration.gateway.subdomainHosts
+        denylistFiles = configuration.gateway.denylist
+    }
+}

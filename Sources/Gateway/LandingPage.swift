@@ -1,0 +1,35 @@
+import HTTPTypes
+import NIOCore
+import Weft
+
+/// What a gateway shows at its root: what it is and how it is used.
+enum LandingPage {
+    static func response(to head: HTTPRequest) -> Response {
+        var page = PageStyle.opening(title: "Weft gateway")
+        page += """
+            <h1>Weft gateway</h1>
+            <p>This node serves content by its hash. Every byte was verified before it came out.</p>
+            <table><tbody>
+            <tr><td></td><td><code>/ipfs/&lt;cid&gt;/&lt;path&gt;</code></td>\
+            <td>a file, or the listing of a folder</td></tr>
+            <tr><td></td><td><code>/ipns/&lt;key or domain&gt;/&lt;path&gt;</code></td>\
+            <td>what a name points to now</td></tr>
+            <tr><td></td><td><code>?format=raw|car|tar|dag-json|dag-cbor|ipns-record</code></td>\
+            <td>another form of it</td></tr>
+            <tr><td></td><td><code>/routing/v1/…</code></td>\
+            <td>what this node knows about providers and names</td></tr>
+            </tbody></table>
+            <p class="soft">Add something with <code>weft add FILE</code> and open the URL that it
+            prints.</p>
+
+            """
+        page += PageStyle.closing
+        var fields = HTTPFields()
+        fields[.contentType] = "text/html; charset=utf-8"
+        fields[.cacheControl] = "no-cache"
+        fields[.contentLength] = "\(page.utf8.count)"
+        return Response(
+            status: .ok, headers: fields,
+            body: head.method == .head ? .empty : ResponseBody(ByteBuffer(string: page)))
+    }
+}

@@ -1,0 +1,146 @@
+// Routing V1 (specs.ipfs.tech/routing/http-routing-v1), answered from what this node knows
+// itself: its own blocks and addresses, and the records of names that it has.
+
+import HTTPTypes
+import Multiformats
+import NIOCore
+import Weft
+import Wire
+
+extension Gateway {
+    /// The largest record of a name, in bytes (specs.ipfs.tech/ipns/ipns-record).
+    static let maxRecordBytes = 10 << 10
+
+    /// Answers a request below `/routing/v1/`.
+    func routing(_ target: Target, _ incoming: Incoming) async throws -> Response {
+        let parts = target.path.split(separator: "/").dropFirst(2).map(String.init)
+        guard parts.count == 2, let argument = PercentCoding.decode(parts[1]) else {
+            throw ContentError(.notFound, "there is no such routing endpoint here")
+        }
+        let head = incoming.head
+        switch (parts[0], head.method) {
+        case ("providers", .get), ("providers", .head):
+            return records(try await providers(of: argument, target), "Providers", head)
+        case ("peers", .get), ("peers", .head):
+            return records(try peers(argument, target), "Peers", head)
+        case ("ipns", .get), ("ipns", .head): return try await ipns(argument, head)
+        case ("ipns", .put): return try await publish(argument, incoming)
+        case ("providers", _), ("peers", _), ("ipns", _):
+            throw ContentError(.methodNotAllowed, "this endpoint is not for \(head.method)")
+        default: throw ContentError(.notFound, "there is no such routing endpoint here")
+        }
+    }
+
+    private func providers(of text: String, _ target: Target) async throws -> [String] {
+        let cid: CID
+        do throws(DecodeError) {
+            cid = try CID(text: text)
+        } catch {
+            throw ContentError(.badRequest, "\"\(text)\" is not a CID: \(error)")
+        }
+        guard denylist.current.rule(for: cid) == nil, try await backend.has(cid.hash) else {
+            return []
+        }
+        return own(target).map { [$0] } ?? []
+    }
+
+    private func peers(_ text: String, _ target: Target) throws -> [String] {
+        guard let peer = RootLabel.key(text) else {
+            throw ContentError(.badRequest, "\"\(text)\" is not a peer id")
+        }
+        guard backend.ownAddresses()?.id == peer else { return [] }
+        return own(target).map { [$0] } ?? []
+    }
+
+    /// This node as a peer record; nil if a filter of the request leaves nothing of it.
+    private func own(_ target: Target) -> String? {
+        guard let own = backend.ownAddresses() else { return nil }
+        let query = QueryItems(target.query)
+        var addresses = own.addresses
+        if let filter = query["filter-addrs"], !filter.isEmpty {
+            let words = filter.split(separator: ",").map { $0.lowercased() }
+            let wanted = words.filter { !$0.hasPrefix("!") }
+            let unwanted = words.filter { $0.hasPrefix("!") }.map { String($0.dropFirst()) }
+            addresses = addresses.filter { address in
+                let parts = Set(address.split(separator: "/").map(String.init))
+                return !unwanted.contains(where: parts.contains)
+                    && (wanted.isEmpty || wanted.contains(where: parts.contains))
+            }
+            if addresses.isEmpty, !wanted.contains("unknown") { return nil }
+        }
+        let protocols = ["transport-ipfs-gateway-http"]
+        if let filter = query["filter-protocols"], !filter.isEmpty {
+            let words = filter.split(separator: ",").map { $0.lowercased() }
+            guard words.contains(where: protocols.contains) else { return nil }
+        }
+        func list(_ items: [String]) -> String {
+            "[" + items.map { "\"\($0)\"" }.joined(separator: ",") + "]"
+        }
+        return "{\"Schema\":\"peer\",\"ID\":\"\(own.id)\",\"Addrs\":\(list(addresses)),"
+            + "\"Protocols\":\(list(protocols))}"
+    }
+
+    /// Records as JSON or, where the client takes it, one on each line.
+    private func records(_ records: [String], _ name: String, _ head: HTTPRequest) -> Response {
+        let isStream = head.headerFields[.accept]?.contains("application/x-ndjson") ?? false
+        let body =
+            isStream
+            ? records.map { $0 + "\n" }.joined()
+            : "{\"\(name)\":[\(records.joined(separator: ","))]}"
+        var fields = HTTPFields()
+        fields[.contentType] = isStream ? "application/x-ndjson" : "application/json"
+        fields[.cacheControl] =
+            records.isEmpty
+            ? "public, max-age=15, stale-while-revalidate=172800"
+            : "public, max-age=300, stale-while-revalidate=172800"
+        fields[.vary] = "Accept"
+        fields[.contentLength] = "\(body.utf8.count)"
+        return Response(
+            status: .ok, headers: fields,
+            body: head.method == .head ? .empty : ResponseBody(ByteBuffer(string: body)))
+    }
+
+    private func ipns(_ text: String, _ head: HTTPRequest) async throws -> Response {
+        let key = try key(text)
+        guard let record = try await backend.record(key) else {
+            throw ContentError(.notFound, "no valid record of \(key.ipnsName) is known here")
+        }
+        return responder.respond(
+            withRecord: record.bytes, of: key, ttl: record.ttl,
+            path: ContentPath(.ipns, root: key.ipnsName), query: QueryItems(""),
+            method: head.method, headers: head.headerFields)
+    }
+
+    private func publish(_ text: String, _ incoming: Incoming) async throws -> Response {
+        let key = try key(text)
+        guard let publish = backend.publish else {
+            throw ContentError(.notImplemented, "this node takes no records of others")
+        }
+        guard
+            incoming.head.headerFields[.contentType]?.hasPrefix("application/vnd.ipfs.ipns-record")
+                ?? false
+        else {
+            throw ContentError(
+                .unsupportedMediaType, "a record is sent as application/vnd.ipfs.ipns-record")
+        }
+        guard (1...Self.maxRecordBytes).contains(incoming.body.readableBytes) else {
+            throw ContentError(
+                .badRequest, "a record has 1 to \(Self.maxRecordBytes) bytes")
+        }
+        do {
+            try await publish(key, incoming.body)
+        } catch let error as DecodeError {
+            throw ContentError(.badRequest, "the record is not valid: \(error)")
+        }
+        var fields = HTTPFields()
+        fields[.contentLength] = "0"
+        return Response(status: .ok, headers: fields)
+    }
+
+    private func key(_ text: String) throws(ContentError) -> PeerID {
+        guard let key = RootLabel.key(text) else {
+            throw ContentError(.badRequest, "\"\(text)\" is not the name of a key")
+        }
+        return key
+    }
+}
