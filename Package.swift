@@ -87,6 +87,7 @@ let package = Package(
             name: "WeftTests",
             dependencies: [
                 core, "BlockStore", "Weft", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+                httpClient,
             ],
             swiftSettings: settings),
         .testTarget(

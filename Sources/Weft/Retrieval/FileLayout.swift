@@ -33,6 +33,11 @@ struct FileLayout {
     /// Where a block lies, if known. Of a block that occurs repeatedly, the first place.
     func place(of hash: Multihash) -> Place? { places[hash] }
 
+    /// Whether a block may hold content itself, as far as its size tells.
+    func mayBeLeaf(_ cid: CID) -> Bool {
+        places[cid.hash].map { $0.size <= UInt64(BlockLimits.maxBytes) } ?? true
+    }
+
     /// How long a file is, if known.
     func size(of file: CID) -> UInt64? { sizes[file] }
 

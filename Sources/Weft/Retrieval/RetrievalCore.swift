@@ -22,6 +22,8 @@ final class RetrievalCore: Sendable {
         var readers: [Multihash: [Int: Reader]] = [:]
         var nextReader = 0
         var tasks: [Schedule.JobID: Task<Void, Never>] = [:]
+        /// Why requests were stopped.
+        var reasons: [Schedule.JobID: Fault] = [:]
         var paused: [Schedule.JobID: CheckedContinuation<Void, Never>] = [:]
         var providers: [BlockProvider] = []
         var names: Set<String> = []
@@ -147,7 +149,8 @@ final class RetrievalCore: Sendable {
                 switch action {
                 case .start(let job, let provider, let request):
                     begin(job, provider, request, in: &state)
-                case .cancel(let job):
+                case .cancel(let job, let fault):
+                    state.reasons[job] = fault
                     state.tasks[job]?.cancel()
                 case .resume(let job):
                     if let pause = state.paused.removeValue(forKey: job) { resumed.append(pause) }
@@ -240,7 +243,7 @@ final class RetrievalCore: Sendable {
                 finish(job, fault: nil, in: &state, now: now)
             }
         } catch {
-            let fault = error as? Fault ?? .unreachable("\(error)")
+            let fault = self.fault(error, of: job)
             if fault != .cancelled {
                 let mark = trace.begin(.provider, "block \(cid)", peer: provider.name)
                 trace.end(mark, "\(fault)", succeeded: false, status: fault.status)
@@ -271,7 +274,7 @@ final class RetrievalCore: Sendable {
             trace.end(mark, "\(blocks) blocks", succeeded: true, status: 200, bytes: bytes)
             end(job, provider, nil)
         } catch {
-            let fault = error as? Fault ?? .unreachable("\(error)")
+            let fault = self.fault(error, of: job)
             let (blocks, bytes) = count.withLock { $0 }
             trace.end(
                 mark, blocks > 0 ? "\(blocks) blocks, then: \(fault)" : "\(fault)",
@@ -279,6 +282,13 @@ final class RetrievalCore: Sendable {
                 status: fault.status ?? (blocks > 0 ? 200 : nil), bytes: bytes)
             end(job, provider, fault)
         }
+    }
+
+    /// What went wrong, or why we stopped it ourselves.
+    private func fault(_ error: any Error, of job: Schedule.JobID) -> Fault {
+        let fault = error as? Fault ?? .unreachable("\(error)")
+        guard fault == .cancelled else { return fault }
+        return state.withLock { $0.reasons[job] } ?? .cancelled
     }
 
     /// How long a stream may be: what is left of the file, the nodes above it and some play.
@@ -363,6 +373,7 @@ final class RetrievalCore: Sendable {
         _ job: Schedule.JobID, fault: Fault?, in state: inout State, now: Duration
     ) {
         state.tasks[job] = nil
+        state.reasons[job] = nil
         let provider = state.schedule.open[job]?.provider
         state.schedule.ended(job, fault: fault, now: now)
         if let number = provider?.number,

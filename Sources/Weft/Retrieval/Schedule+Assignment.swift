@@ -3,12 +3,15 @@
 import Multiformats
 
 extension Schedule {
+    /// How many bytes a provider must have brought before its rate is judged.
+    private static let trialBytes = 16 << 10
+
     /// Looks at everything again: gives up what stalls, hands out work, fails what nobody can
     /// bring. Its result is in ``actions`` and ``wake``.
     mutating func plan(now: Duration) {
         wake = nil
         dropStalled(now: now)
-        resumePaused()
+        resumePaused(now: now)
         let waiting = demands
         for demand in waiting { serve(demand, now: now) }
         switch mode {
@@ -45,13 +48,7 @@ extension Schedule {
             } else if let seat = bestSeat(
                 for: demand.cid, now: now, besides: Set(asked.values.map(\.provider)))
             {
-                // Nothing at all came yet: the other one is asked for the whole as well.
-                let isFresh = asked.values.allSatisfy { $0.blocks == 0 && isStream($0.job) }
-                if isFresh {
-                    ask(seat, for: demand.cid, now: now)
-                } else {
-                    start(.block(demand.cid), at: seat, goal: hash, now: now)
-                }
+                ask(seat, for: demand.cid, now: now)
             }
         }
         let latest = max(demand.since, lastProgress) + limits.idle
@@ -67,10 +64,8 @@ extension Schedule {
         let pace = seats[entry.provider.number].pace
         switch entry.job {
         case .stream:
-            let patience = pace.latency.map { max($0 * 4, limits.hedge / 4) } ?? limits.hedge
             // A trickle is progress, but it does not buy time for ever.
-            return min(
-                max(demand.since, entry.progress) + patience, demand.since + limits.stall / 2)
+            return min(entry.progress + patience(with: entry), demand.since + limits.stall / 2)
         case .block:
             guard let latency = pace.latency, let rate = pace.rate(now: now) else {
                 return entry.begun + limits.hedge
@@ -174,15 +169,18 @@ extension Schedule {
         }
         for other in others {
             let seat = seats[other]
-            if let helping = seat.pace.rate(now: now) {
-                guard helping > rate / 10 else { continue }
+            if seat.pace.bytes >= Self.trialBytes || seat.trials >= 3,
+                let helping = seat.pace.rate(now: now)
+            {
+                guard helping * Double(limits.requestsPerProvider) > rate / 4 else { continue }
                 mode = .pull
-                actions.append(.cancel(job))
+                actions.append(.cancel(job, .cancelled))
                 return
             }
-            let wanted = missingHints(at: seat)
-            if seat.open == 0, wanted.count > 1 {
+            let wanted = missingHints(at: seat).filter { $0.codec == .raw || layout.mayBeLeaf($0) }
+            if seat.open == 0, seat.trials < 3, wanted.count > 1 {
                 let trial = wanted[wanted.count / 2]
+                seats[other].trials += 1
                 start(.block(trial), at: other, goal: trial.hash, now: now)
             }
         }
@@ -249,7 +247,7 @@ extension Schedule {
         where !entry.isPaused {
             let due = entry.progress + limits.stall
             if now >= due {
-                actions.append(.cancel(job))
+                actions.append(.cancel(job, .stalled))
                 ended(job, fault: .stalled, now: now)
             } else {
                 wakeUp(at: due)
@@ -257,10 +255,12 @@ extension Schedule {
         }
     }
 
-    private mutating func resumePaused() {
+    private mutating func resumePaused(now: Duration) {
         for (job, entry) in open.sorted(by: { $0.key.number < $1.key.number })
         where entry.isPaused && mayContinue(entry) {
             open[job]?.isPaused = false
+            open[job]?.progress = now
+            seats[entry.provider.number].pace.began(now: now)
             actions.append(.resume(job))
         }
     }

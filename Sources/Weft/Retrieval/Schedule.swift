@@ -30,7 +30,8 @@ struct Schedule {
     /// What the driver is to do.
     enum Action: Hashable {
         case start(JobID, ProviderID, Job)
-        case cancel(JobID)
+        /// Stop a request; the fault is what its end is to be put down to.
+        case cancel(JobID, Fault)
         case resume(JobID)
         case fail(CID, FetchError.Code)
     }
@@ -67,6 +68,7 @@ struct Schedule {
         var blocks = true
         var missing: Set<Multihash> = []
         var open = 0
+        var trials = 0
         var pace = Pace()
 
         var isUsable: Bool { !isDropped && !isSuspended && (streams || blocks) }
@@ -155,10 +157,10 @@ struct Schedule {
         unwant(cid.hash, now: now)
         lastProgress = max(lastProgress, now)
         for other in requested[cid.hash] ?? [] where other != job {
-            actions.append(.cancel(other))
+            actions.append(.cancel(other, .cancelled))
         }
         guard var entry = open[job] else { return false }
-        if entry.blocks == 0, case .stream = entry.job { settleRace(wonBy: job) }
+        if entry.blocks == 0, case .stream = entry.job { settleRace(of: job, now: now) }
         entry.progress = now
         entry.blocks += 1
         entry.place = layout.place(of: cid.hash) ?? entry.place
@@ -230,11 +232,27 @@ struct Schedule {
         return wanted.offset >= at.offset
     }
 
-    /// Of several streams for the same content the first that brings anything goes on.
-    private mutating func settleRace(wonBy winner: JobID) {
-        for (job, entry) in open where job != winner && entry.blocks == 0 {
-            if case .stream = entry.job { actions.append(.cancel(job)) }
+    /// A second stream began to bring something: the one that makes no progress ends, or, if the
+    /// other one recovered meanwhile, the newcomer.
+    private mutating func settleRace(of newcomer: JobID, now: Duration) {
+        for (job, entry) in open where job != newcomer {
+            guard case .stream = entry.job else { continue }
+            let recovered =
+                entry.blocks > 0 && !entry.isPaused
+                && now - entry.progress < patience(with: entry)
+            if recovered {
+                actions.append(.cancel(newcomer, .cancelled))
+            } else {
+                let fault: Fault = entry.blocks > 0 && !entry.isPaused ? .stalled : .cancelled
+                actions.append(.cancel(job, fault))
+            }
         }
+    }
+
+    /// How long a stream may bring nothing before another provider is asked as well.
+    func patience(with entry: Open) -> Duration {
+        guard let latency = seats[entry.provider.number].pace.latency else { return limits.hedge }
+        return max(latency * 4, limits.hedge / 4)
     }
 
     /// Notes a request and asks the driver to start it.

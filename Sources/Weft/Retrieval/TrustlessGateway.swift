@@ -186,8 +186,9 @@ struct TrustlessGateway: Sendable {
             throw Fault.busy(status: status, retryAfter: min(pause, Self.maxPause))
         default: throw Fault.refused(status: status)
         }
-        let found = head.headers.first(name: "content-type") ?? ""
-        if let type, !found.lowercased().hasPrefix(type) {
+        let found = head.headers.first(name: "content-type")?.lowercased() ?? ""
+        // A page where a block should be is a web server that knows nothing of this protocol.
+        if type.map({ !found.hasPrefix($0) }) ?? found.hasPrefix("text/html") {
             throw Fault.unsupported("it answers with '\(found.prefix(100))' for \(what)")
         }
     }
