@@ -29,6 +29,8 @@ public final class Node: Sendable {
     public let names: NameResolver
     /// The private keys of the repository.
     public let keys: KeyRing
+    /// The newest known record of each name.
+    public let records: NameRecords
     /// The key that identifies this node.
     public let identity: PrivateKey
     /// Where the node reports what nobody waits for.
@@ -58,9 +60,44 @@ public final class Node: Sendable {
         let keys = KeyRing(repository.keysDirectory)
         let identity = try keys.identity()
         let store = try BlockStore.open(at: repository.storeDirectory, options)
-        return Node(
+        let node = Node(
             repository, configuration, store, keys, identity,
             logger ?? Logger(label: "weft") { _ in SwiftLogNoOpLogHandler() })
+        for event in store.openingEvents { node.logger.notice("\(event)") }
+        node.runChores()
+        return node
+    }
+
+    /// How long a chore waits at most, and the first time.
+    private static let choreInterval = Duration.seconds(600)
+
+    /// What a node does from time to time as long as it runs.
+    private func runChores() {
+        // Often enough that nothing outlives its time by much.
+        let collection = min(
+            Self.choreInterval, max(.seconds(1), configuration.storage.cacheTTL / 4))
+        background.run { [logger, store] in
+            while await Self.pause(collection) {
+                do {
+                    try await store.collect(.expired)
+                } catch {
+                    logger.error("collecting failed", metadata: ["error": "\(error)"])
+                }
+            }
+        }
+        background.run { [weak self, configuration] in
+            var interval = min(Self.choreInterval, configuration.ipns.republish)
+            while await Self.pause(interval), let self {
+                await self.republish()
+                interval = configuration.ipns.republish
+            }
+        }
+    }
+
+    /// Waits; false if the node stops meanwhile.
+    private static func pause(_ interval: Duration) async -> Bool {
+        // Cancelled is the only way in which sleeping fails.
+        (try? await Task.sleep(for: interval)) != nil
     }
 
     private init(
@@ -68,6 +105,7 @@ public final class Node: Sendable {
         _ keys: KeyRing, _ identity: PrivateKey, _ logger: Logger
     ) {
         self.keys = keys
+        records = NameRecords(repository.namesDirectory)
         self.identity = identity
         self.repository = repository
         self.store = store

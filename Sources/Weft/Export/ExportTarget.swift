@@ -1,0 +1,153 @@
+// Where exported files go: a folder that is held open, and names in it. Nothing here follows a
+// link or takes a path, so what a DAG says can never lead outside of the folder.
+
+import Glibc
+import IPLD
+import NIOCore
+
+/// An open folder that files are exported into.
+final class ExportFolder: Sendable {
+    /// Its path, for messages.
+    let path: String
+    /// How many folders it lies in, from the target.
+    let depth: Int
+    private let number: Int32
+
+    private init(_ path: String, depth: Int, owning descriptor: consuming Descriptor) {
+        self.path = path
+        self.depth = depth
+        number = descriptor.release()
+    }
+
+    deinit { close(number) }
+
+    /// Opens a folder that the user named; links on the way to it are theirs and are followed.
+    convenience init(named path: String) throws {
+        self.init(path, depth: 0, owning: try .open(path, O_RDONLY | O_DIRECTORY))
+    }
+
+    /// The folder of this name, made if there is none.
+    func folder(_ name: [UInt8]) throws -> ExportFolder {
+        let path = try self.path(of: name)
+        let made = Descriptor.withCString(name) { mkdirat(number, $0, 0o777) }
+        guard made == 0 || errno == EEXIST else {
+            throw SystemError("create the directory", path, code: errno)
+        }
+        do {
+            let opened = try Descriptor.open(
+                name, O_RDONLY | O_DIRECTORY, in: number, path: path)
+            return ExportFolder(path, depth: depth + 1, owning: opened)
+        } catch {
+            if error.code == ELOOP || error.code == ENOTDIR { throw ExportError.notAFolder(path) }
+            throw error
+        }
+    }
+
+    /// Begins a file under a name of its own, which it loses when it is complete.
+    func temporaryFile() throws -> PartialFile {
+        let name = Array(".weft-\(UInt64.random(in: 0...UInt64.max)).part".utf8)
+        let file = try Descriptor.open(
+            name, O_WRONLY | O_CREAT | O_EXCL, mode: 0o666, in: number,
+            path: path + "/" + String(decoding: name, as: UTF8.self))
+        return PartialFile(name, in: self, owning: file)
+    }
+
+    /// Makes a symbolic link. Where it leads is not looked at, and it is never followed.
+    func link(_ name: [UInt8], to target: [UInt8], _ existing: GetOptions.Existing) throws {
+        let path = try self.path(of: name)
+        guard !target.contains(0), !target.isEmpty else { throw ExportError.badLink(path) }
+        try makeRoom(for: name, path, existing)
+        if existing == .replaced {
+            _ = Descriptor.withCString(name) { unlinkat(number, $0, 0) }
+        }
+        let made = Descriptor.withCString(target) { target in
+            Descriptor.withCString(name) { symlinkat(target, number, $0) }
+        }
+        guard made == 0 else { throw SystemError("create the link", path, code: errno) }
+    }
+
+    /// Refuses a name that is taken, unless it may be replaced.
+    func makeRoom(
+        for name: [UInt8], _ path: String, _ existing: GetOptions.Existing
+    ) throws {
+        var status = stat()
+        let found = Descriptor.withCString(name) {
+            fstatat(number, $0, &status, AT_SYMLINK_NOFOLLOW)
+        }
+        guard found == 0 else {
+            guard errno == ENOENT else { throw SystemError("look at", path, code: errno) }
+            return
+        }
+        if existing == .kept || status.st_mode & S_IFMT == S_IFDIR {
+            throw ExportError.exists(path)
+        }
+    }
+
+    /// The path of a name here; refuses what is no name of one thing in this folder.
+    func path(of name: [UInt8]) throws -> String {
+        let shown = String(decoding: name, as: UTF8.self)
+        let isName =
+            !name.isEmpty && name != [0x2e] && name != [0x2e, 0x2e] && name.count <= 255
+            && !name.contains { $0 == 0 || $0 == UInt8(ascii: "/") }
+        guard isName else { throw ExportError.badName(folder: path, name: shown) }
+        return path + "/" + shown
+    }
+
+    fileprivate func rename(_ old: [UInt8], to new: [UInt8], path: String) throws {
+        let result = Descriptor.withCString(old) { old in
+            Descriptor.withCString(new) { renameat(number, old, number, $0) }
+        }
+        guard result == 0 else { throw SystemError("rename", path, code: errno) }
+    }
+
+    fileprivate func remove(_ name: [UInt8]) {
+        _ = Descriptor.withCString(name) { unlinkat(number, $0, 0) }
+    }
+}
+
+/// A file that is being written; gone if it is not completed.
+final class PartialFile: Sendable {
+    private let name: [UInt8]
+    private let folder: ExportFolder
+    private let number: Int32
+
+    init(_ name: [UInt8], in folder: ExportFolder, owning file: consuming Descriptor) {
+        self.name = name
+        self.folder = folder
+        number = file.release()
+    }
+
+    deinit {
+        close(number)
+        folder.remove(name)
+    }
+
+    /// Appends bytes.
+    func write(_ bytes: ByteBuffer) throws {
+        try bytes.withUnsafeReadableBytes { buffer in
+            try Descriptor.write(number, buffer, path: folder.path)
+        }
+    }
+
+    /// Gives the file its name, and what its DAG says about it.
+    func complete(
+        as final: [UInt8], _ metadata: FileMetadata, _ existing: GetOptions.Existing
+    ) throws {
+        let path = try folder.path(of: final)
+        if let mode = metadata.mode {
+            // Bits that lend a user's rights to others are not taken from a stranger.
+            guard fchmod(number, mode & 0o777) == 0 else {
+                throw SystemError("change the mode of", path, code: errno)
+            }
+        }
+        if let modified = metadata.modified {
+            let time = timespec(
+                tv_sec: Int(modified.seconds), tv_nsec: Int(modified.nanoseconds))
+            guard futimens(number, [time, time]) == 0 else {
+                throw SystemError("change the time of", path, code: errno)
+            }
+        }
+        try folder.makeRoom(for: final, path, existing)
+        try folder.rename(name, to: final, path: path)
+    }
+}
