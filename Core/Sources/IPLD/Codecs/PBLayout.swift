@@ -17,7 +17,8 @@ public struct PBLayout: Sendable {
         var scanner = PBScanner(block)
         while let link = try scanner.nextLink() {
             let name = link.nameRange.map { [UInt8](block.extracting($0)) }
-            links.append(PBLink(link.hash, name: name, tsize: link.tsize))
+            let hash = try Self.cid(at: link.hashRange, in: block)
+            links.append(PBLink(hash, name: name, tsize: link.tsize))
         }
         dataRange = scanner.dataRange
     }
@@ -27,16 +28,57 @@ public struct PBLayout: Sendable {
         var scanner = PBScanner(block)
         var cids: [CID] = []
         while let link = try scanner.nextLink() {
-            cids.append(link.hash)
+            cids.append(try cid(at: link.hashRange, in: block))
         }
         return cids
+    }
+
+    /// The CID of the first link of a name; nil if there is none. Checks the shape of the whole
+    /// block, but decodes no other CID, so that a look-up in a large directory stays cheap.
+    static func link(named name: [UInt8], in block: RawSpan) throws(DecodeError) -> CID? {
+        var scanner = PBScanner(block)
+        var found: Range<Int>?
+        while let link = try scanner.nextLink() {
+            if found == nil, let range = link.nameRange, block.holds(name, at: range) {
+                found = link.hashRange
+            }
+        }
+        guard let found else { return nil }
+        return try cid(at: found, in: block)
+    }
+
+    /// Where the opaque data lies; nil if the field is absent. Checks the shape of the whole block,
+    /// but decodes no CID.
+    static func dataRange(in block: RawSpan) throws(DecodeError) -> Range<Int>? {
+        var scanner = PBScanner(block)
+        while try scanner.nextLink() != nil {}
+        return scanner.dataRange
+    }
+
+    private static func cid(at range: Range<Int>, in block: RawSpan) throws(DecodeError) -> CID {
+        do throws(DecodeError) {
+            return try CID(decoding: block.extracting(range))
+        } catch {
+            throw DecodeError(error.kind, error.reason, at: error.offset + range.lowerBound)
+        }
+    }
+}
+
+extension RawSpan {
+    /// Whether these bytes lie in this range.
+    fileprivate func holds(_ bytes: [UInt8], at range: Range<Int>) -> Bool {
+        guard range.count == bytes.count else { return false }
+        for index in bytes.indices where byte(at: range.lowerBound + index) != bytes[index] {
+            return false
+        }
+        return true
     }
 }
 
 /// Goes over a node's fields once and stops at each link.
 private struct PBScanner: ~Escapable, ~Copyable {
     struct Link {
-        let hash: CID
+        let hashRange: Range<Int>
         let nameRange: Range<Int>?
         let tsize: UInt64?
     }
@@ -100,7 +142,7 @@ private struct PBScanner: ~Escapable, ~Copyable {
             throw reader.error(.malformed, "dag-pb: a link starts with its Hash")
         }
         try reader.skip(1)
-        let hash = try readHash()
+        let hashRange = try readRange()
         var nameRange: Range<Int>?
         var tsize: UInt64?
         if reader.offset < end, reader.peek == 0x12 {
@@ -115,17 +157,6 @@ private struct PBScanner: ~Escapable, ~Copyable {
             throw reader.error(
                 .malformed, "dag-pb: a link has Hash, Name and Tsize, once and in this order")
         }
-        return Link(hash: hash, nameRange: nameRange, tsize: tsize)
-    }
-
-    @_lifetime(self: copy self)
-    private mutating func readHash() throws(DecodeError) -> CID {
-        let length = try reader.readLength(limit: reader.remaining)
-        let end = reader.offset + length
-        let cid = try reader.readCID()
-        guard reader.offset == end else {
-            throw reader.error(.malformed, "dag-pb: a link's Hash is not exactly one CID")
-        }
-        return cid
+        return Link(hashRange: hashRange, nameRange: nameRange, tsize: tsize)
     }
 }

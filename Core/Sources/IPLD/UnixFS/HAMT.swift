@@ -94,6 +94,13 @@ struct HAMTShard {
         let fanout: Fanout?
 
         static let root = Place(level: 0, path: 0, fanout: nil)
+
+        /// Where the shard in a bucket of the shard here stands.
+        func below(_ bucket: Int, _ fanout: Fanout) -> Place {
+            Place(
+                level: level + 1, path: path << UInt64(fanout.bits) | UInt64(bucket),
+                fanout: fanout)
+        }
     }
 
     let fanout: Fanout
@@ -104,18 +111,7 @@ struct HAMTShard {
     /// Checks a shard: the fan-out, the hash, the bitfield against the links, their order and, of
     /// every name, whether its hash leads here.
     init(_ block: UnixFSBlock, of bytes: RawSpan, at place: Place) throws(DecodeError) {
-        guard block.node.hashType == HAMT.hashType else {
-            throw DecodeError(.unsupported, "HAMT: the hash of names is not murmur3-x64-64")
-        }
-        guard let size = block.node.fanout, let fanout = Fanout(size) else {
-            throw DecodeError(.malformed, "HAMT: the fan-out is not a power of two, 8 to 1024")
-        }
-        guard place.fanout == nil || place.fanout == fanout else {
-            throw DecodeError(.malformed, "HAMT: the fan-out differs from the root's")
-        }
-        guard place.level < fanout.levels else {
-            throw DecodeError(.overLimit, "HAMT: deeper than a hash has bits")
-        }
+        let fanout = try Self.fanout(of: block.node, at: place)
         self.fanout = fanout
         self.place = place
         let occupied = try Self.occupied(block, of: bytes, fanout: fanout)
@@ -145,11 +141,26 @@ struct HAMTShard {
         self.buckets = buckets
     }
 
+    /// The fan-out of a shard, which must be the same in the whole directory.
+    static func fanout(of node: UnixFSNode, at place: Place) throws(DecodeError) -> Fanout {
+        guard node.hashType == HAMT.hashType else {
+            throw DecodeError(.unsupported, "HAMT: the hash of names is not murmur3-x64-64")
+        }
+        guard let size = node.fanout, let fanout = Fanout(size) else {
+            throw DecodeError(.malformed, "HAMT: the fan-out is not a power of two, 8 to 1024")
+        }
+        guard place.fanout == nil || place.fanout == fanout else {
+            throw DecodeError(.malformed, "HAMT: the fan-out differs from the root's")
+        }
+        guard place.level < fanout.levels else {
+            throw DecodeError(.overLimit, "HAMT: deeper than a hash has bits")
+        }
+        return fanout
+    }
+
     /// Where the shard in a bucket stands.
     func place(below bucket: Int) -> Place {
-        Place(
-            level: place.level + 1, path: place.path << UInt64(fanout.bits) | UInt64(bucket),
-            fanout: fanout)
+        place.below(bucket, fanout)
     }
 
     /// The buckets whose bits are set: the last bit of the last byte is bucket 0, and zero bytes

@@ -30,17 +30,12 @@ public struct PathResolver: Sendable {
         public let roots: [CID]
     }
 
-    /// What is known of the block that is to be read next.
-    private enum Place: Sendable {
-        case any
-        case shard(HAMTShard.Place)
-    }
-
     private let path: [String]
     /// How many segments have been followed.
     private var followed = 0
     private var cid: CID
-    private var place = Place.any
+    /// Where in a directory the next block stands, if it is a shard below another.
+    private var place: HAMTShard.Place?
     private var blocks: [CID] = []
     private var roots: [CID]
     private var end: Resolved?
@@ -68,6 +63,10 @@ public struct PathResolver: Sendable {
     /// Takes the block that ``next()`` asked for. The bytes must have been checked against the CID.
     public mutating func supply(_ block: RawSpan) throws(DAGError) {
         precondition(end == nil, "no block was asked for")
+        // In a shard, an empty name would look like the name of a bucket.
+        guard !path[followed].utf8.isEmpty else {
+            throw DAGError(cid, .notFound(segment: followed))
+        }
         switch cid.codec {
         case .dagPB: try followNode(block)
         case .dagCBOR, .dagJSON, .cbor, .json: try followValue(block)
@@ -76,52 +75,63 @@ public struct PathResolver: Sendable {
         }
     }
 
+    /// Looks a name up in a dag-pb node, without decoding the links that are not asked for.
     private mutating func followNode(_ block: RawSpan) throws(DAGError) {
-        let name = [UInt8](path[followed].utf8)
-        if case .shard(let place) = place {
-            let shard = try HAMTShard.decode(block, of: cid)
-            return try follow(name, in: shard, block, at: place)
+        guard block.byteCount <= BlockLimits.maxBytes else {
+            throw DAGError(cid, .overLimit, "the block is larger than 2 MiB")
         }
-        let cid = cid
-        let layout = try DAGError.at(cid) { () throws(DecodeError) in
-            try PBLayout(bounded: block)
+        let data = try DAGError.at(cid) { () throws(DecodeError) in
+            try PBLayout.dataRange(in: block)
         }
+        let node = data.flatMap { try? UnixFSNode(decoding: block.extracting($0)) }
+        if let node, node.kind == .hamtShard {
+            return try follow(node, in: block, at: place ?? .root)
+        }
+        guard place == nil else {
+            throw DAGError(cid, .malformed, "HAMT: a shard links to what is not a shard")
+        }
+        switch node?.kind {
         // Nodes that are not UnixFS lead on by the names of their links, too.
-        guard let data = layout.dataRange,
-            let decoded = try? UnixFSBlock(layout, data: data, of: block)
-        else { return try follow(name, in: layout.links) }
-        switch decoded.node.kind {
-        case .directory: try follow(name, in: decoded.links)
-        case .hamtShard: try follow(name, in: decoded, block, at: .root)
+        case .directory, nil:
+            guard let target = try find([UInt8](path[followed].utf8), in: block) else {
+                throw DAGError(cid, .notFound(segment: followed))
+            }
+            advance(to: target)
         case .symlink:
-            let target = [UInt8](block.extracting(decoded.contentRange ?? 0..<0))
+            let whole = try DAGError.at(cid) { () throws(DecodeError) in
+                try UnixFSBlock(decoding: block)
+            }
+            let target = [UInt8](block.extracting(whole.contentRange ?? 0..<0))
             throw DAGError(cid, .symlink(target: target, segment: followed))
-        case .file, .raw, .metadata: throw DAGError(cid, .notADirectory(decoded.node.kind))
+        case .file, .raw, .metadata, .hamtShard:
+            throw DAGError(cid, .notADirectory(node?.kind))
         }
     }
 
-    private mutating func follow(_ name: [UInt8], in links: [PBLink]) throws(DAGError) {
-        guard let link = links.first(where: { $0.name == name }) else {
-            throw DAGError(cid, .notFound(segment: followed))
-        }
-        advance(to: link.hash)
-    }
-
+    /// Looks the current segment up in a shard: its bucket holds the entry or the next shard.
     private mutating func follow(
-        _ name: [UInt8], in block: UnixFSBlock, _ bytes: RawSpan, at place: HAMTShard.Place
+        _ node: UnixFSNode, in block: RawSpan, at place: HAMTShard.Place
     ) throws(DAGError) {
-        let shard = try HAMTShard.read(block, of: bytes, cid: cid, at: place)
-        let bucket = shard.fanout.bucket(of: HAMT.hash(name), level: place.level)
-        guard let found = shard.buckets.first(where: { $0.bucket == bucket }) else {
-            throw DAGError(cid, .notFound(segment: followed))
+        let name = [UInt8](path[followed].utf8)
+        let fanout = try DAGError.at(cid) { () throws(DecodeError) in
+            try HAMTShard.fanout(of: node, at: place)
         }
-        switch found.item {
-        case .entry(let entry) where entry.name == name: advance(to: entry.cid)
-        case .entry: throw DAGError(cid, .notFound(segment: followed))
-        case .shard(let below):
+        let bucket = fanout.bucket(of: HAMT.hash(name), level: place.level)
+        let prefix = fanout.prefix(of: bucket)
+        if let target = try find(prefix + name, in: block) {
+            advance(to: target)
+        } else if let below = try find(prefix, in: block) {
             blocks.append(cid)
             cid = below
-            self.place = .shard(shard.place(below: bucket))
+            self.place = place.below(bucket, fanout)
+        } else {
+            throw DAGError(cid, .notFound(segment: followed))
+        }
+    }
+
+    private func find(_ name: [UInt8], in block: RawSpan) throws(DAGError) -> CID? {
+        try DAGError.at(cid) { () throws(DecodeError) in
+            try PBLayout.link(named: name, in: block)
         }
     }
 
@@ -154,7 +164,7 @@ public struct PathResolver: Sendable {
         blocks.append(cid)
         cid = target
         roots.append(target)
-        place = .any
+        place = nil
         followed += 1
         if followed == path.count {
             end = Resolved(cid: target, remaining: [], blocks: blocks, roots: roots)

@@ -236,6 +236,7 @@ import Wire
         let above = blocks.add(shard(["00"], bitfield: [1], to: below))
         #expect(try blocks.list(above).map(\.text) == [name])
         #expect(try blocks.resolve(above, [name]).blocks == [above, below])
+        #expect(throws: DAGError(above, .notFound(segment: 0))) { try blocks.resolve(above, [""]) }
     }
 
     @Test("a fan-out that lies", arguments: [nil, 0, 1, 4, 255, 2048, 1 << 63, .max])
