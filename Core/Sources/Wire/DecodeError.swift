@@ -35,7 +35,7 @@ public struct DecodeError: Error, Hashable, Sendable {
 
     public static func == (left: Self, right: Self) -> Bool {
         left.kind == right.kind && left.offset == right.offset
-            && left.description == right.description
+            && left.description.utf8.elementsEqual(right.description.utf8)
     }
 
     public func hash(into hasher: inout Hasher) {

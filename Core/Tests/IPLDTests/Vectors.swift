@@ -38,6 +38,11 @@ func hex(_ text: String) -> [UInt8] {
     return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
 }
 
+/// The value of a block, for calls whose bytes are themselves the result of a call.
+func decode(_ bytes: [UInt8], _ codec: Codec) throws(DecodeError) -> Value {
+    try IPLDCodec.decode(bytes.rawSpan, codec: codec)
+}
+
 /// A small seeded generator (SplitMix64), so that a failure repeats.
 struct Noise: RandomNumberGenerator {
     private var state: UInt64

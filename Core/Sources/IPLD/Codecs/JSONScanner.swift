@@ -59,12 +59,12 @@ extension JSONScanner {
         let start = reader.offset
         let isNegative = take(UInt8(ascii: "-"))
         var decimal = DecimalNumber()
-        var whole: UInt64? = 0
+        var whole: Int128 = 0
         let leadingZero = reader.peek == UInt8(ascii: "0")
         var count = 0
         while let digit = takeDigit() {
             decimal.append(digit: digit, isFraction: false)
-            whole = whole.flatMap { Self.append(digit, to: $0) }
+            if whole <= Value.integerRange.upperBound { whole = whole * 10 + Int128(digit) }
             count += 1
         }
         guard count > 0, !leadingZero || count == 1 else {
@@ -84,22 +84,16 @@ extension JSONScanner {
             decimal.scale(by: try readExponent())
         }
         guard isFloat else {
-            guard let whole else {
+            let number = isNegative ? -whole : whole
+            guard Value.integerRange.contains(number) else {
                 throw DecodeError(.unsupported, "json: an integer is out of range", at: start)
             }
-            return .integer(isNegative ? -Int128(whole) : Int128(whole))
+            return .integer(number)
         }
         guard let number = decimal.value else {
             throw DecodeError(.unsupported, "json: a float is out of range", at: start)
         }
         return .float(isNegative ? -number : number)
-    }
-
-    /// `number` with one more digit; nil if it overflows.
-    private static func append(_ digit: UInt8, to number: UInt64) -> UInt64? {
-        let (tens, overflow) = number.multipliedReportingOverflow(by: 10)
-        let (sum, carry) = tens.addingReportingOverflow(UInt64(digit))
-        return overflow || carry ? nil : sum
     }
 
     /// Reads what stands after the `e`. Beyond a billion it makes no difference any more.
