@@ -33,9 +33,12 @@ public struct PBLayout: Sendable {
         return cids
     }
 
-    /// The CID of the first link of a name; nil if there is none. Checks the shape of the whole
-    /// block, but decodes no other CID, so that a look-up in a large directory stays cheap.
-    static func link(named name: [UInt8], in block: RawSpan) throws(DecodeError) -> CID? {
+    /// The CID of the first link of a name, nil if there is none, and where the opaque data lies.
+    /// Checks the shape of the whole block, but decodes no other CID, so that a look-up in a large
+    /// directory stays cheap.
+    static func lookUp(
+        _ name: [UInt8], in block: RawSpan
+    ) throws(DecodeError) -> (target: CID?, data: Range<Int>?) {
         var scanner = PBScanner(block)
         var found: Range<Int>?
         while let link = try scanner.nextLink() {
@@ -43,16 +46,8 @@ public struct PBLayout: Sendable {
                 found = link.hashRange
             }
         }
-        guard let found else { return nil }
-        return try cid(at: found, in: block)
-    }
-
-    /// Where the opaque data lies; nil if the field is absent. Checks the shape of the whole block,
-    /// but decodes no CID.
-    static func dataRange(in block: RawSpan) throws(DecodeError) -> Range<Int>? {
-        var scanner = PBScanner(block)
-        while try scanner.nextLink() != nil {}
-        return scanner.dataRange
+        guard let found else { return (nil, scanner.dataRange) }
+        return (try cid(at: found, in: block), scanner.dataRange)
     }
 
     private static func cid(at range: Range<Int>, in block: RawSpan) throws(DecodeError) -> CID {

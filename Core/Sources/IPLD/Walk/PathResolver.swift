@@ -80,9 +80,7 @@ public struct PathResolver: Sendable {
         guard block.byteCount <= BlockLimits.maxBytes else {
             throw DAGError(cid, .overLimit, "the block is larger than 2 MiB")
         }
-        let data = try DAGError.at(cid) { () throws(DecodeError) in
-            try PBLayout.dataRange(in: block)
-        }
+        let (target, data) = try find([UInt8](path[followed].utf8), in: block)
         let node = data.flatMap { try? UnixFSNode(decoding: block.extracting($0)) }
         if let node, node.kind == .hamtShard {
             return try follow(node, in: block, at: place ?? .root)
@@ -93,7 +91,7 @@ public struct PathResolver: Sendable {
         switch node?.kind {
         // Nodes that are not UnixFS lead on by the names of their links, too.
         case .directory, nil:
-            guard let target = try find([UInt8](path[followed].utf8), in: block) else {
+            guard let target else {
                 throw DAGError(cid, .notFound(segment: followed))
             }
             advance(to: target)
@@ -118,9 +116,9 @@ public struct PathResolver: Sendable {
         }
         let bucket = fanout.bucket(of: HAMT.hash(name), level: place.level)
         let prefix = fanout.prefix(of: bucket)
-        if let target = try find(prefix + name, in: block) {
+        if let target = try find(prefix + name, in: block).target {
             advance(to: target)
-        } else if let below = try find(prefix, in: block) {
+        } else if let below = try find(prefix, in: block).target {
             blocks.append(cid)
             cid = below
             self.place = place.below(bucket, fanout)
@@ -129,9 +127,13 @@ public struct PathResolver: Sendable {
         }
     }
 
-    private func find(_ name: [UInt8], in block: RawSpan) throws(DAGError) -> CID? {
-        try DAGError.at(cid) { () throws(DecodeError) in
-            try PBLayout.link(named: name, in: block)
+    private func find(
+        _ name: [UInt8], in block: RawSpan
+    ) throws(DAGError) -> (target: CID?, data: Range<Int>?) {
+        do throws(DecodeError) {
+            return try PBLayout.lookUp(name, in: block)
+        } catch {
+            throw DAGError(cid, .invalid(error))
         }
     }
 
