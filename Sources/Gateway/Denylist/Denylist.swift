@@ -125,7 +125,7 @@ extension Denylist {
         var body = text[...]
         if let end = Self.endOfHeader(text) {
             let header = text[..<end]
-            for line in header.split(separator: "\n") {
+            for line in header.split(whereSeparator: \.isNewline) {
                 let words = line.split(separator: ":", maxSplits: 1)
                 guard words.count == 2 else { continue }
                 let value = words[1].drop { $0 == " " }
@@ -139,7 +139,7 @@ extension Denylist {
             body = text[end...].drop { $0 != "\n" }
         }
         var skipped = 0
-        for line in body.split(separator: "\n") where !add(line: line, usual: usual) {
+        for line in body.split(whereSeparator: \.isNewline) where !add(line: line, usual: usual) {
             skipped += 1
         }
         return skipped
@@ -163,7 +163,7 @@ extension Denylist {
     }
 
     private mutating func add(line: Substring, usual: Int) -> Bool {
-        let words = line.split { $0 == " " || $0 == "\t" || $0 == "\r" }
+        let words = line.split { $0 == " " || $0 == "\t" }
         guard var item = words.first, item.first != "#" else { return true }
         var status = usual
         for hint in words.dropFirst() where hint.hasPrefix("status:") {

@@ -54,16 +54,16 @@ struct CARStream: ByteStream {
             return payload
         }
         while let cid = path.popFirst() {
-            if let frame = frame(cid, try await source.block(cid)) { return frame }
+            if let frame = frame(cid, try await source.bytes(of: cid)) { return frame }
         }
         while true {
             switch walk.next() {
             case .block(let cid):
                 source.prefetch(walk.upcoming(ContentReader.readAhead))
-                let block = try await source.block(cid)
+                let block = try await source.bytes(of: cid)
                 try supply(block)
                 if let frame = frame(cid, block) { return frame }
-            case .revisit(let cid): try supply(try await source.block(cid))
+            case .revisit(let cid): try supply(try await source.bytes(of: cid))
             case .done: return nil
             }
         }

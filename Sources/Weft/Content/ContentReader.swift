@@ -28,14 +28,14 @@ public struct ContentReader: Sendable {
         while true {
             switch resolver.next() {
             case .block(let cid):
-                let block = try await source.block(cid)
+                let block = try await source.bytes(of: cid)
                 do throws(DAGError) {
                     try resolver.supply(block.readableBytesSpan)
                 } catch {
                     throw ContentError(error, on: segments)
                 }
             case .resolved(let end):
-                let block = try await source.block(end.cid)
+                let block = try await source.bytes(of: end.cid)
                 let entity: Entity
                 do throws(DAGError) {
                     entity = try Entity(end.cid, block.readableBytesSpan)
@@ -84,6 +84,14 @@ public struct ContentReader: Sendable {
     }
 }
 
+extension BlockSource {
+    /// The bytes of a block; those that a CID holds itself need no source.
+    func bytes(of cid: CID) async throws -> ByteBuffer {
+        if cid.hash.code == .identity { return ByteBuffer(bytes: cid.hash.digest) }
+        return try await block(cid)
+    }
+}
+
 /// The entries of a directory, as they are found.
 public struct DirectoryListing: AsyncSequence, Sendable {
     fileprivate let entries: EntryStream
@@ -116,7 +124,7 @@ struct EntryStream: Sendable {
             switch machine.next() {
             case .block(let cid):
                 source.prefetch(machine.upcoming(ContentReader.readAhead))
-                let block = try await source.block(cid)
+                let block = try await source.bytes(of: cid)
                 do throws(DAGError) {
                     try machine.supply(block.readableBytesSpan)
                 } catch {

@@ -27,7 +27,7 @@ struct FileStream: ByteStream {
             case .block(let cid):
                 block = ByteBuffer()
                 source.prefetch(machine.upcoming(ContentReader.readAhead))
-                let block = try await source.block(cid)
+                let block = try await source.bytes(of: cid)
                 self.block = block
                 do throws(DAGError) {
                     try machine.supply(block.readableBytesSpan)

@@ -32,16 +32,15 @@ struct RedirectRules {
     /// Reads a file of at most ``maxBytes``.
     init(_ text: String) throws(Problem) {
         var rules: [Rule] = []
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false)
-            .enumerated()
-        {
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        for (index, line) in lines.enumerated() {
             if let rule = try Self.rule(line, number: index + 1) { rules.append(rule) }
         }
         self.rules = rules
     }
 
     private static func rule(_ line: Substring, number: Int) throws(Problem) -> Rule? {
-        let words = line.split { $0 == " " || $0 == "\t" || $0 == "\r" || $0 == "\r\n" }
+        let words = line.split { $0 == " " || $0 == "\t" }
         guard let from = words.first, from.first != "#" else { return nil }
         func problem(_ text: String) -> Problem { Problem(message: "line \(number): \(text)") }
         guard words.count == 2 || words.count == 3 else {
