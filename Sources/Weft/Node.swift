@@ -120,13 +120,16 @@ public final class Node: Sendable {
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, options: RetrievalOptions(configuration),
             logger: logger)
-        names = NameResolver()
+        names = NameResolver(
+            records: records, dns: DNSResolver(configuration.dns, client: client),
+            sources: retrieval.nameSources)
     }
 
     /// Ends all work, closes everything and lets go of the repository. It takes a few seconds at
     /// most; calling it again does nothing.
     public func stop() async {
         guard await background.stop() else { return }
+        names.stop()
         await retrieval.flush()
         do {
             try await client.shutdown()

@@ -45,6 +45,14 @@ public final class Retrieval: Sendable {
         await shared.writer.flush()
     }
 
+    /// Who can be asked for the records of names.
+    var nameSources: NameResolver.Sources {
+        NameResolver.Sources(
+            network: options.network, routers: shared.routers,
+            gateways: shared.configured.map { shared.gateway($0, .configured) },
+            timeout: options.routingTimeout)
+    }
+
     /// What all sessions share.
     final class Shared: Sendable {
         let options: RetrievalOptions
@@ -73,6 +81,14 @@ public final class Retrieval: Sendable {
         func stored(_ hash: Multihash) async throws -> ByteBuffer? {
             if let bytes = writer.pending(hash) { return bytes }
             return try await cache.block(hash)
+        }
+
+        func gateway(
+            _ address: ProviderAddress, _ origin: TrustlessGateway.Origin
+        ) -> TrustlessGateway {
+            TrustlessGateway(
+                address: address, origin: origin, client: client,
+                privateAddresses: options.privateAddresses)
         }
 
         func note(_ name: String, _ fault: Fault) {

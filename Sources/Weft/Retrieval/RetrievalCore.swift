@@ -112,6 +112,13 @@ final class RetrievalCore: Sendable {
         }
     }
 
+    /// Notes why a block could not be had, and answers it.
+    func failed(_ code: FetchError.Code, _ message: String) -> FetchError {
+        let error = FetchError(code, message, trace: trace.entries)
+        state.withLock { $0.failure = error }
+        return error
+    }
+
     /// Ends all requests. Readers that still wait fail.
     func close(_ reason: FetchError? = nil) {
         let (tasks, readers, paused) = state.withLock { state in
@@ -420,10 +427,7 @@ final class RetrievalCore: Sendable {
                 .decision, address.base, "not asked: earlier it gave \(fault)", succeeded: false)
             return
         }
-        let gateway = TrustlessGateway(
-            address: address, origin: origin, client: shared.client,
-            privateAddresses: options.privateAddresses)
-        state.providers.append(.gateway(gateway))
+        state.providers.append(.gateway(shared.gateway(address, origin)))
         state.tallies.append(Tally())
         _ = state.schedule.joined(
             prior: shared.rank(address.base, unknown: origin == .configured ? 2 : 1))

@@ -36,14 +36,11 @@ public final class RetrievalSession: BlockSource {
         do {
             try cid.hash.checkVerifiable()
         } catch {
-            throw FetchError(
-                .unverifiable, "\(cid) cannot be verified here: \(error)",
-                trace: trace.entries)
+            throw core.failed(.unverifiable, "\(cid) cannot be verified here: \(error)")
         }
         guard core.policy != .localOnly else {
-            throw FetchError(
-                .offline, "\(cid) is not stored here, and the network may not be asked",
-                trace: trace.entries)
+            throw core.failed(
+                .offline, "\(cid) is not stored here, and the network may not be asked")
         }
         return try await core.wait(for: cid)
     }

@@ -1,0 +1,86 @@
+// The URLs that can be fetched, taken apart.
+
+/// A URL that can be fetched.
+enum FetchURL: Hashable, Sendable {
+    /// `ipfs://` or `ipns://`, also written as a path; the query without its question mark.
+    case content(ContentPath, query: String)
+    /// `http://` or `https://`, without its fragment.
+    case web(String)
+
+    /// Reads a URL.
+    ///
+    /// - Throws: ``FetchError`` with the code `badRequest` or `notSupported`.
+    init(_ text: String) throws(FetchError) {
+        guard text.utf8.count <= ContentPath.maxLength else {
+            throw FetchError(.badRequest, "the URL is longer than \(ContentPath.maxLength) bytes")
+        }
+        let bare = text.prefix { $0 != "#" }
+        guard let separator = String(bare).range(of: "://") else {
+            guard bare.hasPrefix("/ipfs/") || bare.hasPrefix("/ipns/") else {
+                throw FetchError(
+                    .badRequest, "'\(text)' is no URL; use ipfs://<CID>, ipns://<name> or https://")
+            }
+            self = try Self.content(bare)
+            return
+        }
+        let scheme = bare[..<separator.lowerBound].lowercased()
+        let rest = bare[separator.upperBound...]
+        switch scheme {
+        case "ipfs", "ipns": self = try Self.content("/\(scheme)/\(rest)"[...])
+        case "http", "https": self = .web(scheme + "://" + rest)
+        case "weft":
+            throw FetchError(
+                .notSupported,
+                "weft:// asks for a computation; this version of Weft serves content alone")
+        default:
+            throw FetchError(
+                .badRequest, "'\(scheme)' URLs cannot be fetched; use ipfs, ipns, http or https")
+        }
+    }
+
+    private static func content(_ text: Substring) throws(FetchError) -> FetchURL {
+        let path = text.prefix { $0 != "?" }
+        do {
+            return .content(
+                try ContentPath(encoded: path), query: String(text.dropFirst(path.count + 1)))
+        } catch {
+            throw FetchError(.badRequest, error.message)
+        }
+    }
+
+    /// Where a redirect leads that an answer to this URL gave.
+    func redirected(to location: String) throws(FetchError) -> FetchURL {
+        if location.range(of: "://") != nil || location.hasPrefix("/ipfs/")
+            || location.hasPrefix("/ipns/")
+        {
+            return try FetchURL(location)
+        }
+        switch self {
+        case .web(let url):
+            let start = url.hasPrefix("https") ? 8 : 7
+            let authority = url.dropFirst(start).prefix { !"/?".contains($0) }
+            guard location.hasPrefix("/"), !location.hasPrefix("//") else {
+                throw FetchError(.redirect, "\(url) redirects to '\(location.prefix(200))'")
+            }
+            return .web(String(url.prefix(start)) + authority + location)
+        case .content(let path, _):
+            guard location.hasPrefix("/") else {
+                throw FetchError(
+                    .redirect, "\(path.encoded) redirects to '\(location.prefix(200))'")
+            }
+            // A site's own path, as its `_redirects` file gives it.
+            let root = ContentPath(path.namespace, root: path.root).encoded
+            return try FetchURL(root + location)
+        }
+    }
+
+    /// The URL as text.
+    var text: String {
+        switch self {
+        case .web(let url): return url
+        case .content(let path, let query):
+            let encoded = path.encoded.dropFirst(6)
+            return "\(path.namespace.rawValue)://\(encoded)" + (query.isEmpty ? "" : "?" + query)
+        }
+    }
+}

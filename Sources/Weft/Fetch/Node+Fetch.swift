@@ -1,0 +1,28 @@
+// `fetch()`: one call for content by hash, content by name, and content of the web whose hash is
+// known. The answers are those of a gateway; see Content/ for what they contain.
+
+public import HTTPTypes
+
+extension Node {
+    /// Fetches a URL: `ipfs://`, `ipns://`, or `http(s)://` with a known hash.
+    ///
+    /// - Parameter integrity: see ``Request/integrity``.
+    /// - Throws: ``FetchError`` with the trace of what was tried; `CancellationError`.
+    public func fetch(
+        _ url: String, method: HTTPRequest.Method = .get, headers: HTTPFields = [:],
+        cache: Request.CacheMode = .standard, integrity: String? = nil,
+        mesh: MeshOptions = MeshOptions()
+    ) async throws -> Response {
+        try await fetch(
+            Request(
+                url, method: method, headers: headers, cache: cache, integrity: integrity,
+                mesh: mesh))
+    }
+
+    /// Fetches what a request asks for. The body streams; see ``MeshOptions`` for deadlines.
+    ///
+    /// - Throws: ``FetchError`` with the trace of what was tried; `CancellationError`.
+    public func fetch(_ request: Request) async throws -> Response {
+        try await Fetcher(retrieval: retrieval, names: names, client: client).fetch(request)
+    }
+}
