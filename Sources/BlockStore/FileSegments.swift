@@ -1,0 +1,170 @@
+// Segments as files of one directory, `00000001.seg` and so on.
+
+import Glibc
+import NIOCore
+import Synchronization
+
+/// An open segment file; it is closed when the last user lets go of it, so that a read may finish
+/// although the segment has been removed.
+private final class OpenFile: Sendable {
+    let descriptor: Int32
+    let path: String
+
+    init(_ path: String, _ flags: Int32) throws(StoreError) {
+        self.path = path
+        descriptor = try SystemCall.retry("open", path) {
+            open(path, flags | O_CLOEXEC, 0o600)
+        }
+    }
+
+    deinit { _ = Glibc.close(descriptor) }
+}
+
+/// The storage of a store on disk. It keeps a bounded number of files open.
+final class FileSegments: SegmentStorage {
+    private static let maxOpenFiles = 128
+    /// Dirty bytes after which the kernel is told to start writing, so that the final wait for
+    /// the disk is short.
+    private static let writebackStep: UInt64 = 8 << 20
+
+    private let directory: String
+    private let files = Mutex((open: [UInt32: OpenFile](), started: [UInt32: UInt64]()))
+
+    init(_ directory: String) throws(StoreError) {
+        self.directory = directory
+        if mkdir(directory, 0o700) != 0, errno != EEXIST {
+            throw SystemCall.failure("create", directory)
+        }
+    }
+
+    private func path(_ number: UInt32) -> String {
+        let digits = String(number)
+        return directory + "/" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
+            + ".seg"
+    }
+
+    private func file(_ number: UInt32) throws(StoreError) -> OpenFile {
+        if let file = files.withLock({ $0.open[number] }) { return file }
+        let file = try OpenFile(path(number), O_RDWR)
+        files.withLock {
+            if $0.open.count >= Self.maxOpenFiles, let victim = $0.open.keys.randomElement() {
+                $0.open[victim] = nil
+            }
+            $0.open[number] = file
+        }
+        return file
+    }
+
+    func list() throws(StoreError) -> [(number: UInt32, size: UInt64)] {
+        guard let stream = opendir(directory) else {
+            throw SystemCall.failure("list", directory)
+        }
+        defer { closedir(stream) }
+        var found: [(number: UInt32, size: UInt64)] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard name.hasSuffix(".seg"), let number = UInt32(name.dropLast(4)) else { continue }
+            var status = stat()
+            let path = path(number)
+            try SystemCall.retry("examine", path) { stat(path, &status) }
+            found.append((number, UInt64(status.st_size)))
+        }
+        return found
+    }
+
+    func create(_ number: UInt32) throws(StoreError) {
+        let file = try OpenFile(path(number), O_RDWR | O_CREAT | O_EXCL)
+        files.withLock { $0.open[number] = file }
+        try Self.syncDirectory(directory)
+    }
+
+    func append(
+        _ number: UInt32, at offset: UInt64, _ bytes: [ByteBuffer]
+    ) throws(StoreError) {
+        let file = try file(number)
+        var position = offset
+        for piece in bytes {
+            var rest = piece
+            while rest.readableBytes > 0 {
+                let written = try rest.withUnsafeReadableBytes { pointer throws(StoreError) in
+                    try SystemCall.retry("write", file.path) {
+                        pwrite(file.descriptor, pointer.baseAddress, pointer.count, off_t(position))
+                    }
+                }
+                rest.moveReaderIndex(forwardBy: written)
+                position += UInt64(written)
+            }
+        }
+        let range = files.withLock { state -> Range<UInt64>? in
+            let start = state.started[number] ?? min(offset, position)
+            guard position - min(start, position) >= Self.writebackStep else {
+                state.started[number] = min(start, position)
+                return nil
+            }
+            state.started[number] = position
+            return start..<position
+        }
+        if let range {
+            LinuxCalls.startWriting(file.descriptor, range)
+        }
+    }
+
+    func read(
+        _ number: UInt32, at offset: UInt64, count: Int, _ mode: ReadMode
+    ) throws(StoreError) -> SegmentBytes {
+        let file: OpenFile
+        do {
+            file = try self.file(number)
+        } catch .system(_, _, ENOENT) {
+            return .noSegment
+        }
+        var buffer = ByteBufferAllocator().buffer(capacity: count)
+        while buffer.readableBytes < count {
+            let position = off_t(offset) + off_t(buffer.readableBytes)
+            let left = count - buffer.readableBytes
+            var code: Int32 = 0
+            let got = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: left) { pointer in
+                let part = UnsafeMutableRawBufferPointer(rebasing: pointer.prefix(left))
+                let result =
+                    mode == .cachedOnly
+                    ? LinuxCalls.readCached(file.descriptor, part, position)
+                    : pread(file.descriptor, part.baseAddress, part.count, position)
+                if result < 0 { code = errno }
+                return max(0, result)
+            }
+            if code == EINTR { continue }
+            if mode == .cachedOnly, code == EAGAIN || code == EOPNOTSUPP { return .wouldBlock }
+            if code != 0 { throw SystemCall.failure("read", file.path, code) }
+            if got == 0 { break }
+        }
+        return .bytes(buffer)
+    }
+
+    func sync(_ number: UInt32) throws(StoreError) {
+        let file = try file(number)
+        try SystemCall.retry("sync", file.path) { fdatasync(file.descriptor) }
+    }
+
+    func truncate(_ number: UInt32, to size: UInt64) throws(StoreError) {
+        let file = try file(number)
+        try SystemCall.retry("truncate", file.path) { ftruncate(file.descriptor, off_t(size)) }
+        files.withLock { $0.started[number] = nil }
+    }
+
+    func remove(_ number: UInt32) throws(StoreError) {
+        let path = path(number)
+        files.withLock {
+            $0.open[number] = nil
+            $0.started[number] = nil
+        }
+        if unlink(path) != 0, errno != ENOENT { throw SystemCall.failure("remove", path) }
+    }
+
+    /// Makes names that were created or removed in a directory durable.
+    static func syncDirectory(_ directory: String) throws(StoreError) {
+        let file = try OpenFile(directory, O_RDONLY | O_DIRECTORY)
+        try SystemCall.retry("sync", directory) { fsync(file.descriptor) }
+    }
+}
