@@ -1,0 +1,70 @@
+// Trees of files made from a seed, and what a tree on disk looks like.
+
+import Foundation
+
+@testable import Weft
+
+/// What lies at a path.
+enum TreeEntry: Equatable {
+    case file([UInt8])
+    case folder
+    case link(String)
+}
+
+enum RandomTree {
+    /// What all the paths below a folder hold; links are not followed.
+    static func read(_ folder: String) throws -> [String: TreeEntry] {
+        var tree: [String: TreeEntry] = [:]
+        func visit(_ path: String) throws {
+            for name in try Files.names(in: path.isEmpty ? folder : folder + "/" + path) {
+                let inner = path.isEmpty ? name : path + "/" + name
+                let full = folder + "/" + inner
+                let type = try FileManager.default.attributesOfItem(atPath: full)[.type]
+                switch type as? FileAttributeType {
+                case .typeDirectory:
+                    tree[inner] = .folder
+                    try visit(inner)
+                case .typeSymbolicLink:
+                    let target = try FileManager.default.destinationOfSymbolicLink(atPath: full)
+                    tree[inner] = .link(target)
+                default:
+                    tree[inner] = .file([UInt8](try Data(contentsOf: URL(fileURLWithPath: full))))
+                }
+            }
+        }
+        try visit("")
+        return tree
+    }
+
+    /// Writes a tree with files of all sizes around those that matter, links that lead anywhere,
+    /// empty folders, deep ones, and names of many kinds.
+    static func write(_ folder: String, seed: UInt64, pieceSize: Int) throws {
+        var random = TestGenerator(seed: seed)
+        let sizes = [0, 1, 100, pieceSize - 1, pieceSize, pieceSize + 1, 5 * pieceSize + 7]
+        let names = ["a", "b c", "größe", "x'\"\\", "-n", "日本", "z" + String(repeating: "y", count: 200)]
+        func fill(_ path: String, depth: Int) throws {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true)
+            for (index, name) in names.enumerated() {
+                let full = path + "/" + name
+                switch Int.random(in: 0..<6, using: &random) {
+                case 0: continue
+                case 1 where depth < 4: try fill(full, depth: depth + 1)
+                case 2:
+                    let target = ["a", "../../..", "/etc/passwd", "nowhere"].randomElement(
+                        using: &random)!
+                    try FileManager.default.createSymbolicLink(
+                        atPath: full, withDestinationPath: target)
+                default:
+                    let size = sizes.randomElement(using: &random)!
+                    // Repeats of a pattern: enough to tell pieces apart, and quick to make.
+                    let bytes = (0..<size).map { UInt8(truncatingIfNeeded: ($0 >> 8) &+ $0 &* 31 &+ index) }
+                    try Data(bytes).write(to: URL(fileURLWithPath: full))
+                }
+            }
+        }
+        try fill(folder, depth: 0)
+        try FileManager.default.createDirectory(
+            atPath: folder + "/empty", withIntermediateDirectories: true)
+    }
+}
