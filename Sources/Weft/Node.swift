@@ -146,6 +146,7 @@ public final class Node: Sendable {
         } catch {
             logger.error("closing the store failed", metadata: ["error": "\(error)"])
         }
+        repository.close()
     }
 }
 

@@ -55,8 +55,6 @@ import Testing
     @Test("Folders deeper than readers follow are refused, not followed")
     func deep() async throws {
         try await withNode { node, base in
-            let previous = FileManager.default.currentDirectoryPath
-            _ = previous
             var parent = try Descriptor.open(base.path, O_RDONLY | O_DIRECTORY)
             for _ in 0...TreeImport.maxDepth + 1 {
                 mkdirat(parent.number, "d", 0o700)
@@ -87,19 +85,23 @@ import Testing
     @Test("Cancelling ends the work, pins nothing and leaves a node that works")
     func cancelled() async throws {
         try await withNode { node, base in
-            for index in 0..<300 { try base.write("in/\(index)", [UInt8](repeating: 7, count: 9000)) }
+            for index in 0..<300 {
+                try base.write("in/\(index)", [UInt8](repeating: 7, count: 9000))
+            }
             var options = AddOptions()
             options.profile.chunker = .size(16)
+            let (begun, signal) = AsyncStream.makeStream(
+                of: Void.self, bufferingPolicy: .bufferingNewest(1))
             let task = Task { [options] in
                 try await node.add(
                     [base.path + "/in"], options,
-                    observer: AddObserver(progress: { _ in
-                        withUnsafeCurrentTask { _ in }
-                    }))
+                    observer: AddObserver(progress: { _ in signal.yield() }))
             }
+            for await _ in begun { break }
             task.cancel()
             await #expect(throws: CancellationError.self) { try await task.value }
-            #expect(try await node.store.pins().isEmpty)
+            let pins = try await node.store.pins()
+            #expect(pins.isEmpty)
             let result = try await node.add([base.path + "/in/7"])
             #expect(result.roots.count == 1)
         }

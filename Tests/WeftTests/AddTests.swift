@@ -5,6 +5,7 @@ import BlockStore
 import Foundation
 import IPLD
 import Multiformats
+import NIOCore
 import Testing
 
 @testable import Weft

@@ -61,9 +61,12 @@ import Testing
 
             """
         let key = try KeyForm.decode(Array(pem.utf8))
-        let publicKey = key.publicKey.data.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
+        let publicKey = key.publicKey.data.map {
+            String($0 >> 4, radix: 16) + String($0 & 15, radix: 16)
+        }
         #expect(
-            publicKey.joined() == "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1")
+            publicKey.joined() == "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1"
+        )
         #expect(try KeyForm.pem.encode(key) == Array(pem.utf8))
     }
 

@@ -41,16 +41,20 @@ enum RandomTree {
     static func write(_ folder: String, seed: UInt64, pieceSize: Int) throws {
         var random = TestGenerator(seed: seed)
         let sizes = [0, 1, 100, pieceSize - 1, pieceSize, pieceSize + 1, 5 * pieceSize + 7]
-        let names = ["a", "b c", "größe", "x'\"\\", "-n", "日本", "z" + String(repeating: "y", count: 200)]
+        let names = [
+            "a", "b c", "größe", "x'\"\\", "-n", "日本", "z" + String(repeating: "y", count: 200),
+        ]
         func fill(_ path: String, depth: Int) throws {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true)
             for (index, name) in names.enumerated() {
                 let full = path + "/" + name
-                switch Int.random(in: 0..<6, using: &random) {
+                switch Int.random(in: 0..<7, using: &random) {
                 case 0: continue
-                case 1 where depth < 4: try fill(full, depth: depth + 1)
-                case 2:
+                case 1,
+                    2 where depth < 3:
+                    try fill(full, depth: depth + 1)
+                case 3:
                     let target = ["a", "../../..", "/etc/passwd", "nowhere"].randomElement(
                         using: &random)!
                     try FileManager.default.createSymbolicLink(
@@ -58,7 +62,9 @@ enum RandomTree {
                 default:
                     let size = sizes.randomElement(using: &random)!
                     // Repeats of a pattern: enough to tell pieces apart, and quick to make.
-                    let bytes = (0..<size).map { UInt8(truncatingIfNeeded: ($0 >> 8) &+ $0 &* 31 &+ index) }
+                    let bytes = (0..<size).map {
+                        UInt8(truncatingIfNeeded: ($0 >> 8) &+ $0 &* 31 &+ index)
+                    }
                     try Data(bytes).write(to: URL(fileURLWithPath: full))
                 }
             }

@@ -45,6 +45,9 @@ public final class Repository: Sendable {
         try Files.createDirectory(directory + "/ipns")
     }
 
+    /// Lets others open the repository. Nothing may use it afterwards.
+    func close() { lock.release() }
+
     /// Which repository is meant: the one named, else that of `WEFT_HOME`, else `weft` in the
     /// user's data directory (the XDG base directory specification).
     public static func locate(_ named: String? = nil) throws(RepositoryError) -> String {

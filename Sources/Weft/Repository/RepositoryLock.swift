@@ -2,17 +2,19 @@
 // the process is, however it ended, and it also keeps out a second opening in the same process.
 
 import Glibc
+import Synchronization
 
 /// The held lock of a repository; let go when this value is.
 final class RepositoryLock: Sendable {
-    private let number: Int32
+    /// The open file; nil once it was let go.
+    private let number: Mutex<Int32?>
 
     /// Takes the lock of a directory and writes this process's number into its file.
     init(in directory: String) throws {
         let path = directory + "/lock"
         let number = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard number >= 0 else { throw SystemError("open", path, code: errno) }
-        self.number = number
+        self.number = Mutex(number)
         var request = Self.wholeFile()
         // On a failure below this value is complete, so its end closes the file.
         guard fcntl(number, Self.setLock, &request) == 0 else {
@@ -27,7 +29,15 @@ final class RepositoryLock: Sendable {
         }
     }
 
-    deinit { close(number) }
+    deinit { release() }
+
+    /// Lets go of the lock; doing it again does nothing.
+    func release() {
+        number.withLock { number in
+            if let open = number { close(open) }
+            number = nil
+        }
+    }
 
     /// The process that holds the lock of a directory; nil if none does. 0 if it is not known.
     static func owner(in directory: String) -> Int32? {
