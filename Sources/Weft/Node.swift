@@ -59,7 +59,9 @@ public final class Node: Sendable {
             maxBytes: configuration.storage.maxBytes, cacheTTL: configuration.storage.cacheTTL)
         let keys = KeyRing(repository.keysDirectory)
         let identity = try keys.identity()
-        let store = try BlockStore.open(at: repository.storeDirectory, options)
+        let store = try await NIOSingletons.posixBlockingThreadPool.runIfActive {
+            try BlockStore.open(at: repository.storeDirectory, options)
+        }
         let node = Node(
             repository, configuration, store, keys, identity,
             logger ?? Logger(label: "weft") { _ in SwiftLogNoOpLogHandler() })

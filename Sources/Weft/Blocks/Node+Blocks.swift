@@ -51,8 +51,10 @@ extension Node {
         of root: CID, below segments: [String] = [], _ extent: RetrievalScope.Extent
     ) -> any BlockSource {
         guard configuration.network == .online else { return LocalBlocks(store) }
+        // Large content takes as long as it takes, provided that it keeps coming.
         return retrieval.session(
-            for: RetrievalScope(root: root, path: segments, extent: extent))
+            for: RetrievalScope(root: root, path: segments, extent: extent),
+            limits: MeshOptions(deadline: nil, idleDeadline: configuration.fetch.deadline))
     }
 
     /// The bytes of one block.

@@ -47,7 +47,7 @@ public struct AddOptions: Sendable {
     /// Where the bytes of files are kept.
     public var placement = Placement.stored
     /// Whether names that begin with a dot are added when they are found in a folder.
-    public var hidden = Hidden.excluded
+    public var hidden = Hidden.included
     /// What happens to permissions and times of modification.
     public var attributes = Attributes.dropped
     /// Whether what is added gets a folder around it.
