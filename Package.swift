@@ -68,13 +68,15 @@ let package = Package(
             dependencies: [
                 core, "BlockStore", "Weft", nioCore, nioPosix, httpTypes, logging, hummingbird,
                 hummingbirdCore, serviceLifecycle,
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
             ],
             swiftSettings: settings),
         .executableTarget(
             name: "weft",
             dependencies: [
-                core, "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+                core, "BlockStore", "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes,
+                logging,
                 httpClient, hummingbird, serviceLifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

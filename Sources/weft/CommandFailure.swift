@@ -4,7 +4,7 @@ import Glibc
 import Weft
 
 /// A failure of a command: one line that says what to do, the exit code, and what was tried.
-struct CommandFailure: Error {
+struct CommandFailure: Error, CustomStringConvertible {
     let message: String
     let status: ExitStatus
     /// One line for each thing that was tried.
@@ -29,6 +29,8 @@ struct CommandFailure: Error {
             self.init(String(describing: error))
         }
     }
+
+    var description: String { message }
 
     /// Writes the line, and the trace beneath it, to standard error.
     func print() {

@@ -105,7 +105,20 @@ public struct LocalAPI: Sendable {
         router.add(middleware: APIBoundary(access: access))
         services.addHealthRoutes(to: router)
         services.addNodeRoutes(to: router)
-        if access == .owner { services.addOwnRoutes(to: router) }
+        services.addContentRoutes(to: router)
+        services.addGraphRoutes(to: router)
+        services.addUploadRoutes(to: router)
+        services.addPinRoutes(to: router)
+        services.addRepoRoutes(to: router)
+        services.addNameRoutes(to: router)
+        services.addKeyRoutes(to: router)
+        guard access == .owner else { return router }
+        services.addOwnRoutes(to: router)
+        services.addLocalAddRoutes(to: router)
+        services.addGetRoute(to: router)
+        //FETCH services.addFetchRoutes(to: router)
+        services.addOwnRepoRoutes(to: router)
+        services.addOwnKeyRoutes(to: router)
         return router
     }
 

@@ -1,4 +1,4 @@
-// The calls about the node itself: id, version, repo, config.
+// The calls about the node itself: id, version, config, health, metrics, status and stop.
 
 import BlockStore
 import HTTPTypes
@@ -16,7 +16,11 @@ extension LocalServices {
                 status: .ok, headers: [.contentType: "text/plain"],
                 body: ServerBody(byteBuffer: ByteBuffer(string: "ok\n")))
         }
-        router.get("/metrics") { _, _ in metricsAnswer }
+        router.get("/metrics") { _, _ in
+            ServerResponse(
+                status: .ok, headers: [.contentType: Metrics.mediaType],
+                body: ServerBody(byteBuffer: ByteBuffer(string: metrics.exposition(of: node))))
+        }
     }
 
     func addNodeRoutes(to router: Router<LocalContext>) {
@@ -27,9 +31,53 @@ extension LocalServices {
                 "Golang": .string(""),
             ])
         }
+        router.call("/api/v0/id") { call in
+            if let other = call.all.first, other != node.peer.description,
+                other != node.peer.ipnsName
+            {
+                throw APIError.badArgument("other peers cannot be asked yet")
+            }
+            return APIAnswer.json([
+                "ID": .string(node.peer.description),
+                "PublicKey": .string(publicKey),
+                "Addresses": .list(addresses.listen.map { .string($0) }),
+                "AgentVersion": .string(WeftVersion.agent),
+                "Protocols": .list([]),
+            ])
+        }
+        router.call("/api/v0/config") { call in
+            let arguments = try call.atLeastOne("key")
+            // Changing how the node works is for its owner alone.
+            guard arguments.count == 1 else {
+                throw APIError(
+                    "this API does not change the configuration; use 'weft config set'",
+                    code: .forbidden, status: .forbidden)
+            }
+            let file = try ConfigurationFile.open(node.repository.configurationFile)
+            return APIAnswer.json([
+                "Key": .string(arguments[0]),
+                "Value": try file.value(of: arguments[0]).json,
+            ])
+        }
+        router.call("/api/v0/config/show") { _ in
+            APIAnswer.json(
+                try ConfigurationFile.open(node.repository.configurationFile).json)
+        }
     }
 
     func addOwnRoutes(to router: Router<LocalContext>) {
+        router.call("/weft/v1/status") { _ in
+            APIAnswer.json([
+                "peer": .string(node.peer.description), "publicKey": .string(publicKey),
+                "agent": .string(WeftVersion.agent),
+                "addresses": .list(addresses.listen.map { .string($0) }),
+                "repository": .string(node.repository.directory),
+                "running": .bool(stop != nil),
+                "gateway": addresses.gateway.map { .string($0) },
+                "api": addresses.api.map { .string($0) },
+            ])
+        }
+        router.call("/weft/v1/config") { call in try configure(call) }
         router.call("/weft/v1/stop") { _ in
             guard let stop else { throw APIError.badArgument("no node is running") }
             stop()
@@ -37,10 +85,45 @@ extension LocalServices {
         }
     }
 
-    private var metricsAnswer: ServerResponse {
-        let text = metrics.exposition(gauges: [])
-        return ServerResponse(
-            status: .ok, headers: [.contentType: "text/plain; version=0.0.4"],
-            body: ServerBody(byteBuffer: ByteBuffer(string: text)))
+    /// Shows all keys, or shows or changes one.
+    private func configure(_ call: APIRequest) throws -> ServerResponse {
+        let path = node.repository.configurationFile
+        var file = try ConfigurationFile.open(path)
+        guard let key = call["key"] else { return APIAnswer.json(file.json) }
+        var restart: Value?
+        if let value = call.all("value").last {
+            try file.set(key, to: value)
+            try file.write(to: path)
+            if stop != nil { restart = .bool(true) }
+        }
+        return APIAnswer.json([
+            "key": .string(key), "value": try file.value(of: key).json, "restart": restart,
+        ])
+    }
+
+    private var publicKey: String {
+        Multibase.base64Pad.encodeBody(node.identity.publicKey.encoded)
+    }
+}
+
+extension ConfigurationValue {
+    /// The value as JSON.
+    fileprivate var json: Value {
+        switch self {
+        case .string(let text): .string(text)
+        case .integer(let number): .number(number)
+        case .list(let items): .list(items.map { .string($0) })
+        }
+    }
+}
+
+extension ConfigurationFile {
+    /// All keys and their values.
+    fileprivate var json: Value {
+        .map(
+            ConfigurationKey.all.compactMap { key in
+                // Every key in the table has a value.
+                (try? value(of: key.name)).map { .init(key.name, $0.json) }
+            })
     }
 }

@@ -14,8 +14,8 @@ struct Add: AsyncParsableCommand {
             Folders are added with everything in them. What is added is pinned, so it stays until \
             'weft pin rm'. With '-' the content comes from standard input.
 
-            With --json each line is an object with path, cid, bytes and type (file, directory or \
-            symlink); the last one of each PATH has root true.
+            With --json each line is an object with path, cid and bytes; that of each PATH comes \
+            last and has root true.
 
 
             """
@@ -67,13 +67,20 @@ struct Add: AsyncParsableCommand {
     func run() async throws {
         try await LocalClient.with(common) { client in
             if paths == ["-"] { return try await addStandardInput(client) }
-            let absolute = try paths.map(Self.absolute)
+            let absolute = try paths.map { path in
+                var information = stat()
+                guard lstat(path, &information) == 0 else {
+                    throw CommandFailure(
+                        "cannot add '\(path)': \(String(cString: strerror(errno)))")
+                }
+                return try LocalPath.absolute(path)
+            }
             let request = Value.object([
                 "paths": .list(absolute.map { .string($0) }),
                 "profile": profile.map { .string($0) },
                 "chunker": chunker.map { .string($0) },
                 "nocopy": .bool(nocopy), "wrap": .bool(wrap), "hidden": .bool(hidden),
-                "pin": .bool(pin), "metadata": .bool(metadata),
+                "pin": .bool(pin), "metadata": .bool(metadata), "roots": .bool(quiet),
             ])
             var call = APICall("/weft/v1/add")
             call.body = .init("application/json", JSONText.bytes(of: request))
@@ -127,34 +134,28 @@ struct Add: AsyncParsableCommand {
     }
 
     private func addStandardInput(_ client: LocalClient) async throws {
-        var query = [("progress", "false"), ("pin", pin ? "true" : "false")]
+        var query = [("progress", "true"), ("pin", pin ? "true" : "false")]
         if let profile { query.append(("profile", profile)) }
         if let chunker { query.append(("chunker", chunker)) }
         var call = APICall("/api/v0/add", query.map { (name: $0.0, value: $0.1) })
         call.body = .init(uploading: [("", InputFile(path: "-"))])
         let form = form
+        let size = LastSize()
         try await client.values(call) { event in
+            guard event["Hash"] != nil else { return await size.take(event["Bytes"]) }
+            let bytes = await size.bytes
             let entry = Value.object([
                 "path": .string("-"), "cid": event["Hash"],
-                "bytes": event["Bytes"] ?? .number(0), "type": .string("file"),
-                "root": .bool(true),
+                "bytes": bytes, "root": .bool(true),
             ])
             try await Self.show(entry, form, Progress("adding", .silent))
         }
     }
+}
 
-    /// The path from the root, so that the node finds it from where it runs.
-    private static func absolute(_ path: String) throws -> String {
-        guard !path.isEmpty else { throw CommandFailure("an empty path cannot be added") }
-        var information = stat()
-        guard lstat(path, &information) == 0 else {
-            throw CommandFailure("cannot add '\(path)': \(String(cString: strerror(errno)))")
-        }
-        guard !path.hasPrefix("/") else { return path }
-        guard let current = getcwd(nil, 0) else {
-            throw CommandFailure("the current directory is gone; go to another one")
-        }
-        defer { free(current) }
-        return String(cString: current) + "/" + path
-    }
+/// How many bytes the upload said last that it has.
+private actor LastSize {
+    private(set) var bytes = Value.number(0)
+
+    func take(_ value: Value?) { bytes = value ?? bytes }
 }

@@ -108,8 +108,8 @@ struct PinList: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
 
-    @Option(help: "recursive, direct, indirect or all.")
-    var type: PinKind = .all
+    @Option(help: "recursive, direct, indirect or all (default: recursive and direct).")
+    var type: PinKind?
 
     @Argument(help: "Only these.")
     var paths: [String] = []
@@ -124,7 +124,9 @@ struct PinList: AsyncParsableCommand {
     func run() async throws {
         try await LocalClient.with(common) { client in
             var query = paths.map { (name: "arg", value: ContentArgument.path($0)) }
-            query += [("stream", "true"), ("names", "true"), ("type", type.rawValue)]
+            query += [
+                ("stream", "true"), ("names", "true"), ("type", type?.rawValue ?? "roots"),
+            ]
             let json = common.json
             try await client.values(APICall("/api/v0/pin/ls", query)) { pin in
                 let cid = pin["Cid"]?.text ?? ""
@@ -238,9 +240,8 @@ struct RepoCheck: AsyncParsableCommand {
                 }
                 let checked = event["checked"]?.count ?? 0
                 let damaged = event["damaged"]?.count ?? 0
-                let repaired = event["repaired"]?.count ?? 0
-                try StandardOutput.line(
-                    "checked \(checked) blocks: \(damaged) damaged, \(repaired) repaired")
+                let mended = event["repaired"]?.flag == true ? ", repaired" : ""
+                try StandardOutput.line("checked \(checked) blocks: \(damaged) problems\(mended)")
             }
             if await outcome.failed {
                 throw CommandFailure(

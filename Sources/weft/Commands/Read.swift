@@ -58,8 +58,9 @@ struct Get: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Write a file or a folder to disk.",
         discussion: """
-            The target appears when it is complete. Names and links that would leave the target \
-            are refused. With --json an object with path, bytes and entries is printed.
+            Nothing is written outside of the target, whatever the content says: names that would \
+            lead elsewhere are refused and links are not followed. Each file appears when it is \
+            complete. With --json an object with path, bytes and files is printed.
 
 
             """
@@ -78,6 +79,9 @@ struct Get: AsyncParsableCommand {
     @Flag(name: .shortAndLong, help: "Write a tar archive; '-o -' is standard output.")
     var archive = false
 
+    @Flag(name: .shortAndLong, help: "Replace files that are there already.")
+    var force = false
+
     @Option(help: "Give up after this time, such as 30s.")
     var deadline: DeadlineArgument?
 
@@ -89,39 +93,29 @@ struct Get: AsyncParsableCommand {
             let path = ContentArgument.path(path)
             var query = [(name: "arg", value: path)]
             if let deadline { query.append(("timeout", deadline.text)) }
-            let call = APICall("/api/v0/get", query)
             let name = path.split(separator: "/").last.map(String.init) ?? "download"
             if archive {
                 let file = try OutputFile(output ?? "\(name).tar")
-                try await Download.run(client, call, to: file)
-            } else {
-                let target = output ?? name
-                try await extract(client, call, to: target)
+                return try await Download.run(client, APICall("/api/v0/get", query), to: file)
+            }
+            query.append(("target", try LocalPath.absolute(output ?? name)))
+            query.append(("replace", force ? "true" : "false"))
+            let json = common.json
+            let progress = Progress("getting", json ? .silent : .shown)
+            do {
+                try await client.values(APICall("/weft/v1/get", query)) { event in
+                    if event["path"] == nil {
+                        await progress.update(bytes: event["bytes"]?.count ?? 0)
+                    } else if json {
+                        try StandardOutput.line(JSONText.text(of: event))
+                    }
+                }
+                await progress.finish()
+            } catch {
+                await progress.finish()
+                throw error
             }
         }
-    }
-
-    private func extract(_ client: LocalClient, _ call: APICall, to target: String) async throws {
-        let extractor = try TarExtractor(target: target)
-        let progress = Progress("getting", common.json ? .silent : .shown)
-        do {
-            _ = try await client.content(call) { chunk in
-                try await extractor.feed(chunk)
-                await progress.update(bytes: await extractor.bytes)
-            }
-            try await extractor.complete()
-            await progress.finish()
-        } catch {
-            await progress.finish()
-            await extractor.abandon()
-            throw error
-        }
-        guard common.json else { return }
-        let summary = Value.object([
-            "path": .string(target), "bytes": .number(await extractor.bytes),
-            "entries": .number(await extractor.entries),
-        ])
-        try StandardOutput.line(JSONText.text(of: summary))
     }
 }
 

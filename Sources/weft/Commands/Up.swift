@@ -1,6 +1,7 @@
 // weft up: a node with its servers, in the foreground
 
 import ArgumentParser
+import BlockStore
 import Gateway
 import Glibc
 import Hummingbird
@@ -113,8 +114,10 @@ extension Up {
             node, metrics: metrics, logger: logger, addresses: addresses,
             stop: { kill(getpid(), SIGTERM) })
         let loopback = try HostAndPort.configured(node.configuration.api.address, "api.address")
+        let gateway = try HostAndPort.configured(
+            node.configuration.gateway.address, "gateway.address")
         let announcement = Announcement(
-            waitingFor: 1 + (loopback == nil ? 0 : 1),
+            waitingFor: 1 + (loopback == nil ? 0 : 1) + (gateway == nil ? 0 : 1),
             Self.describe(node, addresses, json: common.json))
         var services: [any Service] = [
             LocalServer(
@@ -129,6 +132,15 @@ extension Up {
                     await announcement.ready()
                 })
         }
+        if let gateway {
+            let address = Gateway.Address(host: gateway.host, port: gateway.port)
+            services.append(
+                try Gateway(Self.backend(node), options: GatewayOptions(node.configuration))
+                    .server(at: address, eventLoops: node.eventLoops, logger: logger) { port in
+                        addresses.gateway = gateway.url(port: port)
+                        await announcement.ready()
+                    })
+        }
         // What the group reports below warnings is about itself.
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
@@ -139,12 +151,24 @@ extension Up {
         try await ServiceGroup(configuration: configuration).run()
     }
 
+    /// What the gateway needs of the node.
+    private static func backend(_ node: Node) -> GatewayBackend {
+        GatewayBackend(
+            source: { scope, policy, trace in
+                node.retrieval.session(for: scope, policy: policy, trace: trace)
+            },
+            resolve: { path, cache, trace in
+                try await node.names.resolve(path, cache: cache, trace: trace)
+            },
+            has: { try await node.store.size(of: $0) != nil })
+    }
+
     /// What is printed when everything listens.
     private static func describe(
         _ node: Node, _ addresses: ServedAddresses, json: Bool
     ) -> @Sendable () throws -> Void {
         {
-            let peer = ""
+            let peer = node.peer.description
             if json {
                 let entry = Value.object([
                     "peer": .string(peer),
@@ -247,7 +271,8 @@ struct MultiaddrArgument: ExpressibleByArgument, Sendable {
     let text: String
 
     init?(argument: String) {
-        guard argument.hasPrefix("/") else { return nil }
-        text = argument
+        // Why it is wrong is said by the parser of arguments, which shows the text.
+        guard let address = try? Multiaddr(text: argument) else { return nil }
+        text = address.description
     }
 }
