@@ -81,8 +81,24 @@ public final class Gateway: Sendable {
         if target.path.hasPrefix("/routing/v1/") {
             return try await routing(target, incoming)
         }
-        if target.path == "/" { return LandingPage.response(to: head) }
+        switch target.path {
+        case "/": return LandingPage.response(to: head)
+        case "/healthz": return Self.plain("ok\n", "text/plain; charset=utf-8", head)
+        case "/metrics":
+            if let text = backend.exposition?() { return Self.plain(text, Metrics.mediaType, head) }
+        default: break
+        }
         throw ContentError(.notFound, "there is nothing at this path; content is below /ipfs/")
+    }
+
+    /// A short text that is never kept.
+    private static func plain(_ text: String, _ type: String, _ head: HTTPRequest) -> Response {
+        let fields: HTTPFields = [
+            .contentType: type, .cacheControl: "no-store", .contentLength: "\(text.utf8.count)",
+        ]
+        return Response(
+            status: .ok, headers: fields,
+            body: head.method == .head ? .empty : ResponseBody(ByteBuffer(string: text)))
     }
 
     /// A path gateway's request.

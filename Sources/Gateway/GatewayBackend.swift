@@ -34,6 +34,9 @@ public struct GatewayBackend: Sendable {
     /// This node's own peer id and addresses, for routing; nil if it has none.
     public var ownAddresses: @Sendable () -> (id: PeerID, addresses: [String])?
 
+    /// What `/metrics` answers, in the text exposition format; nil if it answers nothing.
+    public var exposition: (@Sendable () -> String)?
+
     /// A backend of these functions; those about routing may be left out.
     public init(
         source: @escaping @Sendable (RetrievalScope, Retrieval.Policy, Trace) -> any BlockSource,

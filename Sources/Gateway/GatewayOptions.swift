@@ -36,6 +36,9 @@ public struct GatewayOptions: Sendable {
     /// How many bytes of small answers are kept ready.
     public var cachedBytes = 16 << 20
 
+    /// Where requests are counted; nil for nowhere.
+    public var metrics: Metrics?
+
     /// The usual limits.
     public init() {}
 

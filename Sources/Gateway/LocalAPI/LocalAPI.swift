@@ -116,7 +116,7 @@ public struct LocalAPI: Sendable {
         services.addOwnRoutes(to: router)
         services.addLocalAddRoutes(to: router)
         services.addGetRoute(to: router)
-        //FETCH services.addFetchRoutes(to: router)
+        services.addFetchRoutes(to: router)
         services.addOwnRepoRoutes(to: router)
         services.addOwnKeyRoutes(to: router)
         return router

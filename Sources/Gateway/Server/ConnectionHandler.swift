@@ -71,6 +71,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
                 isSkipping = true
                 hasWritten = true
                 socket.write(NIOAny(Self.bytes(of: entry, context)), promise: nil)
+                options.metrics?.countAnswer(200, bytes: entry.body.readableBytes)
                 return
             }
             inProgress += 1

@@ -25,17 +25,24 @@ extension Gateway {
                 let response = ErrorAnswer(
                     refusal, to: incoming.head.method, headers: incoming.head.headerFields
                 ).response
-                try await Self.write(response, to: writer)
+                _ = try await Self.write(response, to: writer)
                 return
             }
         }
+        let start = ContinuousClock.now
         let response = await respond(to: incoming)
+        defer {
+            options.metrics?.observe(
+                .requestSeconds, #"server="gateway""#, start.duration(to: ContinuousClock.now))
+        }
         if let buffer = try await cache.keep(response, of: incoming.head, in: self) {
+            options.metrics?.countAnswer(response.status.code, bytes: buffer.readableBytes)
             try await writer.write(
                 response: Self.head(of: response), body: .init(byteBuffer: buffer))
             return
         }
-        try await Self.write(response, to: writer)
+        let bytes = try await Self.write(response, to: writer)
+        options.metrics?.countAnswer(response.status.code, bytes: bytes)
     }
 
     private static func head(of response: Weft.Response) -> HTTPResponse {
@@ -44,10 +51,11 @@ extension Gateway {
         return HTTPResponse(status: response.status, headerFields: fields)
     }
 
-    /// Writes an answer; a body that fails ends the connection, so that the client notices.
+    /// Writes an answer and says how many bytes its body has; a body that fails ends the
+    /// connection, so that the client notices.
     @concurrent private static func write(
         _ response: Weft.Response, to writer: consuming ResponseWriter
-    ) async throws {
+    ) async throws -> Int {
         var head = head(of: response)
         var parts = response.body.makeAsyncIterator()
         guard let first = try await parts.next() else {
@@ -57,15 +65,35 @@ extension Gateway {
                 head.headerFields[.contentLength] = "0"
             }
             try await writer.writeResponse(head)
-            return
+            return 0
         }
         if let length = head.headerFields[.contentLength], length == "\(first.readableBytes)" {
             try await writer.write(response: head, body: .init(byteBuffer: first))
-            return
+            return first.readableBytes
         }
         var body = try await writer.writeHead(head)
+        var bytes = first.readableBytes
         try await body.write(first)
-        while let part = try await parts.next() { try await body.write(part) }
+        while let part = try await parts.next() {
+            bytes += part.readableBytes
+            try await body.write(part)
+        }
         try await body.finish(nil)
+        return bytes
+    }
+}
+
+extension Metrics {
+    /// Counts one answer of the gateway.
+    func countAnswer(_ status: Int, bytes: Int) {
+        let kind =
+            switch status {
+            case 200..<300: #"server="gateway",status="2xx""#
+            case 300..<400: #"server="gateway",status="3xx""#
+            case 400..<500: #"server="gateway",status="4xx""#
+            default: #"server="gateway",status="5xx""#
+            }
+        count(.requests, kind)
+        count(.bytesSent, #"server="gateway""#, by: UInt64(bytes))
     }
 }

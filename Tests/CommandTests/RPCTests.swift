@@ -1,0 +1,139 @@
+// Kubo's RPC on the loopback port: the shapes that clients parse, what is refused, and a client
+// library that nobody here wrote.
+
+import Foundation
+import Testing
+
+@Suite struct RPCTests {
+    /// The JSON of an answer's body.
+    private static func json(_ answer: String) throws -> [String: Any] {
+        let start = try #require(answer.range(of: "\r\n\r\n"))
+        var body = String(answer[start.upperBound...])
+        if let open = body.firstIndex(of: "{"), let close = body.lastIndex(of: "}") {
+            body = String(body[open...close])
+        }
+        let value = try JSONSerialization.jsonObject(with: Data(body.utf8))
+        return try #require(value as? [String: Any])
+    }
+
+    @Test("the answers have Kubo's fields")
+    func shapes() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let node = try RunningNode(place)
+        defer { node.stop() }
+        let port = node.apiPort
+        let form = Data(
+            "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhi\n\r\n--b--\r\n"
+                .utf8)
+        let type = "Content-Type: multipart/form-data; boundary=b"
+        let added = try Self.json(
+            RawHTTP.request(port, "POST", "/api/v0/add", headers: [type], body: form))
+        #expect(Set(added.keys) == ["Name", "Hash", "Size"])
+        #expect(added["Name"] as? String == "a.txt")
+        let cid = try #require(added["Hash"] as? String)
+        let expected: [(String, Set<String>)] = [
+            ("/api/v0/id", ["ID", "PublicKey", "Addresses", "AgentVersion", "Protocols"]),
+            ("/api/v0/version", ["Version", "Commit", "Repo", "System", "Golang"]),
+            ("/api/v0/block/stat?arg=\(cid)", ["Key", "Size"]),
+            ("/api/v0/ls?arg=\(cid)", ["Objects"]),
+            ("/api/v0/pin/ls", ["Keys"]),
+            ("/api/v0/pin/add?arg=\(cid)", ["Pins"]),
+            (
+                "/api/v0/repo/stat",
+                ["RepoSize", "StorageMax", "NumObjects", "RepoPath", "Version"]
+            ),
+            ("/api/v0/resolve?arg=/ipfs/\(cid)", ["Path"]),
+            ("/api/v0/key/list", ["Keys"]),
+            ("/api/v0/key/gen?arg=one&type=ed25519", ["Name", "Id"]),
+            (
+                "/api/v0/dag/stat?arg=\(cid)",
+                ["UniqueBlocks", "TotalSize", "SharedSize", "Ratio", "DagStats"]
+            ),
+        ]
+        for (target, keys) in expected {
+            let object = try Self.json(RawHTTP.request(port, "POST", target))
+            #expect(Set(object.keys) == keys, "\(target)")
+        }
+        let cat = try RawHTTP.request(port, "POST", "/api/v0/cat?arg=\(cid)")
+        #expect(cat.contains("hi\n"))
+        let failed = try RawHTTP.request(port, "POST", "/api/v0/cat?arg=nonsense")
+        #expect(failed.hasPrefix("HTTP/1.1 400 "))
+        let error = try Self.json(failed)
+        #expect(error["Type"] as? String == "error")
+        #expect(error["Code"] as? Int == 1)
+        #expect((error["Message"] as? String)?.contains("nonsense") == true)
+    }
+
+    @Test("web pages, other names, other methods and strange paths are refused")
+    func refusals() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let node = try RunningNode(place)
+        defer { node.stop() }
+        let port = node.apiPort
+        func status(
+            _ method: String = "POST", _ target: String = "/api/v0/id", host: String? = nil,
+            _ headers: String...
+        ) throws -> String {
+            let answer = try RawHTTP.request(
+                port, method, target, host: host, headers: headers)
+            return String(answer.split(separator: " ").dropFirst().first ?? "")
+        }
+        #expect(try status() == "200")
+        #expect(try status(host: "rebound.example") == "403")
+        #expect(try status(host: "rebound.example:\(port)") == "403")
+        #expect(
+            try status("POST", "/api/v0/id", host: nil, "Origin: https://evil.example") == "403")
+        #expect(
+            try status("POST", "/api/v0/id", host: nil, "Referer: http://evil.example/") == "403")
+        #expect(try status("GET", "/api/v0/id") == "405")
+        #expect(try status("OPTIONS", "/api/v0/id") == "405")
+        #expect(try status("POST", "/api/v0/../../etc/passwd") == "400")
+        #expect(try status("POST", "/api/v0/%2e%2e/id") == "400")
+        // The own part, which reads and writes local files, is not on the port at all.
+        for path in ["add", "get", "fetch", "config", "stop", "key/export", "status"] {
+            #expect(try status("POST", "/weft/v1/\(path)") == "404")
+        }
+        #expect(try status("POST", "/api/v0/config?arg=storage.max&arg=1GiB") == "403")
+    }
+
+    @Test("bodies and arguments that are no good get precise errors")
+    func badBodies() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let node = try RunningNode(place)
+        defer { node.stop() }
+        let port = node.apiPort
+        let type = "Content-Type: multipart/form-data; boundary=b"
+        let cut = Data("--b\r\nContent-Disposition: form-data\r\n\r\nhalf".utf8)
+        for (target, headers, body) in [
+            ("/api/v0/add", [type], cut), ("/api/v0/add", [], cut),
+            ("/api/v0/dag/import", [type], Data("--b\r\n\r\nno car\r\n--b--\r\n".utf8)),
+            ("/api/v0/dag/put", [type], Data("--b\r\n\r\n{no json\r\n--b--\r\n".utf8)),
+            ("/api/v0/add?chunker=size-0", [type], cut),
+            ("/api/v0/cat?arg=\(String(repeating: "a", count: 3000))", [], Data()),
+            ("/api/v0/cat?arg=%ff", [], Data()), ("/api/v0/cat", [], Data()),
+        ] {
+            let answer = try RawHTTP.request(port, "POST", target, headers: headers, body: body)
+            #expect(answer.contains("\"Type\":\"error\""), "\(target): \(answer)")
+        }
+        #expect(try RawHTTP.request(port, "POST", "/api/v0/version").contains("Version"))
+    }
+
+    @Test("a client library made for Kubo works")
+    func clientLibrary() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let node = try RunningNode(place)
+        defer { node.stop() }
+        let root = DocumentationTests.root
+        let python = root.appending(path: ".build/venv/bin/python").path
+        try #require(
+            FileManager.default.isExecutableFile(atPath: python),
+            "the Python clients are missing: run 'Scripts/install-packages test'")
+        let script = root.appending(path: "Tests/Interop/kubo_rpc.py").path
+        let outcome = try place.shell("timeout 60 '\(python)' '\(script)' '\(node.api)' 2>&1")
+        #expect(outcome.status == 0, "\(outcome.output)")
+    }
+}
