@@ -46,5 +46,10 @@ public struct GatewayOptions: Sendable {
     public init(_ configuration: Configuration) {
         subdomainHosts = configuration.gateway.subdomainHosts
         denylistFiles = configuration.gateway.denylist
+        if !configuration.gateway.certificate.isEmpty {
+            certificate = Certificate(
+                chainFile: configuration.gateway.certificate,
+                keyFile: configuration.gateway.certificateKey)
+        }
     }
 }

@@ -41,6 +41,10 @@ public struct Configuration: Sendable, Equatable {
         public var subdomainHosts = ["localhost"]
         /// Files in the compact denylist format.
         public var denylist: [String] = []
+        /// A PEM file with the certificate chain, for HTTPS and HTTP/2; empty for plain HTTP.
+        public var certificate = ""
+        /// A PEM file with the certificate's private key.
+        public var certificateKey = ""
     }
 
     /// The local API, besides its socket in the repository.

@@ -49,6 +49,12 @@ public struct ConfigurationKey: Sendable {
             "gateway.denylist", \.gateway.denylist,
             "Files in the compact denylist format; what they name is answered with 410 or 451."),
         .text(
+            "gateway.certificate", \.gateway.certificate,
+            "A PEM file with a certificate chain: the gateway then speaks HTTPS and HTTP/2."),
+        .text(
+            "gateway.certificate-key", \.gateway.certificateKey,
+            "A PEM file with the private key of that certificate."),
+        .text(
             "api.address", \.api.address,
             "A loopback address for the local API, besides the socket in the repository."),
         .text(
