@@ -211,6 +211,7 @@ final class DNSResolver: Sendable {
             guard words.count == 2, !words[0].hasPrefix("#"), canonical(String(words[0])) == name
             else { return nil }
             var value = words[1]
+            while value.first?.isWhitespace == true { value = value.dropFirst() }
             while value.last?.isWhitespace == true { value = value.dropLast() }
             if value.count >= 2, value.first == "\"", value.last == "\"" {
                 value = value.dropFirst().dropLast()

@@ -92,7 +92,9 @@ final class RetrievalCore: Sendable {
                 let ready: Result<ByteBuffer, any Error>? = update { state, now in
                     if let bytes = state.schedule.shelf.read(cid.hash) { return .success(bytes) }
                     if Task.isCancelled { return .failure(CancellationError()) }
-                    if let failure = state.failure, state.isClosed { return .failure(failure) }
+                    if state.isClosed {
+                        return .failure(state.failure ?? CancellationError())
+                    }
                     state.readers[cid.hash, default: [:]][number] = reader
                     state.schedule.want(cid, now: now)
                     return nil

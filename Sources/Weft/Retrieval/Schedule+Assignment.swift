@@ -9,6 +9,13 @@ extension Schedule {
     /// Looks at everything again: gives up what stalls, hands out work, fails what nobody can
     /// bring. Its result is in ``actions`` and ``wake``.
     mutating func plan(now: Duration) {
+        let before = open.count
+        look(now: now)
+        // What was started just now has deadlines of its own.
+        if open.count > before { look(now: now) }
+    }
+
+    private mutating func look(now: Duration) {
         wake = nil
         dropStalled(now: now)
         resumePaused(now: now)
@@ -86,6 +93,7 @@ extension Schedule {
         for (index, seat) in seats.enumerated()
         where seat.isUsable && seat.open < limits.requestsPerProvider
             && !besides.contains(seat.id) && !lacks(seat, cid)
+            && (seat.blocks || isStreamed(cid, by: seat))
         {
             guard seat.pausedUntil <= now else {
                 wakeUp(at: seat.pausedUntil)
@@ -103,22 +111,30 @@ extension Schedule {
             || (!seat.pace.isProven && seat.missing.contains(scope.root.hash))
     }
 
+    /// Whether a provider is to be asked for a stream that begins with a block, rather than for
+    /// the block.
+    private func isStreamed(_ cid: CID, by seat: Seat) -> Bool {
+        guard seat.streams, open.values.count(where: { isStream($0.job) }) < 2 else {
+            return false
+        }
+        guard seat.blocks else { return true }
+        // A block before the part that is wanted (to tell the type of a file) is wanted alone.
+        if case .entity(let bytes?) = scope.extent, let place = layout.place(of: cid.hash),
+            bytes.from > 0, place.size <= UInt64(bytes.from),
+            place.offset <= UInt64(bytes.from) - place.size
+        {
+            return false
+        }
+        let isAlone = seats.count { $0.isUsable } == 1
+        return (cid.codec != .raw || layout.place(of: cid.hash) != nil)
+            && (mode == .stream || (isAlone && scope.extent != .block))
+    }
+
     /// Asks one provider for a block and, if it can stream, for what comes after it.
     private mutating func ask(_ index: Int, for cid: CID, now: Duration) {
-        let seat = seats[index]
-        let isAlone = seats.count { $0.isUsable } == 1
-        guard seat.streams, cid.codec != .raw || layout.place(of: cid.hash) != nil,
-            mode == .stream || (isAlone && scope.extent != .block),
-            open.values.count(where: { isStream($0.job) }) < 2
-        else {
-            if seat.blocks {
-                start(.block(cid), at: index, goal: cid.hash, now: now)
-            } else {
-                seats[index].missing.insert(cid.hash)
-            }
-            return
-        }
-        start(.stream(streamScope(for: cid)), at: index, goal: cid.hash, now: now)
+        let job: Job =
+            isStreamed(cid, by: seats[index]) ? .stream(streamScope(for: cid)) : .block(cid)
+        start(job, at: index, goal: cid.hash, now: now)
     }
 
     /// What to ask for so that the answer begins with a block and goes on as the reader will.
