@@ -44,6 +44,7 @@ public struct MeshInfo: Sendable {
     /// What was looked up, who was asked and what each answered; it grows while the body streams.
     public var trace: Trace
 
+    /// What is known so far.
     public init(root: CID? = nil, trace: Trace = Trace()) {
         self.root = root
         self.trace = trace
