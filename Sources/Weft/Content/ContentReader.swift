@@ -36,15 +36,16 @@ public struct ContentReader: Sendable {
                 }
             case .resolved(let end):
                 let block = try await source.bytes(of: end.cid)
-                let entity: Entity
+                var entity = Entity.node
+                var fault: ContentError?
                 do throws(DAGError) {
                     entity = try Entity(end.cid, block.readableBytesSpan)
                 } catch {
-                    throw ContentError(error, on: segments)
+                    fault = ContentError(error, on: segments)
                 }
                 return ResolvedContent(
                     cid: end.cid, block: block, entity: entity, roots: end.roots,
-                    pathBlocks: end.blocks, remainder: end.remaining)
+                    pathBlocks: end.blocks, remainder: end.remaining, fault: fault)
             }
         }
     }

@@ -88,8 +88,9 @@ public struct ContentResponder: Sendable {
     private func answer(
         _ answer: ContentAnswer, _ resolved: ResolvedContent
     ) async throws -> Response {
+        if answer.accepted.format == .raw { return try answer.raw(resolved) }
+        if let fault = resolved.fault { throw fault }
         switch answer.accepted.format {
-        case .raw: return try answer.raw(resolved)
         case .car:
             let selection = try CARRequest(
                 query: answer.request.query, parameters: answer.accepted.carParameters)
@@ -98,7 +99,7 @@ public struct ContentResponder: Sendable {
         case .ipnsRecord:
             throw ContentError(
                 .badRequest, "an ipns-record can be asked for under /ipns/<key> without a path")
-        case .dagJSON, .dagCBOR, .json, .cbor, nil: break
+        case .raw, .dagJSON, .dagCBOR, .json, .cbor, nil: break
         }
         switch (resolved.entity, answer.accepted.format) {
         case (.node, _): return try answer.data(resolved)

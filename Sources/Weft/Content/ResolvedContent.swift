@@ -16,11 +16,14 @@ public struct ResolvedContent: Sendable {
     public let pathBlocks: [CID]
     /// Segments that lead to a value inside the last block rather than to a block.
     public let remainder: [String]
+    /// What is wrong with the block if it breaks its format; only its bytes are of use then.
+    public let fault: ContentError?
 
     init(
         cid: CID, block: ByteBuffer, entity: Entity, roots: [CID], pathBlocks: [CID],
-        remainder: [String]
+        remainder: [String], fault: ContentError? = nil
     ) {
+        self.fault = fault
         self.cid = cid
         self.block = block
         self.entity = entity
@@ -33,7 +36,7 @@ public struct ResolvedContent: Sendable {
     init(_ content: ResolvedContent, roots: [CID]) {
         self.init(
             cid: content.cid, block: content.block, entity: content.entity, roots: roots,
-            pathBlocks: content.pathBlocks, remainder: content.remainder)
+            pathBlocks: content.pathBlocks, remainder: content.remainder, fault: content.fault)
     }
 }
 

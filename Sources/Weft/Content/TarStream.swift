@@ -81,6 +81,7 @@ struct TarStream: ByteStream {
     /// The header of an entry; what comes after it is left in ``work``.
     private mutating func open(_ cid: CID, _ path: String) async throws -> ByteBuffer {
         let resolved = try await reader.resolve([], from: cid)
+        if let fault = resolved.fault { throw fault }
         work = .between
         func header(_ kind: TarFormat.Kind, _ metadata: FileMetadata) -> ByteBuffer {
             ByteBuffer(

@@ -163,10 +163,19 @@ import Testing
                         "public, max-age=604800, stale-while-revalidate=2678400"),
                 ]),
         ])
+    }
+
+    @Test(arguments: ["json", "cbor"])
+    func nativeRanges(format: String) async throws {
+        let archive = try fixtures.archive("path_gateway_dag/dag-\(format)-traversal.car")
+        let data = try await archive.block()
+        let path = "/ipfs/\(archive.root)/"
+        let type = "application/vnd.ipld.dag-\(format)"
+        let plain = "application/\(format)"
         await table.run(
-            Ranges.cases("plain", "\(path)/", [], data, type: type)
-                + Ranges.cases("Accept", "\(path)/", accept, data, type: type)
-                + Ranges.cases("plain Accept", "\(path)/", [("Accept", plain)], data, type: plain))
+            Ranges.cases("plain", path, [], data, type: type)
+                + Ranges.cases("Accept", path, [("Accept", type)], data, type: type)
+                + Ranges.cases("plain Accept", path, [("Accept", plain)], data, type: plain))
     }
 
     @Test(arguments: [

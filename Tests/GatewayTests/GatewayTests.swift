@@ -1,0 +1,190 @@
+// What the published cases leave open: hosts, errors in the form a client takes, service workers,
+// routing, and content that misbehaves.
+
+import HTTPTypes
+import IPLD
+import Multiformats
+import NIOCore
+import Testing
+import Weft
+import Wire
+
+@testable import Gateway
+
+@Suite struct GatewayTests {
+    private static let missing = "/ipfs/QmYzfKSE55XCjD1MW128RfciAf2DViABhEiXfgVFMabSjN"
+
+    @Test(arguments: [
+        ("127.0.0.1:8080", HostRoute.path), ("[::1]:8080", .path), ("nas", .path), ("", .path),
+        ("localhost:8080", .gateway(host: "localhost:8080")),
+        ("bafy.ipfs.localhost:80", .subdomain(.ipfs, label: "bafy", gateway: "localhost:80")),
+        ("a-b.ipns.LocalHost", .subdomain(.ipns, label: "a-b", gateway: "localhost")),
+        ("a.b.ipns.localhost", .subdomain(.ipns, label: "a.b", gateway: "localhost")),
+        (".ipfs.localhost", .domain(".ipfs.localhost")),
+        ("docs.example.org", .domain("docs.example.org")),
+    ])
+    func hosts(host: String, route: HostRoute) {
+        #expect(HostRoute(host, gateways: ["localhost"]) == route)
+    }
+
+    @Test(arguments: ["a.b", "en.wiki-pedia.org", "a--b.c", "x"])
+    func inlinedNames(name: String) {
+        #expect(InlinedName.expanded(InlinedName.inlined(name)) == name)
+        #expect(!InlinedName.inlined(name).contains("."))
+    }
+
+    @Test func errorsAsClientsTakeThem() async throws {
+        let table = Table(gateway: try Fixtures().gateway())
+        await table.run([
+            Case(
+                "text", Self.missing,
+                [.status(404), .header("Content-Type", "text/plain; charset=utf-8")]),
+            Case(
+                "page", Self.missing, [("Accept", "text/html,*/*")],
+                [.status(404), .headerHas("Content-Type", "text/html"), .has("<h1>404")]),
+            Case(
+                "JSON", Self.missing, [("Accept", "application/json")],
+                [.status(404), .has("{\"status\":404,\"message\":\"")]),
+            Case("HEAD", .head, Self.missing, [.status(404), .body([])]),
+            Case(
+                "markup", "/ipfs/%3Cscript%3E", [("Accept", "text/html")],
+                [.status(400), .lacks("<script>")]),
+            Case("method", .delete, Self.missing, [.status(405), .headerExists("Allow")]),
+            Case("format", "\(Self.missing)?format=zip", [.status(400)]),
+            Case("nowhere", "/etc/passwd", [.status(404), .lacks("root")]),
+            Case("up", "/ipfs/bafkqaaa/../../etc/passwd", [.status(400)]),
+            Case("landing", "/", [.status(200), .has("Weft gateway")]),
+            Case("empty", "/ipfs/bafkqaaa", [.status(200), .body([])]),
+            Case(
+                "service worker", "/ipfs/bafkqaaa", [("Service-Worker", "script")],
+                [.status(400)]),
+            Case(
+                "range beyond", "/ipfs/bafkqabtimvwgy3yk", [("Range", "bytes=9-")],
+                [.status(416), .header("Content-Range", "bytes */6")]),
+            Case(
+                "if-range of something else", "/ipfs/bafkqabtimvwgy3yk",
+                [("Range", "bytes=1-2"), ("If-Range", "\"other\"")],
+                [.status(200), .text("hello\n")]),
+        ])
+    }
+
+    @Test func downloads() async throws {
+        let table = Table(gateway: try Fixtures().gateway())
+        let path = "/ipfs/bafkqabtimvwgy3yk"
+        await table.run([
+            Case("none", path, [.headerAbsent("Content-Disposition")]),
+            Case(
+                "name", "\(path)?filename=a.pdf",
+                [
+                    .header("Content-Disposition", "inline; filename=\"a.pdf\""),
+                    .header("Content-Type", "application/pdf"),
+                ]),
+            Case(
+                "download", "\(path)?download=true",
+                [
+                    .header(
+                        "Content-Disposition",
+                        "attachment; filename=\"bafkqabtimvwgy3yk\"")
+                ]),
+            Case(
+                "location", path, [("Accept", "application/vnd.ipld.raw")],
+                [.header("Content-Location", "\(path)?format=raw")]),
+            Case("no location", "\(path)?format=raw", [.headerAbsent("Content-Location")]),
+        ])
+    }
+
+    @Test func routing() async throws {
+        let fixtures = try Fixtures()
+        let archive = try fixtures.archive("gateway-cache/fixtures.car")
+        let peer = try PeerID(text: "12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d")
+        var backend = fixtures.backend
+        backend.ownAddresses = {
+            (peer, ["/ip4/127.0.0.1/tcp/80/http", "/dns4/a.example/tcp/443/tls/http"])
+        }
+        let table = Table(gateway: try Gateway(backend))
+        let providers = "/routing/v1/providers/\(archive.root)"
+        let name = "k51qzi5uqu5dlkw8pxuw9qmqayfdeh4kfebhmreauqdc6a7c3y7d5i9fi8mk9w"
+        await table.run([
+            Case(
+                "has it", providers,
+                [
+                    .status(200), .header("Content-Type", "application/json"),
+                    .has("{\"Providers\":[{\"Schema\":\"peer\",\"ID\":\"\(peer)\""),
+                    .has("/dns4/a.example/tcp/443/tls/http"),
+                ]),
+            Case(
+                "as lines", providers, [("Accept", "application/x-ndjson")],
+                [.header("Content-Type", "application/x-ndjson"), .has("}\n")]),
+            Case(
+                "addresses", "\(providers)?filter-addrs=tls,!ip4",
+                [.has("a.example"), .lacks("127.0.0.1")]),
+            Case(
+                "protocols", "\(providers)?filter-protocols=transport-bitswap",
+                [.text("{\"Providers\":[]}")]),
+            Case(
+                "has it not",
+                "/routing/v1/providers/QmYzfKSE55XCjD1MW128RfciAf2DViABhEiXfgVFMabSjN",
+                [.status(200), .text("{\"Providers\":[]}")]),
+            Case("no CID", "/routing/v1/providers/nonsense", [.status(400)]),
+            Case("itself", "/routing/v1/peers/\(peer)", [.status(200), .has("\(peer)")]),
+            Case("others", "/routing/v1/peers/\(name)", [.text("{\"Peers\":[]}")]),
+            Case(
+                "record", "/routing/v1/ipns/\(name)",
+                [.status(200), .header("Content-Type", "application/vnd.ipfs.ipns-record")]),
+            Case("no record", "/routing/v1/ipns/\(peer.ipnsName)x", [.status(400)]),
+            Case("elsewhere", "/routing/v1/nonsense/a", [.status(404)]),
+            Case("publishing", .put, "/routing/v1/ipns/\(name)", [.status(501)]),
+        ])
+    }
+
+    /// A folder of thousands of entries, sharded: all are listed, in order, with a bounded page.
+    @Test func largeListing() async throws {
+        var blocks = MemoryBlocks()
+        let leaf = blocks.add(Array("x".utf8), .raw)
+        var builder = DirectoryBuilder(.v1_2025)
+        for index in 0..<6_000 {
+            let name = Array("file-\(index)-with-a-name-that-takes-some-room.txt".utf8)
+            try builder.add(name, DAGEntry(cid: leaf, tsize: 1, contentSize: 1))
+        }
+        let entry = try builder.finish()
+        while let block = builder.nextBlock() { blocks.add(block) }
+        let frozen = blocks
+        let gateway = try Gateway(
+            GatewayBackend(
+                source: { _, _, _ in frozen },
+                resolve: { _, _, _ in throw FetchError(.notFound, "no names here") }))
+        let answer = await Table(gateway: gateway).answer(
+            Case("", "/ipfs/\(entry.cid)/", []))
+        #expect(answer.status == 200)
+        let page = String(decoding: answer.body, as: UTF8.self)
+        #expect(page.split(separator: ">file-").count == 6_001)
+        #expect(page.hasSuffix("</html>\n"))
+    }
+
+    /// Blocks that break their format are errors of the content, never of the process.
+    @Test func damagedContent() async throws {
+        var blocks = MemoryBlocks()
+        let noise = blocks.add([0x0a, 0x80, 0x01], .dagPB)
+        let bareNode = blocks.add([], .dagPB)
+        let cbor = blocks.add([0xff, 0x00], .dagCBOR)
+        let odd = blocks.add([1, 2, 3], Codec(rawValue: 0x78))
+        let frozen = blocks
+        let gateway = try Gateway(
+            GatewayBackend(
+                source: { _, _, _ in frozen },
+                resolve: { _, _, _ in throw FetchError(.notFound, "no names here") }))
+        let table = Table(gateway: gateway)
+        await table.run([
+            Case("dag-pb", "/ipfs/\(noise)", [.statusIn(400...599)]),
+            Case("dag-pb, below", "/ipfs/\(noise)/a", [.statusIn(400...599)]),
+            Case("dag-pb, tar", "/ipfs/\(noise)?format=tar", [.statusIn(400...599)]),
+            Case("dag-pb, raw", "/ipfs/\(noise)?format=raw", [.status(200)]),
+            Case("no UnixFS", "/ipfs/\(bareNode)", [.statusIn(400...599)]),
+            Case("dag-cbor", "/ipfs/\(cbor)", [("Accept", "text/html")], [.status(500)]),
+            Case("dag-cbor, checked", "/ipfs/\(cbor)?format=dag-cbor", [.status(500)]),
+            Case("unknown codec", "/ipfs/\(odd)", [.status(406)]),
+            Case("unknown codec, raw", "/ipfs/\(odd)?format=raw", [.status(200)]),
+            Case("unknown codec, below", "/ipfs/\(odd)/a", [.status(501)]),
+        ])
+    }
+}

@@ -1,0 +1,123 @@
+// The server itself, over real sockets on loopback: what is kept ready, large bodies, both HTTP
+// versions, and a clean end.
+
+import AsyncHTTPClient
+import HTTPTypes
+import IPLD
+import Logging
+import Multiformats
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import ServiceLifecycle
+import Testing
+import Weft
+import Wire
+
+@testable import Gateway
+
+@Suite struct ServerTests {
+    /// Runs `body` against a gateway on a port of the system's choice.
+    private func withServer(
+        _ blocks: MemoryBlocks, _ body: @escaping @Sendable (String, Gateway) async throws -> Void
+    ) async throws {
+        let gateway = try Gateway(
+            GatewayBackend(
+                source: { _, _, _ in blocks },
+                resolve: { _, _, _ in throw FetchError(.notFound, "no names here") }))
+        let (ports, port) = AsyncStream.makeStream(
+            of: Int.self, bufferingPolicy: .bufferingOldest(1))
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let service = try gateway.server(
+            at: .init(host: "127.0.0.1", port: 0),
+            eventLoops: MultiThreadedEventLoopGroup.singleton, logger: logger
+        ) { port.yield($0) }
+        let group = ServiceGroup(services: [service], logger: logger)
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            var iterator = ports.makeAsyncIterator()
+            let number = try #require(await iterator.next())
+            try await body("http://127.0.0.1:\(number)", gateway)
+            await group.triggerGracefulShutdown()
+            try await tasks.waitForAll()
+        }
+    }
+
+    private func get(_ url: String, _ range: String? = nil) async throws -> HTTPClientResponse {
+        var request = HTTPClientRequest(url: url)
+        if let range { request.headers.add(name: "range", value: range) }
+        return try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+    }
+
+    @Test(.timeLimit(.minutes(1))) func smallObjects() async throws {
+        var blocks = MemoryBlocks()
+        let cid = blocks.add(Array("hello, small object".utf8), .raw)
+        try await withServer(blocks) { base, gateway in
+            // The first answer is made, the others are kept ready; nobody can tell them apart.
+            for round in 0..<3 {
+                let response = try await get("\(base)/ipfs/\(cid)")
+                let body = try await response.body.collect(upTo: 100)
+                #expect(response.status == .ok)
+                #expect(String(buffer: body) == "hello, small object")
+                #expect(response.headers.first(name: "etag") == "\"\(cid)\"")
+                #expect(response.headers["date"].count == 1)
+                #expect(response.headers["content-length"] == ["19"])
+                #expect(response.headers.first(name: "access-control-allow-origin") == "*")
+                #expect(gateway.cache.entry("/ipfs/\(cid)") != nil, "round \(round)")
+            }
+            let part = try await get("\(base)/ipfs/\(cid)", "bytes=0-4")
+            #expect(part.status == .partialContent)
+            #expect(String(buffer: try await part.body.collect(upTo: 100)) == "hello")
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func largeFiles() async throws {
+        var blocks = MemoryBlocks()
+        var builder = FileBuilder(.v1_2025)
+        var whole: [UInt8] = []
+        for index in 0..<5 {
+            var leaf = [UInt8](repeating: UInt8(index), count: 1 << 20)
+            leaf[0] = 0xff
+            whole += leaf
+            let cid = blocks.add(leaf, .raw)
+            builder.add(DAGEntry(cid: cid, tsize: 1 << 20, contentSize: 1 << 20))
+        }
+        let root = builder.finish()
+        while let block = builder.nextBlock() { blocks.add(block) }
+        let expected = whole
+        try await withServer(blocks) { base, _ in
+            let response = try await get("\(base)/ipfs/\(root.cid)")
+            let body = try await response.body.collect(upTo: 6 << 20)
+            #expect(Array(body.readableBytesView) == expected)
+            let part = try await get("\(base)/ipfs/\(root.cid)", "bytes=1048570-1048585")
+            #expect(
+                Array(try await part.body.collect(upTo: 100).readableBytesView)
+                    == Array(expected[1_048_570...1_048_585]))
+            let head = HTTPClientRequest(url: "\(base)/ipfs/\(root.cid)")
+            var request = head
+            request.method = .HEAD
+            let headed = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+            #expect(headed.headers.first(name: "content-length") == "\(5 << 20)")
+        }
+    }
+
+    /// A body that cannot be finished must not look finished.
+    @Test(.timeLimit(.minutes(1))) func brokenBodies() async throws {
+        var blocks = MemoryBlocks()
+        var builder = FileBuilder(.v1_2025)
+        let first = blocks.add([UInt8](repeating: 1, count: 1 << 20), .raw)
+        let lost = CID(.raw, Multihash.sha2_256(of: Array("lost".utf8).span.bytes))
+        for cid in [first, lost] {
+            builder.add(DAGEntry(cid: cid, tsize: 1 << 20, contentSize: 1 << 20))
+        }
+        let root = builder.finish()
+        while let block = builder.nextBlock() { blocks.add(block) }
+        try await withServer(blocks) { base, _ in
+            let response = try await get("\(base)/ipfs/\(root.cid)")
+            #expect(response.status == .ok)
+            await #expect(throws: (any Error).self) {
+                _ = try await response.body.collect(upTo: 6 << 20)
+            }
+        }
+    }
+}
