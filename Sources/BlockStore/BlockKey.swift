@@ -30,7 +30,7 @@ struct BlockKey: Hashable, Sendable {
         var array = [UInt8](bytes)
         // A multihash of just 32 bytes has one byte added, so that it is not taken for a digest.
         if array.count == 33, array.last == 0 { array.removeLast() }
-        // A row that cannot be decoded is damage, which the caller reports; the reason adds nothing.
+        // A row that cannot be decoded is damage, which the caller reports.
         guard let hash = try? Multihash(decoding: array.span.bytes) else { return nil }
         self.init(hash)
     }

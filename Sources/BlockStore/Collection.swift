@@ -34,8 +34,10 @@ extension BlockStore {
                 if dropped == 0 { break }
             }
         }
+        let current = Set(heads.values.compactMap(\.segment))
         let cleanings = state.withLock { state in
-            state.segments.values.sorted { $0.row.number < $1.row.number }
+            state.segments.values.filter { !current.contains($0.row.number) }
+                .sorted { $0.row.number < $1.row.number }
                 .compactMap { self.cleaning($0, what) }
         }
         for cleaning in cleanings where claim(cleaning.segment) {
@@ -68,7 +70,7 @@ extension BlockStore {
         for head in heads.values {
             guard let number = head.segment,
                 let segment = state.withLock({ $0.segments[number] }),
-                cleaning(segment, what, isHead: false) != nil
+                cleaning(segment, what) != nil
             else { continue }
             try head.seal(state)
         }
@@ -77,14 +79,7 @@ extension BlockStore {
 
     /// How a segment is to be cleaned; nil if it is not.
     private func cleaning(_ segment: SegmentState, _ what: Collection) -> Cleaning? {
-        let isHead = heads[segment.row.kind]?.segment == segment.row.number
-        return cleaning(segment, what, isHead: isHead)
-    }
-
-    private func cleaning(
-        _ segment: SegmentState, _ what: Collection, isHead: Bool
-    ) -> Cleaning? {
-        guard !isHead, !segment.isDamaged, segment.size > SegmentHeader.length else { return nil }
+        guard !segment.isDamaged, segment.size > SegmentHeader.length else { return nil }
         let size = Int64(segment.size - SegmentHeader.length)
         let dead = size - segment.row.live
         let cache = segment.row.live - segment.row.retained

@@ -57,9 +57,15 @@ extension BlockStore {
                 return .recursive(name: pin.pin.name)
             }
             if let pin = rows.first { return .direct(name: pin.pin.name) }
-            let row = try self.index.read { try IndexTransaction.row($0, BlockKey(cid.hash)) }
-            return row.map { $0.isRetained && $0.place.segment != 0 } ?? false
-                ? .indirect : nil
+            let key = BlockKey(cid.hash)
+            guard let row = try self.index.read({ try IndexTransaction.row($0, key) }),
+                row.isRetained
+            else { return nil }
+            // What pinned content needs and lacks is retained, but not here.
+            let isHere =
+                row.place.segment != 0
+                || self.state.withLock { ($0.fresh[key] ?? $0.entering[key]) != nil }
+            return isHere ? .indirect : nil
         }
     }
 

@@ -128,7 +128,11 @@ final class DirectoryLock: Sendable {
 
     func release() {
         descriptor.withLock { descriptor in
-            if let open = descriptor { _ = Glibc.close(open) }
+            // Unlocked by name, since a child that is just being started may share the descriptor.
+            if let open = descriptor {
+                _ = flock(open, LOCK_UN)
+                _ = Glibc.close(open)
+            }
             descriptor = nil
         }
     }
