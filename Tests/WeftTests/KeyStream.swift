@@ -27,48 +27,45 @@ struct KeyStream {
         return out
     }
 
-    /// Rows of the state as vectors, so that a debug build is fast enough.
+    /// Pointers and single words, because a debug build is slow at arrays and vectors.
     private mutating func block() -> [UInt8] {
-        let start = [
-            SIMD4<UInt32>(0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574),
-            SIMD4(key[0], key[1], key[2], key[3]), SIMD4(key[4], key[5], key[6], key[7]),
-            SIMD4(counter, 0, 0, 0),
-        ]
-        var (a, b, c, d) = (start[0], start[1], start[2], start[3])
-        for _ in 0..<10 {
-            Self.round(&a, &b, &c, &d)
-            b = SIMD4(b[1], b[2], b[3], b[0])
-            c = SIMD4(c[2], c[3], c[0], c[1])
-            d = SIMD4(d[3], d[0], d[1], d[2])
-            Self.round(&a, &b, &c, &d)
-            b = SIMD4(b[3], b[0], b[1], b[2])
-            c = SIMD4(c[2], c[3], c[0], c[1])
-            d = SIMD4(d[1], d[2], d[3], d[0])
+        let start =
+            [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574] + key + [counter, 0, 0, 0]
+        var state = start
+        state.withUnsafeMutableBufferPointer { words in
+            let words = words.baseAddress!
+            for _ in 0..<10 {
+                Self.round(words, 0, 4, 8, 12)
+                Self.round(words, 1, 5, 9, 13)
+                Self.round(words, 2, 6, 10, 14)
+                Self.round(words, 3, 7, 11, 15)
+                Self.round(words, 0, 5, 10, 15)
+                Self.round(words, 1, 6, 11, 12)
+                Self.round(words, 2, 7, 8, 13)
+                Self.round(words, 3, 4, 9, 14)
+            }
+            for index in 0..<16 { words[index] = (words[index] &+ start[index]).littleEndian }
         }
         counter &+= 1
-        return zip([a, b, c, d], start).flatMap { row, first in
-            let sum = row &+ first
-            return (0..<4).flatMap { index in
-                withUnsafeBytes(of: sum[index].littleEndian) { Array($0) }
-            }
-        }
+        return state.withUnsafeBytes { Array($0) }
     }
 
     private static func round(
-        _ a: inout SIMD4<UInt32>, _ b: inout SIMD4<UInt32>, _ c: inout SIMD4<UInt32>,
-        _ d: inout SIMD4<UInt32>
+        _ words: UnsafeMutablePointer<UInt32>, _ a: Int, _ b: Int, _ c: Int, _ d: Int
     ) {
-        a = a &+ b
-        d = rotate(d ^ a, 16)
-        c = c &+ d
-        b = rotate(b ^ c, 12)
-        a = a &+ b
-        d = rotate(d ^ a, 8)
-        c = c &+ d
-        b = rotate(b ^ c, 7)
-    }
-
-    private static func rotate(_ row: SIMD4<UInt32>, _ bits: UInt32) -> SIMD4<UInt32> {
-        row &<< SIMD4(repeating: bits) | row &>> SIMD4(repeating: 32 - bits)
+        var (va, vb, vc, vd) = (words[a], words[b], words[c], words[d])
+        va = va &+ vb
+        vd ^= va
+        vd = vd &<< 16 | vd &>> 16
+        vc = vc &+ vd
+        vb ^= vc
+        vb = vb &<< 12 | vb &>> 20
+        va = va &+ vb
+        vd ^= va
+        vd = vd &<< 8 | vd &>> 24
+        vc = vc &+ vd
+        vb ^= vc
+        vb = vb &<< 7 | vb &>> 25
+        (words[a], words[b], words[c], words[d]) = (va, vb, vc, vd)
     }
 }
