@@ -81,14 +81,23 @@ public struct Configuration: Sendable, Equatable {
         public var republish: Duration = .seconds(4 * 3600)
     }
 
+    /// Whether the node may talk to others at all.
     public var network = Network.online
+    /// What is kept on disk.
     public var storage = Storage()
+    /// How providers of content are found.
     public var routing = Routing()
+    /// Providers that are known beforehand.
     public var providers = Providers()
+    /// The HTTP gateway.
     public var gateway = Gateway()
+    /// The local API.
     public var api = API()
+    /// How DNSLink names are looked up.
     public var dns = DNS()
+    /// Limits of fetching.
     public var fetch = Fetch()
+    /// Published names.
     public var ipns = IPNS()
 
     /// The values that are used when nothing is said.

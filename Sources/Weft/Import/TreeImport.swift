@@ -77,7 +77,9 @@ final class TreeImport: Sendable {
     }
 
     /// Lets all threads stop soon.
-    func stop(_ reason: any Error) { stack.stop(reason) }
+    func stop(_ reason: any Error) {
+        stack.stop(reason)
+    }
 
     /// What was added, after all threads have ended.
     func result(order: [String]) throws -> AddResult {

@@ -28,7 +28,9 @@ public final class Repository: Sendable {
     public var socket: String { Self.socket(in: directory) }
 
     /// Where the local API of the repository in `directory` listens while a node runs.
-    public static func socket(in directory: String) -> String { directory + "/api.sock" }
+    public static func socket(in directory: String) -> String {
+        directory + "/api.sock"
+    }
 
     /// Opens the repository in `path`, making a new one where there is none.
     ///
@@ -46,7 +48,9 @@ public final class Repository: Sendable {
     }
 
     /// Lets others open the repository. Nothing may use it afterwards.
-    func close() { lock.release() }
+    func close() {
+        lock.release()
+    }
 
     /// Which repository is meant: the one named, else that of `WEFT_HOME`, else `weft` in the
     /// user's data directory (the XDG base directory specification).
