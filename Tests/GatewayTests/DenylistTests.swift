@@ -129,7 +129,7 @@ final class TemporaryFile {
     let name: String
 
     init(_ text: String) throws {
-        var template = Array("/tmp/weft-test-XXXXXX".utf8CString)
+        var template = Array(("/tmp/weft-test-" + String(repeating: "X", count: 6)).utf8CString)
         let file = mkstemp(&template)
         guard file >= 0 else { throw Files.Unreadable(path: "/tmp") }
         close(file)
