@@ -149,6 +149,7 @@ final class RetrievalCore: Sendable {
         var resumed: [CheckedContinuation<Void, Never>] = []
         var failed: [(FetchError, [Reader])] = []
         var isOverdue = false
+        var silent: [String] = []
         let result = state.withLock { state in
             let now = self.now
             let result = body(&state, now)
@@ -172,6 +173,7 @@ final class RetrievalCore: Sendable {
                 }
             }
             isOverdue = limits.deadline.map { trace.elapsed >= $0 } ?? false
+            if isOverdue { silent = waitedFor(in: state) }
             setTimer(in: &state, now: now)
             return result
         }
@@ -180,10 +182,21 @@ final class RetrievalCore: Sendable {
             for reader in readers { reader.resume(throwing: error) }
         }
         if isOverdue {
+            for name in silent {
+                trace.note(
+                    .provider, "content", peer: name, "no answer when the deadline passed",
+                    succeeded: false)
+            }
             let text = "the deadline passed"
             close(FetchError(.deadline, text, trace: trace.entries))
         }
         return result
+    }
+
+    /// The names of the providers that have been asked and have not answered yet.
+    private func waitedFor(in state: State) -> [String] {
+        let numbers = Set(state.schedule.open.values.map(\.provider.number))
+        return numbers.sorted().map { state.providers[$0].name }
     }
 
     private func begin(

@@ -120,7 +120,8 @@ struct Fetch: AsyncParsableCommand {
         await progress.finish()
         try await file.complete()
         if self.trace {
-            let lines = trace?.elements.compactMap { $0["text"]?.text } ?? []
+            var lines = trace?.elements.compactMap { $0["text"]?.text } ?? []
+            if lines.isEmpty { lines = ["everything was in the store; nobody was asked"] }
             StandardError.write(lines.map { $0 + "\n" }.joined())
         }
     }
