@@ -23,9 +23,8 @@ import Testing
         let node = try RunningNode(place)
         defer { node.stop() }
         let port = node.apiPort
-        let form = Data(
-            "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhi\n\r\n--b--\r\n"
-                .utf8)
+        let disposition = #"Content-Disposition: form-data; name="file"; filename="a.txt""#
+        let form = Data("--b\r\n\(disposition)\r\n\r\nhi\n\r\n--b--\r\n".utf8)
         let type = "Content-Type: multipart/form-data; boundary=b"
         let added = try Self.json(
             RawHTTP.request(port, "POST", "/api/v0/add", headers: [type], body: form))

@@ -28,7 +28,7 @@ import Testing
             "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "Weft", "NIOCore",
             "NIOPosix", "NIOHTTP1", "NIOHTTPTypes", "NIOSSL", "HTTPTypes", "Logging",
             "Hummingbird", "HummingbirdCore", "HummingbirdHTTP2", "HummingbirdTLS",
-            "ServiceLifecycle", "Synchronization", "Glibc", "DequeModule",
+            "ServiceLifecycle", "NIOConcurrencyHelpers", "Synchronization", "Glibc", "DequeModule",
             "FoundationEssentials", "Foundation",
         ],
         "weft": [

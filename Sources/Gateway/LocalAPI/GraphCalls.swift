@@ -1,4 +1,5 @@
-// The calls about blocks and linked data: dag get|put|export|import|stat|resolve, block get|put|stat.
+// The calls about blocks and linked data: dag get|put|export|import|stat|resolve,
+// block get|put|stat.
 
 import BlockStore
 import HTTPTypes

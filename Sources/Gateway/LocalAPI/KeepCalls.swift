@@ -1,4 +1,5 @@
-// The calls about what stays: pin add|rm|ls, repo stat|gc|verify|version, and our own stat, gc, check.
+// The calls about what stays: pin add|rm|ls, repo stat|gc|verify|version, and our own stat, gc
+// and check.
 
 import BlockStore
 import HTTPTypes

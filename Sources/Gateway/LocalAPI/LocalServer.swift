@@ -37,6 +37,7 @@ public struct LocalServer: Service {
         self.running = running
     }
 
+    /// Serves until it is cancelled or asked to shut down.
     @concurrent
     public func run() async throws {
         let address: BindAddress

@@ -14,6 +14,7 @@ public struct MetricsMiddleware<Context: RequestContext>: RouterMiddleware {
         self.server = server
     }
 
+    /// Records the answer when its body has been written.
     @concurrent public func handle(
         _ request: Request, context: Context,
         next: @concurrent (Request, Context) async throws -> Response
