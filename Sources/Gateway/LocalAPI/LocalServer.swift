@@ -55,6 +55,9 @@ public struct LocalServer: Service {
             address = .hostname(host, port: port)
             access = .loopback
         }
+        // What the server reports of itself when it is cancelled is no news.
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .critical)
         let application = Application(
             responder: api.responder(for: access),
             server: .http1(configuration: .init(idleTimeout: .seconds(120))),
@@ -69,7 +72,7 @@ public struct LocalServer: Service {
                 }
                 await running(channel.localAddress?.port)
             },
-            logger: logger)
+            logger: quiet)
         defer { if case .socket(let path) = place { unlink(path) } }
         try await application.run()
     }

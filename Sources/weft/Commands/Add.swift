@@ -85,10 +85,12 @@ struct Add: AsyncParsableCommand {
             var call = APICall("/weft/v1/add")
             call.body = .init("application/json", JSONText.bytes(of: request))
             let form = form
-            let progress = Progress("adding", form == .text ? .shown : .silent)
+            let isWatched = form == .text && StandardError.isTerminal
+            let progress = Progress("adding", isWatched ? .shown : .silent)
+            let total = isWatched ? absolute.reduce(0) { $0 + TreeSize.bytes(of: $1) } : 0
             do {
                 try await client.values(call) { event in
-                    try await Self.show(event, form, progress)
+                    try await Self.show(event, form, progress, total)
                 }
             } catch {
                 await progress.finish()
@@ -114,10 +116,12 @@ struct Add: AsyncParsableCommand {
         }
     }
 
-    private static func show(_ event: Value, _ form: Form, _ progress: Progress) async throws {
+    private static func show(
+        _ event: Value, _ form: Form, _ progress: Progress, _ total: UInt64 = 0
+    ) async throws {
         guard let cid = event["cid"]?.text else {
             return await progress.update(
-                bytes: event["bytes"]?.count ?? 0, of: event["total"]?.count,
+                bytes: event["bytes"]?.count ?? 0, of: total,
                 event["path"]?.text ?? "")
         }
         let isRoot = event["root"]?.flag == true

@@ -9,6 +9,7 @@ import IPLD
 import Logging
 import Multiformats
 import NIOCore
+import NIOPosix
 import ServiceLifecycle
 import UnixSignals
 import Weft
@@ -77,14 +78,29 @@ struct Up: AsyncParsableCommand {
     private func serve() async throws {
         let logger = Log.logger(logLevel.level, logJSON ? .json : .text)
         let directory = try Repository.locate(common.repository)
-        let node = try await Node.start(
-            at: directory, configuration: try configuration(directory), logger: logger)
+        let node = try await start(directory, logger)
         do {
             try await serve(node, logger)
             await node.stop()
         } catch {
             await node.stop()
             throw error
+        }
+    }
+
+    /// Starts the node, when no other command works on the repository any more.
+    private func start(_ directory: String, _ logger: Logger) async throws -> Node {
+        let deadline = ContinuousClock.now + Self.patience
+        while true {
+            do {
+                return try await Node.start(
+                    at: directory, configuration: try configuration(directory), logger: logger)
+            } catch let error as RepositoryError {
+                guard case .inUse = error, ContinuousClock.now < deadline,
+                    APISocket.reachable(in: directory) == nil
+                else { throw error }
+                try await Task.sleep(for: .milliseconds(50))
+            }
         }
     }
 
@@ -104,6 +120,8 @@ struct Up: AsyncParsableCommand {
 extension Up {
     /// How long answers under way may take after the signal to stop; then they are cut off.
     private static let grace = Duration.seconds(3)
+    /// How long a command that has the repository open is waited for.
+    private static let patience = Duration.seconds(5)
 
     private func serve(_ node: Node, _ logger: Logger) async throws {
         let metrics = Metrics()
@@ -116,6 +134,8 @@ extension Up {
         let loopback = try HostAndPort.configured(node.configuration.api.address, "api.address")
         let gateway = try HostAndPort.configured(
             node.configuration.gateway.address, "gateway.address")
+        try await loopback?.check("--api")
+        try await gateway?.check("--gateway")
         let announcement = Announcement(
             waitingFor: 1 + (loopback == nil ? 0 : 1) + (gateway == nil ? 0 : 1),
             Self.describe(node, addresses, json: common.json))
@@ -257,6 +277,24 @@ struct HostAndPort: ExpressibleByArgument, Sendable {
             throw CommandFailure("'\(key)' must be host:port, not '\(text)'")
         }
         return place.host.isEmpty ? nil : place
+    }
+
+    /// Finds out whether a server can listen here, to say clearly why not.
+    func check(_ option: String) async throws {
+        let reason: String
+        do {
+            let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .bind(host: host, port: port).get()
+            try await channel.close()
+            return
+        } catch let error as IOError {
+            reason = String(cString: strerror(error.errnoCode))
+        } catch {
+            reason = "there is no such host here"
+        }
+        throw CommandFailure(
+            "cannot listen on \(text): \(reason); choose another place with \(option)")
     }
 
     /// Whether only this machine can reach it.
