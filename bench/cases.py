@@ -214,7 +214,7 @@ def start(bench):
     repo = bench.repo("start")
     car = bench.scratch / "million.car"
     write_car(car, 1_000_000)
-    bench.run(["--repo", repo, "dag", "import", "--no-pin", car])
+    bench.run(["--repo", repo, "dag", "import", "--no-pin-roots", car])
     car.unlink()
     times = []
     for round in range(ROUNDS + 1):
