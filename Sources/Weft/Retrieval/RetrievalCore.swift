@@ -258,7 +258,7 @@ final class RetrievalCore: Sendable {
                     deliver(cid.hash, in: &state)
                 }
             }
-            let block = try await provider.block(cid) { self.progressed(job) }
+            let block = try await provider.block(cid) { self.progressed(job, bytes: $0) }
             arrived(block, BlockAnatomy(block), by: job)
             update { state, now in
                 tally(block, provider, id, in: &state)
@@ -281,7 +281,7 @@ final class RetrievalCore: Sendable {
             .provider, "car \(TrustlessGateway.target(of: scope))", peer: provider.name)
         let count = Mutex((blocks: 0, bytes: UInt64(0)))
         let events = TrustlessGateway.Events(
-            progress: { self.progressed(job) },
+            progress: { self.progressed(job, bytes: $0) },
             block: { block, anatomy in
                 count.withLock {
                     $0.blocks += 1
@@ -325,8 +325,8 @@ final class RetrievalCore: Sendable {
         return overflow ? nil : padded
     }
 
-    private func progressed(_ job: Schedule.JobID) {
-        state.withLock { $0.schedule.progressed(job, now: now) }
+    private func progressed(_ job: Schedule.JobID, bytes: Int) {
+        state.withLock { $0.schedule.progressed(job, bytes: bytes, now: now) }
     }
 
     /// Takes in a verified block. Answers whether the stream that brought it may go on at once.
@@ -416,7 +416,8 @@ final class RetrievalCore: Sendable {
                 guard let self else { return }
                 await self.shared.lookUp(self.scope.root, trace: self.trace) { addresses in
                     self.update { state, _ in
-                        for address in addresses { self.join(address, .routing, in: &state) }
+                        // The addresses are all of one provider: one of them is enough.
+                        _ = addresses.first { self.join($0, .routing, in: &state) }
                     }
                 }
                 self.update { state, _ in state.schedule.isDiscovering = false }
@@ -424,27 +425,29 @@ final class RetrievalCore: Sendable {
         }
     }
 
+    /// Gives a provider its place, if it may be asked. Answers whether it has one.
+    @discardableResult
     private func join(
         _ address: ProviderAddress, _ origin: TrustlessGateway.Origin, in state: inout State
-    ) {
+    ) -> Bool {
         let options = shared.options
-        guard state.providers.count < options.maxProviders,
-            state.names.insert(address.base).inserted
-        else { return }
+        guard state.names.insert(address.base).inserted else { return true }
+        guard state.providers.count < options.maxProviders else { return false }
         if origin == .routing, options.privateAddresses == .ifConfigured, address.isPrivate {
             trace.note(
                 .decision, address.base, "not asked: a private address from a router",
                 succeeded: false)
-            return
+            return false
         }
         if let fault = shared.ban(address.base) {
             trace.note(
                 .decision, address.base, "not asked: earlier it gave \(fault)", succeeded: false)
-            return
+            return false
         }
         state.providers.append(.gateway(shared.gateway(address, origin)))
         state.tallies.append(Tally())
         _ = state.schedule.joined(
             prior: shared.rank(address.base, unknown: origin == .configured ? 2 : 1))
+        return true
     }
 }

@@ -83,10 +83,15 @@ struct Schedule {
         let begun: Duration
         var progress: Duration
         var blocks = 0
+        /// Bytes since the last that counted as progress.
+        var trickle = 0
         var isPaused = false
         /// Where in which file the last block belongs.
         var place: FileLayout.Place?
     }
+
+    /// How many bytes of an unfinished block count as progress.
+    static let progressBytes = 4 << 10
 
     enum Mode { case stream, pull }
 
@@ -142,10 +147,16 @@ struct Schedule {
         waitingSince = nil
     }
 
-    /// Bytes of an answer came.
-    mutating func progressed(_ job: JobID, now: Duration) {
-        open[job]?.progress = now
-        lastProgress = max(lastProgress, now)
+    /// Bytes of an answer came. A trickle is no progress: only every few KiB count.
+    mutating func progressed(_ job: JobID, bytes: Int, now: Duration) {
+        guard var entry = open[job] else { return }
+        entry.trickle += bytes
+        if entry.trickle >= Self.progressBytes {
+            entry.trickle = 0
+            entry.progress = now
+            lastProgress = max(lastProgress, now)
+        }
+        open[job] = entry
     }
 
     /// A verified block came. Answers whether the stream that brought it may go on at once.

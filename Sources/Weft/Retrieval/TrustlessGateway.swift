@@ -25,14 +25,14 @@ struct TrustlessGateway: Sendable {
 
     /// What is told while an answer comes.
     struct Events {
-        /// Bytes came.
-        let progress: () -> Void
+        /// So many bytes came.
+        let progress: (Int) -> Void
         /// A block came; answers after a pause, if there must be one, and false to stop.
         let block: (Block, BlockAnatomy) async -> Bool
     }
 
     /// Asks for one block.
-    func block(_ cid: CID, progress: () -> Void) async throws -> Block {
+    func block(_ cid: CID, progress: (Int) -> Void) async throws -> Block {
         let (head, exchange) = try await open(
             "/ipfs/\(cid)?format=raw", accept: "application/vnd.ipld.raw")
         defer { exchange.cancel() }
@@ -43,7 +43,7 @@ struct TrustlessGateway: Sendable {
         var bytes = ByteBuffer()
         do {
             while var part = try await exchange.next() {
-                progress()
+                progress(part.readableBytes)
                 guard part.readableBytes <= limit - bytes.readableBytes else {
                     throw Fault.rubbish("a block of over \(limit) bytes")
                 }
@@ -84,7 +84,7 @@ struct TrustlessGateway: Sendable {
             if let maxBytes, total > maxBytes {
                 throw Fault.unsupported("it sends more than the bytes that were asked for")
             }
-            events.progress()
+            events.progress(part.readableBytes)
             intake.feed(part)
             reading: while true {
                 switch try intake.next() {
@@ -224,7 +224,7 @@ enum BlockProvider: Sendable {
     }
 
     /// Asks for one block.
-    func block(_ cid: CID, progress: () -> Void) async throws -> Block {
+    func block(_ cid: CID, progress: (Int) -> Void) async throws -> Block {
         switch self {
         case .gateway(let gateway): try await gateway.block(cid, progress: progress)
         }

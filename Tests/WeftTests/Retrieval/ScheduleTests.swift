@@ -171,6 +171,22 @@ import Testing
         #expect(attempts == 2)
     }
 
+    /// A trickle does not keep a request alive.
+    @Test func trickle() {
+        var schedule = schedule()
+        _ = schedule.joined(prior: 1)
+        schedule.want(root, now: .zero)
+        schedule.plan(now: .zero)
+        let job = started(schedule.takeActions())[0]
+        for second in 1..<10 {
+            schedule.progressed(job, bytes: 100, now: .seconds(Int64(second)))
+            schedule.plan(now: .seconds(Int64(second)))
+            #expect(schedule.takeActions().isEmpty)
+        }
+        schedule.plan(now: .seconds(10))
+        #expect(schedule.takeActions().contains(.cancel(job, .stalled)))
+    }
+
     /// A provider that asks for a pause is left alone as long.
     @Test func retryAfter() {
         var schedule = schedule()
