@@ -15,10 +15,15 @@ struct StreamImport: ~Copyable {
     /// The content of the piece that is not complete yet.
     private var piece = ByteBuffer()
 
-    init(_ profile: Profile, into session: WriteSession, metadata: FileMetadata) {
+    /// Begins a file. `splitter` is a fresh one of the profile's chunker; making one may take
+    /// longer than cutting a small file, so callers keep one and hand out copies.
+    init(
+        _ profile: Profile, _ splitter: Splitter, into session: WriteSession,
+        metadata: FileMetadata
+    ) {
         self.profile = profile
         self.session = session
-        splitter = Splitter(profile.chunker)
+        self.splitter = splitter
         builder = FileBuilder(profile, metadata: metadata)
     }
 

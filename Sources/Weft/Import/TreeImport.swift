@@ -30,6 +30,8 @@ final class TreeImport: Sendable {
 
     private let options: AddOptions
     private let session: WriteSession
+    /// A splitter before its first byte, to copy for each file.
+    private let splitter: Splitter
     private let observer: AddObserver
     private let stack: WorkStack<Work>
     /// The absolute paths that were asked for, each once.
@@ -49,6 +51,7 @@ final class TreeImport: Sendable {
         var seen: Set<String> = []
         self.paths = paths.filter { seen.insert($0).inserted }
         self.options = options
+        splitter = Splitter(options.profile.chunker)
         self.session = session
         self.observer = observer
         var listed: [ListedEntry] = []
@@ -268,7 +271,7 @@ extension TreeImport {
         _ file: borrowing Descriptor, _ name: [UInt8], in folder: FolderImport,
         _ opened: FileState, _ metadata: FileMetadata
     ) throws -> DAGEntry {
-        var stream = StreamImport(options.profile, into: session, metadata: metadata)
+        var stream = StreamImport(options.profile, splitter, into: session, metadata: metadata)
         var offset: UInt64 = 0
         while offset < opened.size {
             var buffer = ByteBuffer()

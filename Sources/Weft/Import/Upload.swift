@@ -22,6 +22,8 @@ public actor Upload {
 
     private let options: AddOptions
     private let session: WriteSession
+    /// A splitter before its first byte, to copy for each file.
+    private let splitter: Splitter
     private let node: Node
     private var top = Folder()
     private var progress = AddProgress()
@@ -30,6 +32,7 @@ public actor Upload {
     public init(into node: Node, _ options: AddOptions = AddOptions()) throws {
         guard options.placement == .stored else { throw ImportError.cannotReference("a stream") }
         self.options = options
+        splitter = Splitter(options.profile.chunker)
         self.node = node
         session = node.store.beginWrite()
     }
@@ -39,7 +42,8 @@ public actor Upload {
         _ path: String, _ body: ResponseBody, metadata: FileMetadata = FileMetadata()
     ) async throws -> AddedEntry {
         let names = try Self.names(of: path)
-        var stream = StreamImport(options.profile, into: session, metadata: metadata)
+        var stream = StreamImport(
+            options.profile, splitter, into: session, metadata: metadata)
         var bytes: UInt64 = 0
         for try await part in body {
             bytes += UInt64(part.readableBytes)
