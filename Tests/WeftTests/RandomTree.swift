@@ -44,6 +44,9 @@ enum RandomTree {
         let names = [
             "a", "b c", "größe", "x'\"\\", "-n", "日本", "z" + String(repeating: "y", count: 200),
         ]
+        let pattern = (0..<(sizes.max()! + names.count)).map {
+            UInt8(truncatingIfNeeded: ($0 >> 8) &+ $0 &* 31)
+        }
         func fill(_ path: String, depth: Int) throws {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true)
@@ -61,10 +64,8 @@ enum RandomTree {
                         atPath: full, withDestinationPath: target)
                 default:
                     let size = sizes.randomElement(using: &random)!
-                    // Repeats of a pattern: enough to tell pieces apart, and quick to make.
-                    let bytes = (0..<size).map {
-                        UInt8(truncatingIfNeeded: ($0 >> 8) &+ $0 &* 31 &+ index)
-                    }
+                    // Parts of one pattern: enough to tell pieces apart, and made once.
+                    let bytes = pattern[index..<(index + size)]
                     try Data(bytes).write(to: URL(fileURLWithPath: full))
                 }
             }
