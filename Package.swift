@@ -82,6 +82,9 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        .executableTarget(
+            name: "store-bench", dependencies: [core, "BlockStore", nioCore],
+            path: "bench/store", swiftSettings: settings),
         .testTarget(
             name: "BlockStoreTests", dependencies: [core, "BlockStore", nioCore],
             swiftSettings: settings),

@@ -80,6 +80,11 @@ struct OpenedStore {
         state.withLock { $0.nextSegment = newest + 1 }
         var found = 0
         for (number, size) in sizes.sorted(by: { $0.number < $1.number }) {
+            // A segment that was created and never written to; its row, if any, goes below.
+            if size <= SegmentHeader.length {
+                try storage.remove(number)
+                continue
+            }
             let kind = try kind(number)
             let now = Clock.seconds
             let row =
