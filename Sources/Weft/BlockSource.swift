@@ -15,9 +15,20 @@ public protocol BlockSource: Sendable {
     /// - Throws: ``BlockUnavailable`` when the block is not here, or the error of the retrieval.
     func block(_ cid: CID) async throws -> ByteBuffer
 
+    /// A part of a block that is stored here and has exactly `size` bytes, for readers that need
+    /// not hold all of it; nil if the block has to be asked for whole.
+    func part(_ range: Range<Int>, of cid: CID, size: Int) async throws -> ByteBuffer?
+
     /// Says which blocks will be asked for soon, in that order. It returns at once and promises
     /// nothing.
     func prefetch(_ cids: [CID])
+}
+
+extension BlockSource {
+    /// A source that keeps nothing has no parts to give.
+    public func part(_ range: Range<Int>, of cid: CID, size: Int) async throws -> ByteBuffer? {
+        nil
+    }
 }
 
 /// A block that is neither in the store nor, if any was asked, with a provider.
@@ -46,6 +57,10 @@ public struct LocalBlocks: BlockSource {
     public func block(_ cid: CID) async throws -> ByteBuffer {
         guard let bytes = try await store.block(cid.hash) else { throw BlockUnavailable(cid) }
         return bytes
+    }
+
+    public func part(_ range: Range<Int>, of cid: CID, size: Int) async throws -> ByteBuffer? {
+        try await store.part(range, of: cid.hash, size: size)
     }
 
     /// Does nothing: the system's page cache reads ahead.

@@ -32,12 +32,21 @@ struct DeniedBlocks: BlockSource {
     }
 
     func block(_ cid: CID) async throws -> ByteBuffer {
+        try check(cid)
+        return try await source.block(cid)
+    }
+
+    func part(_ range: Range<Int>, of cid: CID, size: Int) async throws -> ByteBuffer? {
+        try check(cid)
+        return try await source.part(range, of: cid, size: size)
+    }
+
+    private func check(_ cid: CID) throws {
         if let rule = list.rule(for: cid) {
             throw ContentError(
                 rule.status == 451 ? .unavailableForLegalReasons : .gone,
                 "the block \(cid) is not served here")
         }
-        return try await source.block(cid)
     }
 
     func prefetch(_ cids: [CID]) {

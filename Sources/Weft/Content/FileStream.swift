@@ -6,10 +6,23 @@ import Multiformats
 import NIOCore
 import Wire
 
-/// Drives the reader of a file. What it yields are slices of blocks, not copies.
+/// Drives the reader of a file. What it yields are slices of blocks, not copies; large leaves that
+/// are stored here are read in parts, so that hundreds of slow readers hold little memory.
 struct FileStream: ByteStream {
+    /// How many bytes of a large leaf are read at a time.
+    static let partSize = 128 << 10
+
+    /// A leaf that is being read in parts.
+    private struct Leaf {
+        let cid: CID
+        let size: Int
+        /// What has not been handed out.
+        var rest: Range<Int>
+    }
+
     private var machine: FileReader
     private var block: ByteBuffer
+    private var leaf: Leaf?
     private let source: any BlockSource
 
     /// Starts with a machine that has been supplied with `block`, if any.
@@ -22,10 +35,12 @@ struct FileStream: ByteStream {
     }
 
     mutating func next() async throws -> ByteBuffer? {
+        if let part = try await nextPart() { return part }
         while true {
             switch machine.next() {
             case .block(let cid):
                 block = ByteBuffer()
+                if let part = try await firstPart(of: cid) { return part }
                 source.prefetch(machine.upcoming(ContentReader.readAhead))
                 let block = try await source.bytes(of: cid)
                 self.block = block
@@ -40,6 +55,34 @@ struct FileStream: ByteStream {
             case .done: return nil
             }
         }
+    }
+
+    /// Begins to read a leaf in parts, if it is large and stored here.
+    private mutating func firstPart(of cid: CID) async throws -> ByteBuffer? {
+        guard let size = machine.leafSize, size > Self.partSize else { return nil }
+        var after = machine
+        after.supplyLeaf()
+        guard case .bytes(let wanted) = after.next() else { return nil }
+        let first = wanted.prefix(Self.partSize)
+        guard let part = try await source.part(first, of: cid, size: size) else { return nil }
+        machine = after
+        leaf = Leaf(cid: cid, size: size, rest: first.upperBound..<wanted.upperBound)
+        return part
+    }
+
+    /// The next part of the leaf that is being read; nil if there is none.
+    private mutating func nextPart() async throws -> ByteBuffer? {
+        guard let leaf, !leaf.rest.isEmpty else { return nil }
+        let next = leaf.rest.prefix(Self.partSize)
+        if let part = try await source.part(next, of: leaf.cid, size: leaf.size) {
+            self.leaf?.rest = next.upperBound..<leaf.rest.upperBound
+            return part
+        }
+        // It has gone from the store meanwhile; the rest comes from wherever it can be had.
+        let whole = try await source.bytes(of: leaf.cid)
+        guard whole.readableBytes == leaf.size else { throw BlockUnavailable(leaf.cid) }
+        self.leaf = nil
+        return whole.slice(leaf.rest)
     }
 }
 

@@ -12,6 +12,8 @@ import Synchronization
 struct BlockCache: Sendable {
     /// The bytes of a block, if it is there.
     let block: @Sendable (Multihash) async throws -> ByteBuffer?
+    /// A part of a block of this size, if it is there.
+    let part: @Sendable (Range<Int>, Multihash, Int) async throws -> ByteBuffer?
     /// Keeps a block until its time or the space runs out.
     let put: @Sendable (Block) async throws -> Void
 
@@ -20,12 +22,14 @@ struct BlockCache: Sendable {
         put: @escaping @Sendable (Block) async throws -> Void
     ) {
         self.block = block
+        part = { _, _, _ in nil }
         self.put = put
     }
 
     /// The store of a node.
     init(_ store: BlockStore) {
         block = { try await store.block($0) }
+        part = { try await store.part($0, of: $1, size: $2) }
         put = { try await store.put($0) }
     }
 }

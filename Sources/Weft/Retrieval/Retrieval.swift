@@ -83,6 +83,12 @@ public final class Retrieval: Sendable {
             return try await cache.block(hash)
         }
 
+        func part(
+            _ range: Range<Int>, of hash: Multihash, size: Int
+        ) async throws -> ByteBuffer? {
+            try await cache.part(range, hash, size)
+        }
+
         func gateway(
             _ address: ProviderAddress, _ origin: TrustlessGateway.Origin
         ) -> TrustlessGateway {

@@ -45,6 +45,14 @@ public final class RetrievalSession: BlockSource {
         return try await core.wait(for: cid)
     }
 
+    /// A part of a block that is stored here.
+    public func part(_ range: Range<Int>, of cid: CID, size: Int) async throws -> ByteBuffer? {
+        switch core.policy {
+        case .network, .localOnly: try await core.shared.part(range, of: cid.hash, size: size)
+        case .reload, .noStore: nil
+        }
+    }
+
     /// Says which blocks will be asked for soon, in that order.
     public func prefetch(_ cids: [CID]) {
         core.hint(cids)

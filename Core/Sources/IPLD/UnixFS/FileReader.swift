@@ -71,6 +71,22 @@ public struct FileReader: Sendable {
         if item.depth == 0 { phase = .sized(part.size, content: part.content) }
     }
 
+    /// How long the block that ``next()`` asks for is, if it is nothing but content: a raw leaf
+    /// below the root. Such a leaf may be read in parts, see ``supplyLeaf()``.
+    public var leafSize: Int? {
+        guard let item = pending.last, item.cid.codec == .raw else { return nil }
+        return item.size.flatMap { Int(exactly: $0) }
+    }
+
+    /// Takes the leaf that ``next()`` asked for without its bytes, which the caller reads itself.
+    /// Whoever does so must see that the leaf is as long as ``leafSize`` says.
+    public mutating func supplyLeaf() {
+        guard let item = pending.popLast(), content == nil, let size = item.size else {
+            preconditionFailure("no leaf was asked for")
+        }
+        content = FilePart.content(0..<Int(size), from: item.start, in: range)
+    }
+
     /// Reads no more than `range` of what was asked for. Only right after ``Step/size(_:)``.
     public mutating func narrow(to range: Range<UInt64>) {
         guard case .told(let own) = phase else {
