@@ -118,7 +118,9 @@ final class LocalClient: Sendable {
             let response = try await client.execute(request, timeout: .hours(24 * 365))
             await answer.begin(status: Int(response.status.code))
             for try await chunk in response.body { try await answer.consume(chunk) }
-        } catch let error as HTTPClientError {
+        } catch let error as CommandFailure {
+            throw error
+        } catch {
             throw CommandFailure("the node broke off: \(error)")
         }
     }
