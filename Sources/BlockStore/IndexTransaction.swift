@@ -34,11 +34,12 @@ final class IndexTransaction {
     func row(_ key: BlockKey) throws -> IndexRow? { try Self.row(db, key) }
 
     static func row(_ db: Database, _ key: BlockKey) throws -> IndexRow? {
-        let statement = try db.cachedStatement(
-            sql: "SELECT segment, offset, length, refs, flags FROM blocks WHERE key = ?")
-        let cursor = try Row.fetchCursor(statement, arguments: [key.indexed])
-        guard let row = try cursor.next() else { return nil }
-        return Self.decode(row)
+        let statement = try RowStatement(
+            db, "SELECT segment, offset, length, refs, flags FROM blocks WHERE key = ?")
+        guard let row = try statement.run([], key, columns: 5) else { return nil }
+        return IndexRow(
+            place: Place(segment: row[0], offset: UInt64(bitPattern: row[1])),
+            length: Int(row[2]), references: row[3], flags: RowFlags(rawValue: row[4]))
     }
 
     /// Reads a row whose first columns are segment, offset, length, refs and flags.
@@ -50,12 +51,13 @@ final class IndexTransaction {
 
     /// Enters a block that is not there; false if it is.
     func insert(_ key: BlockKey, _ row: IndexRow) throws -> Bool {
-        let statement = try db.cachedStatement(
-            sql: "INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?, ?, ?)")
-        try statement.execute(arguments: [
-            key.indexed, row.place.segment, Int64(bitPattern: row.place.offset), row.length,
-            row.references, row.flags.rawValue,
-        ])
+        let statement = try RowStatement(
+            db,
+            """
+            INSERT OR IGNORE INTO blocks (segment, offset, length, refs, flags, key)
+            VALUES (?, ?, ?, ?, ?, ?)
+            """)
+        _ = try statement.run(row.integers, key, columns: 0)
         guard db.changesCount > 0 else { return false }
         count(key, row, by: 1)
         return true
@@ -63,15 +65,13 @@ final class IndexTransaction {
 
     /// Replaces what is known about a block.
     func update(_ key: BlockKey, from old: IndexRow, to new: IndexRow) throws {
-        let statement = try db.cachedStatement(
-            sql: """
-                UPDATE blocks SET segment = ?, offset = ?, length = ?, refs = ?, flags = ?
-                WHERE key = ?
-                """)
-        try statement.execute(arguments: [
-            new.place.segment, Int64(bitPattern: new.place.offset), new.length, new.references,
-            new.flags.rawValue, key.indexed,
-        ])
+        let statement = try RowStatement(
+            db,
+            """
+            UPDATE blocks SET segment = ?, offset = ?, length = ?, refs = ?, flags = ?
+            WHERE key = ?
+            """)
+        _ = try statement.run(new.integers, key, columns: 0)
         count(key, old, by: -1)
         count(key, new, by: 1)
     }
@@ -189,5 +189,15 @@ final class IndexTransaction {
         }
         try db.execute(
             sql: "INSERT OR REPLACE INTO numbers VALUES (?, ?)", arguments: [name, value])
+    }
+}
+
+extension IndexRow {
+    /// The columns segment, offset, length, refs and flags.
+    fileprivate var integers: [Int64] {
+        [
+            place.segment, Int64(bitPattern: place.offset), Int64(length), references,
+            flags.rawValue,
+        ]
     }
 }

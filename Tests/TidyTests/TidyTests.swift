@@ -15,6 +15,7 @@ import Testing
         "BrowserCore": ["Wire", "Cryptography", "Multiformats", "IPLD", "CFreestanding"],
         "BlockStore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "NIOCore", "NIOPosix", "GRDB",
+            "GRDBSQLite",
             "DequeModule", "Synchronization", "Glibc", "NIOConcurrencyHelpers", "Foundation",
             "Dispatch",
         ],
