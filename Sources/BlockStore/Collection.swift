@@ -53,6 +53,7 @@ extension BlockStore {
             defer { self.measureIndex() }
             return try self.index.compact(pages: 256)
         }) {}
+        index.releaseMemory()
         let after = state.withLock { $0.statistics }
         report.blocks += after.collectedBlocks - before.collectedBlocks
         report.bytes = after.collectedBytes - before.collectedBytes

@@ -76,7 +76,7 @@ final class Index: Sendable {
                     PRAGMA auto_vacuum = INCREMENTAL;
                     PRAGMA synchronous = NORMAL;
                     PRAGMA temp_store = MEMORY;
-                    PRAGMA cache_size = -8192;
+                    PRAGMA cache_size = -24576;
                     """)
         }
         pool = try Self.mapping {
@@ -201,6 +201,9 @@ final class Index: Sendable {
             }
         }
     }
+
+    /// Gives back memory that only a large write needed.
+    func releaseMemory() { pool.releaseMemory() }
 
     /// What SQLite finds wrong with the database; nil if nothing.
     func damage() throws(StoreError) -> String? {

@@ -27,7 +27,7 @@ final class TemporaryDirectory: Sendable {
     let path: String
 
     init() throws {
-        var template = Array("/tmp/weft-store-XXXXXX".utf8CString)
+        var template = Array(("/tmp/weft-store-" + String(repeating: "X", count: 6)).utf8CString)
         path = try #require(
             template.withUnsafeMutableBufferPointer { buffer in
                 mkdtemp(buffer.baseAddress!).map { String(cString: $0) }
