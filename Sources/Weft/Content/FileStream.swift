@@ -10,7 +10,7 @@ import Wire
 /// are stored here are read in parts, so that hundreds of slow readers hold little memory.
 struct FileStream: ByteStream {
     /// How many bytes of a large leaf are read at a time.
-    static let partSize = 64 << 10
+    static let partSize = 32 << 10
 
     /// A leaf that is being read in parts.
     private struct Leaf {
