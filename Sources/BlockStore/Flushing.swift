@@ -35,17 +35,8 @@ extension BlockStore {
         }
         let first = pins.isEmpty ? 0 : try nextPin()
         var left: [CountChange] = []
-        // Counts in memory must reach the index in the same transaction as the pin.
-        let isOneStep = try rowsPerTransaction(entering.count) >= entering.count
         for (position, pin) in pins.enumerated() where pin.kind == .recursive {
-            let row = first + Int64(position)
-            if isOneStep {
-                left += count(pin.cid, pin: row, &entering)
-            } else {
-                left += Self.references(pin.cid).map {
-                    CountChange(key: $0.key, codec: $0.codec, delta: 1, pin: row)
-                }
-            }
+            left += count(pin.cid, pin: first + Int64(position), &entering)
         }
         let sorted = entering.sorted { BlockKey.precedes($0.key, $1.key) }
         var start = 0
@@ -55,6 +46,7 @@ extension BlockStore {
             let isLast = end == sorted.count
             let (_, changes) = try index.write { transaction in
                 for segment in ends { try transaction.write(segment.isLast(isLast)) }
+                try self.markCounting(isFirst: start == 0, isLast: isLast, pins, transaction)
                 for (key, block) in sorted[start..<end] {
                     try self.enter(key, block, transaction)
                 }
@@ -71,6 +63,18 @@ extension BlockStore {
         wasEntered = true
         finishFlush(ends)
         return identifiers
+    }
+
+    /// Counts that were made in memory arrive before the pin that they belong to, if they take
+    /// several transactions. Should the program die in between, the next start counts anew.
+    private func markCounting(
+        isFirst: Bool, isLast: Bool, _ pins: [Pin], _ transaction: IndexTransaction
+    ) throws {
+        guard !pins.isEmpty, isFirst != isLast else { return }
+        let wanted = try transaction.number("recount") ?? 0
+        // 1: a count is known to be wrong; 2: counting is going on.
+        if isFirst { try transaction.setNumber("recount", wanted == 0 ? 2 : 1) }
+        if isLast, wanted == 2 { try transaction.setNumber("recount", nil) }
     }
 
     /// A segment as it will be in the index once everything before `end` is entered.
@@ -184,7 +188,7 @@ extension BlockStore {
         let pages = indexBytes() / page + UInt64(wanted) / 20 + 64
         func cost(_ rows: Int) -> UInt64 { min(UInt64(rows) * 2 + 64, pages) * page }
         var rows = max(1, wanted)
-        while rows > 64, cost(rows) > layout.logShare / 2 { rows /= 2 }
+        while rows > 64, cost(rows) > layout.logShare / 8 * 7 { rows /= 2 }
         if layout.logBytes + cost(rows) > layout.logShare { try index.emptyLog() }
         return rows
     }

@@ -238,6 +238,9 @@ extension BlockStore {
         }
         let unfinished = try index.read { try PinRow.fetch($0, "WHERE complete = 0", []) }
         if !unfinished.isEmpty { try remove(unfinished, nil) }
+        if try index.read({ try IndexTransaction.number($0, "recount") }) != nil {
+            try beginRecount()
+        }
         while try settleStep() {}
         let count = try index.write { transaction in
             try transaction.setNumber("journal", last)

@@ -140,6 +140,36 @@ import Testing
         try await test.store.close()
     }
 
+    @Test("counts that take several transactions are right, and are made anew after a crash")
+    func manyTransactions() async throws {
+        let test = try StoreUnderTest(.files, StoreOptions(maxBytes: 8 << 20))
+        var random = Seeded(10)
+        let leaves = (0..<3000).map { _ in leaf(200, &random) }
+        let nodes = try (0..<30).map { index in
+            try parent(of: leaves[index * 100..<index * 100 + 100].map(\.cid))
+        }
+        let root = try parent(of: nodes.map(\.cid))
+        try await test.store.add(leaves + nodes + [root], pinning: root.cid)
+        let number = try test.store.index.read { try IndexTransaction.number($0, "recount") }
+        #expect(number == nil)
+        for round in 0..<2 {
+            try await test.store.collect(.everything)
+            #expect(test.store.statistics().blocks == 3031)
+            #expect(try await test.store.check(.repair).isClean)
+            #expect(
+                test.store.statistics().pinnedBytes == test.store.statistics().liveBytes)
+            guard round == 0 else { break }
+            // As if the program had died between the transactions.
+            _ = try test.store.index.write { try $0.setNumber("recount", 2) }
+            try await test.reopen()
+        }
+        try await test.store.unpin(root.cid)
+        try await test.store.collect(.everything)
+        #expect(test.store.statistics().blocks == 0)
+        #expect(test.bytes < 2 << 20)
+        try await test.store.close()
+    }
+
     @Test("links inside an identity CID are kept")
     func inlineLinks() async throws {
         let test = try StoreUnderTest()
