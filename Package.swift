@@ -73,10 +73,11 @@ let package = Package(
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
             ],
             swiftSettings: settings),
+        .systemLibrary(name: "CMalloc"),
         .executableTarget(
             name: "weft",
             dependencies: [
-                core, "BlockStore", "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes,
+                core, "CMalloc", "BlockStore", "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes,
                 logging,
                 httpClient, hummingbird, serviceLifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),

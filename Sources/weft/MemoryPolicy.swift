@@ -1,6 +1,6 @@
 // How the C library's allocator treats the memory of this program.
 
-import Glibc
+import CMalloc
 
 /// Makes resident memory follow what is in use.
 ///

@@ -33,6 +33,7 @@ import Testing
             "FoundationEssentials", "Foundation",
         ],
         "weft": [
+            "CMalloc",
             "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "Weft", "Gateway",
             "NIOCore", "NIOPosix", "NIOHTTP1", "HTTPTypes", "Logging", "AsyncHTTPClient",
             "ArgumentParser", "Hummingbird", "ServiceLifecycle", "UnixSignals", "Synchronization",
