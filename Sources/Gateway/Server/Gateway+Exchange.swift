@@ -7,6 +7,8 @@ import NIOCore
 import Weft
 
 extension Gateway {
+    /// How many bytes are handed to the event loop before it is waited for.
+    private static let maxAhead = 128 << 10
     /// The largest body of a request that is read: the record of a name.
     private static let maxBodyBytes = maxRecordBytes
 
@@ -25,7 +27,7 @@ extension Gateway {
                 let response = ErrorAnswer(
                     refusal, to: incoming.head.method, headers: incoming.head.headerFields
                 ).response
-                _ = try await Self.write(response, to: writer)
+                _ = try await Self.write(response, to: writer, channel)
                 return
             }
         }
@@ -41,7 +43,7 @@ extension Gateway {
                 response: Self.head(of: response), body: .init(byteBuffer: buffer))
             return
         }
-        let bytes = try await Self.write(response, to: writer)
+        let bytes = try await Self.write(response, to: writer, channel)
         options.metrics?.countAnswer(response.status.code, bytes: bytes)
     }
 
@@ -54,7 +56,7 @@ extension Gateway {
     /// Writes an answer and says how many bytes its body has; a body that fails ends the
     /// connection, so that the client notices.
     @concurrent private static func write(
-        _ response: Weft.Response, to writer: consuming ResponseWriter
+        _ response: Weft.Response, to writer: consuming ResponseWriter, _ channel: any Channel
     ) async throws -> Int {
         var head = head(of: response)
         var parts = response.body.makeAsyncIterator()
@@ -73,8 +75,17 @@ extension Gateway {
         }
         var body = try await writer.writeHead(head)
         var bytes = first.readableBytes
+        var ahead = first.readableBytes
         try await body.write(first)
         while let part = try await parts.next() {
+            if ahead >= maxAhead {
+                // The writer knows that the socket is full only after the event loop has seen
+                // what was written. Without waiting for that, a busy loop lets each connection
+                // pile up its whole answer in memory.
+                try await channel.eventLoop.submit {}.get()
+                ahead = 0
+            }
+            ahead += part.readableBytes
             bytes += part.readableBytes
             try await body.write(part)
         }
