@@ -243,7 +243,7 @@ extension Gateway {
             throw ContentError(
                 .badRequest, "an ipns-record can be asked for under /ipns/<key> without a path")
         }
-        guard let record = try await backend.record(key) else {
+        guard let record = try await backend.record(key, .standard) else {
             throw ContentError(.notFound, "no valid record of \(key.ipnsName) is known here")
         }
         return responder.respond(

@@ -25,8 +25,9 @@ public struct GatewayBackend: Sendable {
     public var source: @Sendable (RetrievalScope, Retrieval.Policy, Trace) -> any BlockSource
     /// What `/ipns/<key or domain>` stands for.
     public var resolve: @Sendable (String, Request.CacheMode, Trace) async throws -> ResolvedName
-    /// The newest valid record of a key that is known; nil if none is.
-    public var record: @Sendable (PeerID) async throws -> NameRecord?
+    /// The newest valid record of a key that is known or, unless only what is stored may be used,
+    /// can be found; nil if none is.
+    public var record: @Sendable (PeerID, Request.CacheMode) async throws -> NameRecord?
     /// Takes a record that somebody publishes; throws if it is not valid. Nil: none is taken.
     public var publish: (@Sendable (PeerID, ByteBuffer) async throws -> Void)?
     /// Whether a block is in the store.
@@ -43,7 +44,9 @@ public struct GatewayBackend: Sendable {
         resolve:
             @escaping @Sendable (String, Request.CacheMode, Trace) async throws ->
             ResolvedName,
-        record: @escaping @Sendable (PeerID) async throws -> NameRecord? = { _ in nil },
+        record:
+            @escaping @Sendable (PeerID, Request.CacheMode) async throws -> NameRecord? =
+            { _, _ in nil },
         publish: (@Sendable (PeerID, ByteBuffer) async throws -> Void)? = nil,
         has: @escaping @Sendable (Multihash) async throws -> Bool = { _ in false },
         ownAddresses: @escaping @Sendable () -> (id: PeerID, addresses: [String])? = { nil }

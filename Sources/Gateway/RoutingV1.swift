@@ -2,6 +2,7 @@
 // itself: its own blocks and addresses, and the records of names that it has.
 
 import HTTPTypes
+import IPLD
 import Multiformats
 import NIOCore
 import Weft
@@ -102,7 +103,7 @@ extension Gateway {
 
     private func ipns(_ text: String, _ head: HTTPRequest) async throws -> Response {
         let key = try key(text)
-        guard let record = try await backend.record(key) else {
+        guard let record = try await backend.record(key, .onlyIfCached) else {
             throw ContentError(.notFound, "no valid record of \(key.ipnsName) is known here")
         }
         return responder.respond(
@@ -131,6 +132,8 @@ extension Gateway {
             try await publish(key, incoming.body)
         } catch let error as DecodeError {
             throw ContentError(.badRequest, "the record is not valid: \(error)")
+        } catch let error as IPNSRecord.Invalidity {
+            throw ContentError(.badRequest, "the record does not hold: \(error)")
         }
         var fields = HTTPFields()
         fields[.contentLength] = "0"

@@ -33,6 +33,18 @@ import Wire
         #expect(!InlinedName.inlined(name).contains("."))
     }
 
+    /// Which address others are told; one that stands for all of a machine is not told.
+    @Test(
+        arguments: [
+            ("http://127.0.0.1:8080", "/ip4/127.0.0.1/tcp/8080/http"),
+            ("http://[::1]:80/", "/ip6/::1/tcp/80/http"), ("http://0.0.0.0:80", nil),
+            ("http://[::]:80", nil), ("http://a.example:80", "/dns/a.example/tcp/80/http"),
+            ("https://a.example:443", nil), ("http://a.example", nil),
+        ] as [(String, String?)])
+    func addresses(url: String, address: String?) {
+        #expect(GatewayBackend.multiaddr(of: url) == address)
+    }
+
     @Test func errorsAsClientsTakeThem() async throws {
         let table = Table(gateway: try Fixtures().gateway())
         await table.run([

@@ -156,8 +156,10 @@ extension Up {
             var options = GatewayOptions(node.configuration)
             options.metrics = metrics
             let address = Gateway.Address(host: gateway.host, port: gateway.port)
+            var backend = GatewayBackend(node, url: { addresses.gateway })
+            backend.exposition = { metrics.exposition(of: node) }
             services.append(
-                try Gateway(Self.backend(node, metrics), options: options)
+                try Gateway(backend, options: options)
                     .server(at: address, eventLoops: node.eventLoops, logger: logger) { port in
                         addresses.gateway = gateway.url(port: port)
                         await announcement.ready()
@@ -171,28 +173,6 @@ extension Up {
         configuration.maximumGracefulShutdownDuration = Self.grace
         configuration.maximumCancellationDuration = .seconds(1)
         try await ServiceGroup(configuration: configuration).run()
-    }
-
-    /// What the gateway needs of the node.
-    private static func backend(_ node: Node, _ metrics: Metrics) -> GatewayBackend {
-        var backend = GatewayBackend(
-            source: { scope, policy, trace in
-                node.retrieval.session(for: scope, policy: policy, trace: trace)
-            },
-            resolve: { path, cache, trace in
-                try await node.names.resolve(path, cache: cache, trace: trace)
-            },
-            record: { name in
-                try await node.names.record(of: name).map { record in
-                    .init(bytes: ByteBuffer(bytes: record.bytes), ttl: record.ttl)
-                }
-            },
-            publish: { name, bytes in
-                try node.names.accept(Array(bytes.readableBytesView), of: name)
-            },
-            has: { try await node.store.size(of: $0) != nil })
-        backend.exposition = { metrics.exposition(of: node) }
-        return backend
     }
 
     /// What is printed when everything listens.

@@ -102,7 +102,7 @@ struct Fixtures: Sendable {
         GatewayBackend(
             source: { [blocks] _, _, _ in blocks },
             resolve: { [names] path, _, trace in try names.resolve(path, trace) },
-            record: { [names] key in names.record(of: key) },
+            record: { [names] key, _ in names.record(of: key) },
             has: { [blocks] hash in blocks.has(hash) })
     }
 }
