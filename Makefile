@@ -19,8 +19,9 @@ build: ## Build the optimised executable
 run: build ## Start a node that serves this repository's docs/ as its first folder
 	@Scripts/run $(WEFT)
 
+# One test at a time: many of them run nodes and servers, which would starve each other of time.
 test: test-core test-browser ## Run all tests of every run
-	$(SWIFT) test
+	$(SWIFT) test --no-parallel
 
 test-core: ## Test the pure part alone, with both sets of cryptography (fast)
 	@Scripts/install-packages test
@@ -35,7 +36,7 @@ test-browser: ## Build Core as Embedded Swift for WebAssembly and ask it questio
 test-long: ## Also run the tests that are too slow for every run
 	@Scripts/install-packages test
 	WEFT_LONG=1 $(SWIFT) test -c release -Xswiftc -enable-testing --package-path Core
-	WEFT_LONG=1 $(SWIFT) test
+	WEFT_LONG=1 $(SWIFT) test --no-parallel
 
 bench: build ## Measure against the named peers, side by side; prints the table of the README
 	@Scripts/install-packages bench

@@ -77,7 +77,8 @@ let package = Package(
         .executableTarget(
             name: "weft",
             dependencies: [
-                core, "CMalloc", "BlockStore", "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes,
+                core, "CMalloc", "BlockStore", "Weft", "Gateway", nioCore, nioPosix, nioHTTP1,
+                httpTypes,
                 logging,
                 httpClient, hummingbird, serviceLifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),

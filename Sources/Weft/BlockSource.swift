@@ -59,6 +59,9 @@ public struct LocalBlocks: BlockSource {
         return bytes
     }
 
+    /// A part of a block that is here.
+    ///
+    /// - Throws: `StoreError`.
     public func part(_ range: Range<Int>, of cid: CID, size: Int) async throws -> ByteBuffer? {
         try await store.part(range, of: cid.hash, size: size)
     }

@@ -64,12 +64,15 @@ import Testing
         var open: [(indent: Int, start: Int)] = []
         for (number, line) in file.lines.enumerated() {
             let indent = line.prefix { $0 == " " }.count
-            if line.contains(/^\s*([a-z@(]\S* )*(func [^ ]|init[?(<])/), !line.contains("//") {
+            if line.contains(/^\s*([a-z@(]\S* )*(func [^ ]|init[?(<])/), !line.contains("//"),
+                !line.hasSuffix("}")
+            {
                 open.append((indent, number))
             }
-            if line.hasPrefix(String(repeating: " ", count: indent) + "}"),
-                let last = open.last, last.indent == indent
-            {
+            guard line.dropFirst(indent).hasPrefix("}") else { continue }
+            // What was opened deeper has no body, as in a protocol.
+            while let last = open.last, last.indent > indent { open.removeLast() }
+            if let last = open.last, last.indent == indent {
                 open.removeLast()
                 let length = number - last.start + 1
                 #expect(length <= 70, "\(file.path):\(last.start + 1) has \(length) lines")

@@ -47,7 +47,7 @@ import Wire
             }
         }
 
-        /// New keys differ, survive storage, and a stored key with a foreign public half is refused.
+        /// New keys differ and survive storage; a stored key with a foreign public half is refused.
         @Test func generation() throws {
             let key = PrivateKey.generateEd25519()
             #expect(key.encoded != PrivateKey.generateEd25519().encoded)

@@ -8,7 +8,7 @@ import Weft
 
 extension Gateway {
     /// How many bytes are handed to the event loop before it is waited for.
-    private static let maxAhead = 128 << 10
+    private static let maxAhead = 64 << 10
     /// The largest body of a request that is read: the record of a name.
     private static let maxBodyBytes = maxRecordBytes
 

@@ -101,7 +101,8 @@ struct DirectoryPage {
     }
 
     private static func icon(_ name: String) -> String {
-        "<svg\(name == "dir" ? " class=\"d\"" : "") aria-hidden=\"true\"><use href=\"#\(name)\"/></svg>"
+        let style = name == "dir" ? " class=\"d\"" : ""
+        return "<svg\(style) aria-hidden=\"true\"><use href=\"#\(name)\"/></svg>"
     }
 
     /// A folder unless the codec or the name says that it is a file.

@@ -85,8 +85,10 @@ import Testing
     /// Routers' answers: what is no provider is passed over, noise is refused.
     @Test func routing() throws {
         let answer = """
-            {"Providers":[{"Schema":"peer","Addrs":["/dns/a.example/tcp/443/tls/http","/ip4/1.2.3.4/udp/1"]},\
-            {"Schema":"other","Addrs":["/dns/b.example/tcp/443/tls/http"]},{"Schema":"peer"},17,null]}
+            {"Providers":[{"Schema":"peer","Addrs":\
+            ["/dns/a.example/tcp/443/tls/http","/ip4/1.2.3.4/udp/1"]},\
+            {"Schema":"other","Addrs":["/dns/b.example/tcp/443/tls/http"]},\
+            {"Schema":"peer"},17,null]}
             """
         let found = try DelegatedRouting.list(in: ByteBuffer(string: answer)).flatMap { $0 }
         #expect(found.map(\.base) == ["https://a.example"])
