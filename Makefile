@@ -3,7 +3,8 @@
 SWIFT ?= swift
 PREFIX ?= /usr/local
 DESTDIR ?=
-BUILD = $(SWIFT) build -c release --product weft
+# The Swift runtime is linked in, so that the program runs where no toolchain is and starts faster.
+BUILD = $(SWIFT) build -c release --static-swift-stdlib --product weft
 WEFT = .build/release/weft
 
 .PHONY: help run build test test-core test-browser test-long bench fuzz install uninstall \

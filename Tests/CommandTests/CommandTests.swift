@@ -25,16 +25,16 @@ import Testing
         try place.write("album/inner/two.bin", big)
         try place.write("album/.hidden", Data("h".utf8))
 
-        let added = try place.weft("add", "--json", "album").objects()
+        let added = try place.weft("add", "--json", "--hidden", "album").objects()
         #expect(added.count == 5)
         #expect(Set(added.flatMap(\.keys)) == ["path", "cid", "bytes", "root"])
         let last = try #require(added.last)
         #expect(last["root"] as? Bool == true)
         #expect(last["bytes"] as? Int == 3_000_005)
         let root = try #require(last["cid"] as? String)
-        #expect(try place.weft("add", "-q", "album").output == root)
-        #expect(try place.weft("add", "album").output.hasSuffix("added \(root) album"))
-        let bare = try place.weft("add", "-q", "--no-hidden", "album").output
+        #expect(try place.weft("add", "-q", "--hidden", "album").output == root)
+        #expect(try place.weft("add", "--hidden", "album").output.hasSuffix("added \(root) album"))
+        let bare = try place.weft("add", "-q", "album").output
         #expect(bare != root)
 
         #expect(try place.weft("cat", "\(root)/one.txt").output == "one")

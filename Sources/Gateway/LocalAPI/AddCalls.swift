@@ -132,7 +132,7 @@ extension LocalServices {
         options.profile = try profile(json["profile"]?.text, cidVersion: nil)
         try Self.setChunker(json["chunker"]?.text, of: &options.profile)
         if json["nocopy"]?.flag == true { options.placement = .referenced }
-        options.hidden = json["hidden"]?.flag == false ? .excluded : .included
+        options.hidden = json["hidden"]?.flag == true ? .included : .excluded
         if json["metadata"]?.flag == true { options.attributes = .kept }
         if json["wrap"]?.flag == true { options.wrapping = .folder }
         if json["pin"]?.flag == false { options.pinning = .unpinned }

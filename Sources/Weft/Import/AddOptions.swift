@@ -46,8 +46,9 @@ public struct AddOptions: Sendable {
     public var profile = Profile.v1_2025
     /// Where the bytes of files are kept.
     public var placement = Placement.stored
-    /// Whether names that begin with a dot are added when they are found in a folder.
-    public var hidden = Hidden.included
+    /// Whether names that begin with a dot are added when they are found in a folder. The profiles
+    /// of IPIP-499 leave them out.
+    public var hidden = Hidden.excluded
     /// What happens to permissions and times of modification.
     public var attributes = Attributes.dropped
     /// Whether what is added gets a folder around it.

@@ -46,8 +46,8 @@ struct Add: AsyncParsableCommand {
     @Flag(name: [.customShort("w"), .long], help: "Put everything into one new folder.")
     var wrap = false
 
-    @Flag(inversion: .prefixedNo, help: "Add files whose names begin with a dot.")
-    var hidden = true
+    @Flag(help: "Also add files in folders whose names begin with a dot.")
+    var hidden = false
 
     @Flag(inversion: .prefixedNo, help: "Keep what is added.")
     var pin = true

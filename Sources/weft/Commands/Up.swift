@@ -155,13 +155,14 @@ extension Up {
         if let gateway {
             var options = GatewayOptions(node.configuration)
             options.metrics = metrics
+            let scheme = options.certificate == nil ? "http" : "https"
             let address = Gateway.Address(host: gateway.host, port: gateway.port)
             var backend = GatewayBackend(node, url: { addresses.gateway })
             backend.exposition = { metrics.exposition(of: node) }
             services.append(
                 try Gateway(backend, options: options)
                     .server(at: address, eventLoops: node.eventLoops, logger: logger) { port in
-                        addresses.gateway = gateway.url(port: port)
+                        addresses.gateway = gateway.url(port: port, scheme: scheme)
                         await announcement.ready()
                     })
         }
@@ -283,9 +284,9 @@ struct HostAndPort: ExpressibleByArgument, Sendable {
     }
 
     /// The base URL of a server that listens here, on the port that it got.
-    func url(port: Int?) -> String {
+    func url(port: Int?, scheme: String = "http") -> String {
         let shown = host == "0.0.0.0" || host == "::" ? "127.0.0.1" : host
-        return "http://\(shown.contains(":") ? "[\(shown)]" : shown):\(port ?? self.port)"
+        return "\(scheme)://\(shown.contains(":") ? "[\(shown)]" : shown):\(port ?? self.port)"
     }
 }
 
