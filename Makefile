@@ -39,9 +39,10 @@ test-long: ## Also run the tests that are too slow for every run
 	WEFT_LONG=1 $(SWIFT) test -c release -Xswiftc -enable-testing --package-path Core
 	WEFT_LONG=1 $(SWIFT) test --no-parallel
 
-bench: build ## Measure against the named peers, side by side; prints the table of the README
+bench: build ## Measure the installed program against the named peers, side by side; prints the table of the README
 	@Scripts/install-packages bench
-	python3 bench/run.py --weft $(WEFT)
+	@Scripts/install $(WEFT) "" "$(CURDIR)/.build/installed" >/dev/null
+	python3 bench/run.py --weft .build/installed/bin/weft
 
 fuzz: ## Fuzz every parser of remote bytes; SECONDS=60 each
 	@Scripts/install-packages build

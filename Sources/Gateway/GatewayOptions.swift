@@ -29,8 +29,6 @@ public struct GatewayOptions: Sendable {
     public var idleTimeout: TimeAmount = .seconds(60)
     /// How long a client may take to accept the next piece of an answer.
     public var stallTimeout: Duration = .seconds(120)
-    /// How long a request may take until its answer begins.
-    public var answerTimeout: Duration = .seconds(60)
     /// The most bytes that one header field, or all of them, may have.
     public var maxHeaderBytes = 32 << 10
     /// How many bytes of small answers are kept ready.
