@@ -6,7 +6,6 @@ import Glibc
 @main
 enum Main {
     static func main() async {
-        limitAllocator()
         let arguments = LeadingOptions.moved(behind: Array(CommandLine.arguments.dropFirst()))
         exit(await run(arguments))
     }

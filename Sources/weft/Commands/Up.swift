@@ -76,6 +76,7 @@ struct Up: AsyncParsableCommand {
     }
 
     private func serve() async throws {
+        limitAllocator()
         let logger = Log.logger(logLevel.level, logJSON ? .json : .text)
         let directory = try Repository.locate(common.repository)
         let node = try await start(directory, logger)
