@@ -20,6 +20,20 @@ let targets: [String: Target] = [
         guard let cid = try? CID(text: text) else { return }
         if (try? CID(decoding: cid.bytes.span.bytes)) != cid { violated("a parsed CID is valid") }
     },
+    "multiaddr": { bytes in
+        guard let address = try? Multiaddr(decoding: bytes) else { return }
+        if address.bytes != [UInt8](bytes) { violated("a multiaddr's bytes round-trip") }
+        if (try? Multiaddr(text: address.description)) != address {
+            violated("a multiaddr's text round-trips")
+        }
+    },
+    "multiaddr-text": { bytes in
+        let text = String(decoding: [UInt8](bytes), as: UTF8.self)
+        guard let address = try? Multiaddr(text: text) else { return }
+        if (try? Multiaddr(decoding: address.bytes.span.bytes)) != address {
+            violated("a parsed multiaddr is valid")
+        }
+    },
     "key": { bytes in
         guard let key = try? PublicKey(decoding: bytes) else { return }
         _ = key.verify(signature: [UInt8](bytes), of: [1, 2, 3])
