@@ -24,6 +24,10 @@ final class RetrievalCore: Sendable {
         var tasks: [Schedule.JobID: Task<Void, Never>] = [:]
         /// Why requests were stopped.
         var reasons: [Schedule.JobID: Fault] = [:]
+        /// Readers to be resumed and tasks to be cancelled once the lock is let go: both take the
+        /// task's own lock, and a task that is being cancelled holds that while it waits for ours.
+        var delivered: [(ByteBuffer, [Reader])] = []
+        var stopped: [Task<Void, Never>] = []
         var paused: [Schedule.JobID: CheckedContinuation<Void, Never>] = [:]
         var providers: [BlockProvider] = []
         var names: Set<String> = []
@@ -150,7 +154,13 @@ final class RetrievalCore: Sendable {
         var failed: [(FetchError, [Reader])] = []
         var isOverdue = false
         var silent: [String] = []
+        var delivered: [(ByteBuffer, [Reader])] = []
+        var stopped: [Task<Void, Never>] = []
         let result = state.withLock { state in
+            defer {
+                swap(&delivered, &state.delivered)
+                swap(&stopped, &state.stopped)
+            }
             let now = self.now
             let result = body(&state, now)
             guard !state.isClosed else { return result }
@@ -161,7 +171,7 @@ final class RetrievalCore: Sendable {
                     begin(job, provider, request, in: &state)
                 case .cancel(let job, let fault):
                     state.reasons[job] = fault
-                    state.tasks[job]?.cancel()
+                    if let task = state.tasks[job] { state.stopped.append(task) }
                 case .resume(let job):
                     if let pause = state.paused.removeValue(forKey: job) { resumed.append(pause) }
                 case .fail(let cid, let code):
@@ -176,6 +186,10 @@ final class RetrievalCore: Sendable {
             if isOverdue { silent = waitedFor(in: state) }
             setTimer(in: &state, now: now)
             return result
+        }
+        for task in stopped { task.cancel() }
+        for (bytes, readers) in delivered {
+            for reader in readers { reader.resume(returning: bytes) }
         }
         for pause in resumed { pause.resume() }
         for (error, readers) in failed {
@@ -349,7 +363,7 @@ final class RetrievalCore: Sendable {
         guard let readers = state.readers.removeValue(forKey: hash),
             let bytes = state.schedule.shelf.read(hash)
         else { return }
-        for reader in readers.values { reader.resume(returning: bytes) }
+        state.delivered.append((bytes, Array(readers.values)))
     }
 
     /// Waits until a stream may go on.
