@@ -39,9 +39,11 @@ let package = Package(
                 .product(
                     name: "CryptoExtras", package: "swift-crypto",
                     condition: .when(traits: ["HostCrypto"])),
+                .target(name: "CLibcrypto", condition: .when(traits: ["HostCrypto"])),
                 .target(name: "CSecp256k1", condition: .when(traits: ["HostCrypto"])),
             ],
             swiftSettings: settings),
+        .systemLibrary(name: "CLibcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(
             name: "CSecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
         .target(

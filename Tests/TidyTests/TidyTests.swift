@@ -9,7 +9,7 @@ import Testing
     /// needs a reason.
     static let allowedImports: [String: Set<String>] = [
         "Wire": [],
-        "Cryptography": ["Wire", "Crypto", "CryptoExtras", "CSecp256k1"],
+        "Cryptography": ["Wire", "Crypto", "CryptoExtras", "CLibcrypto", "CSecp256k1"],
         "Multiformats": ["Wire", "Cryptography"],
         "IPLD": ["Wire", "Cryptography", "Multiformats"],
         "BrowserCore": ["Wire", "Cryptography", "Multiformats", "IPLD", "CFreestanding"],

@@ -98,6 +98,11 @@ extension Array where Element == UInt8 {
         self = unsafe span.withUnsafeBytes { unsafe Array($0) }
     }
 
+    /// Appends a copy of borrowed bytes.
+    public mutating func append(_ span: RawSpan) {
+        unsafe span.withUnsafeBytes { unsafe append(contentsOf: $0) }
+    }
+
     /// A borrowed view of these bytes, as decoders and hash functions take it.
     public var rawSpan: RawSpan {
         @_lifetime(borrow self)

@@ -1,0 +1,68 @@
+// Messages with their length as a varint before them, as most libp2p protocols send them
+// (github.com/multiformats/unsigned-varint).
+
+/// Cuts a stream of bytes into messages, whatever pieces it arrives in.
+///
+/// A length over the limit is refused before anything is allocated for it, and memory grows with
+/// the bytes that have arrived, not with the length that was claimed.
+public struct FrameReader: Sendable {
+    /// The longest message that is accepted, in bytes.
+    public let limit: Int
+    /// The start of a length that has not ended yet.
+    private var prefix: [UInt8] = []
+    /// How many bytes the current message has; nil while its length is being read.
+    private var length: Int?
+    /// What has arrived of the current message.
+    private var message: [UInt8] = []
+
+    /// Bytes that are set aside for a message at its start, however long it claims to be.
+    private static let firstReservation = 1 << 16
+
+    /// A reader of messages of up to `limit` bytes.
+    public init(limit: Int) {
+        self.limit = limit
+    }
+
+    /// Whether the stream may end here, between two messages.
+    public var isBetweenMessages: Bool { length == nil && prefix.isEmpty }
+
+    /// The next whole message, without its length; nil if `input` has been used up before its
+    /// end. Call until it returns nil, then again with the bytes that follow.
+    public mutating func next(_ input: inout ByteReader) throws(DecodeError) -> [UInt8]? {
+        if length == nil {
+            guard try readLength(&input) else { return nil }
+        }
+        guard let length else { return nil }
+        let missing = length - message.count
+        if message.isEmpty, input.remaining >= missing {
+            // The usual case: the whole message is here, and is copied once.
+            self.length = nil
+            return try input.readBytes(missing)
+        }
+        if message.isEmpty { message.reserveCapacity(min(length, Self.firstReservation)) }
+        message.append(try input.readSpan(min(missing, input.remaining)))
+        guard message.count == length else { return nil }
+        self.length = nil
+        let whole = message
+        message = []
+        return whole
+    }
+
+    /// Returns whether the length is complete.
+    private mutating func readLength(_ input: inout ByteReader) throws(DecodeError) -> Bool {
+        while !input.isAtEnd {
+            let byte = try input.readByte()
+            prefix.append(byte)
+            if byte < 0x80 {
+                var reader = ByteReader(prefix.rawSpan)
+                length = try reader.readLength(limit: limit)
+                prefix.removeAll(keepingCapacity: true)
+                return true
+            }
+            guard prefix.count < Varint.maxLength else {
+                throw input.error(.malformed, "the varint is too long")
+            }
+        }
+        return false
+    }
+}
