@@ -15,7 +15,8 @@ let settings: [SwiftSetting] = [
 let package = Package(
     name: "Core",
     products: [
-        .library(name: "Core", targets: ["Wire", "Cryptography", "Multiformats", "IPLD"]),
+        .library(
+            name: "Core", targets: ["Wire", "Cryptography", "Multiformats", "IPLD", "Exchange"]),
         .library(name: "BrowserCore", type: .static, targets: ["BrowserCore"]),
     ],
     traits: [
@@ -51,6 +52,9 @@ let package = Package(
         .target(
             name: "IPLD", dependencies: ["Wire", "Cryptography", "Multiformats"],
             swiftSettings: settings),
+        .target(
+            name: "Exchange", dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire"],
+            swiftSettings: settings),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "TestSupport"], swiftSettings: settings),
@@ -63,6 +67,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "IPLDTests", dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ExchangeTests",
+            dependencies: ["Exchange", "IPLD", "Multiformats", "Wire", "TestSupport"],
             swiftSettings: settings),
         .target(name: "CFreestanding"),
         .target(

@@ -15,6 +15,19 @@ extension Multihash {
         self.init(code: code, digest: digest)
     }
 
+    /// Hashes `content` and keeps `digestLength` bytes of the digest; nil if the function cannot be
+    /// computed here or makes no digest of that length.
+    public init?(hashing content: RawSpan, with code: HashCode, digestLength: Int) {
+        guard digestLength <= code.digestLength ?? Self.maxDigestLength,
+            code.blake2bLength.map({ $0 == digestLength }) ?? true,
+            let digest = Self.digest(of: content, code, length: digestLength),
+            digest.count >= digestLength, code != .identity || digest.count == digestLength
+        else { return nil }
+        self.init(
+            code: code,
+            digest: digest.count == digestLength ? digest : [UInt8](digest[..<digestLength]))
+    }
+
     /// The SHA2-256 multihash of `content`.
     public static func sha2_256(of content: RawSpan) -> Multihash {
         Multihash(code: .sha2_256, digest: SHA256.hash(content))
