@@ -78,11 +78,25 @@ public final class BlockStore: Sendable {
         let opened = try OpenedStore(layout, lock, storage, options)
         let store = BlockStore(opened)
         let lines = opened.lines
-        let found = try store.indexer.runAndWait { () throws(StoreError) in
-            try store.restorePins(lines)
+        do throws(StoreError) {
+            let found = try store.indexer.runAndWait { () throws(StoreError) in
+                try store.restorePins(lines)
+            }
+            store.events.withLock { $0 += found }
+            return store
+        } catch {
+            store.abandon()
+            throw error
         }
-        store.events.withLock { $0 += found }
-        return store
+    }
+
+    /// Lets go of everything after a failure to open.
+    private func abandon() {
+        state.withLock { $0.isClosed = true }
+        for worker in [indexer, maintenance, readers] { worker.abandon() }
+        // Why opening failed is known; that closing fails as well would add nothing.
+        try? index.close()
+        lock.release()
     }
 
     /// Writes what is in memory to the index and releases the directory. Later calls fail as

@@ -4,13 +4,14 @@ import Foundation
 import GRDB
 import Multiformats
 import NIOCore
+import Synchronization
 
 extension BlockStore {
     /// Whether a check mends what it finds.
     public enum Check: Sendable {
         /// Only report.
         case report
-        /// Drop rotten blocks, enter blocks that the index lacks, count references anew.
+        /// Drop rotten blocks, correct and complete the index, count references anew.
         case repair
     }
 
@@ -18,24 +19,19 @@ extension BlockStore {
     /// meanwhile, one segment's time apart.
     ///
     /// A damaged index is only reported: close the store and call ``rebuildIndex(at:)``.
-    public func check(_ mode: Check) async throws(StoreError) -> CheckReport {
+    /// - Parameter progress: is told every few MiB; it has to be quick.
+    public func check(
+        _ mode: Check, progress: (@Sendable (CheckProgress) -> Void)? = nil
+    ) async throws(StoreError) -> CheckReport {
         try checkOpen()
         return try await maintenance.run { () throws(StoreError) in
-            try self.checkAndWait(mode)
+            try self.checkAndWait(mode, progress)
         }
     }
 
-    /// Removes the index of a store that is not open, so that the next start builds it anew from
-    /// the segments and the journal of pins. References to the user's own files are lost.
-    public static func rebuildIndex(at directory: String) throws(StoreError) {
-        let layout = try StoreLayout(directory)
-        let lock = try DirectoryLock(layout)
-        defer { lock.release() }
-        try layout.checkFormat()
-        try layout.removeIndex()
-    }
-
-    private func checkAndWait(_ mode: Check) throws(StoreError) -> CheckReport {
+    private func checkAndWait(
+        _ mode: Check, _ progress: (@Sendable (CheckProgress) -> Void)?
+    ) throws(StoreError) -> CheckReport {
         var report = CheckReport()
         do {
             report.indexDamage = try index.damage()
@@ -44,20 +40,24 @@ extension BlockStore {
         }
         guard report.indexDamage == nil else { return report }
         _ = try indexer.runAndWait { () throws(StoreError) in try self.flush() }
+        let census = try index.census()
+        report.unindexed = census.lacking
+        report.forgottenPins = try checkPins(mode)
         let numbers = state.withLock { $0.segments.keys.sorted() }
+        let meter = CheckMeter(total: state.withLock { $0.segmentBytes }, progress)
+        var found = CheckedBlocks()
         for number in numbers where claim(number) {
             defer { release(number) }
+            let isSuspect = census.differing.contains(number)
             let part = try indexer.runAndWait { () throws(StoreError) in
-                try self.checkSegment(number, mode)
+                try self.checkSegment(number, mode, isSuspect: isSuspect, meter)
             }
-            report.verified += part.verified
-            report.rotten += part.rotten
-            report.lost += part.lost
+            found.add(part)
         }
-        let lost = try indexer.runAndWait { () throws(StoreError) in
+        found.lost += try indexer.runAndWait { () throws(StoreError) in
             try self.checkForeignRows(mode)
         }
-        report.lost += lost
+        report.take(found)
         report.changedFiles = try changedFiles()
         if mode == .repair { try recount() }
         report.missing = try missingBlocks()
@@ -65,35 +65,22 @@ extension BlockStore {
         return report
     }
 
-    /// What a check finds in one segment.
-    private struct SegmentFinding: Sendable {
-        var verified: UInt64 = 0
-        var rotten: [CID] = []
-        var lost: [CID] = []
-    }
-
     /// Checks a segment. If all its records are sound and there are as many as the index says, the
     /// two agree; otherwise the rows of the index are looked at one by one.
     private func checkSegment(
-        _ number: UInt32, _ mode: Check
-    ) throws(StoreError) -> SegmentFinding {
+        _ number: UInt32, _ mode: Check, isSuspect: Bool, _ meter: CheckMeter
+    ) throws(StoreError) -> CheckedBlocks {
         try flush()
-        var finding = SegmentFinding()
-        guard let segment = state.withLock({ $0.segments[number] }) else { return finding }
+        var found = CheckedBlocks()
+        guard let segment = state.withLock({ $0.segments[number] }) else { return found }
         var scanner = SegmentScanner(storage, number, from: 0, to: segment.size)
         var isSound = true
         var isReading = true
         while isReading {
             switch try scanner.next() {
             case .record(let record):
-                let place = Place(segment: Int64(number), offset: record.offset)
-                let row = try index.read { try IndexTransaction.row($0, record.key) }
-                if row?.place == place {
-                    finding.verified += 1
-                } else if mode == .repair, try isReplacementNeeded(row, record.key) {
-                    try adopt(record, place)
-                    finding.verified += 1
-                }
+                meter.add(record.length)
+                try check(record, number, mode, &found)
             case .damaged: isSound = false
             case .unreadable:
                 isSound = false
@@ -101,22 +88,42 @@ extension BlockStore {
             case .end: isReading = false
             }
         }
-        if !isSound || finding.verified != UInt64(max(0, rowCount(number))) {
-            finding = try checkRows(number, mode)
+        if isSuspect || !isSound || found.verified != UInt64(max(0, rowCount(number))) {
+            let rows = try checkRows(number, mode)
+            found.verified = rows.verified
+            found.rotten = rows.rotten
         }
-        return finding
+        return found
+    }
+
+    /// Compares a sound record with what the index says about its block.
+    private func check(
+        _ record: ScannedRecord, _ number: UInt32, _ mode: Check, _ found: inout CheckedBlocks
+    ) throws(StoreError) {
+        let place = Place(segment: Int64(number), offset: record.offset)
+        let row = try index.read { try IndexTransaction.row($0, record.key) }
+        if row?.place == place, row?.length == record.payload.readableBytes {
+            found.verified += 1
+            return
+        }
+        // A block that the index has elsewhere may be there: collection leaves copies behind. One
+        // that it does not have may be meant to be forgotten, so that is no fault by itself.
+        if let row, row.place.segment > 0,
+            try read(record.key, row.place, row.length, .blocking) != nil
+        {
+            return
+        }
+        if let row, row.place.segment > 0 {
+            found.misplaced.append(CID(row.flags.codec ?? .raw, record.key.multihash))
+        }
+        guard mode == .repair else { return }
+        try adopt(record, place)
+        found.adopted.insert(record.key)
+        found.verified += 1
     }
 
     private func rowCount(_ number: UInt32) -> Int64 {
         state.withLock { $0.segments[number]?.row.blocks ?? 0 }
-    }
-
-    /// Whether a sound record should take the place that the index has for its block.
-    private func isReplacementNeeded(
-        _ row: IndexRow?, _ key: BlockKey
-    ) throws(StoreError) -> Bool {
-        guard let row, row.place.segment > 0 else { return true }
-        return try read(key, row.place, row.length, .blocking) == nil
     }
 
     private func adopt(_ record: ScannedRecord, _ place: Place) throws(StoreError) {
@@ -136,91 +143,6 @@ extension BlockStore {
             state.apply(changes)
             state.forget(record.key)
         }
-    }
-
-    /// Reads each block that the index has in a segment.
-    private func checkRows(_ number: UInt32, _ mode: Check) throws(StoreError) -> SegmentFinding {
-        var finding = SegmentFinding()
-        let rows = try index.read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT segment, offset, length, refs, flags, key FROM blocks
-                    WHERE segment = ? ORDER BY offset
-                    """, arguments: [Int64(number)]
-            ).compactMap { row in
-                BlockKey(indexed: row[5]).map { ($0, IndexTransaction.decode(row)) }
-            }
-        }
-        var blocks: Int64 = 0
-        var live: Int64 = 0
-        var retained: Int64 = 0
-        for (key, row) in rows {
-            state.withLock { $0.forget(key) }
-            let payload = try read(key, row.place, row.length, .blocking)
-            if let payload, (try? key.multihash.verify(payload.readableBytesSpan)) != nil {
-                // What fails to verify is reported below; why makes no difference.
-                finding.verified += 1
-                blocks += 1
-                let length = Int64(Record.length(key, payload: row.length))
-                live += length
-                if row.isRetained { retained += length }
-                continue
-            }
-            finding.rotten.append(CID(row.flags.codec ?? .raw, key.multihash))
-            if mode == .repair { try dropRotten(key, row.place) }
-        }
-        if mode == .repair { try setCounters(number, blocks, live, retained) }
-        return finding
-    }
-
-    /// Sets the counters of a segment to what was counted.
-    private func setCounters(
-        _ number: UInt32, _ blocks: Int64, _ live: Int64, _ retained: Int64
-    ) throws(StoreError) {
-        _ = try index.write { transaction in
-            try transaction.db.execute(
-                sql: "UPDATE segments SET blocks = ?, live = ?, retained = ? WHERE number = ?",
-                arguments: [blocks, live, retained, Int64(number)])
-        }
-        state.withLock { state in
-            state.segments[number]?.row.blocks = blocks
-            state.segments[number]?.row.live = live
-            state.segments[number]?.row.retained = retained
-            state.segments[number]?.isDamaged = false
-        }
-    }
-
-    /// Finds blocks whose segment does not exist.
-    private func checkForeignRows(_ mode: Check) throws(StoreError) -> [CID] {
-        let known = state.withLock { Set($0.segments.keys.map(Int64.init)) }
-        let used = try index.read { db in
-            try Int64.fetchAll(db, sql: "SELECT DISTINCT segment FROM blocks WHERE segment > 0")
-        }
-        var lost: [CID] = []
-        for segment in used where !known.contains(segment) {
-            let rows = try index.read { db in
-                try Row.fetchAll(
-                    db,
-                    sql: """
-                        SELECT segment, offset, length, refs, flags, key FROM blocks
-                        WHERE segment = ?
-                        """, arguments: [segment]
-                ).compactMap { row in
-                    BlockKey(indexed: row[5]).map { ($0, IndexTransaction.decode(row)) }
-                }
-            }
-            lost += rows.map { CID($0.1.flags.codec ?? .raw, $0.0.multihash) }
-            guard mode == .repair else { continue }
-            let (_, changes) = try index.write { transaction in
-                for (key, row) in rows { try transaction.lose(key, row) }
-            }
-            state.withLock { state in
-                state.apply(changes)
-                for (key, _) in rows { state.forget(key) }
-            }
-        }
-        return lost
     }
 
     private func changedFiles() throws(StoreError) -> [String] {
@@ -249,95 +171,58 @@ extension BlockStore {
             }
         }
     }
+}
 
-    private func recount() throws(StoreError) {
-        try indexer.runAndWait { () throws(StoreError) in try self.beginRecount() }
-        try settleAndWait()
+/// What a check finds in segments.
+struct CheckedBlocks: Sendable {
+    var verified: UInt64 = 0
+    var rotten: [CID] = []
+    var lost: [CID] = []
+    var misplaced: [CID] = []
+    /// Sound blocks that the check entered into the index.
+    var adopted: Set<BlockKey> = []
+
+    mutating func add(_ other: CheckedBlocks) {
+        verified += other.verified
+        rotten += other.rotten
+        lost += other.lost
+        misplaced += other.misplaced
+        adopted.formUnion(other.adopted)
+    }
+}
+
+extension CheckReport {
+    /// Takes over what was found. A block that turned up elsewhere is neither rotten nor lost.
+    fileprivate mutating func take(_ found: CheckedBlocks) {
+        verified = found.verified
+        let sound = found.adopted.union(found.misplaced.map { BlockKey($0.hash) })
+        let gone = found.rotten + found.lost
+        let turnedUp = gone.filter { sound.contains(BlockKey($0.hash)) }
+        misplaced = found.misplaced + turnedUp.filter { !found.misplaced.contains($0) }
+        rotten = found.rotten.filter { !sound.contains(BlockKey($0.hash)) }
+        lost = found.lost.filter { !sound.contains(BlockKey($0.hash)) }
+    }
+}
+
+/// Counts the bytes that a check has read, and says so every few MiB.
+final class CheckMeter: Sendable {
+    private static let interval: UInt64 = 4 << 20
+
+    private let total: UInt64
+    private let bytes = Mutex<UInt64>(0)
+    private let tell: (@Sendable (CheckProgress) -> Void)?
+
+    init(total: UInt64, _ tell: (@Sendable (CheckProgress) -> Void)?) {
+        self.total = total
+        self.tell = tell
     }
 
-    /// Forgets all counts and has them counted anew, from the pins. Runs on the indexer, in one
-    /// job, so that no collection sees a count that is too low: before it deletes anything, it
-    /// settles what is pending. If the program dies meanwhile, the next start begins again.
-    func beginRecount() throws(StoreError) {
-        try flush()
-        _ = try index.write { transaction in
-            try transaction.setNumber("recount", 1)
-            try transaction.db.execute(sql: "UPDATE segments SET retained = 0")
+    func add(_ count: UInt64) {
+        guard let tell else { return }
+        let now: UInt64? = bytes.withLock { bytes in
+            defer { bytes += count }
+            return (bytes + count) / Self.interval > bytes / Self.interval ? bytes + count : nil
         }
-        try clearPending()
-        try clearCounts()
-        _ = try rowsPerTransaction(64)
-        _ = try index.write { transaction in
-            for pin in try PinRow.fetch(transaction.db, "WHERE kind = 0", []) {
-                for reference in Self.references(pin.pin.cid) {
-                    try transaction.append(
-                        CountChange(
-                            key: reference.key, codec: reference.codec, delta: 1, pin: 0))
-                }
-            }
-            try self.countDirectPins(transaction)
-            try transaction.setNumber("recount", nil)
-        }
-        let rows = try index.read { try IndexTransaction.segments($0) }
-        state.withLock { state in
-            for row in rows { state.segments[row.number]?.row.retained = row.retained }
-        }
-    }
-
-    private func clearPending() throws(StoreError) {
-        while true {
-            let limit = try rowsPerTransaction(4096)
-            let taken = try index.write { try $0.takePending(limit).count }.result
-            if taken == 0 { return }
-        }
-    }
-
-    /// Sets all counts to nothing, a stretch of keys at a time, so that the log stays short.
-    private func clearCounts() throws(StoreError) {
-        var start = Data()
-        while true {
-            let limit = try rowsPerTransaction(16 << 10)
-            let first = start
-            let end = try index.write { transaction -> Data? in
-                let db = transaction.db
-                let end = try Data.fetchOne(
-                    db,
-                    sql: """
-                        SELECT max(key) FROM
-                            (SELECT key FROM blocks WHERE key > ? ORDER BY key LIMIT ?)
-                        """, arguments: [first, limit])
-                guard let end else { return nil }
-                try db.execute(
-                    sql: """
-                        DELETE FROM blocks
-                        WHERE key > ? AND key <= ? AND segment = 0 AND flags & 8 = 0
-                        """, arguments: [first, end])
-                try db.execute(
-                    sql: """
-                        UPDATE blocks SET refs = 0, flags = flags & ~16
-                        WHERE key > ? AND key <= ? AND (refs != 0 OR flags & 16)
-                        """, arguments: [first, end])
-                return end
-            }.result
-            guard let end else { return }
-            start = end
-        }
-    }
-
-    private func countDirectPins(_ transaction: IndexTransaction) throws {
-        let rows = try Row.fetchAll(
-            transaction.db,
-            sql: """
-                SELECT segment, offset, length, refs, flags, key FROM blocks
-                WHERE flags & 8 AND segment > 0
-                """)
-        for row in rows {
-            guard let key = BlockKey(indexed: row[5]) else { continue }
-            let length = Int64(
-                Record.length(key, payload: IndexTransaction.decode(row).length))
-            try transaction.db.execute(
-                sql: "UPDATE segments SET retained = retained + ? WHERE number = ?",
-                arguments: [length, row[0] as Int64])
-        }
+        if let now { tell(CheckProgress(bytes: now, total: total)) }
     }
 }

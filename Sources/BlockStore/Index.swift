@@ -205,12 +205,16 @@ final class Index: Sendable {
     /// Gives back memory that only a large write needed.
     func releaseMemory() { pool.releaseMemory() }
 
-    /// What SQLite finds wrong with the database; nil if nothing.
-    func damage() throws(StoreError) -> String? {
-        try read { db in
-            let result = try String.fetchOne(db, sql: "PRAGMA quick_check(1)") ?? "no answer"
-            return result == "ok" ? nil : result
-        }
+    /// Reads the state that one moment has, however much is written meanwhile.
+    func snapshot<Result>(_ body: (Database) throws -> Result) throws(StoreError) -> Result {
+        try Self.mapping { try pool.read(body) }
+    }
+
+    /// Whether a statement failed because the schema, which never changes, is not what it was.
+    private static func isAboutSchema(_ error: DatabaseError) -> Bool {
+        let message = error.message ?? ""
+        return ["no such table", "no such column", "has no column", "already exists"]
+            .contains { message.contains($0) }
     }
 
     /// Runs code of GRDB and turns its errors into those of the store.
@@ -223,6 +227,12 @@ final class Index: Sendable {
             switch error.resultCode {
             case .SQLITE_FULL: throw .diskFull(path: "index.sqlite")
             case .SQLITE_CORRUPT, .SQLITE_NOTADB: throw .indexDamaged(error.message ?? "damaged")
+            case .SQLITE_IOERR where error.extendedResultCode == .SQLITE_IOERR_SHORT_READ:
+                throw .indexDamaged("a part of it is missing")
+            case .SQLITE_IOERR where SystemCall.hasFileSizeLimit:
+                throw .diskFull(path: "index.sqlite")
+            case .SQLITE_ERROR where isAboutSchema(error):
+                throw .indexDamaged(error.message ?? "its schema is another")
             default: throw .index(error.message ?? "\(error.resultCode)")
             }
         } catch {

@@ -2,6 +2,7 @@
 
 import Foundation
 import GRDB
+import IPLD
 
 /// How a transaction changes the counters of segments.
 typealias SegmentChanges = [UInt32: SegmentChange]
@@ -37,16 +38,13 @@ final class IndexTransaction {
         let statement = try RowStatement(
             db, "SELECT segment, offset, length, refs, flags FROM blocks WHERE key = ?")
         guard let row = try statement.run([], key, columns: 5) else { return nil }
-        return IndexRow(
-            place: Place(segment: row[0], offset: UInt64(bitPattern: row[1])),
-            length: Int(row[2]), references: row[3], flags: RowFlags(rawValue: row[4]))
+        return IndexRow(integers: row)
     }
 
     /// Reads a row whose first columns are segment, offset, length, refs and flags.
     static func decode(_ row: Row) -> IndexRow {
-        IndexRow(
-            place: Place(segment: row[0], offset: UInt64(bitPattern: row[1] as Int64)),
-            length: row[2], references: row[3], flags: RowFlags(rawValue: row[4]))
+        // Of a damaged row, what is no number counts as none.
+        IndexRow(integers: (0..<5).map { Int64.fromDatabaseValue(row[$0]) ?? 0 })
     }
 
     /// Enters a block that is not there; false if it is.
@@ -137,10 +135,14 @@ final class IndexTransaction {
                 SELECT number, kind, indexed, blocks, live, retained, written, used FROM segments
                 """
         ).map { row in
-            SegmentRow(
-                number: UInt32(row[0] as Int64), kind: HeadKind(rawValue: row[1]) ?? .cache,
-                indexed: UInt64(row[2] as Int64), blocks: row[3], live: row[4], retained: row[5],
-                written: row[6], used: row[7])
+            let numbers = (0..<8).map { Int64.fromDatabaseValue(row[$0]) ?? -1 }
+            guard let number = UInt32(exactly: numbers[0]), number > 0,
+                let indexed = UInt64(exactly: numbers[2]),
+                let kind = UInt8(exactly: numbers[1]).flatMap(HeadKind.init(rawValue:))
+            else { throw StoreError.indexDamaged("a segment's row makes no sense") }
+            return SegmentRow(
+                number: number, kind: kind, indexed: indexed, blocks: numbers[3],
+                live: numbers[4], retained: numbers[5], written: numbers[6], used: numbers[7])
         }
     }
 
@@ -193,6 +195,20 @@ final class IndexTransaction {
 }
 
 extension IndexRow {
+    /// A row from its columns segment, offset, length, refs and flags. What cannot be a place is
+    /// none, so that a damaged row leads to no absurd read.
+    init(integers: [Int64]) {
+        let isSane =
+            (-(1 << 62)...Int64(UInt32.max)).contains(integers[0])
+            && (0...(1 << 62)).contains(integers[1])
+            && (0...Int64(BlockLimits.maxBytes)).contains(integers[2])
+        place =
+            isSane ? Place(segment: integers[0], offset: UInt64(integers[1])) : .nowhere
+        length = isSane ? Int(integers[2]) : 0
+        references = integers[3]
+        flags = RowFlags(rawValue: integers[4])
+    }
+
     /// The columns segment, offset, length, refs and flags.
     fileprivate var integers: [Int64] {
         [

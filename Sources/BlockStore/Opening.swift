@@ -254,7 +254,7 @@ extension BlockStore {
         return events
     }
 
-    private func restore(_ pin: Pin) throws(StoreError) -> [StoreEvent] {
+    func restore(_ pin: Pin) throws(StoreError) -> [StoreEvent] {
         let (rows, _) = try index.write { transaction in
             let cid = Data(pin.cid.v1.bytes)
             let rows = try PinRow.fetch(

@@ -115,6 +115,22 @@ final class PinJournal: Sendable {
         }
     }
 
+    /// The pins that the journal amounts to, in its order.
+    func pins() throws(StoreError) -> [Pin] {
+        let text = try file.withLock { file throws(StoreError) in
+            try Self.read(file.descriptor, path)
+        }
+        var pins: [CID: (line: Int, pin: Pin)] = [:]
+        for (number, line) in text.split(separator: 10).enumerated() {
+            switch Self.parse(line)?.change {
+            case .added(let pin): pins[pin.cid.v1] = (number, pin)
+            case .removed(let cid): pins[cid.v1] = nil
+            case nil: break
+            }
+        }
+        return pins.values.sorted { $0.line < $1.line }.map(\.pin)
+    }
+
     private static func read(_ descriptor: Int32, _ path: String) throws(StoreError) -> [UInt8] {
         let size = Int(try SystemCall.retry("examine", path) { lseek(descriptor, 0, SEEK_END) })
         var bytes = [UInt8](repeating: 0, count: size)

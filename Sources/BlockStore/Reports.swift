@@ -64,11 +64,18 @@ public struct CheckReport: Hashable, Sendable {
     public var rotten: [CID] = []
     /// Blocks in the index that no segment holds.
     public var lost: [CID] = []
+    /// Blocks that are sound, but not where the index has them. A repair puts that right.
+    public var misplaced: [CID] = []
+    /// How many blocks the segments hold that the index has lost. A repair enters them.
+    public var unindexed: UInt64 = 0
+    /// Pins that the index has lost, or that their journal has. A repair restores them.
+    public var forgottenPins: [CID] = []
     /// Blocks that pinned content needs and that are not here.
     public var missing: [CID] = []
     /// Files that content was added from in place and that have changed or are gone.
     public var changedFiles: [String] = []
-    /// Whether the index database is damaged.
+    /// What is wrong with the index database. Then nothing else was looked at: the store has to be
+    /// closed and ``BlockStore/rebuildIndex(at:)`` called.
     public var indexDamage: String?
     /// Whether what was found has been mended as far as possible.
     public var repaired = false
@@ -76,8 +83,16 @@ public struct CheckReport: Hashable, Sendable {
     /// Whether there is nothing to complain about.
     public var isClean: Bool {
         rotten.isEmpty && lost.isEmpty && missing.isEmpty && changedFiles.isEmpty
-            && indexDamage == nil
+            && misplaced.isEmpty && unindexed == 0 && forgottenPins.isEmpty && indexDamage == nil
     }
+}
+
+/// How far a check has come.
+public struct CheckProgress: Hashable, Sendable {
+    /// Bytes of blocks that were hashed again.
+    public var bytes: UInt64
+    /// Bytes of all segments.
+    public var total: UInt64
 }
 
 /// What a collection did.

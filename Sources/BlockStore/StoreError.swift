@@ -54,7 +54,8 @@ extension StoreError: CustomStringConvertible {
         case .limitTooSmall(let limit, let minimum):
             return "storage.max is \(limit) bytes; the store needs at least \(minimum)"
         case .diskFull(let path):
-            return "there is no space left on the disk of \(path); free some and try again"
+            return "there is no space left on the disk of \(path), or a limit on the size of "
+                + "files (ulimit -f) is reached; free some and try again"
         case .system(let operation, let path, let code):
             return "cannot \(operation) \(path): \(SystemCall.message(code))"
         case .index(let reason):

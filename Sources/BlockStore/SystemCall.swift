@@ -3,6 +3,14 @@
 import Glibc
 
 enum SystemCall {
+    /// Whether the files of this process may only grow to some size (setrlimit(2)). SQLite does
+    /// not tell a write beyond it from other failures.
+    static var hasFileSizeLimit: Bool {
+        var limit = rlimit()
+        return getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0
+            && limit.rlim_cur != rlim_t.max
+    }
+
     /// The text of an error number.
     static func message(_ code: Int32) -> String {
         guard let text = strerror(code) else { return "error \(code)" }

@@ -52,6 +52,9 @@ final class Worker: Sendable {
         }
     }
 
+    /// Ends the threads some time after the jobs that run.
+    func abandon() { pool.shutdownGracefully { _ in } }
+
     /// Lets running jobs finish; those that wait fail as closed.
     func stop() async {
         await withCheckedContinuation { continuation in

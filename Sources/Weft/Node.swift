@@ -53,6 +53,18 @@ public final class Node: Sendable {
         at directory: String? = nil, configuration: Configuration? = nil, logger: Logger? = nil
     ) async throws -> Node {
         let repository = try Repository(at: Repository.locate(directory))
+        do {
+            return try await start(on: repository, configuration, logger)
+        } catch {
+            // At once, so that whoever mends what is wrong can open it.
+            repository.close()
+            throw error
+        }
+    }
+
+    private static func start(
+        on repository: Repository, _ configuration: Configuration?, _ logger: Logger?
+    ) async throws -> Node {
         let file = try ConfigurationFile.open(repository.configurationFile)
         let configuration = configuration ?? file.configuration
         let options = StoreOptions(

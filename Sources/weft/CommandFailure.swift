@@ -1,5 +1,6 @@
 // Why a command failed, as the person at the terminal reads it.
 
+import BlockStore
 import Glibc
 import Weft
 
@@ -9,6 +10,8 @@ struct CommandFailure: Error, CustomStringConvertible {
     let status: ExitStatus
     /// One line for each thing that was tried.
     let trace: [String]
+    /// Whether only a new index of the store mends it.
+    var isIndexDamaged = false
 
     init(_ message: String, status: ExitStatus = .failed, trace: [String] = []) {
         self.message = message
@@ -25,6 +28,9 @@ struct CommandFailure: Error, CustomStringConvertible {
             self.init(
                 error.message, status: error.code == .deadline ? .deadline : .failed,
                 trace: error.trace.map(\.description))
+        case StoreError.indexDamaged:
+            self.init(String(describing: error))
+            isIndexDamaged = true
         default:
             self.init(String(describing: error))
         }

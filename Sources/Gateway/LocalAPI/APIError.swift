@@ -18,6 +18,9 @@ struct APIError: Error {
         case forbidden = 5
     }
 
+    /// The kind of an error that only a new index mends.
+    static let indexDamaged = "index-damaged"
+
     let message: String
     let code: Code
     let status: HTTPResponse.Status
@@ -44,6 +47,9 @@ struct APIError: Error {
             self.init(error.message, status: .internalServerError)
             kind = error.code.rawValue
             trace = error.trace
+        case StoreError.indexDamaged:
+            self.init(String(describing: error), status: .internalServerError)
+            kind = Self.indexDamaged
         case let error as ContentError:
             self.init(error.message, status: .internalServerError)
         case let error as MultipartError:

@@ -78,7 +78,15 @@ extension LocalServices {
         router.call("/weft/v1/check") { call in
             let repair = try call.flag("repair")
             return APIAnswer.lines { emit in
-                let report = try await node.store.check(repair ? .repair : .report)
+                let report = try await WorkEvents.follow(emit) { events in
+                    try await node.store.check(repair ? .repair : .report) { progress in
+                        events.tell(
+                            progress: .object([
+                                "bytes": .number(progress.bytes),
+                                "total": .number(progress.total),
+                            ]))
+                    }
+                }
                 for problem in report.problems {
                     try await emit(.object(["problem": .string(problem)]))
                 }
@@ -88,6 +96,7 @@ extension LocalServices {
                         "damaged": .number(report.problems.count),
                         "repaired": .bool(report.repaired),
                         "ok": .bool(report.isClean || report.repaired),
+                        "rebuild": report.indexDamage == nil ? nil : .bool(true),
                     ]))
             }
         }
@@ -109,8 +118,18 @@ extension LocalServices {
         }
         return APIAnswer.lines { [cids] emit in
             try await emit(.object(["Progress": .number(0)]))
-            try await Deadline.within(deadline) {
-                for cid in cids { try await node.pin(cid, kind, name: name) }
+            try await WorkEvents.follow(emit) { events in
+                try await Deadline.within(deadline) {
+                    for cid in cids {
+                        try await node.pin(cid, kind, name: name) { progress in
+                            events.tell(
+                                progress: .object([
+                                    "Progress": .number(progress.blocks),
+                                    "Bytes": .number(progress.bytes),
+                                ]))
+                        }
+                    }
+                }
             }
             try await emit(.object(["Pins": pins]))
         }
@@ -211,6 +230,9 @@ extension CheckReport {
     var problems: [String] {
         rotten.map { "the block \($0) does not match its hash" }
             + lost.map { "the block \($0) is in the index and nowhere else" }
+            + misplaced.map { "the index has a wrong place for the block \($0)" }
+            + (unindexed == 0 ? [] : ["the index lacks \(unindexed) blocks that are here"])
+            + forgottenPins.map { "the index or the journal lacks the pin of \($0)" }
             + missing.map { "the pinned block \($0) is missing; pin it again to fetch it" }
             + changedFiles.map { "the file '\($0)' was added in place and has changed" }
             + (indexDamage.map { ["the index is damaged: \($0)"] } ?? [])

@@ -6,6 +6,14 @@ public import Multiformats
 import NIOCore
 import Wire
 
+/// How far the fetching of content that is to be pinned has come.
+public struct PinProgress: Sendable, Hashable {
+    /// Blocks that are here.
+    public var blocks: UInt64 = 0
+    /// Their bytes.
+    public var bytes: UInt64 = 0
+}
+
 extension Node {
     /// Keeps content until it is unpinned. What is missing is fetched first, unless the node is
     /// offline.
@@ -14,7 +22,7 @@ extension Node {
     ///   error of the retrieval.
     public func pin(
         _ cid: CID, _ kind: Pin.Kind = .recursive, name: String = "",
-        progress: (@Sendable (UInt64) -> Void)? = nil
+        progress: (@Sendable (PinProgress) -> Void)? = nil
     ) async throws {
         do {
             try await store.pin(cid, kind, name: name)
@@ -27,7 +35,7 @@ extension Node {
         let source = blocks(of: cid, kind == .recursive ? .all : .block)
         var walk = DAGWalk(
             root: cid, scope: kind == .recursive ? .all : .block, repeats: .omitted)
-        var count: UInt64 = 0
+        var done = PinProgress()
         while case .block(let next) = walk.next() {
             source.prefetch(walk.upcoming(ContentReader.readAhead))
             let bytes = try await source.block(next)
@@ -35,8 +43,9 @@ extension Node {
                 try session.put(Block(verifying: bytes, as: next))
             }
             try walk.supply(bytes.readableBytesSpan)
-            count += 1
-            progress?(count)
+            done.blocks += 1
+            done.bytes += UInt64(bytes.readableBytes)
+            progress?(done)
         }
         session.pin(cid, kind, name: name)
         try await session.commit()

@@ -26,6 +26,11 @@ final class LocalClient: Sendable {
 
     private init(_ route: Route) { self.route = route }
 
+    /// Whether no node runs, so that this program has the repository open.
+    var isInProcess: Bool {
+        if case .process = route { true } else { false }
+    }
+
     /// Runs `work` with a connection and closes it afterwards.
     static func with<Result>(
         _ options: CommonOptions, _ work: (LocalClient) async throws -> Result
@@ -174,5 +179,6 @@ extension CommandFailure {
         self.init(
             value["Message"]?.text ?? "the node answered with an error", status: status,
             trace: trace)
+        isIndexDamaged = kind == "index-damaged"
     }
 }

@@ -49,7 +49,9 @@ struct PinAdd: AsyncParsableCommand {
             let (json, type, name) = (common.json, direct ? "direct" : "recursive", name)
             let progress = Progress("pinning", json ? .silent : .shown)
             try await client.values(APICall("/api/v0/pin/add", query)) { event in
-                await progress.update(bytes: event["Bytes"]?.count ?? 0)
+                let blocks = event["Progress"]?.count ?? 0
+                await progress.update(
+                    bytes: event["Bytes"]?.count ?? 0, blocks == 0 ? "" : "\(blocks) blocks")
                 let pins = event["Pins"]?.elements ?? []
                 if !pins.isEmpty { await progress.finish() }
                 for cid in pins.compactMap(\.text) {
@@ -200,61 +202,6 @@ struct RepoCollect: AsyncParsableCommand {
             try StandardOutput.line("removed \(value["blocks"]?.count ?? 0) blocks, freed \(bytes)")
         }
     }
-}
-
-struct RepoCheck: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "check",
-        abstract: "Read every block and compare it with its hash.",
-        discussion: """
-            The exit code is 1 if something is wrong and was not repaired. With --json each line \
-            is an object: problems with problem, and at the end one with checked, damaged, \
-            repaired and ok.
-
-
-            """
-                + Examples.text(
-                    ("weft repo check", "report what is wrong"),
-                    ("weft repo check --repair", "drop what is rotten and rebuild the index")))
-
-    @OptionGroup var common: CommonOptions
-
-    @Flag(help: "Repair what can be repaired and drop what is rotten.")
-    var repair = false
-
-    func run() async throws {
-        try await LocalClient.with(common) { client in
-            let call = APICall("/weft/v1/check", [("repair", repair ? "true" : "false")])
-            let outcome = CheckOutcome()
-            let json = common.json
-            let progress = Progress("checking", json ? .silent : .shown)
-            try await client.values(call) { event in
-                if event["problem"] == nil, event["ok"] == nil {
-                    return await progress.update(bytes: event["bytes"]?.count ?? 0)
-                }
-                await progress.finish()
-                if event["ok"]?.flag == false { await outcome.fail() }
-                if json { return try StandardOutput.line(JSONText.text(of: event)) }
-                if let problem = event["problem"]?.text {
-                    return try StandardOutput.line(problem)
-                }
-                let checked = event["checked"]?.count ?? 0
-                let damaged = event["damaged"]?.count ?? 0
-                let mended = event["repaired"]?.flag == true ? ", repaired" : ""
-                try StandardOutput.line("checked \(checked) blocks: \(damaged) problems\(mended)")
-            }
-            if await outcome.failed {
-                throw CommandFailure(
-                    "the repository is damaged; 'weft repo check --repair' mends what it can")
-            }
-        }
-    }
-}
-
-private actor CheckOutcome {
-    private(set) var failed = false
-
-    func fail() { failed = true }
 }
 
 extension String {
