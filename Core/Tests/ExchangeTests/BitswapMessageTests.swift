@@ -10,8 +10,8 @@ import Wire
 
 /// A block of noise and its CID.
 func block(_ count: Int, seed: UInt64, codec: Codec = .raw) -> (cid: CID, bytes: [UInt8]) {
-    var noise = Noise(seed: seed)
-    let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &noise) }
+    var noise = SeededGenerator(seed: seed)
+    let bytes = noise.bytes(count)
     return (CID(codec, .sha2_256(of: bytes.rawSpan)), bytes)
 }
 
