@@ -95,7 +95,7 @@ let package = Package(
             name: "WeftTests",
             dependencies: [
                 core, "BlockStore", "Weft", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
-                httpClient,
+                httpClient, .product(name: "TestSupport", package: "Core"),
             ],
             swiftSettings: settings),
         .testTarget(

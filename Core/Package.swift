@@ -17,6 +17,9 @@ let package = Package(
     products: [
         .library(
             name: "Core", targets: ["Wire", "Cryptography", "Multiformats", "IPLD", "Exchange"]),
+=======
+        .library(name: "Core", targets: ["Wire", "Cryptography", "Multiformats", "IPLD"]),
+        .library(name: "TestSupport", targets: ["TestSupport"]),
         .library(name: "BrowserCore", type: .static, targets: ["BrowserCore"]),
     ],
     traits: [
@@ -55,7 +58,9 @@ let package = Package(
         .target(
             name: "Exchange", dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire"],
             swiftSettings: settings),
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+        .target(
+            name: "TestSupport", dependencies: ["Cryptography", "Wire"], path: "Tests/TestSupport",
+            swiftSettings: settings),
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "TestSupport"], swiftSettings: settings),
         .testTarget(
@@ -66,7 +71,8 @@ let package = Package(
             dependencies: ["Multiformats", "Cryptography", "Wire", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "IPLDTests", dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire"],
+            name: "IPLDTests",
+            dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "ExchangeTests",

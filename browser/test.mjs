@@ -39,6 +39,7 @@ const rows = (path) => file(path).toString().trim().split('\n')
 const length = (digest) => (digest.length / 2).toString(16).padStart(2, '0');
 let hashes = 0;
 for (const [name, count, digest] of rows('Vectors/hashes.csv')) {
+    if (name === 'sha2-384') continue; // It names no blocks.
     core.verifyBlock(hex(`0155${codes[name]}${length(digest)}${digest}`), message(Number(count)));
     hashes += 1;
 }

@@ -17,8 +17,9 @@ public struct Request: Sendable {
     public var cache: CacheMode
     /// What happens when the answer is a redirect.
     public var redirect: RedirectMode
-    /// What the bytes of an `http(s)` URL must hash to: a CID (the mesh brings the bytes) or
-    /// Subresource Integrity metadata such as `sha256-…` (the origin brings them).
+    /// What the bytes of an `http(s)` URL must hash to: Subresource Integrity metadata such as
+    /// `sha256-…` (the origin brings the bytes), or the CID of a file (the mesh brings them, or the
+    /// origin if nobody else has them; see docs/fetching.md).
     public var integrity: String?
     /// Limits of the retrieval.
     public var mesh: MeshOptions

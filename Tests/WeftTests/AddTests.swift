@@ -6,6 +6,7 @@ import Foundation
 import IPLD
 import Multiformats
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import Weft
@@ -64,7 +65,7 @@ extension Configuration {
     ]
 
     private static func stream(_ seed: String, _ count: Int) -> [UInt8] {
-        var stream = KeyStream(seed)
+        var stream = ChaCha20(seed: seed)
         return stream.read(count)
     }
 
@@ -114,7 +115,7 @@ extension Configuration {
         profile: String, count: Int, length: Int, lastLength: Int, cid: String
     ) async throws {
         try await withNode { node, base in
-            var stream = KeyStream("hamt-" + profile)
+            var stream = ChaCha20(seed: "hamt-" + profile)
             let alphabet = Array("abcdefghijklmnopqrstuvwxyz01234567890-_".utf8)
             for index in 0..<count {
                 let bytes = stream.read(index == count - 1 ? lastLength : length)

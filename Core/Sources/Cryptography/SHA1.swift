@@ -3,55 +3,25 @@
 #if HostCrypto
     import Crypto
 
-    /// An incremental SHA-1.
-    public struct SHA1: Sendable {
-        private var state = Crypto.Insecure.SHA1()
-
-        /// Starts a new message.
-        public init() {}
-
-        /// Takes in the next piece of the message.
-        public mutating func update(_ bytes: RawSpan) {
-            unsafe bytes.withUnsafeBytes { unsafe state.update(bufferPointer: $0) }
-        }
-
-        /// The digest of the whole message, 20 bytes.
-        public consuming func finalize() -> [UInt8] {
-            unsafe state.finalize().withUnsafeBytes { unsafe Array($0) }
-        }
-    }
+    private typealias Message = HostMessage<Insecure.SHA1>
 #else
     import Wire
 
-    /// An incremental SHA-1.
-    public struct SHA1: Sendable {
-        private var state: InlineArray<5, UInt32> = [
+    private typealias Message = ChainedMessage<SHA1Compression>
+
+    private enum SHA1Compression: Compression {
+        static let blockSize = 64
+        static let start: InlineArray<5, UInt32> = [
             0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0,
         ]
-        private var buffer = BlockBuffer(blockSize: 64, last: .released)
-        private var length: UInt64 = 0
 
-        /// Starts a new message.
-        public init() {}
-
-        /// Takes in the next piece of the message.
-        public mutating func update(_ bytes: RawSpan) {
-            length += UInt64(bytes.byteCount)
-            var state = self.state
-            buffer.absorb(bytes) { Self.compress(&state, $0) }
-            self.state = state
-        }
-
-        /// The digest of the whole message, 20 bytes.
-        public consuming func finalize() -> [UInt8] {
-            let end = buffer.paddedEnd(length: length, lengthSize: 8)
-            Self.compress(&state, end.rawSpan)
+        static func digest(of state: InlineArray<5, UInt32>) -> [UInt8] {
             var digest: [UInt8] = []
             for index in 0..<5 { digest.appendBigEndian(state[index]) }
             return digest
         }
 
-        private static func compress(_ state: inout InlineArray<5, UInt32>, _ blocks: RawSpan) {
+        static func compress(_ state: inout InlineArray<5, UInt32>, _ blocks: RawSpan) {
             var w = InlineArray<80, UInt32>(repeating: 0)
             for start in stride(from: 0, to: blocks.byteCount, by: 64) {
                 for i in 0..<16 { w[i] = blocks.bigEndian32(at: start + 4 * i) }
@@ -87,7 +57,19 @@
     }
 #endif
 
-extension SHA1 {
+/// An incremental SHA-1.
+public struct SHA1: Sendable {
+    private var message = Message()
+
+    /// Starts a new message.
+    public init() {}
+
+    /// Takes in the next piece of the message.
+    public mutating func update(_ bytes: RawSpan) { message.update(bytes) }
+
+    /// The digest of the whole message, 20 bytes.
+    public consuming func finalize() -> [UInt8] { message.finalize() }
+
     /// The digest of one message, 20 bytes.
     public static func hash(_ bytes: RawSpan) -> [UInt8] {
         var hasher = Self()

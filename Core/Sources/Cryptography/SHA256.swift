@@ -3,56 +3,26 @@
 #if HostCrypto
     import Crypto
 
-    /// An incremental SHA2-256.
-    public struct SHA256: Sendable {
-        private var state = Crypto.SHA256()
-
-        /// Starts a new message.
-        public init() {}
-
-        /// Takes in the next piece of the message.
-        public mutating func update(_ bytes: RawSpan) {
-            unsafe bytes.withUnsafeBytes { unsafe state.update(bufferPointer: $0) }
-        }
-
-        /// The digest of the whole message, 32 bytes.
-        public consuming func finalize() -> [UInt8] {
-            unsafe state.finalize().withUnsafeBytes { unsafe Array($0) }
-        }
-    }
+    private typealias Message = HostMessage<Crypto.SHA256>
 #else
     import Wire
 
-    /// An incremental SHA2-256.
-    public struct SHA256: Sendable {
-        private var state: InlineArray<8, UInt32> = [
+    private typealias Message = ChainedMessage<SHA256Compression>
+
+    private enum SHA256Compression: Compression {
+        static let blockSize = 64
+        static let start: InlineArray<8, UInt32> = [
             0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a,
             0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
         ]
-        private var buffer = BlockBuffer(blockSize: 64, last: .released)
-        private var length: UInt64 = 0
 
-        /// Starts a new message.
-        public init() {}
-
-        /// Takes in the next piece of the message.
-        public mutating func update(_ bytes: RawSpan) {
-            length += UInt64(bytes.byteCount)
-            var state = self.state
-            buffer.absorb(bytes) { Self.compress(&state, $0) }
-            self.state = state
-        }
-
-        /// The digest of the whole message, 32 bytes.
-        public consuming func finalize() -> [UInt8] {
-            let end = buffer.paddedEnd(length: length, lengthSize: 8)
-            Self.compress(&state, end.rawSpan)
+        static func digest(of state: InlineArray<8, UInt32>) -> [UInt8] {
             var digest: [UInt8] = []
             for index in 0..<8 { digest.appendBigEndian(state[index]) }
             return digest
         }
 
-        private static func compress(_ state: inout InlineArray<8, UInt32>, _ blocks: RawSpan) {
+        static func compress(_ state: inout InlineArray<8, UInt32>, _ blocks: RawSpan) {
             var w = InlineArray<64, UInt32>(repeating: 0)
             for start in stride(from: 0, to: blocks.byteCount, by: 64) {
                 for i in 0..<16 { w[i] = blocks.bigEndian32(at: start + 4 * i) }
@@ -98,7 +68,19 @@
     }
 #endif
 
-extension SHA256 {
+/// An incremental SHA2-256.
+public struct SHA256: Sendable {
+    private var message = Message()
+
+    /// Starts a new message.
+    public init() {}
+
+    /// Takes in the next piece of the message.
+    public mutating func update(_ bytes: RawSpan) { message.update(bytes) }
+
+    /// The digest of the whole message, 32 bytes.
+    public consuming func finalize() -> [UInt8] { message.finalize() }
+
     /// The digest of one message, 32 bytes.
     public static func hash(_ bytes: RawSpan) -> [UInt8] {
         var hasher = Self()

@@ -1,59 +1,31 @@
-// SHA-2 with 512 bits (FIPS 180-4).
+// SHA-2 with 512 and 384 bits (FIPS 180-4), which differ in where they start and how much they tell.
 
 #if HostCrypto
     import Crypto
 
-    /// An incremental SHA2-512.
-    public struct SHA512: Sendable {
-        private var state = Crypto.SHA512()
-
-        /// Starts a new message.
-        public init() {}
-
-        /// Takes in the next piece of the message.
-        public mutating func update(_ bytes: RawSpan) {
-            unsafe bytes.withUnsafeBytes { unsafe state.update(bufferPointer: $0) }
-        }
-
-        /// The digest of the whole message, 64 bytes.
-        public consuming func finalize() -> [UInt8] {
-            unsafe state.finalize().withUnsafeBytes { unsafe Array($0) }
-        }
-    }
+    private typealias Message512 = HostMessage<Crypto.SHA512>
+    private typealias Message384 = HostMessage<Crypto.SHA384>
 #else
     import Wire
 
-    /// An incremental SHA2-512.
-    public struct SHA512: Sendable {
-        private var state: InlineArray<8, UInt64> = [
+    private typealias Message512 = ChainedMessage<SHA512Compression>
+    private typealias Message384 = ChainedMessage<SHA384Compression>
+
+    private enum SHA512Compression: Compression {
+        static let blockSize = 128
+        static let start: InlineArray<8, UInt64> = [
             0x6a09_e667_f3bc_c908, 0xbb67_ae85_84ca_a73b, 0x3c6e_f372_fe94_f82b,
             0xa54f_f53a_5f1d_36f1, 0x510e_527f_ade6_82d1, 0x9b05_688c_2b3e_6c1f,
             0x1f83_d9ab_fb41_bd6b, 0x5be0_cd19_137e_2179,
         ]
-        private var buffer = BlockBuffer(blockSize: 128, last: .released)
-        private var length: UInt64 = 0
 
-        /// Starts a new message.
-        public init() {}
-
-        /// Takes in the next piece of the message.
-        public mutating func update(_ bytes: RawSpan) {
-            length += UInt64(bytes.byteCount)
-            var state = self.state
-            buffer.absorb(bytes) { Self.compress(&state, $0) }
-            self.state = state
-        }
-
-        /// The digest of the whole message, 64 bytes.
-        public consuming func finalize() -> [UInt8] {
-            let end = buffer.paddedEnd(length: length, lengthSize: 16)
-            Self.compress(&state, end.rawSpan)
+        static func digest(of state: InlineArray<8, UInt64>) -> [UInt8] {
             var digest: [UInt8] = []
             for index in 0..<8 { digest.appendBigEndian(state[index]) }
             return digest
         }
 
-        private static func compress(_ state: inout InlineArray<8, UInt64>, _ blocks: RawSpan) {
+        static func compress(_ state: inout InlineArray<8, UInt64>, _ blocks: RawSpan) {
             var w = InlineArray<80, UInt64>(repeating: 0)
             for start in stride(from: 0, to: blocks.byteCount, by: 128) {
                 for i in 0..<16 { w[i] = blocks.bigEndian64(at: start + 8 * i) }
@@ -113,10 +85,60 @@
             0x5fcb_6fab_3ad6_faec, 0x6c44_198c_4a47_5817,
         ]
     }
+
+    private enum SHA384Compression: Compression {
+        static let blockSize = 128
+        static let start: InlineArray<8, UInt64> = [
+            0xcbbb_9d5d_c105_9ed8, 0x629a_292a_367c_d507, 0x9159_015a_3070_dd17,
+            0x152f_ecd8_f70e_5939, 0x6733_2667_ffc0_0b31, 0x8eb4_4a87_6858_1511,
+            0xdb0c_2e0d_64f9_8fa7, 0x47b5_481d_befa_4fa4,
+        ]
+
+        static func digest(of state: InlineArray<8, UInt64>) -> [UInt8] {
+            Array(SHA512Compression.digest(of: state).prefix(48))
+        }
+
+        static func compress(_ state: inout InlineArray<8, UInt64>, _ blocks: RawSpan) {
+            SHA512Compression.compress(&state, blocks)
+        }
+    }
 #endif
 
-extension SHA512 {
+/// An incremental SHA2-512.
+public struct SHA512: Sendable {
+    private var message = Message512()
+
+    /// Starts a new message.
+    public init() {}
+
+    /// Takes in the next piece of the message.
+    public mutating func update(_ bytes: RawSpan) { message.update(bytes) }
+
+    /// The digest of the whole message, 64 bytes.
+    public consuming func finalize() -> [UInt8] { message.finalize() }
+
     /// The digest of one message, 64 bytes.
+    public static func hash(_ bytes: RawSpan) -> [UInt8] {
+        var hasher = Self()
+        hasher.update(bytes)
+        return hasher.finalize()
+    }
+}
+
+/// An incremental SHA2-384.
+public struct SHA384: Sendable {
+    private var message = Message384()
+
+    /// Starts a new message.
+    public init() {}
+
+    /// Takes in the next piece of the message.
+    public mutating func update(_ bytes: RawSpan) { message.update(bytes) }
+
+    /// The digest of the whole message, 48 bytes.
+    public consuming func finalize() -> [UInt8] { message.finalize() }
+
+    /// The digest of one message, 48 bytes.
     public static func hash(_ bytes: RawSpan) -> [UInt8] {
         var hasher = Self()
         hasher.update(bytes)

@@ -8,7 +8,7 @@ import Wire
     /// block boundary. Run with and without the trait HostCrypto, it proves both implementations.
     @Test func vectors() throws {
         let vectors = rows(of: "hashes.csv")
-        #expect(vectors.count == 308)
+        #expect(vectors.count == 336)
         for vector in vectors {
             let length = try #require(Int(vector[1]))
             let message = countingMessage(length)
@@ -45,7 +45,7 @@ import Wire
     @Test(arguments: [1, 7, 63, 64, 65, 128, 136, 1000, 1024, 4096, 4097])
     func pieces(size: Int) throws {
         let message = countingMessage(9000)
-        var hashers = (SHA256(), SHA512(), SHA1())
+        var hashers = (SHA256(), SHA512(), SHA1(), SHA384())
         var (keccak, blake2b, blake3) = (
             Keccak(.sha3_256), BLAKE2b(digestLength: 32), BLAKE3()
         )
@@ -54,6 +54,7 @@ import Wire
             hashers.0.update(piece.rawSpan)
             hashers.1.update(piece.rawSpan)
             hashers.2.update(piece.rawSpan)
+            hashers.3.update(piece.rawSpan)
             keccak.update(piece.rawSpan)
             blake2b.update(piece.rawSpan)
             blake3.update(piece.rawSpan)
@@ -61,6 +62,7 @@ import Wire
         #expect(hashers.0.finalize() == SHA256.hash(message.rawSpan))
         #expect(hashers.1.finalize() == SHA512.hash(message.rawSpan))
         #expect(hashers.2.finalize() == SHA1.hash(message.rawSpan))
+        #expect(hashers.3.finalize() == SHA384.hash(message.rawSpan))
         #expect(keccak.finalize() == Keccak.hash(message.rawSpan, .sha3_256))
         #expect(blake2b.finalize() == BLAKE2b.hash(message.rawSpan, digestLength: 32))
         #expect(blake3.finalize() == BLAKE3.hash(message.rawSpan))
@@ -70,6 +72,7 @@ import Wire
         switch function {
         case "sha1": SHA1.hash(message.rawSpan)
         case "sha2-256": SHA256.hash(message.rawSpan)
+        case "sha2-384": SHA384.hash(message.rawSpan)
         case "sha2-512": SHA512.hash(message.rawSpan)
         case "sha3-224": Keccak.hash(message.rawSpan, .sha3_224)
         case "sha3-256": Keccak.hash(message.rawSpan, .sha3_256)

@@ -3,6 +3,7 @@
 import Foundation
 import IPLD
 import Multiformats
+import TestSupport
 import Testing
 import Wire
 

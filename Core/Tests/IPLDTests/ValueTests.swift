@@ -2,6 +2,7 @@
 
 import IPLD
 import Multiformats
+import TestSupport
 import Testing
 import Wire
 

@@ -1,8 +1,9 @@
-// The published vectors under `Vectors/`, and the noise that all decoder tests share.
+// The published vectors under `Vectors/`, and what all decoder tests share.
 
 import Foundation
 import IPLD
 import Multiformats
+import TestSupport
 import Testing
 import Wire
 
@@ -32,52 +33,9 @@ enum Vectors {
     }
 }
 
-/// Bytes of hexadecimal text; what is not hexadecimal is passed over.
-func hex(_ text: String) -> [UInt8] {
-    let digits = text.compactMap { $0.hexDigitValue.map(UInt8.init) }
-    return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
-}
-
 /// The value of a block, for calls whose bytes are themselves the result of a call.
 func decode(_ bytes: [UInt8], _ codec: Codec) throws(DecodeError) -> Value {
     try IPLDCodec.decode(bytes.rawSpan, codec: codec)
-}
-
-/// A small seeded generator (SplitMix64), so that a failure repeats.
-struct Noise: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-
-    /// Up to `most` random bytes.
-    mutating func bytes(upTo most: Int) -> [UInt8] {
-        (0..<Int.random(in: 0...most, using: &self)).map { _ in .random(in: 0...255, using: &self) }
-    }
-
-    /// A copy of `valid` with a few bytes changed, dropped or put in.
-    mutating func mutation(of valid: [UInt8]) -> [UInt8] {
-        var bytes = valid
-        for _ in 0..<Int.random(in: 1...4, using: &self) where !bytes.isEmpty {
-            let place = Int.random(in: 0..<bytes.count, using: &self)
-            switch Int.random(in: 0..<4, using: &self) {
-            case 0: bytes[place] = .random(in: 0...255, using: &self)
-            case 1: bytes.remove(at: place)
-            case 2: bytes.insert(.random(in: 0...255, using: &self), at: place)
-            default: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &self)
-            }
-        }
-        return bytes
-    }
 }
 
 /// Runs `decode` on every prefix of `valid` (a sample of them when it is long), on mutations of it

@@ -1,4 +1,4 @@
-// What the tests of the lower modules share: the tables under `Vectors/`, hexadecimal text, and
+// What the tests of several targets share: the tables under `Vectors/`, hexadecimal text, and
 // noise that repeats.
 
 import Foundation
@@ -55,10 +55,11 @@ public struct Noise: RandomNumberGenerator {
         var bytes = valid
         for _ in 0..<Int.random(in: 1...4, using: &self) where !bytes.isEmpty {
             let place = Int.random(in: 0..<bytes.count, using: &self)
-            switch Int.random(in: 0..<3, using: &self) {
+            switch Int.random(in: 0..<4, using: &self) {
             case 0: bytes[place] = .random(in: 0...255, using: &self)
             case 1: bytes.remove(at: place)
-            default: bytes.insert(.random(in: 0...255, using: &self), at: place)
+            case 2: bytes.insert(.random(in: 0...255, using: &self), at: place)
+            default: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &self)
             }
         }
         return bytes

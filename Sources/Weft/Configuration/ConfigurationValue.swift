@@ -107,8 +107,7 @@ public enum DurationText {
 
     /// The duration in as few of the units as it takes.
     public static func text(_ duration: Duration) -> String {
-        let (seconds, attoseconds) = duration.components
-        var rest = seconds * 1000 + attoseconds / 1_000_000_000_000_000
+        var rest = duration.wholeMilliseconds
         guard rest > 0 else { return "0s" }
         var out = ""
         for unit in units where rest >= unit.milliseconds {

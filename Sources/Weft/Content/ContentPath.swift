@@ -116,7 +116,8 @@ public struct ContentPath: Hashable, Sendable {
     private static func decode(
         _ part: some StringProtocol, of path: some StringProtocol
     ) throws(ContentError) -> String {
-        guard let text = PercentCoding.decode(part), !text.contains("/") else {
+        // Bytes, since a slash with an accent on it is not the character of a slash.
+        guard let text = PercentCoding.decode(part), !text.utf8.contains(UInt8(ascii: "/")) else {
             throw ContentError(.badRequest, "invalid path \"\(path)\": a segment is not UTF-8 text")
         }
         guard text != ".", text != ".." else {

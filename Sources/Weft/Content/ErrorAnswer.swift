@@ -102,36 +102,22 @@ public struct ErrorAnswer {
     }
 
     private var json: String {
-        var out = "{\"status\":\(status.code),\"message\":\(Self.quoted(message)),\"trace\":["
-        out += trace.map { entry in
-            let outcome = entry.succeeded.map { $0 ? "true" : "false" } ?? "null"
-            return "{\"step\":\"\(entry.step.rawValue)\",\"subject\":\(Self.quoted(entry.subject)),"
-                + "\"peer\":\(Self.quoted(entry.peer)),\"outcome\":\(Self.quoted(entry.outcome)),"
-                + "\"succeeded\":\(outcome),\"bytes\":\(entry.bytes),"
-                + "\"began_ms\":\(Self.milliseconds(entry.began)),"
-                + "\"took_ms\":\(Self.milliseconds(entry.took))}"
-        }.joined(separator: ",")
-        return out + "]}\n"
-    }
-
-    private static func milliseconds(_ duration: Duration) -> Int64 {
-        let (seconds, attoseconds) = duration.components
-        return seconds * 1_000 + attoseconds / 1_000_000_000_000_000
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var out = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": out += "\\\""
-            case "\\": out += "\\\\"
-            case "\n": out += "\\n"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: out.unicodeScalars.append(scalar)
-            }
+        let tried = trace.map { entry in
+            Value.map([
+                .init("step", .string(entry.step.rawValue)),
+                .init("subject", .string(entry.subject)), .init("peer", .string(entry.peer)),
+                .init("outcome", .string(entry.outcome)),
+                .init("succeeded", entry.succeeded.map { .bool($0) } ?? .null),
+                .init("bytes", .integer(Int128(entry.bytes))),
+                .init("began_ms", .integer(Int128(entry.began.wholeMilliseconds))),
+                .init("took_ms", .integer(Int128(entry.took.wholeMilliseconds))),
+            ])
         }
-        return out + "\""
+        let answer = Value.map([
+            .init("status", .integer(Int128(status.code))), .init("message", .string(message)),
+            .init("trace", .list(tried)),
+        ])
+        // There is nothing in it that JSON cannot say.
+        return String(decoding: (try? JSON.encode(answer)) ?? [], as: UTF8.self) + "\n"
     }
 }

@@ -59,14 +59,12 @@ struct FileStream: ByteStream {
 
     /// Begins to read a leaf in parts, if it is large and stored here.
     private mutating func firstPart(of cid: CID) async throws -> ByteBuffer? {
-        guard let size = machine.leafSize, size > Self.partSize else { return nil }
-        var after = machine
-        after.supplyLeaf()
-        guard case .bytes(let wanted) = after.next() else { return nil }
-        let first = wanted.prefix(Self.partSize)
-        guard let part = try await source.part(first, of: cid, size: size) else { return nil }
-        machine = after
-        leaf = Leaf(cid: cid, size: size, rest: first.upperBound..<wanted.upperBound)
+        guard let leaf = machine.leaf, leaf.size > Self.partSize else { return nil }
+        let first = leaf.wanted.prefix(Self.partSize)
+        guard let part = try await source.part(first, of: cid, size: leaf.size) else { return nil }
+        machine.passLeaf()
+        self.leaf = Leaf(
+            cid: cid, size: leaf.size, rest: first.upperBound..<leaf.wanted.upperBound)
         return part
     }
 

@@ -13,6 +13,11 @@ struct Fetcher: Sendable {
     let retrieval: Retrieval
     let names: NameResolver
     let client: HTTPClient
+    /// Where content that an origin brings is kept.
+    let store: OriginContent.Place
+
+    /// How long content of an http URL is looked for elsewhere before its origin is asked.
+    static let patience = Duration.seconds(5)
 
     /// Fetches what a request asks for.
     func fetch(_ request: Request) async throws -> Response {
@@ -31,8 +36,11 @@ struct Fetcher: Sendable {
                 .badRequest, "content can be fetched with GET and HEAD, without a body")
         }
         var url = try FetchURL(request.url)
+        // The origin that redirects is asked because nobody else has the content.
+        var sources = Sources.all
         for count in 0...Request.maxRedirects {
-            var response = try await answer(url, request, trace: trace)
+            var response = try await answer(url, request, sources, trace: trace)
+            if case .web = url { sources = .origin }
             response.url = url.text
             response.redirected = count > 0
             response.mesh.trace = trace
@@ -43,17 +51,30 @@ struct Fetcher: Sendable {
                 throw FetchError(.redirect, "\(url.text) redirects to \(location.prefix(200))")
             }
             let next = try url.redirected(to: location)
+            if case .web = url, case .content = next {
+                throw FetchError(
+                    .redirect, "\(url.text) redirects to \(next.text), which has another hash")
+            }
             trace.note(.decision, url.text, "redirect to \(next.text)", succeeded: true)
             url = next
         }
         throw FetchError(.redirect, "there were more than \(Request.maxRedirects) redirects")
     }
 
+    /// Whom the content of an http URL may come from.
+    private enum Sources {
+        case all, origin
+    }
+
     private func answer(
-        _ url: FetchURL, _ request: Request, trace: Trace
+        _ url: FetchURL, _ request: Request, _ sources: Sources, trace: Trace
     ) async throws -> Response {
         switch url {
         case .content(let path, let query):
+            guard request.integrity == nil else {
+                throw FetchError(
+                    .badRequest, "integrity is for http URLs; \(url.text) is verified in any case")
+            }
             return try await content(path, query: query, request, trace: trace)
         case .web(let url):
             guard let text = request.integrity else {
@@ -63,14 +84,68 @@ struct Fetcher: Sendable {
             }
             switch try Integrity(text) {
             case .content(let cid):
-                // The hash names the content; the mesh brings it, whatever the URL was.
-                let path = ContentPath(.ipfs, root: cid.description)
-                return try await content(path, query: "", request, trace: trace)
+                if sources == .all,
+                    let response = try await elsewhere(cid, than: url, request, trace: trace)
+                {
+                    return response
+                }
+                return try await origin(of: cid, url, request, trace: trace)
             case .hashes(let hashes):
-                return try await Origin(client: client).fetch(
+                return try await origin(of: url, request).fetch(
                     url, request, hashes: hashes, trace: trace)
             }
         }
+    }
+
+    // MARK: Content of http URLs
+
+    /// What is stored here or what providers have of a CID, whatever the URL is that was asked
+    /// for; nil if that is nothing, or not in time.
+    private func elsewhere(
+        _ cid: CID, than url: String, _ request: Request, trace: Trace
+    ) async throws -> Response? {
+        let path = ContentPath(.ipfs, root: cid.description)
+        let outcome: String
+        do {
+            return try await Patience.run(Self.patience) { patience in
+                try await patience.wait {
+                    try await content(path, query: "", request, trace: trace)
+                }
+            }
+        } catch is Patience.Exhausted {
+            outcome = "nobody answered for \(Self.patience)"
+        } catch let error as FetchError
+            where [.notFound, .network, .unverifiable, .deadline].contains(error.code)
+        {
+            if let deadline = request.mesh.deadline, trace.elapsed >= deadline { throw error }
+            outcome = error.message
+        }
+        trace.note(.decision, url, "its origin is asked for \(cid): \(outcome)", succeeded: true)
+        return nil
+    }
+
+    private func origin(
+        of cid: CID, _ url: String, _ request: Request, trace: Trace
+    ) async throws -> Response {
+        let content = OriginContent(cid: cid, place: request.cache == .noStore ? .memory : store)
+        let asked = ContentRequest(
+            ContentPath(.ipfs, root: cid.description), root: cid, method: request.method,
+            headers: request.headers)
+        return try await origin(of: url, request).fetch(url, request, trace: trace) { _, body in
+            var response = await ContentResponder().respond(
+                to: asked, from: try await content.blocks(from: body))
+            response.mesh.root = cid
+            response.body = Self.typed(response.body, trace: trace)
+            return response
+        }
+    }
+
+    /// The origin, if it may be asked.
+    private func origin(of url: String, _ request: Request) throws -> Origin {
+        guard request.cache != .onlyIfCached, retrieval.options.network == .online else {
+            throw FetchError(.offline, "\(url) would have to be asked for at its origin")
+        }
+        return Origin(client: client)
     }
 
     // MARK: Content

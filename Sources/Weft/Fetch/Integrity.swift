@@ -15,7 +15,7 @@ enum Integrity: Hashable {
 
     /// A hash of a whole body.
     struct Hash: Hashable, Sendable {
-        enum Function: Int, Hashable, Sendable { case sha256, sha512 }
+        enum Function: Int, Hashable, Sendable { case sha256, sha384, sha512 }
 
         let function: Function
         let digest: [UInt8]
@@ -25,13 +25,14 @@ enum Integrity: Hashable {
             let span = content.readableBytesSpan
             return switch function {
             case .sha256: SHA256.hash(span) == digest
+            case .sha384: SHA384.hash(span) == digest
             case .sha512: SHA512.hash(span) == digest
             }
         }
     }
 
-    /// Reads a CID or a list of `sha256-…` and `sha512-…` items; unknown functions are passed
-    /// over, as browsers do.
+    /// Reads a CID or a list of `sha256-…`, `sha384-…` and `sha512-…` items; unknown functions
+    /// are passed over, as browsers do.
     ///
     /// - Throws: ``FetchError`` if nothing that can be checked is left: then nothing may be
     ///   handed out.
@@ -49,6 +50,7 @@ enum Integrity: Hashable {
             let length: Int
             switch parts[0].lowercased() {
             case "sha256": (function, length) = (.sha256, 32)
+            case "sha384": (function, length) = (.sha384, 48)
             case "sha512": (function, length) = (.sha512, 64)
             default: continue
             }
@@ -61,7 +63,8 @@ enum Integrity: Hashable {
         }
         guard let strongest = hashes.map(\.function.rawValue).max() else {
             throw FetchError(
-                .badRequest, "integrity '\(text)' is neither a CID nor sha256-… nor sha512-…")
+                .badRequest,
+                "integrity '\(text)' is neither a CID nor sha256-…, sha384-… or sha512-…")
         }
         self = .hashes(hashes.filter { $0.function.rawValue == strongest })
     }

@@ -23,6 +23,9 @@ extension Node {
     ///
     /// - Throws: ``FetchError`` with the trace of what was tried; `CancellationError`.
     public func fetch(_ request: Request) async throws -> Response {
-        try await Fetcher(retrieval: retrieval, names: names, client: client).fetch(request)
+        let fetcher = Fetcher(
+            retrieval: retrieval, names: names, client: client,
+            store: .store(store, maxBytes: configuration.storage.maxBytes))
+        return try await fetcher.fetch(request)
     }
 }

@@ -130,7 +130,7 @@ extension Trace: CustomStringConvertible {
 
 extension Trace.Entry: CustomStringConvertible {
     public var description: String {
-        var line = "\(Self.milliseconds(began)) +\(Self.milliseconds(took)) "
+        var line = "\(began.wholeMilliseconds) ms +\(took.wholeMilliseconds) ms "
         line += "\(step.rawValue) \(subject)"
         if !peer.isEmpty { line += " from \(peer)" }
         line += ": \(outcome)"
@@ -138,9 +138,12 @@ extension Trace.Entry: CustomStringConvertible {
         if bytes > 0 { line += ", \(bytes) bytes" }
         return line
     }
+}
 
-    private static func milliseconds(_ duration: Duration) -> String {
-        let (seconds, attoseconds) = duration.components
-        return "\(seconds * 1000 + attoseconds / 1_000_000_000_000_000) ms"
+extension Duration {
+    /// In milliseconds, without what is left over.
+    var wholeMilliseconds: Int64 {
+        let (seconds, attoseconds) = components
+        return seconds * 1000 + attoseconds / 1_000_000_000_000_000
     }
 }

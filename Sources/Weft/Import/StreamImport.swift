@@ -7,22 +7,23 @@ import Multiformats
 import NIOCore
 
 /// Builds one file from its bytes as they come.
-struct StreamImport: ~Copyable {
+struct StreamImport {
     private let profile: Profile
-    private let session: WriteSession
+    private let put: @Sendable (Block) throws -> Void
     private var splitter: Splitter
     private var builder: FileBuilder
     /// The content of the piece that is not complete yet.
     private var piece = ByteBuffer()
 
-    /// Begins a file. `splitter` is a fresh one of the profile's chunker; making one may take
-    /// longer than cutting a small file, so callers keep one and hand out copies.
+    /// Begins a file whose blocks go to `put`. `splitter` is a fresh one of the profile's chunker;
+    /// making one may take longer than cutting a small file, so callers keep one and hand out
+    /// copies.
     init(
-        _ profile: Profile, _ splitter: Splitter, into session: WriteSession,
-        metadata: FileMetadata
+        _ profile: Profile, _ splitter: Splitter, metadata: FileMetadata = FileMetadata(),
+        put: @escaping @Sendable (Block) throws -> Void
     ) {
         self.profile = profile
-        self.session = session
+        self.put = put
         self.splitter = splitter
         builder = FileBuilder(profile, metadata: metadata)
     }
@@ -62,7 +63,7 @@ struct StreamImport: ~Copyable {
         }
         piece = ByteBuffer()
         let block = try Block(hashing: bytes, codec: envelope.codec)
-        try session.put(block)
+        try put(block)
         builder.add(
             DAGEntry(
                 cid: envelope.cid(of: block), tsize: UInt64(bytes.readableBytes),
@@ -71,7 +72,7 @@ struct StreamImport: ~Copyable {
     }
 
     private mutating func drain() throws {
-        while let block = builder.nextBlock() { try session.put(Block(block)) }
+        while let block = builder.nextBlock() { try put(Block(block)) }
     }
 }
 

@@ -271,7 +271,9 @@ extension TreeImport {
         _ file: borrowing Descriptor, _ name: [UInt8], in folder: FolderImport,
         _ opened: FileState, _ metadata: FileMetadata
     ) throws -> DAGEntry {
-        var stream = StreamImport(options.profile, splitter, into: session, metadata: metadata)
+        var stream = StreamImport(options.profile, splitter, metadata: metadata) {
+            [session] in try session.put($0)
+        }
         var offset: UInt64 = 0
         while offset < opened.size {
             var buffer = ByteBuffer()

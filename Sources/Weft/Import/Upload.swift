@@ -42,8 +42,9 @@ public actor Upload {
         _ path: String, _ body: ResponseBody, metadata: FileMetadata = FileMetadata()
     ) async throws -> AddedEntry {
         let names = try Self.names(of: path)
-        var stream = StreamImport(
-            options.profile, splitter, into: session, metadata: metadata)
+        var stream = StreamImport(options.profile, splitter, metadata: metadata) {
+            [session] in try session.put($0)
+        }
         var bytes: UInt64 = 0
         for try await part in body {
             bytes += UInt64(part.readableBytes)

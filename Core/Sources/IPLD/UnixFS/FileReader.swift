@@ -21,6 +21,14 @@ public struct FileReader: Sendable {
         case done
     }
 
+    /// A block that is nothing but content.
+    public struct Leaf: Hashable, Sendable {
+        /// How long its parent says it is, in bytes.
+        public let size: Int
+        /// Which of its bytes are wanted.
+        public let wanted: Range<Int>
+    }
+
     private enum Phase: Sendable {
         case reading
         /// The root was supplied, and its size not yet told. Its own content lies at `content`.
@@ -71,20 +79,21 @@ public struct FileReader: Sendable {
         if item.depth == 0 { phase = .sized(part.size, content: part.content) }
     }
 
-    /// How long the block that ``next()`` asks for is, if it is nothing but content: a raw leaf
-    /// below the root. Such a leaf may be read in parts, see ``supplyLeaf()``.
-    public var leafSize: Int? {
-        guard let item = pending.last, item.cid.codec == .raw else { return nil }
-        return item.size.flatMap { Int(exactly: $0) }
+    /// The block that ``next()`` asks for, if it is nothing but content: a raw leaf below the
+    /// root. Such a leaf may be read in parts, see ``passLeaf()``.
+    public var leaf: Leaf? {
+        guard let item = pending.last, item.cid.codec == .raw,
+            let size = item.size.flatMap({ Int(exactly: $0) }),
+            let wanted = FilePart.content(0..<size, from: item.start, in: range)
+        else { return nil }
+        return Leaf(size: size, wanted: wanted)
     }
 
-    /// Takes the leaf that ``next()`` asked for without its bytes, which the caller reads itself.
-    /// Whoever does so must see that the leaf is as long as ``leafSize`` says.
-    public mutating func supplyLeaf() {
-        guard let item = pending.popLast(), content == nil, let size = item.size else {
-            preconditionFailure("no leaf was asked for")
-        }
-        content = FilePart.content(0..<Int(size), from: item.start, in: range)
+    /// Goes on behind the ``leaf`` that ``next()`` asked for: the caller reads its bytes itself,
+    /// and sees that it is as long as its parent says.
+    public mutating func passLeaf() {
+        precondition(leaf != nil && content == nil, "no leaf was asked for")
+        pending.removeLast()
     }
 
     /// Reads no more than `range` of what was asked for. Only right after ``Step/size(_:)``.

@@ -2,6 +2,7 @@
 // the definitions, and must not depend on how the bytes arrive.
 
 import IPLD
+import TestSupport
 import Testing
 import Wire
 

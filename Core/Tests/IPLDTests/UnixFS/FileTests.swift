@@ -3,6 +3,7 @@
 
 import IPLD
 import Multiformats
+import TestSupport
 import Testing
 import Wire
 
@@ -128,6 +129,36 @@ import Wire
                 try reader.supply(block.rawSpan)
             case .size: reader.narrow(to: UInt64(first)..<UInt64(last))
             case .bytes(let range): read += block[range]
+            case .done: break loop
+            }
+        }
+        #expect(read == Array(content[first..<last]))
+    }
+
+    @Test("leaves that the caller reads itself give the same bytes", arguments: 0..<20)
+    func passedLeaves(seed: UInt64) throws {
+        var noise = Noise(seed: seed)
+        var blocks = MemoryBlocks()
+        let content = noise.bytes(upTo: 300)
+        let root = blocks.add(file: content, .small(chunk: 7, width: 3))
+        let first = Int.random(in: 0...content.count, using: &noise)
+        let last = Int.random(in: first...content.count, using: &noise)
+        var reader = FileReader(root: root.cid, range: UInt64(first)..<UInt64(last))
+        var read: [UInt8] = []
+        var block: [UInt8] = []
+        loop: while true {
+            switch reader.next() {
+            case .block(let cid):
+                block = try blocks.block(cid)
+                if let leaf = reader.leaf {
+                    #expect(leaf.size == block.count)
+                    read += block[leaf.wanted]
+                    reader.passLeaf()
+                } else {
+                    try reader.supply(block.rawSpan)
+                }
+            case .bytes(let range): read += block[range]
+            case .size: continue
             case .done: break loop
             }
         }

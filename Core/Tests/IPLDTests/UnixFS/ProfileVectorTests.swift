@@ -5,6 +5,7 @@ import Cryptography
 import Foundation
 import IPLD
 import Multiformats
+import TestSupport
 import Testing
 import Wire
 

@@ -4,13 +4,13 @@ import Cryptography
 import Wire
 
 /// A key stream with an all-zero nonce and a counter from 0.
-struct ChaCha20 {
+public struct ChaCha20: Sendable {
     private let key: [UInt32]
     private var counter: UInt32 = 0
     private var left: ArraySlice<UInt8> = []
 
     /// The stream whose key is the SHA-256 of the seed's UTF-8.
-    init(seed: String) {
+    public init(seed: String) {
         let hash = SHA256.hash([UInt8](seed.utf8).rawSpan)
         key = (0..<8).map { word in
             (0..<4).reduce(0) { $0 | UInt32(hash[4 * word + $1]) << (8 * UInt32($1)) }
@@ -18,7 +18,7 @@ struct ChaCha20 {
     }
 
     /// The next bytes of the stream.
-    mutating func read(_ count: Int) -> [UInt8] {
+    public mutating func read(_ count: Int) -> [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(count + 64)
         out.append(contentsOf: left.prefix(count))

@@ -1,0 +1,70 @@
+// The Swift of docs/library.md: this file is where it is compiled and run, and a test sees that the
+// document shows the same lines.
+
+import Foundation
+import Testing
+import Weft
+
+func share(_ folder: String, keepingIn directory: String) async throws -> String {
+    let node = try await Node.start(at: directory)
+    let added = try await node.add([folder])
+    let url = "ipfs://\(added.roots[0].cid)/readme.txt"
+
+    let response = try await node.fetch(url)
+    var size = 0
+    for try await bytes in response.body {  // verified; pulled as fast as you read
+        size += bytes.readableBytes
+    }
+    await node.stop()
+    return "\(url): \(size) bytes of \(response.headers[.contentType] ?? "something")"
+}
+
+func look(for url: String, with node: Node) async throws -> String {
+    do {
+        let response = try await node.fetch(url, mesh: MeshOptions(deadline: .seconds(10)))
+        return String(buffer: try await response.body.collect(upTo: 1 << 20))
+    } catch let error as FetchError where error.code == .notFound {
+        return error.trace.map(\.description).joined(separator: "\n")
+    }
+}
+
+@Suite struct LibraryGuideTests {
+    @Test("what the guide shows is what is compiled here") func same() throws {
+        let root = URL(filePath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let guide = try String(contentsOf: root.appending(path: "docs/library.md"), encoding: .utf8)
+        let source = try String(contentsOf: URL(filePath: #filePath), encoding: .utf8)
+        let blocks = guide.components(separatedBy: "```swift\n").dropFirst().map {
+            $0.components(separatedBy: "\n```")[0]
+        }
+        #expect(blocks.count == 2)
+        for block in blocks {
+            let code = block.replacingOccurrences(of: "import Weft\n\n", with: "")
+            #expect(source.contains("\n" + code + "\n"), "\(code)")
+        }
+    }
+
+    @Test func runs() async throws {
+        let base = try TemporaryDirectory()
+        let folder = base.path + "/album"
+        try FileManager.default.createDirectory(
+            atPath: folder, withIntermediateDirectories: true)
+        try Data("twelve bytes".utf8).write(to: URL(filePath: folder + "/readme.txt"))
+        let text = try await share(folder, keepingIn: base.path + "/repository")
+        #expect(text.hasSuffix("readme.txt: 12 bytes of text/plain; charset=utf-8"))
+
+        let node = try await Node.start(at: base.path + "/other", configuration: alone)
+        let trace = try await look(
+            for: "ipfs://bafkreieq5jui4j25lacwomsqgjeswwl3y5zcdrresptwgmfylxo2depppq", with: node)
+        #expect(trace.contains("providers of"))
+        await node.stop()
+    }
+
+    /// Online, with nobody to ask but a port on which nobody listens.
+    private var alone: Configuration {
+        var configuration = Configuration()
+        configuration.routing.delegated = ["http://127.0.0.1:1"]
+        configuration.providers.http = []
+        return configuration
+    }
+}
