@@ -17,8 +17,6 @@ let package = Package(
     products: [
         .library(
             name: "Core", targets: ["Wire", "Cryptography", "Multiformats", "IPLD", "Exchange"]),
-=======
-        .library(name: "Core", targets: ["Wire", "Cryptography", "Multiformats", "IPLD"]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
         .library(name: "BrowserCore", type: .static, targets: ["BrowserCore"]),
     ],

@@ -89,7 +89,7 @@ import Wire
                 hostile.append(header + [UInt8](repeating: 0, count: 100))
                 hostile.append(CAR.header(roots: []) + header + [1, 0x55])
             }
-            var random = TestGenerator(seed: 3)
+            var random = SeededGenerator(seed: 3)
             for _ in 0..<200 {
                 hostile.append((0..<200).map { _ in UInt8.random(in: 0...255, using: &random) })
             }

@@ -2,6 +2,8 @@
 // document shows the same lines.
 
 import Foundation
+import HTTPTypes
+import NIOCore
 import Testing
 import Weft
 
@@ -39,7 +41,8 @@ func look(for url: String, with node: Node) async throws -> String {
         }
         #expect(blocks.count == 2)
         for block in blocks {
-            let code = block.replacingOccurrences(of: "import Weft\n\n", with: "")
+            let lines = block.components(separatedBy: "\n")
+            let code = lines.drop { $0.isEmpty || $0.hasPrefix("import ") }.joined(separator: "\n")
             #expect(source.contains("\n" + code + "\n"), "\(code)")
         }
     }

@@ -1,6 +1,7 @@
 // Trees of files made from a seed, and what a tree on disk looks like.
 
 import Foundation
+import Wire
 
 @testable import Weft
 
@@ -39,7 +40,7 @@ enum RandomTree {
     /// Writes a tree with files of all sizes around those that matter, links that lead anywhere,
     /// empty folders, deep ones, and names of many kinds.
     static func write(_ folder: String, seed: UInt64, pieceSize: Int) throws {
-        var random = TestGenerator(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let sizes = [0, 1, 100, pieceSize - 1, pieceSize, pieceSize + 1, 5 * pieceSize + 7]
         let names = [
             "a", "b c", "größe", "x'\"\\", "-n", "日本", "z" + String(repeating: "y", count: 200),

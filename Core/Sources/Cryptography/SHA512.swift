@@ -1,4 +1,5 @@
-// SHA-2 with 512 and 384 bits (FIPS 180-4), which differ in where they start and how much they tell.
+// SHA-2 with 512 and with 384 bits (FIPS 180-4): they differ in where they start and how much they
+// tell.
 
 #if HostCrypto
     import Crypto

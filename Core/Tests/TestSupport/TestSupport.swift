@@ -2,6 +2,7 @@
 // noise that repeats.
 
 import Foundation
+import Wire
 
 /// The rows of a comma-separated file under `Vectors/`, without the comment lines.
 public func rows(of name: String) -> [[String]] {
@@ -31,19 +32,13 @@ public func countingMessage(_ length: Int) -> [UInt8] {
     (0..<length).map { UInt8($0 % 251) }
 }
 
-/// A small seeded generator (SplitMix64), so that a failure repeats.
+/// A generator of random bytes and changes, seeded, so that a failure repeats.
 public struct Noise: RandomNumberGenerator {
-    private var state: UInt64
+    private var generator: SeededGenerator
 
-    public init(seed: UInt64) { state = seed }
+    public init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
 
-    public mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
+    public mutating func next() -> UInt64 { generator.next() }
 
     /// Up to `most` random bytes.
     public mutating func bytes(upTo most: Int) -> [UInt8] {

@@ -1,5 +1,5 @@
-// Content of a CID that nobody but an ordinary web server has: its bytes are made into blocks again,
-// and handed out only if that gives the CID.
+// Content of a CID that nobody but an ordinary web server has: its bytes are made into blocks
+// again, and handed out only if that gives the CID.
 
 import BlockStore
 import IPLD
@@ -94,7 +94,8 @@ struct OriginContent: Sendable {
         return source
     }
 
-    /// Makes a file's blocks in several ways at once, keeping those of the first. Answers the roots.
+    /// Makes a file's blocks in several ways at once, and keeps those of the first. Answers the
+    /// roots.
     private func build(
         _ profiles: [Profile], in held: HeldBlocks, from next: () async throws -> ByteBuffer?
     ) async throws -> [CID] {

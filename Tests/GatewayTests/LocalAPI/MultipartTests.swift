@@ -2,6 +2,7 @@
 
 import NIOCore
 import Testing
+import Wire
 
 @testable import Gateway
 
@@ -96,7 +97,7 @@ import Testing
 
     @Test("noise never crashes the parser")
     func noise() throws {
-        var generator = SplitMix(state: 7)
+        var generator = SeededGenerator(seed: 7)
         let alphabet = Array("\r\n-xyz:a\"; =%\0".utf8)
         for _ in 0..<2_000 {
             var parser = try MultipartParser(contentType: Self.type)
@@ -110,18 +111,5 @@ import Testing
                 }
             }
         }
-    }
-}
-
-/// A small generator with a seed, so that a failure repeats.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
     }
 }

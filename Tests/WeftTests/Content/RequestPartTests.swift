@@ -2,6 +2,7 @@
 
 import HTTPTypes
 import Testing
+import Wire
 
 @testable import Weft
 
@@ -39,7 +40,7 @@ import Testing
 
     /// Noise in a header must neither crash nor give a range outside the content.
     @Test func noiseInRanges() {
-        var generator = SplitMix(seed: 7)
+        var generator = SeededGenerator(seed: 7)
         let alphabet = Array("bytes=0123456789-, ,=a\u{e9}")
         for _ in 0..<5_000 {
             let length = Int.random(in: 0...24, using: &generator)
@@ -87,7 +88,7 @@ import Testing
 
     /// Whatever can be a name comes back from its encoded form.
     @Test func percentCodingRoundTrip() {
-        var generator = SplitMix(seed: 11)
+        var generator = SeededGenerator(seed: 11)
         for _ in 0..<2_000 {
             let scalars = (0..<Int.random(in: 0...8, using: &generator)).compactMap { _ in
                 Unicode.Scalar(UInt32.random(in: 1...0x2fff, using: &generator))
@@ -144,20 +145,5 @@ import Testing
         #expect(Set(tags).count == queries.count)
         let other = try CARRequest(query: QueryItems(""), parameters: []).digest(of: ["b"])
         #expect(!tags.contains(other))
-    }
-}
-
-/// A small seeded generator (SplitMix64), so that failures repeat.
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

@@ -119,7 +119,7 @@ import Testing
             Way(testDescription: "unixfs-v0-2015", profile: .v0_2015, size: 700_000),
             Way(testDescription: "one block of v0", profile: .v0_2015, size: 1_000),
             Way(
-                testDescription: "v0 written as v1", profile: .v0_2015, size: 700_000, version: .v1),
+                testDescription: "v0 as v1", profile: .v0_2015, size: 700_000, version: .v1),
             Way(testDescription: "ipfs add --cid-version=1", profile: kubo, size: 700_000),
         ]
     }

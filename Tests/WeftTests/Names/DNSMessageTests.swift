@@ -128,7 +128,7 @@ import Wire
         for count in 0..<whole.count {
             #expect(throws: DecodeError.self) { try Self.read(Array(whole.prefix(count))) }
         }
-        var generator = TestGenerator(seed: 42)
+        var generator = SeededGenerator(seed: 42)
         for _ in 0..<20_000 {
             var bytes = whole
             for _ in 0..<Int.random(in: 1...6, using: &generator) {

@@ -7,6 +7,7 @@ import IPLD
 import Multiformats
 import NIOCore
 import Testing
+import Wire
 
 @testable import Weft
 
@@ -65,7 +66,7 @@ import Testing
 
     /// Every changed byte is either refused or without effect on the blocks that come out.
     @Test func damage() {
-        var generator = TestGenerator(seed: 7)
+        var generator = SeededGenerator(seed: 7)
         for _ in 0..<3000 {
             var bytes = Self.archive
             let place = Int.random(in: 0..<bytes.count, using: &generator)

@@ -19,16 +19,9 @@ struct TestFile {
         var builder = FileBuilder(profile)
         var blocks: [Multihash: [UInt8]] = [:]
         var content: [UInt8] = []
-        var generator = TestGenerator(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         for _ in 0..<leaves {
-            var bytes: [UInt8] = []
-            bytes.reserveCapacity(leafSize)
-            while bytes.count < leafSize {
-                let word = generator.next()
-                for shift in stride(from: 0, to: 64, by: 8) where bytes.count < leafSize {
-                    bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(shift)))
-                }
-            }
+            let bytes = generator.bytes(leafSize)
             content += bytes
             let (entry, block) = profile.leaf(of: bytes)
             blocks[entry.cid.hash] = block.bytes
@@ -62,20 +55,5 @@ struct TestFile {
             try walk.supply(bytes.span.bytes)
         }
         return sections
-    }
-}
-
-/// A generator whose seed gives the same bytes every time (SplitMix64).
-struct TestGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-        return word ^ (word >> 31)
     }
 }
