@@ -4,11 +4,11 @@
 import Foundation
 import HTTPTypes
 import NIOCore
+import NIOHTTP1
 import Testing
 import Weft
 
-func share(_ folder: String, keepingIn directory: String) async throws -> String {
-    let node = try await Node.start(at: directory)
+func share(_ folder: String, from node: Node) async throws -> String {
     let added = try await node.add([folder])
     let url = "ipfs://\(added.roots[0].cid)/readme.txt"
 
@@ -17,8 +17,19 @@ func share(_ folder: String, keepingIn directory: String) async throws -> String
     for try await bytes in response.body {  // verified; pulled as fast as you read
         size += bytes.readableBytes
     }
-    await node.stop()
     return "\(url): \(size) bytes of \(response.headers[.contentType] ?? "something")"
+}
+
+func share(_ folder: String, keepingIn directory: String) async throws -> String {
+    let node = try await Node.start(at: directory)
+    do {
+        let text = try await share(folder, from: node)
+        await node.stop()
+        return text
+    } catch {
+        await node.stop()  // in any case: a node holds threads, files and connections
+        throw error
+    }
 }
 
 func look(for url: String, with node: Node) async throws -> String {
@@ -56,18 +67,15 @@ func look(for url: String, with node: Node) async throws -> String {
         let text = try await share(folder, keepingIn: base.path + "/repository")
         #expect(text.hasSuffix("readme.txt: 12 bytes of text/plain; charset=utf-8"))
 
-        let node = try await Node.start(at: base.path + "/other", configuration: alone)
-        let trace = try await look(
-            for: "ipfs://bafkreieq5jui4j25lacwomsqgjeswwl3y5zcdrresptwgmfylxo2depppq", with: node)
-        #expect(trace.contains("providers of"))
-        await node.stop()
-    }
-
-    /// Online, with nobody to ask but a port on which nobody listens.
-    private var alone: Configuration {
+        let router = try await TestServer { _ in [.head(.notFound)] }
         var configuration = Configuration()
-        configuration.routing.delegated = ["http://127.0.0.1:1"]
+        configuration.routing.delegated = [router.url]
         configuration.providers.http = []
-        return configuration
+        let node = try await Node.start(at: base.path + "/other", configuration: configuration)
+        let cid = "bafkreieq5jui4j25lacwomsqgjeswwl3y5zcdrresptwgmfylxo2depppq"
+        let trace = try? await look(for: "ipfs://\(cid)", with: node)
+        #expect(trace?.contains("providers of \(cid)") == true)
+        await node.stop()
+        try await router.stop()
     }
 }
