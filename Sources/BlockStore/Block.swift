@@ -41,6 +41,16 @@ public struct Block: Sendable, Equatable {
         self.bytes = bytes
     }
 
+    /// Compares bytes with their CID whose SHA2-256 was computed as they came.
+    init(_ bytes: ByteBuffer, hashedTo digest: [UInt8], as cid: CID) throws(DecodeError) {
+        try cid.hash.checkVerifiable()
+        guard digest.starts(with: cid.hash.digest) else {
+            throw DecodeError(.mismatch, "the content does not match its hash")
+        }
+        self.cid = cid
+        self.bytes = bytes
+    }
+
     /// A block that was encoded and hashed here.
     public init(_ block: EncodedBlock) {
         self.cid = block.cid

@@ -130,6 +130,7 @@ public final class Node: Sendable {
         options.redirectConfiguration = .disallow
         options.timeout.connect = .seconds(10)
         options.connectionPool.idleTimeout = .seconds(30)
+        options.http1_1ConnectionDebugInitializer = HTTPExchange.prepare
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, options: RetrievalOptions(configuration),

@@ -14,6 +14,13 @@ extension RawSpan {
         UInt64(littleEndian: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
+    /// The four 64-bit integers from `offset` on, in the order of the platform. One check of the
+    /// bounds for all of them.
+    @inline(__always)
+    func fourWords(at offset: Int) -> InlineArray<4, UInt64> {
+        unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: InlineArray<4, UInt64>.self)
+    }
+
     /// The 32-bit integer at `offset`, most significant byte first.
     @inline(__always)
     func bigEndian32(at offset: Int) -> UInt32 {

@@ -18,10 +18,11 @@ public enum XXH64 {
             var c = seed
             var d = seed &- prime1
             while count - offset >= 32 {
-                a = round(a, bytes.littleEndian64(at: offset))
-                b = round(b, bytes.littleEndian64(at: offset + 8))
-                c = round(c, bytes.littleEndian64(at: offset + 16))
-                d = round(d, bytes.littleEndian64(at: offset + 24))
+                let words = bytes.fourWords(at: offset)
+                a = round(a, UInt64(littleEndian: words[0]))
+                b = round(b, UInt64(littleEndian: words[1]))
+                c = round(c, UInt64(littleEndian: words[2]))
+                d = round(d, UInt64(littleEndian: words[3]))
                 offset += 32
             }
             sum = a.rotatedLeft(1) &+ b.rotatedLeft(7) &+ c.rotatedLeft(12) &+ d.rotatedLeft(18)

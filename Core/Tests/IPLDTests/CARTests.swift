@@ -16,8 +16,10 @@ private struct Contents {
     var mostAsked = 0
 
     /// Reads an archive, `piece` bytes at a time.
-    init(of archive: [UInt8], piece: Int = .max) throws {
-        var reader = CARReader()
+    init(
+        of archive: [UInt8], piece: Int = .max, _ sections: CARReader.Sections = .whole
+    ) throws {
+        var reader = CARReader(sections)
         var start = 0
         var end = min(piece, archive.count)
         while true {
@@ -36,8 +38,12 @@ private struct Contents {
                 start += consumed
             case .section(let cid, let payload, let consumed):
                 let range = (start + payload.lowerBound)..<(start + payload.upperBound)
+                guard range.upperBound <= archive.count else {
+                    throw DecodeError(.truncated, "the archive ends within a block")
+                }
                 blocks.append((cid, Array(archive[range]), start))
                 start += consumed
+                end = max(end, start)
             case .skip(let count):
                 start = Int(min(UInt64(archive.count), UInt64(start) + count))
                 end = max(end, start)
@@ -102,6 +108,18 @@ private func archive(_ blocks: [EncodedBlock], roots: [CID]) -> [UInt8] {
         #expect(throws: DecodeError.self) {
             try CARIndex(decoding: Array(bytes.dropFirst(499)).rawSpan)
         }
+    }
+
+    @Test(
+        "sections that are told by their heads are the same, and need only their heads",
+        arguments: [1, 2, 40, 1000])
+    func heads(piece: Int) throws {
+        let blocks = sampleBlocks(20)
+        let bytes = archive(blocks, roots: [blocks[0].cid])
+        let contents = try Contents(of: bytes, piece: piece, .heads)
+        #expect(contents.blocks.map(\.cid) == blocks.map(\.cid))
+        #expect(contents.blocks.map(\.bytes) == blocks.map(\.bytes))
+        #expect(contents.mostAsked < 100)
     }
 
     @Test(

@@ -4,11 +4,12 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import NIOCore
+import Synchronization
 import Weft
 
 extension Gateway {
-    /// How many bytes are handed to the event loop before it is waited for.
-    private static let maxAhead = 64 << 10
+    /// How many bytes an answer may be ahead of its event loop before it waits for it.
+    private static let maxAhead = 128 << 10
     /// The largest body of a request that is read: the record of a name.
     private static let maxBodyBytes = maxRecordBytes
 
@@ -75,23 +76,34 @@ extension Gateway {
         }
         var body = try await writer.writeHead(head)
         var bytes = first.readableBytes
-        var ahead = first.readableBytes
+        let seen = SeenBytes()
+        var noted = 0
         try await body.write(first)
         while let part = try await parts.next() {
-            if ahead >= maxAhead {
-                // The writer knows that the socket is full only after the event loop has seen
-                // what was written. Without waiting for that, a busy loop lets each connection
-                // pile up its whole answer in memory.
+            // The writer knows that the socket is full only after the event loop has seen what was
+            // written. Without minding that, a busy loop lets each connection pile up its whole
+            // answer in memory.
+            if bytes - seen.count.load(ordering: .relaxed) >= maxAhead {
                 try await channel.eventLoop.submit {}.get()
-                ahead = 0
+                seen.count.store(bytes, ordering: .relaxed)
+                noted = bytes
+            } else if bytes - noted >= maxAhead / 4 {
+                noted = bytes
+                channel.eventLoop.execute { [bytes] in
+                    seen.count.store(bytes, ordering: .relaxed)
+                }
             }
-            ahead += part.readableBytes
             bytes += part.readableBytes
             try await body.write(part)
         }
         try await body.finish(nil)
         return bytes
     }
+}
+
+/// How much of an answer its event loop has seen.
+private final class SeenBytes: Sendable {
+    let count = Atomic(0)
 }
 
 extension Metrics {

@@ -1,5 +1,5 @@
-// Reading a CAR that a stranger sends: section by section as bytes come, each block hashed, and
-// only blocks that the request leads to accepted. It performs no I/O.
+// Reading a CAR that a stranger sends: section by section as bytes come, each block hashed while it
+// comes, and only blocks that the request leads to accepted. It performs no I/O.
 
 import BlockStore
 import IPLD
@@ -23,11 +23,10 @@ struct CARIntake {
     /// How many bytes of blocks that came before are tolerated, besides a half of the rest.
     static let repeatAllowance = 8 << 20
 
-    /// How large the pieces are at most that the network brings at a time.
-    private static let pieceSize = 64 << 10
-
-    private var reader = CARReader()
+    private var reader = CARReader(.heads)
     private var buffer = ByteBuffer()
+    /// The block that is coming in.
+    private var assembly: BlockAssembly?
     private var skip: UInt64 = 0
     private var expected: Set<Multihash>
     private var seen: Set<Multihash> = []
@@ -58,6 +57,14 @@ struct CARIntake {
                 skip -= UInt64(count)
                 if skip > 0 { return .starved }
             }
+            if assembly != nil {
+                assembly?.take(from: &buffer)
+                guard assembly?.isComplete == true, let whole = assembly.take() else {
+                    return .starved
+                }
+                let (block, anatomy) = try accept(whole)
+                return .block(block, anatomy)
+            }
             let step: CARReader.Step
             do {
                 let shown = buffer
@@ -66,26 +73,20 @@ struct CARIntake {
                 throw .rubbish("\(error)")
             }
             switch step {
-            case .needMore(let total):
-                makeRoom(total)
-                return .starved
+            case .needMore: return .starved
             case .end: return .end
             case .skip(let count): skip = count
             case .header(_, let consumed): buffer.moveReaderIndex(forwardBy: consumed)
-            case .section(let cid, let payload, let consumed):
-                let bytes = buffer.getSlice(
-                    at: buffer.readerIndex + payload.lowerBound, length: payload.count)
-                buffer.moveReaderIndex(forwardBy: consumed)
-                guard let bytes else { throw .rubbish("a section without bytes") }
-                if let (block, anatomy) = try accept(cid, bytes) {
-                    return .block(block, anatomy)
-                }
+            case .section(let cid, let payload, _):
+                buffer.moveReaderIndex(forwardBy: payload.lowerBound)
+                try begin(cid, size: payload.count)
             }
         }
     }
 
     /// Checks that the answer may end here.
     func finish() throws(Fault) {
+        guard assembly == nil, skip == 0 else { throw .truncated("it ends within a block") }
         do {
             try reader.finish(remaining: buffer.readableBytes)
         } catch {
@@ -93,38 +94,36 @@ struct CARIntake {
         }
     }
 
-    /// Sees to it that a section of `total` bytes lies in one piece and that what has been handed
-    /// out is not copied when more is added: the rest moves to a buffer of its own.
-    private mutating func makeRoom(_ total: Int) {
-        guard buffer.readerIndex > 0 || buffer.capacity < total else { return }
-        // The last piece of a section brings the beginning of the next one with it.
-        let capacity = max(total + Self.pieceSize, buffer.readableBytes)
-        var fresh = ByteBufferAllocator().buffer(capacity: capacity)
-        fresh.writeImmutableBuffer(buffer)
-        buffer = fresh
-    }
-
-    private mutating func accept(
-        _ cid: CID, _ bytes: ByteBuffer
-    ) throws(Fault) -> (Block, BlockAnatomy)? {
+    /// Decides about a block from its CID, before its bytes are taken in.
+    private mutating func begin(_ cid: CID, size: Int) throws(Fault) {
         if seen.contains(cid.hash) {
-            repeatedBytes += bytes.readableBytes
+            repeatedBytes += size
             guard repeatedBytes <= Self.repeatAllowance + goodBytes / 2 else {
                 throw .rubbish("it repeats itself")
             }
-            return nil
+            skip = UInt64(size)
+            return
         }
-        guard expected.remove(cid.hash) != nil else {
+        guard expected.contains(cid.hash) else {
             throw .rubbish("a block that nothing leads to, \(cid)")
         }
+        do {
+            assembly = try BlockAssembly(cid, size: size)
+        } catch {
+            throw .rubbish("\(error)")
+        }
+    }
+
+    private mutating func accept(_ whole: BlockAssembly) throws(Fault) -> (Block, BlockAnatomy) {
         let block: Block
         do {
-            block = try Block(verifying: bytes, as: cid)
+            block = try whole.finish()
         } catch {
-            throw .lied("block \(cid): \(error)")
+            throw .lied("block \(whole.cid): \(error)")
         }
-        goodBytes += bytes.readableBytes
-        seen.insert(cid.hash)
+        goodBytes += block.bytes.readableBytes
+        expected.remove(block.cid.hash)
+        seen.insert(block.cid.hash)
         let anatomy = BlockAnatomy(block)
         for link in anatomy.links where !seen.contains(link.hash) { expected.insert(link.hash) }
         guard expected.count <= Self.maxExpected else {

@@ -1,5 +1,6 @@
-// Storing what was fetched, beside the stream and never in its way: blocks queue up, one task
-// stores them, and when the disk is too slow or too full they are not stored.
+// Storing what was fetched, beside the stream: blocks queue up and one task stores them. When the
+// disk is slower than the network the streams wait for it; when it takes nothing they do not, and
+// what comes then is not stored.
 
 import BlockStore
 import DequeModule
@@ -38,8 +39,17 @@ struct BlockCache: Sendable {
 final class CacheWriter: Sendable {
     /// How many bytes may wait to be stored; what comes on top is not stored.
     static let maxPending = 64 << 20
+    /// How many bytes may wait before those who bring more wait for ``room()``. Blocks that are
+    /// stored soon after they came are still in the processor's cache.
+    static let comfort = 8 << 20
+    /// How long they wait at most.
+    static let patience: Duration = .seconds(2)
 
     private struct State {
+        var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var nextWaiter = 0
+        /// The disk let somebody wait in vain, and has taken nothing since.
+        var isStuck = false
         var queue: Deque<Block> = []
         var waiting: [Multihash: ByteBuffer] = [:]
         var bytes = 0
@@ -84,6 +94,42 @@ final class CacheWriter: Sendable {
         while let task = state.withLock({ $0.task }) { await task.value }
     }
 
+    /// Waits until there is room for more, unless the disk takes nothing.
+    func room() async {
+        guard state.withLock({ $0.bytes > Self.comfort && !$0.isStuck }) else { return }
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                await self.waitForRoom()
+                return true
+            }
+            group.addTask {
+                // Cancelled when there is room.
+                (try? await Task.sleep(for: Self.patience)) == nil
+            }
+            if await group.next() == false { state.withLock { $0.isStuck = true } }
+            group.cancelAll()
+        }
+    }
+
+    private func waitForRoom() async {
+        let number = state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let mustWait = state.withLock { state in
+                    guard state.bytes > Self.comfort, !Task.isCancelled else { return false }
+                    state.waiters[number] = continuation
+                    return true
+                }
+                if !mustWait { continuation.resume() }
+            }
+        } onCancel: {
+            state.withLock { $0.waiters.removeValue(forKey: number) }?.resume()
+        }
+    }
+
     private func drain() async {
         while let block = takeNext() {
             do {
@@ -93,10 +139,14 @@ final class CacheWriter: Sendable {
                 logger.debug("a fetched block was not stored", metadata: ["error": "\(error)"])
                 state.withLock { $0.skipped += 1 }
             }
+            var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
             state.withLock { state in
                 state.waiting[block.cid.hash] = nil
                 state.bytes -= block.bytes.readableBytes
+                state.isStuck = false
+                if state.bytes <= Self.comfort { swap(&waiters, &state.waiters) }
             }
+            for waiter in waiters.values { waiter.resume() }
         }
     }
 

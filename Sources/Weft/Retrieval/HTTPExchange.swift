@@ -13,6 +13,8 @@ final class HTTPExchange: HTTPClientResponseDelegate {
 
     /// How many bytes may wait for the reader before the connection is not read any more.
     static let maxPending = 1 << 20
+    /// How many bytes are read from a connection at a time, once it brings that many.
+    private static let maxRead = 256 << 10
     /// How many bytes the header fields of an answer may take.
     static let maxHeaderBytes = 64 << 10
 
@@ -32,6 +34,14 @@ final class HTTPExchange: HTTPClientResponseDelegate {
     }
 
     private let state = Mutex(State())
+
+    /// Has a connection of a client read in large pieces: each costs a walk through all layers.
+    static func prepare(_ channel: any Channel) -> EventLoopFuture<Void> {
+        channel.setOption(
+            .recvAllocator,
+            value: AdaptiveRecvByteBufferAllocator(
+                minimum: 4 << 10, initial: 16 << 10, maximum: maxRead))
+    }
 
     /// Sends a request without a body and waits for the head of the answer.
     static func open(

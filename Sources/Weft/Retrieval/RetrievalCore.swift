@@ -274,6 +274,7 @@ final class RetrievalCore: Sendable {
             }
             let block = try await provider.block(cid) { self.progressed(job, bytes: $0) }
             arrived(block, BlockAnatomy(block), by: job)
+            await shared.writer.room()
             update { state, now in
                 tally(block, provider, id, in: &state)
                 finish(job, fault: nil, in: &state, now: now)
@@ -302,6 +303,7 @@ final class RetrievalCore: Sendable {
                     $0.bytes += UInt64(block.bytes.readableBytes)
                 }
                 if !self.arrived(block, anatomy, by: job) { await self.pause(job) }
+                await self.shared.writer.room()
                 return !Task.isCancelled
             })
         do {

@@ -78,6 +78,7 @@ struct Fetch: AsyncParsableCommand {
     }
 
     func run() async throws {
+        limitAllocator()
         try await LocalClient.with(common) { client in
             let file = try OutputFile(output)
             let answer = FetchedHead()

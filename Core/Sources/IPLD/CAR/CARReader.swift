@@ -17,12 +17,21 @@ public struct CARReader: Sendable {
         case needMore(total: Int)
         /// The header; drop `consumed` bytes.
         case header(roots: [CID], consumed: Int)
-        /// A block, whose bytes lie at `payload`; then drop `consumed` bytes.
+        /// A block, whose bytes lie at `payload`; then drop `consumed` bytes. With
+        /// ``Sections/heads`` both may end behind the bytes that have been shown.
         case section(cid: CID, payload: Range<Int>, consumed: Int)
         /// Bytes without meaning here; drop that many, which may be more than have been shown.
         case skip(UInt64)
         /// The last block has been read. What follows (the index of version 2) is not read.
         case end
+    }
+
+    /// When a section is told.
+    public enum Sections: Sendable {
+        /// Once all of it has been shown.
+        case whole
+        /// Once its CID has been shown, for those who take in the block as it comes.
+        case heads
     }
 
     private enum State {
@@ -34,6 +43,7 @@ public struct CARReader: Sendable {
         case finished
     }
 
+    private let sections: Sections
     private var state = State.start
     /// How many bytes are left of a version 2 archive's data; nil in version 1, which has no end.
     private var dataRemaining: UInt64?
@@ -43,7 +53,9 @@ public struct CARReader: Sendable {
     public private(set) var v2Header: CARv2Header?
 
     /// A reader at the first byte of an archive.
-    public init() {}
+    public init(_ sections: Sections = .whole) {
+        self.sections = sections
+    }
 
     /// Looks at the bytes that follow what was consumed before.
     public mutating func next(_ bytes: RawSpan) throws(DecodeError) -> Step {
@@ -105,7 +117,7 @@ public struct CARReader: Sendable {
     private mutating func readHeader(_ bytes: RawSpan) throws(DecodeError) -> Step {
         let limit = CAR.maxHeaderBytes
         switch try readFrame(bytes, limit: limit) {
-        case .incomplete(let total): return .needMore(total: total)
+        case .incomplete(_, let total): return .needMore(total: total)
         case .complete(let content):
             let roots: [CID]
             do throws(DecodeError) {
@@ -123,29 +135,36 @@ public struct CARReader: Sendable {
             state = .finished
             return .end
         }
+        let content: Range<Int>
         switch try readFrame(bytes, limit: CAR.maxSectionBytes) {
-        case .incomplete(let total): return .needMore(total: total)
-        case .complete(let content):
-            guard !content.isEmpty else {
-                throw DecodeError(.malformed, "car: a section of length zero")
-            }
-            var reader = ByteReader(bytes.extracting(content))
-            let cid: CID
-            do throws(DecodeError) {
-                cid = try reader.readCID()
-            } catch {
-                throw DecodeError(error.kind, error.reason, at: content.lowerBound + error.offset)
-            }
-            let payload = (content.lowerBound + reader.offset)..<content.upperBound
-            guard payload.count <= BlockLimits.maxBytes else {
-                throw DecodeError(.overLimit, "car: a block is larger than 2 MiB")
-            }
-            return .section(cid: cid, payload: payload, consumed: content.upperBound)
+        case .complete(let range): content = range
+        case .incomplete(let start, let total):
+            guard sections == .heads, let start else { return .needMore(total: total) }
+            content = start..<total
         }
+        guard !content.isEmpty else {
+            throw DecodeError(.malformed, "car: a section of length zero")
+        }
+        let shown = content.clamped(to: 0..<bytes.byteCount)
+        var reader = ByteReader(bytes.extracting(shown))
+        let cid: CID
+        do throws(DecodeError) {
+            cid = try reader.readCID()
+        } catch  where error.kind == .truncated && shown.upperBound < content.upperBound {
+            return .needMore(total: bytes.byteCount + 1)
+        } catch {
+            throw DecodeError(error.kind, error.reason, at: content.lowerBound + error.offset)
+        }
+        let payload = (content.lowerBound + reader.offset)..<content.upperBound
+        guard payload.count <= BlockLimits.maxBytes else {
+            throw DecodeError(.overLimit, "car: a block is larger than 2 MiB")
+        }
+        return .section(cid: cid, payload: payload, consumed: content.upperBound)
     }
 
     private enum Frame {
-        case incomplete(total: Int)
+        /// Where the content begins, if its length has been read, and how much is needed.
+        case incomplete(start: Int?, total: Int)
         case complete(Range<Int>)
     }
 
@@ -157,7 +176,9 @@ public struct CARReader: Sendable {
             guard index < Varint.maxLength else {
                 throw DecodeError(.malformed, "car: a length is too long")
             }
-            guard index < bytes.byteCount else { return try incomplete(total: index + 1) }
+            guard index < bytes.byteCount else {
+                return try incomplete(start: nil, total: index + 1)
+            }
             let byte = bytes.byte(at: index)
             length |= UInt64(byte & 0x7f) << (7 * UInt64(index))
             index += 1
@@ -175,13 +196,14 @@ public struct CARReader: Sendable {
         guard UInt64(end) <= dataRemaining ?? .max else {
             throw DecodeError(.malformed, "car: a section ends behind the archive's data")
         }
-        return end <= bytes.byteCount ? .complete(index..<end) : try incomplete(total: end)
+        return end <= bytes.byteCount
+            ? .complete(index..<end) : try incomplete(start: index, total: end)
     }
 
-    private func incomplete(total: Int) throws(DecodeError) -> Frame {
+    private func incomplete(start: Int?, total: Int) throws(DecodeError) -> Frame {
         guard UInt64(total) <= dataRemaining ?? .max else {
             throw DecodeError(.truncated, "car: the archive's data ends within a section")
         }
-        return .incomplete(total: total)
+        return .incomplete(start: start, total: total)
     }
 }
