@@ -1,0 +1,105 @@
+// What the want table keeps of blocks, sources and sessions.
+
+import Multiformats
+import Wire
+
+extension WantTable {
+    /// A block that is wanted.
+    struct Want: Sendable {
+        let cid: CID
+        let place: WantQueue.Place
+        /// How long it probably is, in bytes.
+        let size: Int
+        let since: Instant
+        /// Who wants it. The first one asks for it.
+        var sessions: [SessionID]
+        /// Who has been asked for it and not answered, in order.
+        var holders: [SourceID] = []
+        /// Who has been asked whether they have it and not answered.
+        var probes: [Probe] = []
+    }
+
+    struct Probe: Sendable {
+        let source: SourceID
+        let begun: Instant
+    }
+
+    /// A block that a source has been asked for.
+    struct Request: Sendable {
+        let hash: Multihash
+        let size: Int
+        let begun: Instant
+        /// When it should be here.
+        let expected: Instant
+        /// Whether nothing else had been asked of the source.
+        let wasAlone: Bool
+    }
+
+    struct Source: Sendable {
+        let abilities: Abilities
+        var pace = Pace()
+        /// What it was asked for, in that order, which is the one in which it should answer.
+        var open: [Request] = []
+        var openBytes = 0
+        /// Streams that it sends.
+        var streams: [SessionID] = []
+        var lastActivity = Instant(nanoseconds: 0)
+        /// When it was last asked for something while nothing else was open.
+        var idleUntil = Instant(nanoseconds: 0)
+        var pausedUntil = Instant(nanoseconds: 0)
+        var isSuspended = false
+        var isDropped = false
+        var strikes = 0
+        var sessions: [SessionID] = []
+
+        var isUsable: Bool { !isDropped && !isSuspended }
+
+        /// How long until one more block of `size` bytes would be here.
+        func expectation(of size: Int, now: Instant) -> Duration? {
+            guard let rate = pace.rate(now: now) else { return nil }
+            return .fraction(Double(openBytes + size) / max(rate, 1))
+                + (open.isEmpty ? pace.latency ?? .zero : .zero)
+        }
+    }
+
+    /// A source's part in a session.
+    struct Seat: Sendable {
+        enum Promise: Sendable {
+            case unknown
+            /// It said that it has a block, or routing did.
+            case promised
+            /// It brought one.
+            case proven
+        }
+
+        var promise: Promise
+        var missing: Set<Multihash> = []
+        var misses = 0
+    }
+
+    struct Session: Sendable {
+        let extent: Extent
+        var queue = WantQueue()
+        var seats: [SourceID: Seat] = [:]
+        /// The sources in the order in which they came.
+        var order: [SourceID] = []
+        /// How many more bytes the reader has room for.
+        var room = 16 << 20
+        /// How many bytes have been asked for, as far as sizes are known.
+        var outstanding = 0
+        var wantCount = 0
+        var stream: SourceID?
+        var isSearching = false
+        var lastSearch: Instant?
+        var lastProgress: Instant
+        var lastBroadcast: Instant
+        /// When the next request is due to be looked at.
+        var hedgeAt: Instant?
+        var averageSize = 1 << 18
+        var tally = Tally()
+        /// Bytes that were asked for twice.
+        var hedgedBytes: UInt64 = 0
+        /// What went wrong with those who took part.
+        var blame = Failure.absent
+    }
+}
