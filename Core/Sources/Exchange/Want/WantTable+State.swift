@@ -54,11 +54,24 @@ extension WantTable {
 
         var isUsable: Bool { !isDropped && !isSuspended }
 
+        /// How long until a block that it was asked for should be here, by what it brought lately.
+        func remaining(until hash: Multihash, now: Instant) -> Duration {
+            guard let rate = pace.rate(now: now) else { return .zero }
+            var bytes = 0
+            for request in open {
+                bytes += request.size
+                if request.hash == hash { break }
+            }
+            let passed = now.since(max(lastActivity, idleUntil)).fractionalSeconds
+            return .fraction(Double(bytes) / max(rate, 1) - passed)
+        }
+
         /// How long until one more block of `size` bytes would be here.
         func expectation(of size: Int, now: Instant) -> Duration? {
             guard let rate = pace.rate(now: now) else { return nil }
-            return .fraction(Double(openBytes + size) / max(rate, 1))
-                + (open.isEmpty ? pace.latency ?? .zero : .zero)
+            let transfer = Duration.fraction(Double(size) / max(rate, 1))
+            let queue = Duration.fraction(Double(openBytes) / max(rate, 1))
+            return transfer + max(queue, pace.latency ?? .zero)
         }
     }
 

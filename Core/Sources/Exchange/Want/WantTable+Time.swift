@@ -66,7 +66,7 @@ extension WantTable {
             return start + limits.stall / 2
         }
         let transfer = Duration.fraction(Double(source.open.first?.size ?? 1 << 20) / max(rate, 1))
-        return start + min(max(latency * 8 + transfer * 4, .seconds(1)), limits.stall)
+        return start + min(max(latency * 4 + transfer * 4, .seconds(1)), limits.stall)
     }
 
     /// When a request is so late that another source is asked.
@@ -113,7 +113,7 @@ extension WantTable {
             let (other, expectation) = bestOther(than: id, for: want, in: session, now: now)
         else { return false }
         let isLate = now >= dueTime(of: request, now: request.begun)
-        let left = max(request.expected, now).since(now)
+        let left = source.remaining(until: request.hash, now: now)
         let isFirst = source.open.first?.hash == request.hash
         let hasSentNothing = source.lastActivity <= request.begun
         // The order to stop has to be there before the block leaves.
