@@ -131,6 +131,8 @@ public final class Node: Sendable {
         options.timeout.connect = .seconds(10)
         options.connectionPool.idleTimeout = .seconds(30)
         options.http1_1ConnectionDebugInitializer = HTTPExchange.prepare
+        // Whoever refuses a connection is known at once not to serve; there are others to ask.
+        options.connectionPool.retryConnectionEstablishment = false
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, options: RetrievalOptions(configuration),

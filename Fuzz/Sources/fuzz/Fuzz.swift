@@ -1,14 +1,15 @@
-// Runs libFuzzer on the parser that the environment variable FUZZ_TARGET names; lists
-// the parsers without it. A crash is a bug,
-// and so is a value that does not survive being encoded and decoded again.
+// Runs libFuzzer on the parser that the environment variable FUZZ_TARGET names; lists the parsers
+// without it. A crash is a bug, and so is a value that does not survive being encoded and decoded
+// again.
 
 import CLibFuzzer
 import Glibc
 
 @main struct Fuzz {
     static func main() {
-        guard let target = getenv("FUZZ_TARGET").flatMap({ targets[String(cString: $0)] }) else {
-            print(targets.keys.sorted().joined(separator: "\n"))
+        let all = targets.merging(shellTargets) { target, _ in target }
+        guard let target = getenv("FUZZ_TARGET").flatMap({ all[String(cString: $0)] }) else {
+            print(all.keys.sorted().joined(separator: "\n"))
             return
         }
         chosen = target

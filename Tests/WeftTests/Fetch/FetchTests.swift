@@ -127,6 +127,23 @@ func body(_ response: Response) async throws -> [UInt8] {
         try await server.stop()
     }
 
+    /// A provider whose machine refuses connections is given up at once, not when time runs out.
+    @Test func refusedConnections() async throws {
+        let server = try await TestServer { _ in [.head(.notFound)] }
+        let closed = try await TestServer { _ in [] }
+        try await Self.withNode([closed, server]) { node in
+            let url = closed.url
+            try await closed.stop()
+            let error = await #expect(throws: FetchError.self) {
+                try await node.fetch(
+                    "ipfs://\(Self.file.root)", mesh: MeshOptions(deadline: .seconds(8)))
+            }
+            #expect(error?.code != .deadline)
+            #expect(error?.trace.contains { $0.peer == url } == true)
+        }
+        try await server.stop()
+    }
+
     /// A stream that breaks off in the middle ends with an error and the trace, after right bytes.
     @Test func breakingOff() async throws {
         let server = try await TestServer(

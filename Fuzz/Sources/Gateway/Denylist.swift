@@ -1,0 +1,1 @@
+../../../Sources/Gateway/Denylist/Denylist.swift

@@ -1,0 +1,1 @@
+../../../Sources/Gateway/Hosts/HostRoute.swift

@@ -1,0 +1,1 @@
+../../../Sources/Gateway/Hosts/RootLabel.swift

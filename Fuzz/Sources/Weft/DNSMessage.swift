@@ -1,0 +1,1 @@
+../../../Sources/Weft/DNS/DNSMessage.swift

@@ -1,0 +1,1 @@
+../../../Sources/Weft/Content/RedirectRules.swift
