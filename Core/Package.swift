@@ -16,7 +16,10 @@ let package = Package(
     name: "Core",
     products: [
         .library(
-            name: "Core", targets: ["Wire", "Cryptography", "Multiformats", "IPLD", "Exchange"]),
+            name: "Core",
+            targets: [
+                "Wire", "Cryptography", "Multiformats", "IPLD", "Exchange", "Connections",
+            ]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
         .library(name: "BrowserCore", type: .static, targets: ["BrowserCore"]),
     ],
@@ -59,6 +62,9 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Cryptography", "Wire"], path: "Tests/TestSupport",
             swiftSettings: settings),
+        .target(
+            name: "Connections", dependencies: ["Multiformats", "Cryptography", "Wire"],
+            swiftSettings: settings),
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "TestSupport"], swiftSettings: settings),
         .testTarget(
@@ -75,6 +81,10 @@ let package = Package(
         .testTarget(
             name: "ExchangeTests",
             dependencies: ["Exchange", "IPLD", "Multiformats", "Wire", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ConnectionsTests",
+            dependencies: ["Connections", "Multiformats", "Cryptography", "Wire", "TestSupport"],
             swiftSettings: settings),
         .target(name: "CFreestanding"),
         .target(

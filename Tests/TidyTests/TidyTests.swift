@@ -12,6 +12,7 @@ import Testing
         "Cryptography": ["Wire", "Crypto", "CryptoExtras", "CLibcrypto", "CSecp256k1"],
         "Multiformats": ["Wire", "Cryptography"],
         "IPLD": ["Wire", "Cryptography", "Multiformats"],
+        "Connections": ["Wire", "Cryptography", "Multiformats"],
         "Exchange": ["Wire", "Cryptography", "Multiformats", "IPLD"],
         "BrowserCore": ["Wire", "Cryptography", "Multiformats", "IPLD", "CFreestanding"],
         "BlockStore": [

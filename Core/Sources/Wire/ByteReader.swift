@@ -61,6 +61,16 @@ public struct ByteReader: ~Escapable, ~Copyable {
         return span
     }
 
+    /// Reads at most `count` bytes as a view of the input: fewer if fewer are left.
+    @_lifetime(copy self)
+    @_lifetime(self: copy self)
+    public mutating func readSpan(upTo count: Int) -> RawSpan {
+        let end = offset + min(max(count, 0), remaining)
+        let span = bytes.extracting(offset..<end)
+        offset = end
+        return span
+    }
+
     /// Reads `count` bytes into a new array. The count is checked against what is left first, so
     /// a lying length costs no memory.
     @_lifetime(self: copy self)
@@ -103,6 +113,18 @@ extension Array where Element == UInt8 {
         unsafe span.withUnsafeBytes { unsafe append(contentsOf: $0) }
     }
 
+    /// A borrowed view of these bytes, as decoders and hash functions take it.
+    public var rawSpan: RawSpan {
+        @_lifetime(borrow self)
+        get {
+            let span = self.span
+            // A `UInt8` has no padding, so all bytes of the storage are initialised.
+            return unsafe _overrideLifetime(span.bytes, borrowing: self)
+        }
+    }
+}
+
+extension ArraySlice where Element == UInt8 {
     /// A borrowed view of these bytes, as decoders and hash functions take it.
     public var rawSpan: RawSpan {
         @_lifetime(borrow self)
