@@ -19,6 +19,7 @@ let package = Package(
             name: "Core",
             targets: [
                 "Wire", "Cryptography", "Multiformats", "IPLD", "Exchange", "Connections",
+                "Peering",
             ]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
         .library(name: "BrowserCore", type: .static, targets: ["BrowserCore"]),
@@ -65,6 +66,9 @@ let package = Package(
         .target(
             name: "Connections", dependencies: ["Multiformats", "Cryptography", "Wire"],
             swiftSettings: settings),
+        .target(
+            name: "Peering", dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire"],
+            swiftSettings: settings),
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "TestSupport"], swiftSettings: settings),
         .testTarget(
@@ -85,6 +89,10 @@ let package = Package(
         .testTarget(
             name: "ConnectionsTests",
             dependencies: ["Connections", "Multiformats", "Cryptography", "Wire", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PeeringTests",
+            dependencies: ["Peering", "Multiformats", "Cryptography", "Wire", "TestSupport"],
             swiftSettings: settings),
         .target(name: "CFreestanding"),
         .target(

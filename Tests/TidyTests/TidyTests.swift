@@ -14,6 +14,7 @@ import Testing
         "IPLD": ["Wire", "Cryptography", "Multiformats"],
         "Connections": ["Wire", "Cryptography", "Multiformats"],
         "Exchange": ["Wire", "Cryptography", "Multiformats", "IPLD"],
+        "Peering": ["Wire", "Cryptography", "Multiformats", "IPLD"],
         "BrowserCore": ["Wire", "Cryptography", "Multiformats", "IPLD", "CFreestanding"],
         "BlockStore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "NIOCore", "NIOPosix", "GRDB",

@@ -1,0 +1,47 @@
+import Wire
+
+/// When each of many things is to be looked at again.
+///
+/// A key that falls due only means "look": its owner knows whether the thing still exists and
+/// whether its time has really come, and adds it again if not. So nothing is ever taken out of the
+/// middle, and moving a deadline back costs nothing.
+struct DeadlineQueue<Key: Sendable>: Sendable {
+    /// A binary heap, the earliest first.
+    private var heap: [(at: Instant, key: Key)] = []
+
+    /// The earliest deadline.
+    var first: Instant? { heap.first?.at }
+
+    var count: Int { heap.count }
+
+    /// Makes `key` fall due at `at`.
+    mutating func add(_ key: Key, at: Instant) {
+        heap.append((at, key))
+        var child = heap.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard heap[child].at < heap[parent].at else { return }
+            heap.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    /// Takes out a key that is due at `now`.
+    mutating func popDue(at now: Instant) -> Key? {
+        guard let first = heap.first, first.at <= now else { return nil }
+        let last = heap.removeLast()
+        guard !heap.isEmpty else { return first.key }
+        heap[0] = last
+        var parent = 0
+        while true {
+            var least = parent
+            for child in [2 * parent + 1, 2 * parent + 2]
+            where child < heap.count && heap[child].at < heap[least].at {
+                least = child
+            }
+            guard least != parent else { return first.key }
+            heap.swapAt(parent, least)
+            parent = least
+        }
+    }
+}

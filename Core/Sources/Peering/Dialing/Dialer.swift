@@ -1,0 +1,254 @@
+// Dialling peers: the order of their addresses, patience with those that failed, and the ceilings
+// that keep a home router alive.
+
+public import Multiformats
+public import Wire
+
+/// Why an address did not lead to a peer.
+public enum DialFailure: Hashable, Sendable {
+    /// Nobody accepted the connection.
+    case refused
+    /// There was no answer in time.
+    case timedOut
+    /// The connection was there, but securing it or agreeing on a multiplexer failed.
+    case handshake
+    /// Somebody else answered.
+    case wrongPeer
+    /// It failed not long ago, and was not tried again.
+    case backedOff
+    /// The attempt ended because another address connected, or the dial was cancelled.
+    case abandoned
+}
+
+/// What became of one address.
+public struct DialAttempt: Hashable, Sendable {
+    public let address: Multiaddr
+    public let failure: DialFailure
+
+    public init(_ address: Multiaddr, _ failure: DialFailure) {
+        self.address = address
+        self.failure = failure
+    }
+}
+
+/// Why a peer was not reached.
+public enum DialError: Error, Hashable, Sendable {
+    /// There is no address that this node may and can dial.
+    case noAddress
+    /// Too many dials are waiting.
+    case overLimit
+    /// Every address failed, or had failed just before.
+    case failed([DialAttempt])
+}
+
+/// Dials peers by several addresses, a few at a time.
+public struct Dialer: Sendable {
+    /// The ceilings.
+    public struct Limits: Hashable, Sendable {
+        /// How many attempts are under way at once, over all peers.
+        public var simultaneous: Int
+        /// How many attempts are under way at once for one peer.
+        public var perPeer: Int
+        /// How many attempts begin per second.
+        public var perSecond: UInt32
+        /// How many peers are dialled or wait for it.
+        public var waiting: Int
+
+        public init(simultaneous: Int, perPeer: Int, perSecond: UInt32, waiting: Int) {
+            self.simultaneous = simultaneous
+            self.perPeer = perPeer
+            self.perSecond = perSecond
+            self.waiting = waiting
+        }
+
+        /// What a cheap router's translation table stands.
+        public static let home = Limits(
+            simultaneous: 24, perPeer: 4, perSecond: 20, waiting: 256)
+        /// For a machine in a data centre.
+        public static let server = Limits(
+            simultaneous: 160, perPeer: 8, perSecond: 200, waiting: 2_048)
+    }
+
+    /// What the shell has to do.
+    public enum Order: Hashable, Sendable {
+        /// Connect, secure and multiplex; answer with `connected` or `failed` and the number.
+        case attempt(UInt64, PeerID, Multiaddr, timeout: Duration)
+        /// Give an attempt up. It is not answered.
+        case abandon(UInt64)
+    }
+
+    /// What became of a dial.
+    public enum Event: Hashable, Sendable {
+        case connected(PeerID, Multiaddr)
+        case failed(PeerID, DialError)
+    }
+
+    /// How long an attempt may take, up to a multiplexed connection.
+    public static let timeout: Duration = .seconds(15)
+    /// The same in a private network.
+    public static let privateTimeout: Duration = .seconds(5)
+
+    private struct Job {
+        var waiting: [RankedAddress]
+        let start: Instant
+        var running: [UInt64] = []
+        var attempts: [DialAttempt] = []
+    }
+
+    private struct Attempt {
+        let peer: PeerID
+        let address: Multiaddr
+    }
+
+    private let transports: TransportSet
+    private var limits: Limits
+    private var pacer: Pacer
+    private var backoff = DialBackoff()
+    private var jobs: [PeerID: Job] = [:]
+    /// The peers in the order of their dials, so that the oldest comes first.
+    private var order: [PeerID] = []
+    private var attempts: [UInt64: Attempt] = [:]
+    private var nextNumber: UInt64 = 1
+    private var orders: [Order] = []
+    private var events: [Event] = []
+
+    /// A dialer for these transports.
+    public init(transports: TransportSet, limits: Limits) {
+        self.transports = transports
+        self.limits = limits
+        pacer = Pacer(perSecond: limits.perSecond, burst: limits.perSecond)
+    }
+
+    /// Changes the ceilings; attempts under way go on.
+    public mutating func setLimits(_ limits: Limits) {
+        self.limits = limits
+        pacer = Pacer(perSecond: limits.perSecond, burst: limits.perSecond)
+    }
+
+    /// How many attempts are under way.
+    public var attemptCount: Int { attempts.count }
+
+    /// How many attempts could begin now, for those who plan them.
+    public var freeAttempts: Int { max(0, limits.simultaneous - attempts.count) }
+
+    /// Whether the peer is being dialled.
+    public func isDialling(_ peer: PeerID) -> Bool { jobs[peer] != nil }
+
+    /// Dials a peer by these addresses, as far as this node has their transports. While it is
+    /// being dialled already, this does nothing. One event answers.
+    public mutating func dial(_ peer: PeerID, by addresses: [Multiaddr], now: Instant) {
+        guard jobs[peer] == nil else { return }
+        guard jobs.count < limits.waiting else {
+            events.append(.failed(peer, .overLimit))
+            return
+        }
+        let usable = addresses.filter { transports.contains($0.transport) && $0.transport != [] }
+        guard !usable.isEmpty else {
+            events.append(.failed(peer, .noAddress))
+            return
+        }
+        var job = Job(waiting: [], start: now)
+        let fresh = usable.filter { backoff.isReady($0, now: now) }
+        for address in usable where !fresh.contains(address) {
+            job.attempts.append(DialAttempt(address, .backedOff))
+        }
+        guard !fresh.isEmpty else {
+            events.append(.failed(peer, .failed(job.attempts)))
+            return
+        }
+        job.waiting = DialRanking.rank(fresh)
+        jobs[peer] = job
+        order.append(peer)
+        advance(to: now)
+    }
+
+    /// Stops dialling a peer, for instance because it connected by itself. Nothing answers.
+    public mutating func cancel(_ peer: PeerID) {
+        end(peer)
+    }
+
+    /// An attempt led to a usable connection.
+    public mutating func connected(_ number: UInt64, now: Instant) {
+        guard let attempt = attempts.removeValue(forKey: number) else { return }
+        backoff.succeeded(attempt.address)
+        end(attempt.peer)
+        events.append(.connected(attempt.peer, attempt.address))
+        advance(to: now)
+    }
+
+    /// An attempt failed.
+    public mutating func failed(_ number: UInt64, _ failure: DialFailure, now: Instant) {
+        guard let attempt = attempts.removeValue(forKey: number) else { return }
+        backoff.failed(attempt.address, now: now)
+        guard var job = jobs.removeValue(forKey: attempt.peer) else { return }
+        job.running.removeAll { $0 == number }
+        job.attempts.append(DialAttempt(attempt.address, failure))
+        let isOver = job.running.isEmpty && job.waiting.isEmpty
+        if isOver {
+            order.removeAll { $0 == attempt.peer }
+            events.append(.failed(attempt.peer, .failed(job.attempts)))
+        } else {
+            jobs[attempt.peer] = job
+        }
+        advance(to: now)
+    }
+
+    /// Begins the attempts that are due.
+    public mutating func advance(to now: Instant) {
+        for peer in order {
+            guard attempts.count < limits.simultaneous else { return }
+            guard var job = jobs[peer] else { continue }
+            while let next = job.waiting.first, job.running.count < limits.perPeer,
+                attempts.count < limits.simultaneous
+            {
+                // With nothing under way there is nothing to wait for.
+                guard job.running.isEmpty || job.start + next.delay <= now,
+                    pacer.take(now: now)
+                else { break }
+                job.waiting.removeFirst()
+                let number = nextNumber
+                nextNumber += 1
+                job.running.append(number)
+                attempts[number] = Attempt(peer: peer, address: next.address)
+                let isNear = next.address.scope != .world
+                orders.append(
+                    .attempt(
+                        number, peer, next.address,
+                        timeout: isNear ? Self.privateTimeout : Self.timeout))
+            }
+            jobs[peer] = job
+        }
+    }
+
+    /// When `advance` has something to do.
+    public var deadline: Instant? {
+        guard attempts.count < limits.simultaneous else { return nil }
+        var first: Instant?
+        for peer in order {
+            guard let job = jobs[peer], let next = job.waiting.first,
+                job.running.count < limits.perPeer
+            else { continue }
+            let due = job.running.isEmpty ? job.start : job.start + next.delay
+            first = first.earlier(max(due, pacer.ready))
+        }
+        return first
+    }
+
+    /// The next thing that the shell has to do.
+    public mutating func nextTransmit() -> Order? {
+        orders.isEmpty ? nil : orders.removeFirst()
+    }
+
+    /// What became of a dial.
+    public mutating func nextEvent() -> Event? {
+        events.isEmpty ? nil : events.removeFirst()
+    }
+
+    private mutating func end(_ peer: PeerID) {
+        guard let job = jobs.removeValue(forKey: peer) else { return }
+        order.removeAll { $0 == peer }
+        for number in job.running where attempts.removeValue(forKey: number) != nil {
+            orders.append(.abandon(number))
+        }
+    }
+}
