@@ -67,8 +67,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                core, "BlockStore", "Weft", nioCore, nioPosix, httpTypes, logging, hummingbird,
-                hummingbirdCore, serviceLifecycle,
+                core, "BlockStore", "Weft", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+                hummingbird, hummingbirdCore, serviceLifecycle,
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
             ],
@@ -101,7 +101,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                core, "Weft", "Gateway", nioCore, httpTypes, httpClient, hummingbird,
+                core, "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+                httpClient, hummingbird, serviceLifecycle,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ],
             swiftSettings: settings),

@@ -60,7 +60,7 @@ public final class Gateway: Sendable {
 
     private func route(_ incoming: Incoming) async throws -> Response {
         let head = incoming.head
-        let target = Target(head)
+        let target = Target(head, scheme: options.certificate == nil ? nil : "https")
         if head.method == .options { return Response(status: .noContent) }
         switch HostRoute(target.host, gateways: options.subdomainHosts) {
         case .subdomain(let namespace, let label, let gateway):
@@ -91,10 +91,12 @@ public final class Gateway: Sendable {
         throw ContentError(.notFound, "there is nothing at this path; content is below /ipfs/")
     }
 
-    /// A short text that is never kept.
-    private static func plain(_ text: String, _ type: String, _ head: HTTPRequest) -> Response {
+    /// A short text, usually one that is never kept.
+    static func plain(
+        _ text: String, _ type: String, _ head: HTTPRequest, cacheControl: String = "no-store"
+    ) -> Response {
         let fields: HTTPFields = [
-            .contentType: type, .cacheControl: "no-store", .contentLength: "\(text.utf8.count)",
+            .contentType: type, .cacheControl: cacheControl, .contentLength: "\(text.utf8.count)",
         ]
         return Response(
             status: .ok, headers: fields,
@@ -322,7 +324,9 @@ struct Target {
     /// The path with its query.
     var full: String { query.isEmpty ? String(path) : "\(path)?\(query)" }
 
-    init(_ head: HTTPRequest) {
+    /// - Parameter scheme: How all clients reach the server, if it knows better than the request:
+    ///   HTTP/1.1 does not say in a request whether there was TLS.
+    init(_ head: HTTPRequest, scheme known: String?) {
         var target = (head.path ?? "/")[...]
         var host = head.authority ?? ""
         // A client that takes the gateway for its proxy sends a whole URL.
@@ -338,7 +342,7 @@ struct Target {
         if let name = HTTPField.Name("X-Forwarded-Host"), let field = head.headerFields[name] {
             host = String(field.prefix { $0 != "," }.filter { $0 != " " })
         }
-        var scheme = head.scheme ?? "http"
+        var scheme = known ?? head.scheme ?? "http"
         if let name = HTTPField.Name("X-Forwarded-Proto"), let field = head.headerFields[name],
             field == "http" || field == "https"
         {

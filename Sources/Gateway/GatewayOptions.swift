@@ -23,12 +23,13 @@ public struct GatewayOptions: Sendable {
     public var denylistFiles: [String] = []
     /// The certificate; nil for plain HTTP.
     public var certificate: Certificate?
-    /// The most connections at a time; more wait until one closes.
+    /// The most connections at a time. More wait in the system's queue, unanswered, until one
+    /// closes or is closed for idling; those that arrive in the same moment may go over it by 16.
     public var maxConnections = 1_024
     /// How long a connection may lie idle between requests, or a request may take to arrive.
     public var idleTimeout: TimeAmount = .seconds(60)
     /// How long a client may take to accept the next piece of an answer.
-    public var stallTimeout: Duration = .seconds(120)
+    public var stallTimeout: TimeAmount = .seconds(120)
     /// The most bytes that one header field, or all of them, may have.
     public var maxHeaderBytes = 32 << 10
     /// How many bytes of small answers are kept ready.
@@ -44,10 +45,10 @@ public struct GatewayOptions: Sendable {
     public init(_ configuration: Configuration) {
         subdomainHosts = configuration.gateway.subdomainHosts
         denylistFiles = configuration.gateway.denylist
-        if !configuration.gateway.certificate.isEmpty {
+        let files = (configuration.gateway.certificate, configuration.gateway.certificateKey)
+        if !files.0.isEmpty || !files.1.isEmpty {
             certificate = Certificate(
-                chainFile: configuration.gateway.certificate,
-                keyFile: configuration.gateway.certificateKey)
+                chainFile: files.0, keyFile: files.1)
         }
     }
 }

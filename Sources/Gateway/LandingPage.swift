@@ -9,16 +9,16 @@ enum LandingPage {
         page += """
             <h1>Weft gateway</h1>
             <p>This node serves content by its hash. Every byte was verified before it came out.</p>
-            <table><tbody>
-            <tr><td></td><td><code>/ipfs/&lt;cid&gt;/&lt;path&gt;</code></td>\
-            <td>a file, or the listing of a folder</td></tr>
-            <tr><td></td><td><code>/ipns/&lt;key or domain&gt;/&lt;path&gt;</code></td>\
-            <td>what a name points to now</td></tr>
-            <tr><td></td><td><code>?format=raw|car|tar|dag-json|dag-cbor|ipns-record</code></td>\
-            <td>another form of it</td></tr>
-            <tr><td></td><td><code>/routing/v1/…</code></td>\
-            <td>what this node knows about providers and names</td></tr>
-            </tbody></table>
+            <dl>
+            <dt><code>/ipfs/&lt;cid&gt;/&lt;path&gt;</code></dt>
+            <dd>a file, or the listing of a folder</dd>
+            <dt><code>/ipns/&lt;key or domain&gt;/&lt;path&gt;</code></dt>
+            <dd>what a name points to now</dd>
+            <dt><code>?format=raw|car|tar|dag-json|dag-cbor|ipns-record</code></dt>
+            <dd>another form of it</dd>
+            <dt><code>/routing/v1/…</code></dt>
+            <dd>what this node knows about providers and names</dd>
+            </dl>
             <p class="soft">Add something with <code>weft add FILE</code> and open the URL that it
             prints.</p>
 

@@ -11,25 +11,35 @@ import Wire
 extension Gateway {
     /// The largest record of a name, in bytes (specs.ipfs.tech/ipns/ipns-record).
     static let maxRecordBytes = 10 << 10
+    private static let recordType = "application/vnd.ipfs.ipns-record"
 
     /// Answers a request below `/routing/v1/`.
     func routing(_ target: Target, _ incoming: Incoming) async throws -> Response {
         let parts = target.path.split(separator: "/").dropFirst(2).map(String.init)
-        guard parts.count == 2, let argument = PercentCoding.decode(parts[1]) else {
-            throw ContentError(.notFound, "there is no such routing endpoint here")
-        }
         let head = incoming.head
-        switch (parts[0], head.method) {
-        case ("providers", .get), ("providers", .head):
-            return records(try await providers(of: argument, target), "Providers", head)
-        case ("peers", .get), ("peers", .head):
-            return records(try peers(argument, target), "Peers", head)
-        case ("ipns", .get), ("ipns", .head): return try await ipns(argument, head)
-        case ("ipns", .put): return try await publish(argument, incoming)
-        case ("providers", _), ("peers", _), ("ipns", _):
-            throw ContentError(.methodNotAllowed, "this endpoint is not for \(head.method)")
-        default: throw ContentError(.notFound, "there is no such routing endpoint here")
+        guard let argument = parts.last.flatMap({ PercentCoding.decode($0[...]) }) else {
+            throw Self.noEndpoint
         }
+        switch (parts.dropLast(), head.method) {
+        case (["providers"], .get), (["providers"], .head):
+            return records(try await providers(of: argument, target), "Providers", head)
+        case (["peers"], .get), (["peers"], .head):
+            return records(try peers(argument, target), "Peers", head)
+        case (["ipns"], .get), (["ipns"], .head): return try await ipns(argument, head)
+        case (["ipns"], .put): return try await publish(argument, incoming)
+        case (["dht", "closest", "peers"], _):
+            throw ContentError(.notImplemented, "this node takes no part in a DHT")
+        case (["providers"], _), (["peers"], _), (["ipns"], _):
+            throw ContentError(
+                .notImplemented, "\(head.method) is nothing that this endpoint can do")
+        default: throw Self.noEndpoint
+        }
+    }
+
+    private static var noEndpoint: ContentError {
+        ContentError(
+            .badRequest,
+            "there is no such routing endpoint; there are providers, peers and ipns")
     }
 
     private func providers(of text: String, _ target: Target) async throws -> [String] {
@@ -37,7 +47,7 @@ extension Gateway {
         do throws(DecodeError) {
             cid = try CID(text: text)
         } catch {
-            throw ContentError(.badRequest, "\"\(text)\" is not a CID: \(error)")
+            throw ContentError(.unprocessableContent, "\"\(text)\" is not a CID: \(error)")
         }
         guard denylist.current.rule(for: cid) == nil, try await backend.has(cid.hash) else {
             return []
@@ -47,7 +57,7 @@ extension Gateway {
 
     private func peers(_ text: String, _ target: Target) throws -> [String] {
         guard let peer = RootLabel.key(text) else {
-            throw ContentError(.badRequest, "\"\(text)\" is not a peer id")
+            throw ContentError(.unprocessableContent, "\"\(text)\" is not a peer id")
         }
         guard backend.ownAddresses()?.id == peer else { return [] }
         return own(target).map { [$0] } ?? []
@@ -57,28 +67,25 @@ extension Gateway {
     private func own(_ target: Target) -> String? {
         guard let own = backend.ownAddresses() else { return nil }
         let query = QueryItems(target.query)
-        var addresses = own.addresses
-        if let filter = query["filter-addrs"], !filter.isEmpty {
-            let words = filter.split(separator: ",").map { $0.lowercased() }
-            let wanted = words.filter { !$0.hasPrefix("!") }
-            let unwanted = words.filter { $0.hasPrefix("!") }.map { String($0.dropFirst()) }
-            addresses = addresses.filter { address in
-                let parts = Set(address.split(separator: "/").map(String.init))
-                return !unwanted.contains(where: parts.contains)
-                    && (wanted.isEmpty || wanted.contains(where: parts.contains))
-            }
-            if addresses.isEmpty, !wanted.contains("unknown") { return nil }
-        }
         let protocols = ["transport-ipfs-gateway-http"]
-        if let filter = query["filter-protocols"], !filter.isEmpty {
-            let words = filter.split(separator: ",").map { $0.lowercased() }
-            guard words.contains(where: protocols.contains) else { return nil }
+        if let words = Self.words(query["filter-protocols"]),
+            !words.contains(where: protocols.contains)
+        {
+            return nil
         }
+        guard let addresses = AddressFilter(Self.words(query["filter-addrs"])).kept(own.addresses)
+        else { return nil }
         func list(_ items: [String]) -> String {
             "[" + items.map { "\"\($0)\"" }.joined(separator: ",") + "]"
         }
         return "{\"Schema\":\"peer\",\"ID\":\"\(own.id)\",\"Addrs\":\(list(addresses)),"
             + "\"Protocols\":\(list(protocols))}"
+    }
+
+    /// The words of a filter; nil for none, which lets everything pass.
+    private static func words(_ filter: String?) -> [String]? {
+        let words = filter?.split(separator: ",").map { $0.lowercased() } ?? []
+        return words.isEmpty ? nil : words
     }
 
     /// Records as JSON or, where the client takes it, one on each line.
@@ -90,10 +97,10 @@ extension Gateway {
             : "{\"\(name)\":[\(records.joined(separator: ","))]}"
         var fields = HTTPFields()
         fields[.contentType] = isStream ? "application/x-ndjson" : "application/json"
+        let age = records.isEmpty ? 15 : 300
         fields[.cacheControl] =
-            records.isEmpty
-            ? "public, max-age=15, stale-while-revalidate=172800"
-            : "public, max-age=300, stale-while-revalidate=172800"
+            "public, max-age=\(age), stale-while-revalidate=172800, stale-if-error=172800"
+        fields[.lastModified] = DateField.now
         fields[.vary] = "Accept"
         fields[.contentLength] = "\(body.utf8.count)"
         return Response(
@@ -103,13 +110,24 @@ extension Gateway {
 
     private func ipns(_ text: String, _ head: HTTPRequest) async throws -> Response {
         let key = try key(text)
-        guard let record = try await backend.record(key, .onlyIfCached) else {
-            throw ContentError(.notFound, "no valid record of \(key.ipnsName) is known here")
+        let accepted = head.headerFields[.accept] ?? "*/*"
+        guard accepted.contains(Self.recordType) || accepted.contains("*/*") else {
+            throw ContentError(
+                .notAcceptable,
+                "retry with 'Accept: \(Self.recordType)'; a record has no other form")
         }
-        return responder.respond(
+        guard let record = try await backend.record(key, .onlyIfCached) else {
+            // 200 with another type says that there is none (IPIP-513).
+            return Self.plain(
+                "no valid record of \(key.ipnsName) is known here\n", "text/plain; charset=utf-8",
+                head, cacheControl: "public, max-age=15")
+        }
+        var response = responder.respond(
             withRecord: record.bytes, of: key, ttl: record.ttl,
-            path: ContentPath(.ipns, root: key.ipnsName), query: QueryItems(""),
+            path: ContentPath(.ipns, root: key.ipnsName), query: QueryItems("format=ipns-record"),
             method: head.method, headers: head.headerFields)
+        response.headers[.vary] = "Accept"
+        return response
     }
 
     private func publish(_ text: String, _ incoming: Incoming) async throws -> Response {
@@ -118,11 +136,10 @@ extension Gateway {
             throw ContentError(.notImplemented, "this node takes no records of others")
         }
         guard
-            incoming.head.headerFields[.contentType]?.hasPrefix("application/vnd.ipfs.ipns-record")
-                ?? false
+            incoming.head.headerFields[.contentType]?.hasPrefix(Self.recordType) ?? false
         else {
             throw ContentError(
-                .unsupportedMediaType, "a record is sent as application/vnd.ipfs.ipns-record")
+                .notAcceptable, "retry with 'Content-Type: \(Self.recordType)'")
         }
         guard (1...Self.maxRecordBytes).contains(incoming.body.readableBytes) else {
             throw ContentError(

@@ -168,10 +168,28 @@ final class RunningNode {
 
 /// One exchange over a socket, byte by byte as a test wants it.
 enum RawHTTP {
+    /// Nobody listens.
+    struct Unreachable: Error {
+        let port: UInt16
+    }
+
     /// Sends bytes to a loopback port and reads until the other side closes.
     static func exchange(_ port: UInt16, _ request: Data) throws -> String {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = try begin(port, request)
         defer { close(descriptor) }
+        var answer = Data()
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count <= 0 { break }
+            answer += buffer[..<count]
+        }
+        return String(decoding: answer, as: UTF8.self)
+    }
+
+    /// Sends bytes to a loopback port and leaves the connection open, for the caller to close.
+    static func begin(_ port: UInt16, _ request: Data) throws -> Int32 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var patience = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(
             descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
@@ -184,16 +202,14 @@ enum RawHTTP {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        try #require(connected == 0)
-        request.withUnsafeBytes { _ = send(descriptor, $0.baseAddress, $0.count, 0) }
-        var answer = Data()
-        var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        while true {
-            let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count <= 0 { break }
-            answer += buffer[..<count]
+        guard connected == 0 else {
+            close(descriptor)
+            throw Unreachable(port: port)
         }
-        return String(decoding: answer, as: UTF8.self)
+        request.withUnsafeBytes {
+            _ = send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+        }
+        return descriptor
     }
 
     /// Sends a request with these headers and this body; the connection closes after it.

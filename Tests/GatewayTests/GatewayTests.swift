@@ -115,6 +115,8 @@ import Wire
         }
         let table = Table(gateway: try Gateway(backend))
         let providers = "/routing/v1/providers/\(archive.root)"
+        let stranger = PeerID(PrivateKey.generateEd25519().publicKey)
+        let none = "{\"Providers\":[]}"
         let name = "k51qzi5uqu5dlkw8pxuw9qmqayfdeh4kfebhmreauqdc6a7c3y7d5i9fi8mk9w"
         await table.run([
             Case(
@@ -132,30 +134,57 @@ import Wire
                 [.has("a.example"), .lacks("127.0.0.1")]),
             Case(
                 "protocols", "\(providers)?filter-protocols=transport-bitswap",
-                [.text("{\"Providers\":[]}")]),
+                [.text(none)]),
             Case(
                 "has it not",
                 "/routing/v1/providers/QmYzfKSE55XCjD1MW128RfciAf2DViABhEiXfgVFMabSjN",
-                [.status(200), .text("{\"Providers\":[]}")]),
-            Case("no CID", "/routing/v1/providers/nonsense", [.status(400)]),
+                [.status(200), .text(none)]),
+            Case("no CID", "/routing/v1/providers/nonsense", [.status(422)]),
+            Case("no peer", "/routing/v1/peers/nonsense", [.status(422)]),
+            Case(
+                "how long it holds", providers,
+                [
+                    .headerHas("Cache-Control", "stale-if-error="), .headerExists("Last-Modified"),
+                    .header("Vary", "Accept"),
+                ]),
+            // Names of protocols count, not what stands between them.
+            Case("no protocol", "\(providers)?filter-addrs=a.example", [.text(none)]),
+            Case("case", "\(providers)?filter-addrs=TLS", [.has("a.example")]),
+            // Addresses that a filter removes are not unknown ones.
+            Case("known", "\(providers)?filter-addrs=unknown,quic-v1", [.text(none)]),
+            Case(
+                "one of several protocols",
+                "\(providers)?filter-protocols=unknown,Transport-IPFS-Gateway-HTTP",
+                [.has("transport-ipfs-gateway-http")]),
             Case("itself", "/routing/v1/peers/\(peer)", [.status(200), .has("\(peer)")]),
             Case("others", "/routing/v1/peers/\(name)", [.text("{\"Peers\":[]}")]),
             Case(
                 "record", "/routing/v1/ipns/\(name)",
                 [.status(200), .header("Content-Type", "application/vnd.ipfs.ipns-record")]),
-            Case("no record", "/routing/v1/ipns/\(peer.ipnsName)x", [.status(400)]),
-            Case("elsewhere", "/routing/v1/nonsense/a", [.status(404)]),
+            Case("no name", "/routing/v1/ipns/\(peer.ipnsName)x", [.status(400)]),
+            // The specification's "no record found".
+            Case(
+                "no record", "/routing/v1/ipns/\(stranger.ipnsName)",
+                [.status(200), .header("Content-Type", "text/plain; charset=utf-8")]),
+            Case(
+                "another form", "/routing/v1/ipns/\(name)", [("Accept", "text/html")],
+                [.status(406), .has("application/vnd.ipfs.ipns-record")]),
+            Case("elsewhere", "/routing/v1/nonsense/a", [.status(400)]),
+            Case("nothing", "/routing/v1/providers", [.status(400)]),
+            Case("DHT", "/routing/v1/dht/closest/peers/\(archive.root)", [.status(501)]),
+            Case("method", .put, providers, [.status(501)]),
             Case("publishing", .put, "/routing/v1/ipns/\(name)", [.status(501)]),
         ])
     }
 
-    /// A folder of thousands of entries, sharded: all are listed, in order, with a bounded page.
-    @Test func largeListing() async throws {
+    /// A folder of thousands of entries, sharded: all are listed, by name as long as sorting them
+    /// needs little memory.
+    @Test(arguments: [10_000, 20_500]) func largeListing(count: Int) async throws {
         var blocks = MemoryBlocks()
         let leaf = blocks.add(Array("x".utf8), .raw)
         var builder = DirectoryBuilder(.v1_2025)
-        for index in 0..<6_000 {
-            let name = Array("file-\(index)-with-a-name-that-takes-some-room.txt".utf8)
+        for index in 0..<count {
+            let name = Array("file-\(100_000 + index)-that-takes-some-room.txt".utf8)
             try builder.add(name, DAGEntry(cid: leaf, tsize: 1, contentSize: 1))
         }
         let entry = try builder.finish()
@@ -169,8 +198,44 @@ import Wire
             Case("", "/ipfs/\(entry.cid)/", []))
         #expect(answer.status == 200)
         let page = String(decoding: answer.body, as: UTF8.self)
-        #expect(page.split(separator: ">file-").count == 6_001)
+        let numbers = page.utf8.split(separator: Array(">file-".utf8)).dropFirst()
+            .map { String(decoding: $0.prefix(6), as: UTF8.self) }
+        #expect(numbers.count == count)
+        #expect(Set(numbers).count == count)
+        #expect((numbers == numbers.sorted()) == (count <= 20_000))
         #expect(page.hasSuffix("</html>\n"))
+    }
+
+    /// What a person sees of names that are made to mislead, and what a screen reader needs.
+    @Test func listingForPeople() async throws {
+        var blocks = MemoryBlocks()
+        let leaf = blocks.add(Array("x".utf8), .raw)
+        let inner = blocks.add([0x0a, 0x02, 0x08, 0x01], .dagPB)
+        var builder = DirectoryBuilder(.v1_2025)
+        for name in ["a\u{202e}txt.exe", "<b>.txt", "Ελληνικά 🎉", "line\nbreak"] {
+            try builder.add(Array(name.utf8), DAGEntry(cid: leaf, tsize: 1, contentSize: 1))
+        }
+        let folder = DAGEntry(cid: inner, tsize: 1, contentSize: 0)
+        try builder.add(Array("v1.2 of the folder".utf8), folder)
+        let entry = try builder.finish()
+        while let block = builder.nextBlock() { blocks.add(block) }
+        let frozen = blocks
+        let gateway = try Gateway(
+            GatewayBackend(
+                source: { _, _, _ in frozen },
+                resolve: { _, _, _ in throw FetchError(.notFound, "no names here") }))
+        await Table(gateway: gateway).run([
+            Case(
+                "listing", "/ipfs/\(entry.cid)/",
+                [
+                    .has("<html lang=\"en\">"), .has("<title>Index of /ipfs/\(entry.cid)</title>"),
+                    .has("name=\"viewport\""), .has("<th scope=\"col\">Name</th>"),
+                    .has(">a\u{fffd}txt.exe</a>"), .has("/a%E2%80%AEtxt.exe\""),
+                    .has(">line\u{fffd}break</a>"), .has(">&lt;b&gt;.txt</a>"),
+                    .has(">Ελληνικά 🎉</a>"), .lacks("\u{202e}"),
+                    .has("<use href=\"#dir\"/></svg></td><td><a href=\"/ipfs/\(entry.cid)/v1.2"),
+                ])
+        ])
     }
 
     /// Blocks that break their format are errors of the content, never of the process.

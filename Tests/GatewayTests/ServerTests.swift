@@ -4,12 +4,9 @@
 import AsyncHTTPClient
 import HTTPTypes
 import IPLD
-import Logging
 import Multiformats
 import NIOCore
 import NIOHTTP1
-import NIOPosix
-import ServiceLifecycle
 import Testing
 import Weft
 import Wire
@@ -17,29 +14,11 @@ import Wire
 @testable import Gateway
 
 @Suite struct ServerTests {
-    /// Runs `body` against a gateway on a port of the system's choice.
     private func withServer(
         _ blocks: MemoryBlocks, _ body: @escaping @Sendable (String, Gateway) async throws -> Void
     ) async throws {
-        let gateway = try Gateway(
-            GatewayBackend(
-                source: { _, _, _ in blocks },
-                resolve: { _, _, _ in throw FetchError(.notFound, "no names here") }))
-        let (ports, port) = AsyncStream.makeStream(
-            of: Int.self, bufferingPolicy: .bufferingOldest(1))
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let service = try gateway.server(
-            at: .init(host: "127.0.0.1", port: 0),
-            eventLoops: MultiThreadedEventLoopGroup.singleton, logger: logger
-        ) { port.yield($0) }
-        let group = ServiceGroup(services: [service], logger: logger)
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { try await group.run() }
-            var iterator = ports.makeAsyncIterator()
-            let number = try #require(await iterator.next())
-            try await body("http://127.0.0.1:\(number)", gateway)
-            await group.triggerGracefulShutdown()
-            try await tasks.waitForAll()
+        try await RunningGateway.run(.serving(blocks)) { server in
+            try await body("http://127.0.0.1:\(server.port)", server.gateway)
         }
     }
 

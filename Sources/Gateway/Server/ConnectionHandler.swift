@@ -1,12 +1,14 @@
 // What a gateway does on a connection's own event loop: it answers what is kept ready without
-// leaving the loop, and closes connections that idle or that take nothing.
+// leaving the loop, and closes connections that idle, whose requests do not end, or that take
+// nothing.
 
 import HTTPTypes
 import NIOCore
+import NIOHTTP1
 import NIOHTTPTypes
 import Weft
 
-/// Sits between HTTP parsing and the gateway on each HTTP/1.1 connection.
+/// Sits between HTTP parsing and the gateway, on each HTTP/1.1 connection and HTTP/2 stream.
 final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias InboundOut = HTTPRequestPart
@@ -14,36 +16,47 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundOut = HTTPResponsePart
 
     private let options: GatewayOptions
-    private let cache: ResponseCache
+    private let cache: ResponseCache?
     /// Requests that went on to the gateway and whose answers have not ended.
     private var inProgress = 0
     /// Whether the rest of a request that was answered here is still to come.
     private var isSkipping = false
     private var hasWritten = false
     private var lastActive = NIODeadline.now()
+    /// Since when a request has been on its way.
+    private var arrivingSince: NIODeadline?
     private var unwritableSince: NIODeadline?
     private var timer: RepeatedTask?
+    /// Whether the connection ends with the answer to come: a request to speak something else,
+    /// which is not done here, ends the parsing of HTTP/1.1.
+    private var isLast = false
     /// The socket's end of the pipeline, for answers that are bytes already.
     private var socket: ChannelHandlerContext?
 
-    init(_ options: GatewayOptions, cache: ResponseCache) {
+    /// - Parameter cache: Answers kept ready; nil where they are not bytes of the socket.
+    init(_ options: GatewayOptions, cache: ResponseCache?) {
         self.options = options
         self.cache = cache
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         let pipeline = context.pipeline.syncOperations
-        do {
-            let end = SocketEnd()
-            try pipeline.addHandler(end, position: .first)
-            socket = try pipeline.context(handler: end)
-        } catch {
-            // Without it every request takes the way through the gateway.
-            socket = nil
+        if cache != nil {
+            do {
+                let end = SocketEnd()
+                try pipeline.addHandler(end, position: .first)
+                socket = try pipeline.context(handler: end)
+            } catch {
+                // Without it every request takes the way through the gateway.
+                socket = nil
+            }
         }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let shortest = min(options.idleTimeout, options.stallTimeout)
+        let interval: TimeAmount = min(
+            .seconds(5), max(.milliseconds(10), .nanoseconds(shortest.nanoseconds / 4)))
         timer = context.eventLoop.scheduleRepeatedTask(
-            initialDelay: .seconds(5), delay: .seconds(5)
+            initialDelay: interval, delay: interval
         ) { _ in
             let (handler, context) = bound.value
             handler.check(context)
@@ -75,12 +88,15 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
                 return
             }
             inProgress += 1
+            isLast = request.headerFields[.upgrade] != nil || request.method == .connect
+            arrivingSince = lastActive
         case .body: if isSkipping { return }
         case .end:
             if isSkipping {
                 isSkipping = false
                 return
             }
+            arrivingSince = nil
         }
         context.fireChannelRead(data)
     }
@@ -95,8 +111,19 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         lastActive = .now()
-        if case .end = unwrapOutboundIn(data) { inProgress -= 1 }
-        context.write(data, promise: promise)
+        switch unwrapOutboundIn(data) {
+        case .head(var head) where isLast:
+            head.headerFields[.connection] = "close"
+            context.write(wrapOutboundOut(.head(head)), promise: promise)
+        case .end(let trailers):
+            inProgress -= 1
+            context.write(wrapOutboundOut(.end(trailers)), promise: promise)
+            if isLast {
+                context.flush()
+                context.close(promise: nil)
+            }
+        default: context.write(data, promise: promise)
+        }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -104,12 +131,17 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelWritabilityChanged()
     }
 
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        context.fireUserInboundEventTriggered(event)
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let error = error as? HTTPParserError, inProgress == 0, let socket else {
+            context.fireErrorCaught(error)
+            return
+        }
+        socket.writeAndFlush(NIOAny(Refusal(error).bytes), promise: nil)
+        context.close(promise: nil)
     }
 
     private func ready(_ request: HTTPRequest) -> ResponseCache.Entry? {
-        guard let target = request.path, let authority = request.authority,
+        guard let cache, let target = request.path, let authority = request.authority,
             ResponseCache.isPlain(request),
             HostRoute(authority, gateways: options.subdomainHosts) == .path
         else { return nil }
@@ -131,10 +163,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func check(_ context: ChannelHandlerContext) {
         let now = NIODeadline.now()
-        let stall = TimeAmount.nanoseconds(options.stallTimeout.nanosecondsClamped)
-        let isStalled = unwritableSince.map { now - $0 > stall } ?? false
+        let isStalled = unwritableSince.map { now - $0 > options.stallTimeout } ?? false
+        let isLate = arrivingSince.map { now - $0 > options.idleTimeout } ?? false
         let isIdle = inProgress == 0 && now - lastActive > options.idleTimeout
-        if isStalled || isIdle { context.close(promise: nil) }
+        if isStalled || isLate || isIdle { context.close(promise: nil) }
     }
 }
 
@@ -142,11 +174,4 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 private final class SocketEnd: ChannelOutboundHandler, RemovableChannelHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
-}
-
-extension Duration {
-    fileprivate var nanosecondsClamped: Int64 {
-        let (seconds, attoseconds) = components
-        return min(seconds, 1_000_000_000) * 1_000_000_000 + attoseconds / 1_000_000_000
-    }
 }

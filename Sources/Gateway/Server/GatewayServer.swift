@@ -1,6 +1,7 @@
 // The HTTP server of a gateway. Hummingbird brings connections, parsing and shutdown; there is no
 // router, because what a path means is the gateway's own business.
 
+import Glibc
 import Hummingbird
 import HummingbirdCore
 import HummingbirdHTTP2
@@ -35,13 +36,14 @@ extension Gateway {
     ///   - eventLoops: The threads of its sockets.
     ///   - logger: Where it reports what nobody waits for.
     ///   - onRunning: Called with the port once connections are accepted.
+    /// - Throws: ``CertificateError``.
     public func server(
         at address: Address, eventLoops: MultiThreadedEventLoopGroup, logger: Logger,
         onRunning: @escaping @Sendable (Int) async -> Void = { _ in }
     ) throws -> any Service {
         var quiet = logger
         if quiet.logLevel < .notice { quiet.logLevel = .notice }
-        let server = try builder().buildServer(
+        let server = try builder(logger).buildServer(
             configuration: ServerConfiguration(
                 address: .hostname(address.host, port: address.port),
                 availableConnectionsDelegate: MaximumAvailableConnections(
@@ -55,30 +57,81 @@ extension Gateway {
         return GatewayService(server: server, gateway: self, logger: logger)
     }
 
-    private func builder() throws -> HTTPServerBuilder {
+    private func builder(_ logger: Logger) throws -> HTTPServerBuilder {
         let options = options
         let cache = cache
+        let limits = HTTP1Channel.Configuration.DecoderConfiguration(
+            maxHeaderFieldSize: options.maxHeaderBytes,
+            maxHeaderListSize: options.maxHeaderBytes, maxHeaderFieldCount: 200)
         let http1 = HTTP1Channel.Configuration(
             additionalChannelHandlers: [ConnectionHandler(options, cache: cache)],
-            httpDecoderConfiguration: .init(
-                maxHeaderFieldSize: options.maxHeaderBytes,
-                maxHeaderListSize: options.maxHeaderBytes, maxHeaderFieldCount: 200))
+            httpDecoderConfiguration: limits)
+        // Streams of HTTP/2, and HTTP/1.1 over TLS: answers are not bytes of the socket there.
+        let streams = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ConnectionHandler(options, cache: nil)],
+            httpDecoderConfiguration: limits)
         let http2 = HTTP2ChannelConfiguration(
             idleTimeout: .nanoseconds(options.idleTimeout.nanoseconds),
-            gracefulCloseTimeout: .seconds(3),
-            streamConfiguration: HTTP1Channel.Configuration())
+            gracefulCloseTimeout: .seconds(3), streamConfiguration: streams)
+        let patience = min(options.idleTimeout, .seconds(20))
+        let quiet = options.idleTimeout + options.stallTimeout
         guard let certificate = options.certificate else {
             return HTTPServerBuilder { responder in
                 PlainChannel(
                     http1: HTTP1Channel(responder: responder, configuration: http1),
-                    http2: HTTP2Channel(responder: responder, configuration: http2))
+                    http2: HTTP2Channel(responder: responder, configuration: http2),
+                    limits: .init(patience: patience, headerBytes: options.maxHeaderBytes),
+                    quiet: quiet)
             }
         }
-        let chain = try NIOSSLCertificate.fromPEMFile(certificate.chainFile)
-        let key = try NIOSSLPrivateKey(file: certificate.keyFile, format: .pem)
-        let tls = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
-        return try .http2Upgrade(tlsConfiguration: tls, configuration: http2)
+        let tls = try certificate.configuration(logger)
+        return HTTPServerBuilder { responder in
+            do {
+                return SecureChannel(
+                    negotiated: try HTTP2UpgradeChannel(
+                        tlsConfiguration: tls, configuration: http2, responder: responder),
+                    patience: patience, quiet: quiet)
+            } catch {
+                // Both files were read, so what is left is that they are not of one pair.
+                throw CertificateError.mismatch(
+                    certificate: certificate.chainFile, key: certificate.keyFile)
+            }
+        }
+    }
+}
+
+extension GatewayOptions.Certificate {
+    /// What TLS needs of the two files.
+    fileprivate func configuration(_ logger: Logger) throws(CertificateError) -> TLSConfiguration {
+        let names = ("gateway.certificate", "gateway.certificate-key")
+        try Self.check(chainFile, names.0, other: names.1)
+        try Self.check(keyFile, names.1, other: names.0)
+        let chain: [NIOSSLCertificate]
+        do {
+            chain = try NIOSSLCertificate.fromPEMFile(chainFile)
+        } catch {
+            throw .noCertificate(path: chainFile)
+        }
+        guard let own = chain.first else { throw .noCertificate(path: chainFile) }
+        if time(nil) > own.notValidAfter {
+            logger.warning("the certificate has expired", metadata: ["file": "\(chainFile)"])
+        }
+        do {
+            return TLSConfiguration.makeServerConfiguration(
+                certificateChain: chain.map { .certificate($0) },
+                privateKey: .privateKey(try NIOSSLPrivateKey(file: keyFile, format: .pem)))
+        } catch {
+            throw .noKey(path: keyFile)
+        }
+    }
+
+    private static func check(
+        _ path: String, _ key: String, other: String
+    ) throws(CertificateError) {
+        if path.isEmpty { throw .missing(key: key, although: other) }
+        if access(path, R_OK) != 0 {
+            throw .unreadable(key: key, path: path, reason: String(cString: strerror(errno)))
+        }
     }
 }
 

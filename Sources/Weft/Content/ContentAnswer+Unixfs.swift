@@ -8,7 +8,7 @@ import NIOCore
 
 extension ContentAnswer {
     /// Entries up to this number are sorted by name; a larger directory is listed as it is read.
-    private static var sortedEntries: Int { 5_000 }
+    private static var sortedEntries: Int { 20_000 }
 
     /// A file.
     ///

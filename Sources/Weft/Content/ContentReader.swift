@@ -80,8 +80,10 @@ public struct ContentReader: Sendable {
         ResponseBody(tarStream(cid, name: name))
     }
 
-    func entries(of directory: CID) -> EntryStream {
-        EntryStream(DirectoryReader(root: directory), from: source)
+    func entries(
+        of directory: CID, names: DirectoryReader.Names = .plain
+    ) -> EntryStream {
+        EntryStream(DirectoryReader(root: directory, names: names), from: source)
     }
 }
 

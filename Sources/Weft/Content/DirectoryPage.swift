@@ -6,7 +6,7 @@ import Multiformats
 /// Writes the page of a directory piece by piece, so that a large one can be streamed.
 struct DirectoryPage {
     /// Changes whenever the pages change, so that caches notice; it is part of their entity tag.
-    static let version = "1"
+    static let version = "2"
 
     private let request: ContentRequest
     private let segments: [String]
@@ -24,11 +24,15 @@ struct DirectoryPage {
         out += Self.icons
         out += "<h1>Index of \(breadcrumbs)</h1>\n<p class=\"soft\">"
         if let count { out += count == 1 ? "1 entry · " : "\(count) entries · " }
-        out += "<span translate=\"no\">\(PageStyle.escaped(cid))</span>"
-        out += " · <a href=\"?format=tar&amp;download=true\" rel=\"nofollow\">tar</a>"
+        // The root's own CID is in the heading.
+        if cid != request.path.root || !segments.isEmpty {
+            out += "<span translate=\"no\">\(PageStyle.escaped(cid))</span> · "
+        }
+        out += "<a href=\"?format=tar&amp;download=true\" rel=\"nofollow\">tar</a>"
         out += " · <a href=\"?format=car&amp;download=true\" rel=\"nofollow\">CAR</a></p>\n"
-        out += "<table><thead><tr><th></th><th>Name</th><th class=\"h\">CID</th>"
-        out += "<th>Size</th></tr></thead><tbody>\n"
+        out += "<table><thead><tr><td></td><th scope=\"col\">Name</th>"
+        out += "<th scope=\"col\" class=\"h\">CID</th><th scope=\"col\">Size</th>"
+        out += "</tr></thead><tbody>\n"
         if !segments.isEmpty {
             out += "<tr><td>\(Self.icon("up"))</td>"
             out += "<td><a href=\"\(attribute(request.link(to: segments)))/..\">..</a></td>"
@@ -42,7 +46,7 @@ struct DirectoryPage {
         let cid = "\(entry.cid)"
         let link = attribute(request.link(to: segments + [entry.text]))
         var out = "<tr><td>\(Self.icon(Self.iconName(of: entry)))</td>"
-        out += "<td><a href=\"\(link)\">\(PageStyle.escaped(entry.text))</a></td>"
+        out += "<td><a href=\"\(link)\">\(PageStyle.shown(entry.text))</a></td>"
         out += "<td class=\"h\"><a class=\"ipfs-hash\" translate=\"no\" "
         out += "\(hashLink(entry, cid: cid))>\(Self.shortened(cid))</a></td>"
         out += "<td>\(entry.tsize.map(PageStyle.size) ?? "")</td></tr>\n"
@@ -75,7 +79,7 @@ struct DirectoryPage {
         }
         for segment in segments {
             link += "/" + PercentCoding.encode(segment, for: .pathSegment)
-            out += "/<a href=\"\(attribute(link))\">\(PageStyle.escaped(segment))</a>"
+            out += "/<a href=\"\(attribute(link))\">\(PageStyle.shown(segment))</a>"
         }
         return out
     }
@@ -105,11 +109,22 @@ struct DirectoryPage {
         return "<svg\(style) aria-hidden=\"true\"><use href=\"#\(name)\"/></svg>"
     }
 
+    /// Whether a name ends like that of a file: in a dot and up to eight letters or digits.
+    private static func hasExtension(_ name: String) -> Bool {
+        let bytes = Array(name.utf8)
+        guard let dot = bytes.lastIndex(of: UInt8(ascii: ".")), dot > 0 else { return false }
+        let end = bytes[(dot + 1)...]
+        return 1...8 ~= end.count && end.allSatisfy(isLetterOrDigit)
+    }
+
+    private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
+        0x30...0x39 ~= byte || 0x41...0x5a ~= byte & 0xdf
+    }
+
     /// A folder unless the codec or the name says that it is a file.
     private static func iconName(of entry: DirectoryEntry) -> String {
         guard let type = MediaType.byExtension(of: entry.text) else {
-            return entry.cid.codec == .dagPB && !entry.text.dropFirst().contains(".")
-                ? "dir" : "file"
+            return entry.cid.codec == .dagPB && !hasExtension(entry.text) ? "dir" : "file"
         }
         switch type.prefix(while: { $0 != "/" }) {
         case "image": return "img"

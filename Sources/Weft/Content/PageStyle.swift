@@ -36,6 +36,21 @@ public enum PageStyle {
         return out
     }
 
+    /// A name as it is shown: characters that reverse what follows or cannot be seen are marked,
+    /// so that what looks like `a.txt` is no program.
+    public static func shown(_ name: String) -> String {
+        guard !name.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f }) else { return escaped(name) }
+        var out = String.UnicodeScalarView()
+        for scalar in name.unicodeScalars {
+            switch scalar.value {
+            case ..<0x20, 0x7f..<0xa0, 0x200e, 0x200f, 0x202a...0x202e, 0x2066...0x2069:
+                out.append("\u{fffd}")
+            default: out.append(scalar)
+            }
+        }
+        return escaped(String(out))
+    }
+
     /// A number of bytes for a person, such as `1.4 MiB`.
     public static func size(_ bytes: UInt64) -> String {
         guard bytes >= 1024 else { return "\(bytes) B" }
@@ -73,6 +88,7 @@ public enum PageStyle {
         td,th{padding:.4rem .5rem;text-align:left;vertical-align:top}
         th{font-size:.8rem;font-weight:600;color:var(--soft)}
         td:first-child{width:2.2rem}td:nth-child(2){overflow-wrap:anywhere}
+        td a{unicode-bidi:isolate}.h{white-space:nowrap}
         td:last-child,th:last-child{text-align:right;white-space:nowrap;\
         font-variant-numeric:tabular-nums;color:var(--soft)}
         .ipfs-hash{font:.8rem/1.9 ui-monospace,Menlo,Consolas,monospace;color:var(--soft)}
@@ -81,6 +97,10 @@ public enum PageStyle {
         svg.d{stroke:var(--mark)}
         pre{background:var(--tint);padding:1rem;border-radius:6px;overflow:auto;font-size:.85rem;\
         white-space:pre-wrap;overflow-wrap:anywhere}
+        dl{margin:1rem 0}dt{border-top:1px solid var(--line);padding-top:.5rem;\
+        overflow-wrap:anywhere}
+        dd{margin:0;padding-bottom:.5rem;color:var(--soft)}
+        summary{cursor:pointer;color:var(--link)}
         @media(max-width:40rem){.h{display:none}}
         """
 }

@@ -1,4 +1,4 @@
-// A tar archive of a UnixFS tree being written, depth first.
+// A tar archive of a UnixFS tree being written, depth first. No path in it leads out of its root.
 
 import HTTPTypes
 import IPLD
@@ -33,11 +33,13 @@ struct TarStream: ByteStream {
     private let reader: ContentReader
     private var levels: [Level] = []
     private var work: Work
-    private let rootDepth: Int
+    private let root: String
+    private var hasLink = false
+    private var hasResolvedName = false
 
     init(_ cid: CID, name: String, from reader: ContentReader) {
         self.reader = reader
-        rootDepth = 1
+        root = name
         work = .entry(cid, path: name)
     }
 
@@ -72,7 +74,7 @@ struct TarStream: ByteStream {
                     throw ContentError(
                         .internalServerError, "a name in '\(levels[level].path)' is not UTF-8")
                 }
-                work = .entry(entry.cid, path: "\(levels[level].path)/\(name)")
+                work = .entry(entry.cid, path: try path(of: name, in: levels[level].path))
             case .done: return nil
             }
         }
@@ -98,17 +100,55 @@ struct TarStream: ByteStream {
                 throw ContentError(
                     .internalServerError, "'\(path)' lies over \(Self.maxDepth) directories deep")
             }
-            levels.append(Level(path: path, entries: reader.entries(of: cid)))
+            let entries = reader.entries(of: cid, names: .relative)
+            levels.append(Level(path: path, entries: entries))
             return header(.directory, metadata)
         case .symlink(let target, let metadata):
             guard let target = String(validating: target, as: UTF8.self) else {
                 throw ContentError(.internalServerError, "the link '\(path)' is not UTF-8")
             }
+            hasLink = true
+            try refuseNamesThroughLinks()
             return header(.symlink(target: target), metadata)
         case .node:
             throw ContentError(
                 .notAcceptable, "'\(path)' is neither a file nor a directory; use format=car")
         }
+    }
+
+    /// The path of a name below a directory. A name like `../a` is resolved here, because whoever
+    /// unpacks the archive should see none, and must not lead out of the archive's root.
+    private mutating func path(
+        of name: String, in directory: String
+    ) throws(ContentError) -> String {
+        guard name.utf8.contains(UInt8(ascii: "/")) else { return "\(directory)/\(name)" }
+        hasResolvedName = true
+        try refuseNamesThroughLinks()
+        // The root's own name is one part, whatever characters it has.
+        var parts = directory.dropFirst(root.count).split(separator: "/")
+        for part in name.split(separator: "/") where part != "." {
+            guard part == ".." else {
+                parts.append(part)
+                continue
+            }
+            guard parts.popLast() != nil else { throw outside(name, directory) }
+        }
+        guard !parts.isEmpty else { throw outside(name, directory) }
+        return root + parts.map { "/" + $0 }.joined()
+    }
+
+    private func outside(_ name: String, _ directory: String) -> ContentError {
+        ContentError(
+            .internalServerError,
+            "the name '\(name)' in '\(directory)' leads out of the archive's root")
+    }
+
+    /// Together the two could lead a program that unpacks the archive to anywhere.
+    private func refuseNamesThroughLinks() throws(ContentError) {
+        guard hasLink, hasResolvedName else { return }
+        throw ContentError(
+            .internalServerError,
+            "the content has both symbolic links and names with '/', which no archive may have")
     }
 
     private func lies(_ size: UInt64) -> ContentError {

@@ -51,13 +51,10 @@ enum DNSExchange {
         _ group: any EventLoopGroup, _ timeout: TimeAmount
     ) async throws -> DNSMessage.Answer {
         let loop = group.next()
-        let promise = loop.makePromise(of: DNSMessage.Answer.self)
-        let timer = loop.scheduleTask(in: timeout) { promise.fail(Fault.stalled) }
-        defer { timer.cancel() }
-        let channel: any Channel
-        do {
+        let message = AddressedEnvelope(remoteAddress: server, data: ByteBuffer(bytes: query))
+        return try await exchange(message, on: loop, timeout: timeout) { promise in
             // A connected socket takes datagrams from this server alone.
-            channel = try await DatagramBootstrap(group: loop)
+            try await DatagramBootstrap(group: loop)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandler(
@@ -65,19 +62,7 @@ enum DNSExchange {
                     }
                 }
                 .connect(to: server).get()
-        } catch {
-            promise.fail(error)
-            throw error
         }
-        defer { channel.close(promise: nil) }
-        do {
-            let envelope = AddressedEnvelope(
-                remoteAddress: server, data: ByteBuffer(bytes: query))
-            try await channel.writeAndFlush(envelope)
-        } catch {
-            promise.fail(error)
-        }
-        return try await promise.futureResult.get()
     }
 
     private static func overTCP(
@@ -85,12 +70,11 @@ enum DNSExchange {
         _ group: any EventLoopGroup, _ timeout: TimeAmount
     ) async throws -> DNSMessage.Answer {
         let loop = group.next()
-        let promise = loop.makePromise(of: DNSMessage.Answer.self)
-        let timer = loop.scheduleTask(in: timeout) { promise.fail(Fault.stalled) }
-        defer { timer.cancel() }
-        let channel: any Channel
-        do {
-            channel = try await ClientBootstrap(group: loop)
+        var framed: [UInt8] = []
+        framed.appendBigEndian(UInt16(query.count))
+        let message = ByteBuffer(bytes: framed + query)
+        return try await exchange(message, on: loop, timeout: timeout) { promise in
+            try await ClientBootstrap(group: loop)
                 .connectTimeout(timeout)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
@@ -99,19 +83,29 @@ enum DNSExchange {
                     }
                 }
                 .connect(to: server).get()
+        }
+    }
+
+    /// Sends one message over a channel of its own and waits for the answer, which a handler of
+    /// the channel puts into the promise, for at most `timeout`.
+    private static func exchange(
+        _ message: some Sendable, on loop: any EventLoop, timeout: TimeAmount,
+        connect: (EventLoopPromise<DNSMessage.Answer>) async throws -> any Channel
+    ) async throws -> DNSMessage.Answer {
+        let promise = loop.makePromise(of: DNSMessage.Answer.self)
+        let timer = loop.scheduleTask(in: timeout) { promise.fail(Fault.stalled) }
+        defer { timer.cancel() }
+        do {
+            let channel = try await connect(promise)
+            defer { channel.close(promise: nil) }
+            let sent: EventLoopFuture<Void> = channel.writeAndFlush(message)
+            sent.whenFailure { promise.fail($0) }
+            return try await promise.futureResult.get()
         } catch {
+            // A promise that is let go of must have been kept.
             promise.fail(error)
             throw error
         }
-        defer { channel.close(promise: nil) }
-        var framed: [UInt8] = []
-        framed.appendBigEndian(UInt16(query.count))
-        do {
-            try await channel.writeAndFlush(ByteBuffer(bytes: framed + query))
-        } catch {
-            promise.fail(error)
-        }
-        return try await promise.futureResult.get()
     }
 }
 

@@ -1,7 +1,9 @@
 // The DNS client against servers of this test: UDP, the change to TCP, forged answers, and what
 // is kept.
 
+import Multiformats
 import NIOCore
+import NIOHTTP1
 import NIOPosix
 import Synchronization
 import Testing
@@ -140,6 +142,47 @@ import Testing
         let error = await #expect(throws: FetchError.self) { try await texts(resolver(server)) }
         #expect(error?.code == .network)
         #expect(error?.trace.count == 2)
+        try await server.stop()
+    }
+
+    /// DNS over HTTPS (RFC 8484): one GET with the question in `dns`, and the answer is kept. A
+    /// template's `{?dns}` and a query of its own are both understood.
+    @Test(arguments: ["/dns-query", "/dns-query{?dns}", "/dns-query?key=a"])
+    func https(path: String) async throws {
+        let server = try await TestServer { request in
+            // The identifier of such a question is 0, and so is the answer's.
+            [
+                .head(.ok, ["content-type": "application/dns-message"]),
+                .bytes([0, 0] + Self.answer("over https")),
+            ]
+        }
+        let resolver = DNSResolver(.https(server.url + path), client: Bench.client)
+        #expect(try await texts(resolver) == ["over https"])
+        #expect(try await texts(resolver) == ["over https"])
+        #expect(server.requests.count == 1)
+        let request = try #require(server.requests.first)
+        #expect(request.path == "/dns-query")
+        #expect(request.query["key"] == (path.contains("key") ? "a" : nil))
+        let question = try Multibase.base64URL.decodeBody(request.query["dns"] ?? "")
+        #expect(question == DNSMessage.query("_dnslink.example.org", id: 0))
+        try await server.stop()
+    }
+
+    /// What a DNS-over-HTTPS server can do wrong ends in an error with its trace, never in a wait.
+    @Test(arguments: [
+        [TestServer.Step.head(.badGateway)],
+        [.head(.ok), .bytes([0, 0, 1])],
+        [.head(.ok), .bytes([UInt8](repeating: 0, count: DNSMessage.maxBytes + 1))],
+        [.head(.ok, ["content-length": "400"]), .bytes([0, 0]), .close],
+        [.close],
+        [.head(.ok), .stall],
+    ])
+    func httpsFailing(steps: [TestServer.Step]) async throws {
+        let server = try await TestServer { _ in steps }
+        let resolver = DNSResolver(.https(server.url), client: Bench.client)
+        let error = await #expect(throws: FetchError.self) { try await texts(resolver) }
+        #expect(error?.code == .network)
+        #expect(error?.trace.count == 1)
         try await server.stop()
     }
 

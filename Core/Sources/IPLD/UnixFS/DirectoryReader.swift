@@ -25,15 +25,25 @@ public struct DirectoryReader: Sendable {
         case entry(DirectoryEntry)
     }
 
+    /// Which names of entries are handed out.
+    public enum Names: Sendable {
+        /// Those of one thing in this directory; a name with a slash is an error.
+        case plain
+        /// Also those with slashes, as in `../name`, for a caller that resolves them itself.
+        case relative
+    }
+
     /// What is still to come, the next one last.
     private var pending: [Pending]
+    private let names: Names
 
     /// Permissions and time of modification, once the root was supplied.
     public private(set) var metadata = FileMetadata()
 
     /// Starts at the root of a directory.
-    public init(root: CID) {
+    public init(root: CID, names: Names = .plain) {
         pending = [.root(root)]
+        self.names = names
     }
 
     /// What is to be done next. Asks for the same block until it is supplied; an entry comes once.
@@ -57,14 +67,14 @@ public struct DirectoryReader: Sendable {
                 try UnixFSBlock(decoding: block)
             }
             switch decoded.node.kind {
-            case .directory: found = try Self.entries(decoded, of: cid)
-            case .hamtShard: found = try Self.items(decoded, of: cid, block, at: .root)
+            case .directory: found = try entries(decoded, of: cid)
+            case .hamtShard: found = try items(decoded, of: cid, block, at: .root)
             default: throw DAGError(cid, .notADirectory(decoded.node.kind))
             }
             metadata = decoded.node.metadata
         case .shard(let cid, let place):
             let decoded = try HAMTShard.decode(block, of: cid)
-            found = try Self.items(decoded, of: cid, block, at: place)
+            found = try items(decoded, of: cid, block, at: place)
         default: preconditionFailure("no block was asked for")
         }
         pending.removeLast()
@@ -84,7 +94,7 @@ public struct DirectoryReader: Sendable {
         return cids
     }
 
-    private static func entries(
+    private func entries(
         _ block: UnixFSBlock, of cid: CID
     ) throws(DAGError) -> [Pending] {
         var found: [Pending] = []
@@ -106,7 +116,7 @@ public struct DirectoryReader: Sendable {
         return found
     }
 
-    private static func items(
+    private func items(
         _ block: UnixFSBlock, of cid: CID, _ bytes: RawSpan, at place: HAMTShard.Place
     ) throws(DAGError) -> [Pending] {
         let shard = try HAMTShard.read(block, of: bytes, cid: cid, at: place)
@@ -123,11 +133,12 @@ public struct DirectoryReader: Sendable {
         return found
     }
 
-    private static func check(_ name: [UInt8], in cid: CID) throws(DAGError) {
+    private func check(_ name: [UInt8], in cid: CID) throws(DAGError) {
         switch NameError(checking: name) {
         case .empty: throw DAGError(cid, .malformed, "the directory has an entry without a name")
         case .dots: throw DAGError(cid, .malformed, "the directory has an entry '.' or '..'")
         case .slashOrNUL:
+            if case .relative = names, !name.contains(0) { return }
             throw DAGError(cid, .malformed, "the directory has a name with '/' or NUL in it")
         case .tooLong, .duplicate, .collision, nil: return
         }
