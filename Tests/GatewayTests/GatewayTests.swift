@@ -12,6 +12,7 @@ import Wire
 @testable import Gateway
 
 @Suite struct GatewayTests {
+    private static let name = "k51qzi5uqu5dlkw8pxuw9qmqayfdeh4kfebhmreauqdc6a7c3y7d5i9fi8mk9w"
     private static let missing = "/ipfs/QmYzfKSE55XCjD1MW128RfciAf2DViABhEiXfgVFMabSjN"
 
     @Test(arguments: [
@@ -115,9 +116,7 @@ import Wire
         }
         let table = Table(gateway: try Gateway(backend))
         let providers = "/routing/v1/providers/\(archive.root)"
-        let stranger = PeerID(PrivateKey.generateEd25519().publicKey)
         let none = "{\"Providers\":[]}"
-        let name = "k51qzi5uqu5dlkw8pxuw9qmqayfdeh4kfebhmreauqdc6a7c3y7d5i9fi8mk9w"
         await table.run([
             Case(
                 "has it", providers,
@@ -157,11 +156,19 @@ import Wire
                 "\(providers)?filter-protocols=unknown,Transport-IPFS-Gateway-HTTP",
                 [.has("transport-ipfs-gateway-http")]),
             Case("itself", "/routing/v1/peers/\(peer)", [.status(200), .has("\(peer)")]),
-            Case("others", "/routing/v1/peers/\(name)", [.text("{\"Peers\":[]}")]),
+            Case("others", "/routing/v1/peers/\(Self.name)", [.text("{\"Peers\":[]}")]),
+        ])
+    }
+
+    @Test func routingOfNames() async throws {
+        let table = Table(gateway: try Gateway(try Fixtures().backend))
+        let stranger = PeerID(PrivateKey.generateEd25519().publicKey)
+        let name = Self.name
+        await table.run([
             Case(
                 "record", "/routing/v1/ipns/\(name)",
                 [.status(200), .header("Content-Type", "application/vnd.ipfs.ipns-record")]),
-            Case("no name", "/routing/v1/ipns/\(peer.ipnsName)x", [.status(400)]),
+            Case("no name", "/routing/v1/ipns/\(stranger.ipnsName)x", [.status(400)]),
             // The specification's "no record found".
             Case(
                 "no record", "/routing/v1/ipns/\(stranger.ipnsName)",
@@ -171,8 +178,8 @@ import Wire
                 [.status(406), .has("application/vnd.ipfs.ipns-record")]),
             Case("elsewhere", "/routing/v1/nonsense/a", [.status(400)]),
             Case("nothing", "/routing/v1/providers", [.status(400)]),
-            Case("DHT", "/routing/v1/dht/closest/peers/\(archive.root)", [.status(501)]),
-            Case("method", .put, providers, [.status(501)]),
+            Case("DHT", "/routing/v1/dht/closest/peers/\(name)", [.status(501)]),
+            Case("method", .put, "/routing/v1/providers/\(name)", [.status(501)]),
             Case("publishing", .put, "/routing/v1/ipns/\(name)", [.status(501)]),
         ])
     }
