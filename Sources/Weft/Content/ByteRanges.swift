@@ -75,10 +75,15 @@ public enum ByteRanges: Equatable, Sendable {
         guard parts.count > 1 else { return false }
         var total: UInt64 = 0
         for part in parts {
-            let (sum, overflow) = total.addingReportingOverflow(UInt64(part.count))
+            let (sum, overflow) = total.addingReportingOverflow(part.length)
             if overflow || sum > size { return true }
             total = sum
         }
         return false
     }
+}
+
+extension Range<UInt64> {
+    /// How many bytes it has; `count` is an `Int`, which cannot say it of all ranges.
+    var length: UInt64 { upperBound - lowerBound }
 }

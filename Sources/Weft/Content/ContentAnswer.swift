@@ -121,7 +121,7 @@ struct ContentAnswer {
         case .parts(let parts) where parts.count == 1:
             let part = parts[0]
             fields[.contentRange] = "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(size)"
-            fields[.contentLength] = "\(part.count)"
+            fields[.contentLength] = "\(part.length)"
             return Response(
                 status: .partialContent, headers: fields, body: ResponseBody(body(part)))
         case .parts(let parts):
@@ -157,7 +157,7 @@ struct MultipartStream<Part: ByteStream>: ByteStream {
                 string: "\r\n--\(boundary)\r\nContent-Type: \(type)\r\n"
                     + "Content-Range: bytes \(range.lowerBound)-\(range.upperBound - 1)/\(size)"
                     + "\r\n\r\n")
-            length += UInt64(head.readableBytes) + UInt64(range.count)
+            length += UInt64(head.readableBytes) + range.length
             parts.append((head, body(range)))
         }
         let end = ByteBuffer(string: "\r\n--\(boundary)--\r\n")

@@ -21,13 +21,16 @@ struct ProviderAddress: Hashable, Sendable {
         let scheme = url[..<colon.lowerBound].lowercased()
         guard scheme == "http" || scheme == "https" else { return nil }
         let rest = url[colon.upperBound...]
-        guard !rest.contains(where: { "?#@\\ ".contains($0) || !$0.isASCII }) else { return nil }
-        let authority = rest.prefix { $0 != "/" }
-        var path = rest[authority.endIndex...]
+        // Bytes: a line break of two is one character.
+        guard rest.utf8.allSatisfy({ (0x21..<0x7f).contains($0) && !"?#@\\".utf8.contains($0) })
+        else { return nil }
+        let end = rest.firstIndex(of: "/") ?? rest.endIndex
+        let authority = rest[..<end].lowercased()[...]
+        var path = rest[end...]
         while path.last == "/" { path = path.dropLast() }
         guard let host = Self.host(of: authority) else { return nil }
         self.host = host
-        base = "\(scheme)://\(authority.lowercased())\(path)"
+        base = "\(scheme)://\(authority)\(path)"
     }
 
     /// A multiaddr that leads to an HTTP server; nil for any other.

@@ -38,6 +38,13 @@ import Wire
         #expect(ByteRanges(nil, size: 0) == .whole)
     }
 
+    /// The length of a range may be more than an `Int` can say.
+    @Test func rangesOfTheLargestSizes() {
+        #expect(ByteRanges("bytes=0-", size: .max) == .parts([0..<UInt64.max]))
+        #expect(ByteRanges("bytes=0-9, 20-", size: .max) == .parts([0..<10, 20..<UInt64.max]))
+        #expect(ByteRanges("bytes=0-9, 0-", size: .max) == .whole)
+    }
+
     /// Noise in a header must neither crash nor give a range outside the content.
     @Test func noiseInRanges() {
         var generator = SeededGenerator(seed: 7)

@@ -312,4 +312,14 @@ import Testing
     func publicHosts(_ host: String) {
         #expect(ProviderAddress(url: "https://\(host):8443")?.isPrivate == false)
     }
+
+    /// Two spellings of one provider are one provider; what is no URL never reaches a client.
+    @Test func spellings() {
+        let address = ProviderAddress(url: "HTTPS://A.Example:8443/Path/")
+        #expect(address?.base == "https://a.example:8443/Path")
+        #expect(address == ProviderAddress(url: "https://a.example:8443/Path"))
+        for text in ["http://a\r\nb/", "http://a/\u{0}", "http://a/ b", "http://é.example"] {
+            #expect(ProviderAddress(url: text) == nil)
+        }
+    }
 }

@@ -63,8 +63,9 @@ struct FilePart {
                 throw DAGError(cid, .malformed, "UnixFS: the parts of a file have no names")
             }
             let (sum, overflow) = size.addingReportingOverflow(blockSize)
-            guard !overflow else {
-                throw DAGError(cid, .malformed, "UnixFS: the block sizes add up to over 64 bits")
+            // Lengths and offsets are signed in HTTP, in tar and in file systems.
+            guard !overflow, sum <= UInt64(Int64.max) else {
+                throw DAGError(cid, .malformed, "UnixFS: the block sizes add up to over 63 bits")
             }
             size = sum
             children.append((link.hash, blockSize))

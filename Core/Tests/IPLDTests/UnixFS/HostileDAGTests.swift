@@ -45,6 +45,9 @@ import Wire
             node([3, 3], fileSize: 6, links: [cid]), node([], fileSize: 1, links: []),
             node([.max, 1], fileSize: 0, links: [cid, cid]),
             node([.max], fileSize: nil, links: [cid], data: [1]),
+            // Nobody who counts bytes in signed numbers may meet these.
+            node([1 << 63], fileSize: nil, links: [cid]), node([.max], fileSize: nil, links: [cid]),
+            node([1 << 62, 1 << 62], fileSize: nil, links: [cid, cid]),
             node([3], fileSize: 3, links: [cid], name: "x"),
         ] {
             let root = blocks.add(lie)
