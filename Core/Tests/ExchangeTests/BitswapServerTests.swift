@@ -72,7 +72,7 @@ struct ServingPeer {
         #expect(try host.answer() == nil)
         // A want for a block that comes later is kept, and answered then.
         host.store[silent.cid.hash] = silent.bytes
-        host.server.stored(silent.cid.hash, byteCount: silent.bytes.count)
+        _ = host.server.stored(silent.cid.hash, byteCount: silent.bytes.count)
         #expect(try host.answer()?.2.blocks.map(\.cid) == [silent.cid])
     }
 

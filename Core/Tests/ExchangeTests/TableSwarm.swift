@@ -196,7 +196,7 @@ struct TableSwarm: CustomStringConvertible {
             case .wanted: arrival[indexOf[cid.hash] ?? 0] = seconds
             case .surplus: surplus += 1
             }
-        case .absent(let source, let cid): table.lacks(cid.hash, ids[source], now: now)
+        case .absent(let source, let cid): table.lacks(cid.hash, ids[source], .answer, now: now)
         case .present(let source, let cid): table.has(cid.hash, ids[source], now: now)
         case .wake:
             wakeAt = nil

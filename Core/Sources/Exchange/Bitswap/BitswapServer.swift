@@ -125,12 +125,16 @@ public struct BitswapServer: Sendable {
         }
     }
 
-    /// A block has come into the store: whoever waits for it is served.
-    public mutating func stored(_ hash: Multihash, byteCount: Int) {
+    /// A block has come into the store: whoever waits for it is served. Returns who does.
+    public mutating func stored(_ hash: Multihash, byteCount: Int) -> [PeerID] {
+        var peers: [PeerID] = []
         for waiting in absent.removeValue(forKey: hash) ?? [] {
+            guard isCurrent(waiting), let peer = slots[waiting.slot]?.peer else { continue }
             _ = slots[waiting.slot]?.found(
                 waiting.cid, ticket: waiting.ticket, byteCount: byteCount)
+            peers.append(peer)
         }
+        return peers
     }
 
     // MARK: Look-ups

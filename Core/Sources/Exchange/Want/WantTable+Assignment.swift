@@ -258,7 +258,7 @@ extension WantTable {
                 ?? firstOutstanding(in: session).flatMap({ wants[$0] })
         else { return }
         if let last = session.lastSearch, now.since(last) < limits.idle { return }
-        let isAlone = !session.order.contains {
+        let isAlone = session.prospects == 0 && !session.order.contains {
             guard let source = sources[$0], source.isUsable else { return false }
             return session.seats[$0].map { !$0.missing.contains(head.cid.hash) } ?? false
         }
@@ -277,9 +277,9 @@ extension WantTable {
             for (hash, want) in mine { fail(hash, want.cid, .deadline, in: id, now: now) }
             return
         }
-        guard !session.isSearching, session.lastSearch != nil, session.stream == nil else {
-            return
-        }
+        guard !session.isSearching, session.lastSearch != nil, session.stream == nil,
+            session.prospects == 0
+        else { return }
         let hopeless = session.queue.entries.prefix(Self.lookThrough).filter { entry in
             !session.order.contains { source in
                 guard let other = sources[source], !other.isDropped else { return false }

@@ -103,6 +103,8 @@ extension WantTable {
         var wantCount = 0
         var stream: SourceID?
         var isSearching = false
+        /// How many sources may join soon.
+        var prospects = 0
         var lastSearch: Instant?
         var lastProgress: Instant
         var lastBroadcast: Instant

@@ -90,6 +90,14 @@ extension WantTable {
         case deadline
     }
 
+    /// How it is known that a source does not have a block.
+    public enum Evidence: Sendable {
+        /// It said so.
+        case answer
+        /// It did not answer in time.
+        case silence
+    }
+
     /// What went wrong with a source.
     public enum Fault: Hashable, Sendable {
         /// It asks to be left alone for so long.

@@ -138,6 +138,19 @@ public struct WantTable: Sendable {
         isStale = true
     }
 
+    /// How urgent a block is, for protocols that have priorities: higher is read sooner.
+    public func priority(of hash: Multihash) -> Int32 {
+        guard let want = wants[hash] else { return 0 }
+        return Int32.max - Int32(clamping: want.place.position >> 10)
+    }
+
+    /// How many sources are being connected to that will join a session. While there are any,
+    /// nothing is given up for want of a source.
+    public mutating func setProspects(_ count: Int, in id: SessionID) {
+        sessions[id]?.prospects = count
+        isStale = true
+    }
+
     // MARK: Sources
 
     /// Someone can be asked.
@@ -195,16 +208,22 @@ public struct WantTable: Sendable {
         isStale = true
     }
 
-    /// A source says that it does not have a block, or has not answered in time.
-    public mutating func lacks(_ hash: Multihash, _ id: SourceID, now: Instant) {
-        noteActivity(of: id, now: now)
+    /// A source does not have a block.
+    public mutating func lacks(
+        _ hash: Multihash, _ id: SourceID, _ evidence: Evidence, now: Instant
+    ) {
+        if evidence == .answer { noteActivity(of: id, now: now) }
         isStale = true
         let request = drop(hash, at: id, now: now)
         guard let want = wants[hash] else { return }
-        if request?.wasAlone == true {
-            sources[id]?.pace.answered(after: now.since(request?.begun ?? now))
+        if evidence == .answer {
+            if let request, request.wasAlone {
+                sources[id]?.pace.answered(after: now.since(request.begun))
+            }
+            endProbe(of: hash, at: id, now: now)
+        } else {
+            wants[hash]?.probes.removeAll { $0.source == id }
         }
-        endProbe(of: hash, at: id, now: now)
         for session in want.sessions {
             guard var seat = sessions[session]?.seats[id] else { continue }
             // A source that lacks thousands of blocks is asked again rather than remembered.

@@ -1,0 +1,71 @@
+// The vocabulary of the block exchange: what it wants done, and what it tells.
+
+public import Multiformats
+public import Wire
+
+extension BlockExchange {
+    /// What the exchange wants done.
+    public enum Order: Hashable, Sendable {
+        /// Open a stream; the answer is a ``StreamEvent`` with the same number.
+        case open(PeerID, [ProtocolName], request: UInt64)
+        /// Send a message. When it has left, ``BlockExchange/sent(_:now:)`` is called with its
+        /// number; if it cannot be sent, ``BlockExchange/unsent(_:now:)`` is.
+        case send(StreamID, OutgoingMessage, id: UInt64)
+        /// Nothing more is going to be sent on this stream.
+        case finish(StreamID)
+        /// End this stream at once.
+        case reset(StreamID)
+        /// Find out how long these blocks are; answered with
+        /// ``BlockExchange/lookedUp(_:byteCounts:now:)``.
+        case lookUp(LookUp)
+    }
+
+    /// What happened.
+    public enum Event: Sendable {
+        /// A block came that these sessions wanted. It has been checked against its CID.
+        case block(CID, ArraySlice<UInt8>, from: PeerID, sessions: [WantTable.SessionID])
+        /// A block cannot be had, and is no longer wanted.
+        case failed(WantTable.SessionID, CID, WantTable.Failure)
+        /// Look for providers of this block, offer them (``BlockExchange/offer(_:to:as:now:)``),
+        /// and say when the search is over (``BlockExchange/discovered(_:now:)``).
+        case discover(WantTable.SessionID, CID)
+        /// A peer broke the rules. It is asked for nothing more.
+        case violation(PeerID, Violation)
+    }
+
+    /// What a peer did that it must not.
+    public enum Violation: Hashable, Sendable {
+        /// It sent what cannot be decoded, or is over a limit.
+        case malformed(DecodeError)
+        /// It sent a block that it was never asked for, which is what one with wrong bytes looks
+        /// like.
+        case unaskedBlock(CID)
+    }
+
+    /// How a peer is connected.
+    public enum Route: Hashable, Sendable {
+        case direct
+        /// Through a relay that limits time and bytes: nothing is asked or served there.
+        case limited
+    }
+
+    /// Ceilings and choices.
+    public struct Limits: Sendable {
+        public var server = BitswapServer.Limits()
+        public var table = WantTable.Limits()
+        /// How many streams of one peer are listened to.
+        public var streamsPerPeer = 32
+        /// How often a stream to a peer is opened again after it broke.
+        public var attempts = 3
+        /// Whether limited connections may be used as well.
+        public var limitedConnections = LimitedConnections.unused
+
+        public enum LimitedConnections: Sendable {
+            case unused
+            case used
+        }
+
+        /// The defaults.
+        public init() {}
+    }
+}

@@ -1,0 +1,230 @@
+// Moving blocks between this node and its peers: one table of what is wanted, one server, and a
+// stream to each peer that is asked or answered. It is what a node, a simulation or a browser holds.
+
+public import Multiformats
+public import Wire
+
+/// The block exchange of one node.
+///
+/// Tell it who is connected and what happened to streams; drain ``nextOrder(now:)`` and
+/// ``nextEvent()`` after each call.
+public struct BlockExchange: Sendable {
+    /// A stream on which a peer is told something.
+    enum Link: Sendable {
+        case none
+        /// Not to be opened before.
+        case waiting(until: Instant)
+        case opening(request: UInt64)
+        case open(StreamID, BitswapVersion)
+    }
+
+    struct Peer: Sendable {
+        var route: Route
+        var link = Link.none
+        var attempts = 0
+        var asks = BitswapAsks()
+        /// Its place in the want table while its link is open.
+        var source: WantTable.SourceID?
+        /// The sessions that it takes part in.
+        var offers: [(session: WantTable.SessionID, standing: WantTable.Standing)] = []
+        /// The streams that it opened.
+        var accepted: [StreamID] = []
+        var hasLied = false
+    }
+
+    enum Sending: Sendable {
+        case asks(PeerID, StreamID)
+        case answer(PeerID, UInt64)
+    }
+
+    let limits: Limits
+    var table: WantTable
+    var server: BitswapServer
+    var peers: [PeerID: Peer] = [:]
+    /// The peers in the order in which they came.
+    var peerOrder: [PeerID] = []
+    var peerOfSource: [WantTable.SourceID: PeerID] = [:]
+    var peerOfStream: [StreamID: PeerID] = [:]
+    var opening: [UInt64: PeerID] = [:]
+    var sending: [UInt64: Sending] = [:]
+    var orders = BoundedQueue<Order>(limit: 1 << 16)
+    var events = BoundedQueue<Event>(limit: 1 << 16)
+    /// Peers to whom there may be something to say.
+    var restless: [PeerID] = []
+    var nextNumber: UInt64 = 0
+
+    /// An exchange without peers.
+    public init(limits: Limits = Limits()) {
+        self.limits = limits
+        table = WantTable(limits: limits.table)
+        server = BitswapServer(limits: limits.server)
+    }
+
+    mutating func makeNumber() -> UInt64 {
+        nextNumber += 1
+        return nextNumber
+    }
+
+    // MARK: Wanting
+
+    /// Begins a session: one thing that someone wants to read.
+    public mutating func openSession(now: Instant) -> WantTable.SessionID {
+        table.openSession(.blocks, now: now)
+    }
+
+    /// Ends a session.
+    public mutating func closeSession(_ id: WantTable.SessionID, now: Instant) {
+        table.closeSession(id, now: now)
+        for peer in peerOrder { peers[peer]?.offers.removeAll { $0.session == id } }
+    }
+
+    /// A session wants a block (see ``WantTable/want(_:at:size:in:now:)``).
+    public mutating func want(
+        _ cid: CID, at position: UInt64, size: Int?, in session: WantTable.SessionID,
+        now: Instant
+    ) -> Bool {
+        table.want(cid, at: position, size: size, in: session, now: now)
+    }
+
+    /// A session wants a block no longer.
+    public mutating func unwant(_ cid: CID, in session: WantTable.SessionID, now: Instant) {
+        table.unwant(cid.hash, in: session, now: now)
+    }
+
+    /// How many bytes a session's reader has room for.
+    public mutating func setRoom(_ bytes: Int, in session: WantTable.SessionID) {
+        table.setRoom(bytes, in: session)
+    }
+
+    /// The search for providers is over.
+    public mutating func discovered(_ session: WantTable.SessionID, now: Instant) {
+        table.discovered(session)
+    }
+
+    /// What a session has received.
+    public func tally(of session: WantTable.SessionID) -> WantTable.Tally {
+        table.tally(of: session)
+    }
+
+    /// A peer may have what a session wants. A provider that is not connected is dialled by
+    /// whoever opens the stream to it.
+    public mutating func offer(
+        _ id: PeerID, to session: WantTable.SessionID, as standing: WantTable.Standing,
+        now: Instant
+    ) {
+        addPeer(id, .direct)
+        guard let peer = peers[id], mayUse(peer) else { return }
+        if let index = peer.offers.firstIndex(where: { $0.session == session }) {
+            guard standing == .provider else { return }
+            peers[id]?.offers[index].standing = standing
+        } else {
+            peers[id]?.offers.append((session, standing))
+        }
+        if let source = peer.source {
+            table.join(source, in: session, as: standing)
+        } else {
+            peers[id]?.attempts = 0
+            restless.append(id)
+            countProspects(of: [session])
+        }
+    }
+
+    /// Tells the table how many peers are on their way into sessions.
+    mutating func countProspects(of sessions: [WantTable.SessionID]) {
+        for session in sessions {
+            let count = peerOrder.count {
+                guard let peer = peers[$0], peer.source == nil, mayUse(peer) else { return false }
+                return peer.offers.contains { $0.session == session }
+            }
+            table.setProspects(count, in: session)
+        }
+    }
+
+    // MARK: Having
+
+    /// A block has come into the store; peers that wait for it get it.
+    public mutating func stored(_ hash: Multihash, byteCount: Int) {
+        restless += server.stored(hash, byteCount: byteCount)
+    }
+
+    /// The answer to a look-up: the length of each block, nil for one that is not there or not to
+    /// be given to this peer.
+    public mutating func lookedUp(_ lookUp: LookUp, byteCounts: [Int?], now: Instant) {
+        server.lookedUp(lookUp.id, byteCounts: byteCounts, now: now)
+        restless.append(lookUp.peer)
+    }
+
+    /// How many wants of a peer are kept.
+    public func wantCount(of peer: PeerID) -> Int { server.wantCount(of: peer) }
+
+    // MARK: Peers
+
+    /// A peer is connected, or connected in another way than before.
+    public mutating func connected(_ id: PeerID, _ route: Route, now: Instant) {
+        addPeer(id, route)
+        peers[id]?.route = route
+    }
+
+    /// There is no connection to a peer any longer.
+    public mutating func disconnected(_ id: PeerID, now: Instant) {
+        guard let peer = peers.removeValue(forKey: id) else { return }
+        peerOrder.removeAll { $0 == id }
+        if let source = peer.source {
+            peerOfSource[source] = nil
+            table.removeSource(source, now: now)
+        }
+        if case .opening(let request) = peer.link { opening[request] = nil }
+        if case .open(let stream, _) = peer.link { peerOfStream[stream] = nil }
+        for stream in peer.accepted { peerOfStream[stream] = nil }
+        server.disconnected(id)
+        countProspects(of: peer.offers.map { $0.session })
+    }
+
+    mutating func addPeer(_ id: PeerID, _ route: Route) {
+        guard peers[id] == nil else { return }
+        peers[id] = Peer(route: route)
+        peerOrder.append(id)
+    }
+
+    func mayUse(_ peer: Peer) -> Bool {
+        !peer.hasLied && (peer.route == .direct || limits.limitedConnections == .used)
+    }
+
+    // MARK: Output
+
+    /// The next thing to be done; nil if nothing is, until something happens or time passes.
+    public mutating func nextOrder(now: Instant) -> Order? {
+        if orders.isEmpty { work(now: now) }
+        return orders.popFirst()
+    }
+
+    /// The next thing that happened.
+    public mutating func nextEvent() -> Event? { events.popFirst() }
+
+    /// When ``advance(to:)`` is to be called next.
+    public var deadline: Instant? {
+        var next = table.deadline.earlier(server.deadline)
+        for id in peerOrder {
+            next = next.earlier(peers[id]?.asks.deadline)
+            if case .waiting(let until) = peers[id]?.link { next = next.earlier(until) }
+        }
+        return next
+    }
+
+    /// Time has passed.
+    public mutating func advance(to now: Instant) {
+        table.advance(to: now)
+        server.advance(to: now)
+        for id in peerOrder {
+            if let due = peers[id]?.asks.deadline, due <= now {
+                let outcomes = peers[id]?.asks.advance(to: now) ?? []
+                take(outcomes, from: id, now: now)
+                restless.append(id)
+            }
+            if case .waiting(let until) = peers[id]?.link, until <= now {
+                peers[id]?.link = .none
+                restless.append(id)
+            }
+        }
+    }
+}
