@@ -56,21 +56,23 @@ extension BlockStore {
 
     /// Cleans the part of a claimed segment that begins at `offset`. Runs on the indexer.
     ///
-    /// - Returns: Where to go on; nil when the segment has been cleaned.
-    func cleanStep(_ cleaning: Cleaning, from offset: UInt64) throws(StoreError) -> UInt64? {
+    /// - Returns: Where to go on, nil when the segment has been cleaned; and what was removed.
+    func cleanStep(
+        _ cleaning: Cleaning, from offset: UInt64
+    ) throws(StoreError) -> (next: UInt64?, removed: [BlockKey]) {
         let number = cleaning.segment
-        guard let segment = state.withLock({ $0.segments[number] }) else { return nil }
+        guard let segment = state.withLock({ $0.segments[number] }) else { return (nil, []) }
         if segment.row.blocks == 0 {
             try removeSegment(cleaning)
-            return nil
+            return (nil, [])
         }
         while try settleStep() {}
         let (records, next, isDamaged) = try scan(segment, from: offset)
-        try judge(records, next, cleaning)
+        let removed = try judge(records, next, cleaning)
         if isDamaged { state.withLock { $0.segments[number]?.isDamaged = true } }
-        if next < segment.size { return next }
+        if next < segment.size { return (next, removed) }
         try removeSegment(cleaning)
-        return nil
+        return (nil, removed)
     }
 
     private func scan(
@@ -97,7 +99,7 @@ extension BlockStore {
     /// Decides about each record, moves what stays, and takes what goes out of the index.
     private func judge(
         _ records: [ScannedRecord], _ next: UInt64, _ cleaning: Cleaning
-    ) throws(StoreError) {
+    ) throws(StoreError) -> [BlockKey] {
         let number = cleaning.segment
         // From here on, whoever relies on one of these blocks writes it anew.
         let spared = state.withLock { state -> [Bool] in
@@ -110,7 +112,7 @@ extension BlockStore {
                         && segment.used.contains(record.offset, state.granularity)
             }
         }
-        guard spared.count == records.count else { return }
+        guard spared.count == records.count else { return [] }
         let (removed, changes) = try index.write { transaction -> [Removal] in
             var verdicts: [Verdict] = []
             var removed: [Removal] = []
@@ -137,6 +139,7 @@ extension BlockStore {
                 if removal.isGone { state.statistics.collectedBlocks += 1 }
             }
         }
+        return removed.compactMap { $0.isGone ? $0.key : nil }
     }
 
     private struct Verdict {

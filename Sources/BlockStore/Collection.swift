@@ -1,6 +1,8 @@
 // Which segments are cleaned, and when: because the space is needed, because content has outlived
 // its time, or because the user asks.
 
+public import Multiformats
+
 extension BlockStore {
     /// How thorough a collection is.
     public enum Collection: Sendable {
@@ -12,15 +14,22 @@ extension BlockStore {
 
     /// Frees space, in small steps; reads and writes go on meanwhile. The owner of a store with a
     /// time limit calls it from time to time.
+    ///
+    /// - Parameter removed: is told what was removed, some thousands of blocks at a time; pins wait
+    ///   while it runs, so it has to be quick.
     @discardableResult
-    public func collect(_ what: Collection) async throws(StoreError) -> CollectionReport {
+    public func collect(
+        _ what: Collection, removed: (@Sendable ([Multihash]) -> Void)? = nil
+    ) async throws(StoreError) -> CollectionReport {
         try checkOpen()
         return try await maintenance.run { () throws(StoreError) in
-            try self.collectAndWait(what)
+            try self.collectAndWait(what, removed)
         }
     }
 
-    private func collectAndWait(_ what: Collection) throws(StoreError) -> CollectionReport {
+    private func collectAndWait(
+        _ what: Collection, _ removed: (@Sendable ([Multihash]) -> Void)?
+    ) throws(StoreError) -> CollectionReport {
         let before = state.withLock { $0.statistics }
         try settleAndWait()
         try indexer.runAndWait { () throws(StoreError) in try self.prepareCollection(what) }
@@ -30,8 +39,9 @@ extension BlockStore {
                 let dropped = try indexer.runAndWait { () throws(StoreError) in
                     try self.dropUnusedReferences()
                 }
-                report.blocks += dropped
-                if dropped == 0 { break }
+                report.blocks += UInt64(dropped.count)
+                if dropped.isEmpty { break }
+                removed?(dropped.map(\.multihash))
             }
         }
         let current = Set(heads.values.compactMap(\.segment))
@@ -44,9 +54,11 @@ extension BlockStore {
             defer { release(cleaning.segment) }
             var offset: UInt64? = 0
             while let start = offset {
-                offset = try indexer.runAndWait { () throws(StoreError) in
+                let step = try indexer.runAndWait { () throws(StoreError) in
                     try self.cleanStep(cleaning, from: start)
                 }
+                offset = step.next
+                if !step.removed.isEmpty { removed?(step.removed.map(\.multihash)) }
             }
         }
         while try indexer.runAndWait({ () throws(StoreError) in
@@ -128,7 +140,7 @@ extension BlockStore {
             guard claim(cleaning.segment) else { continue }
             defer { release(cleaning.segment) }
             var offset: UInt64? = 0
-            while let start = offset { offset = try cleanStep(cleaning, from: start) }
+            while let start = offset { offset = try cleanStep(cleaning, from: start).next }
             measureIndex()
         }
         return state.withLock { $0.occupied + bytes <= limit }

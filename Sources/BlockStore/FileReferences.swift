@@ -90,7 +90,7 @@ extension BlockStore {
     }
 
     /// Forgets references to files whose blocks are neither pinned nor being written.
-    func dropUnusedReferences() throws(StoreError) -> UInt64 {
+    func dropUnusedReferences() throws(StoreError) -> [BlockKey] {
         let (dropped, changes) = try index.write { transaction in
             let rows = try Row.fetchAll(
                 transaction.db,
@@ -106,10 +106,10 @@ extension BlockStore {
             }
             return keys
         }
-        return state.withLock { state in
+        state.withLock { state in
             state.apply(changes)
             for key in dropped { state.forget(key) }
-            return UInt64(dropped.count)
         }
+        return dropped
     }
 }

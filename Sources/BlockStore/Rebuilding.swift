@@ -72,8 +72,10 @@ private struct SavedReferences {
         try index.write { transaction in
             for (id, file) in files {
                 try transaction.db.execute(
-                    sql:
-                        "INSERT OR IGNORE INTO files (id, path, size, modified) VALUES (?, ?, ?, ?)",
+                    sql: """
+                        INSERT OR IGNORE INTO files (id, path, size, modified)
+                        VALUES (?, ?, ?, ?)
+                        """,
                     arguments: [id, file.path, file.size, file.modified])
             }
             return try rows.reduce(0) { count, entry in

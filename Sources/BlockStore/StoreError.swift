@@ -28,6 +28,8 @@ public enum StoreError: Error, Hashable, Sendable {
     case incomplete(root: CID, missing: CID)
     /// Content cannot be pinned, because the links of this block cannot be read here.
     case unreadable(root: CID, block: CID)
+    /// A block cannot be removed, because it is pinned, part of pinned content or being written.
+    case retained(CID)
     /// There is no such pin.
     case notPinned(CID)
     /// A block of this write was lost to an earlier failure, so it cannot be made durable.
@@ -69,6 +71,8 @@ extension StoreError: CustomStringConvertible {
                 + "fetch it first"
         case .unreadable(let root, let block):
             return "cannot pin \(root) recursively: the links of its block \(block) cannot be read"
+        case .retained(let cid):
+            return "\(cid) is pinned, or part of what is pinned or being added; unpin it first"
         case .notPinned(let cid):
             return "\(cid) is not pinned"
         case .writeFailed(let reason):

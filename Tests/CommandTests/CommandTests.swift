@@ -273,4 +273,50 @@ import Testing
             #expect(script.status == 0 && script.bytes.count > 1000)
         }
     }
+
+    @Test("--only-hash says the CID and stores nothing")
+    func onlyHash() throws {
+        let place = try Workplace()
+        try place.isolate()
+        try place.write("album/a.txt", Data("a".utf8))
+        let hashed = try place.weft("add", "--only-hash", "-q", "album")
+        #expect(hashed.status == 0)
+        #expect(try place.weft("repo", "stat", "--json").object()["blocks"] as? Int == 0)
+        #expect(try place.weft("pin", "ls").output == "")
+        #expect(try place.weft("add", "-q", "album").output == hashed.output)
+    }
+
+    @Test("get gives folders their modes and times, after what is in them")
+    func folderAttributes() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let made = try place.shell(
+            """
+            mkdir -p album/inner; echo one > album/inner/one.txt; ln -s inner album/link
+            touch -d @1000000 album/inner/one.txt; chmod 640 album/inner/one.txt
+            chmod 555 album/inner; touch -d @2000000 album/inner; touch -d @3000000 album
+            weft get -o copy "$(weft add -q --metadata album)"
+            (cd album && stat -c '%n %a %Y' . inner inner/one.txt) > before
+            (cd copy && stat -c '%n %a %Y' . inner inner/one.txt) > after
+            diff before after; result=$?; chmod 755 album/inner copy/inner; exit $result
+            """)
+        #expect(made.status == 0, "\(made.output)\(made.errors)")
+    }
+
+    @Test("a small file with metadata in a dag-pb leaf is one block")
+    func metadataInLeaf() throws {
+        let place = try Workplace()
+        try place.isolate()
+        try place.write("a.txt", Data("hello world\n".utf8))
+        let block = try place.shell(
+            """
+            chmod 644 a.txt; touch -d @5 a.txt
+            weft block get "$(weft add -q --metadata --profile unixfs-v0-2015 a.txt)" | od -An -tx1
+            """)
+        let found = block.output.split(whereSeparator: \.isWhitespace).joined()
+        // By hand: Type file, Data, filesize 12, mode 0644, mtime 5 s; no links.
+        let data = Data("hello world\n".utf8).map { String($0, radix: 16) }
+            .map { $0.count == 1 ? "0" + $0 : $0 }.joined()
+        #expect(found == "0a19" + "0802" + "120c" + data + "180c" + "38a403" + "42020805")
+    }
 }

@@ -120,8 +120,76 @@ import Testing
         #expect(try RawHTTP.request(port, "POST", "/api/v0/version").contains("Version"))
     }
 
-    @Test("a client library made for Kubo works")
-    func clientLibrary() throws {
+    @Test("calls that change what is kept answer as Kubo does, with a status before the body")
+    func keeping() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let node = try RunningNode(place, "--offline")
+        defer { node.stop() }
+        let type = "Content-Type: multipart/form-data; boundary=b"
+        func call(_ target: String, _ part: String? = nil) throws -> String {
+            let form = part.map {
+                "--b\r\nContent-Disposition: form-data\r\n\r\n\($0)\r\n--b--\r\n"
+            }
+            return try RawHTTP.request(
+                node.apiPort, "POST", "/api/v0/" + target, headers: form == nil ? [] : [type],
+                body: Data((form ?? "").utf8))
+        }
+        func added(_ query: String, _ text: String) throws -> String {
+            try #require(try Self.json(call("add?" + query, text))["Hash"] as? String)
+        }
+        // What cannot be stored is an error, not a 200 with an error in it.
+        for target in [
+            "dag/put", "block/put?mhtype=none", "block/put?cid-codec=none",
+            "add?inline=1&inline-limit=999",
+        ] {
+            #expect(try call(target, "{no json").hasPrefix("HTTP/1.1 400 "), "\(target)")
+        }
+        #expect(try call("add?trickle=true", "x").contains("'trickle'"))
+        let one = try added("", "one")
+        let two = try added("pin=false", "two")
+        #expect(try call("block/rm?arg=\(one)").contains("unpin it first"))
+        let updated = try Self.json(call("pin/update?arg=\(one)&arg=\(two)"))
+        #expect(updated["Pins"] as? [String] == [one, two])
+        #expect(try call("pin/update?arg=\(one)&arg=\(two)").hasPrefix("HTTP/1.1 500 "))
+        #expect(try Self.json(call("block/rm?arg=\(one)")).keys.sorted() == ["Hash"])
+        #expect(try call("block/rm?arg=\(one)").contains("is not here"))
+        #expect(try !call("block/rm?force=true&arg=\(one)").contains("\"Error\""))
+        #expect(try call("cat?arg=\(one)").hasPrefix("HTTP/1.1 500 "))
+        #expect(try call("pin/verify?verbose=true").contains("\"Ok\":true"))
+        let loose = try added("pin=false", "three")
+        let removed = try call("repo/gc")
+        #expect(removed.contains("{\"Key\":{\"/\":\"\(loose)\"}}"))
+        #expect(!removed.contains(two))
+    }
+
+    @Test("an upload is cut and linked as the same file on disk, and says how far it has come")
+    func uploads() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let make = "head -c 7000001 /dev/urandom > large.bin; head -c 5 large.bin > small.bin"
+        #expect(try place.shell(make).status == 0)
+        let node = try RunningNode(place, "--offline")
+        defer { node.stop() }
+        for options in ["", "--profile unixfs-v0-2015", "--chunker rabin-4096-8192-65536"] {
+            for name in ["large.bin", "small.bin", "/dev/null"] {
+                let direct = try place.shell("weft add -q \(options) - < \(name)")
+                // Without a node there is a second way to the same CID: by path.
+                let path = try place.shell("cp \(name) copy; weft add -nq \(options) copy")
+                #expect(direct.status == 0 && path.status == 0, "\(path.errors)")
+                #expect(direct.output == path.output, "\(name) \(options)")
+            }
+        }
+        let progress = try place.shell(
+            "curl -sf -F file=@large.bin '\(node.api)/api/v0/add?progress=true'")
+        let bytes = try progress.objects().compactMap { $0["Bytes"] as? Int }
+        #expect(bytes.last == 7_000_001)
+        #expect(bytes == bytes.sorted())
+    }
+
+    @Test(
+        "client libraries made for Kubo work", arguments: ["kubo_rpc.py", "kubo_aio.py"])
+    func clientLibrary(name: String) throws {
         let place = try Workplace()
         try place.isolate()
         let node = try RunningNode(place)
@@ -131,7 +199,7 @@ import Testing
         try #require(
             FileManager.default.isExecutableFile(atPath: python),
             "the Python clients are missing: run 'Scripts/install-packages test'")
-        let script = root.appending(path: "Tests/Interop/kubo_rpc.py").path
+        let script = root.appending(path: "Tests/Interop/\(name)").path
         let outcome = try place.shell("timeout 60 '\(python)' '\(script)' '\(node.api)' 2>&1")
         #expect(outcome.status == 0, "\(outcome.output)")
     }

@@ -49,7 +49,7 @@ import Testing
             try folder.folder(Array(name.utf8))
         }
         #expect(throws: ExportError.badName(folder: base.path, name: name)) {
-            try folder.link(Array(name.utf8), to: [0x61], .replaced)
+            try folder.link(Array(name.utf8), to: [0x61], FileMetadata(), .replaced)
         }
     }
 

@@ -10,66 +10,51 @@ import Weft
 
 extension LocalServices {
     func addUploadRoutes(to router: Router<LocalContext>) {
-        router.call("/api/v0/add") { call in try addUpload(call) }
+        router.call("/api/v0/add") { call in try await addUpload(call) }
     }
 
     func addLocalAddRoutes(to router: Router<LocalContext>) {
         router.call("/weft/v1/add") { call in try await addPaths(call) }
     }
 
-    private func addUpload(_ call: APIRequest) throws -> ServerResponse {
-        let options = try uploadOptions(call)
-        let progress = try call.flag("progress", "p")
-        let silent = try call.flag("silent")
-        let quieter = try call.flag("quieter", "Q")
-        let reader = try UploadReader(call)
-        return APIAnswer.lines { emit in
-            let upload = try Upload(into: node, options)
-            var unnamed = 0
-            var last: AddedEntry?
-            while let part = try await reader.nextPart() {
-                var name = (part.fileName ?? "").split(separator: "/").filter { $0 != "." }
-                    .joined(separator: "/")
-                let type = part.contentType.prefix { $0 != ";" }.lowercased()
-                if type == "application/x-directory" {
-                    if !name.isEmpty { try await upload.addFolder(name) }
-                    continue
+    /// Kubo's own limit for blocks that are held by their CIDs.
+    private static let usualInlineBytes: UInt64 = 32
+
+    /// How many entries are held back while files still come. There are clients that stop sending
+    /// once an answer begins; and an error before has a status of its own.
+    private static let heldEntries = 4096
+
+    private func addUpload(_ call: APIRequest) async throws -> ServerResponse {
+        let run = UploadRun(
+            try Upload(into: node, try uploadOptions(call)), try UploadReader(call),
+            naming: try call.flag("silent")
+                ? .nothing : try call.flag("quieter", "Q") ? .last : .everything)
+        if try call.flag("progress", "p") {
+            return APIAnswer.lines { emit in
+                while let entries = try await WorkEvents.follow(emit, { try await run.next($0) }) {
+                    for entry in entries { try await emit(entry) }
                 }
-                let isUnnamed = name.isEmpty
-                if isUnnamed {
-                    unnamed += 1
-                    name = "upload-\(unnamed)"
-                }
-                let entry: AddedEntry
-                if type == "application/symlink" {
-                    let target = try await reader.wholePart(upTo: 4096)
-                    entry = try await upload.addLink(name, to: String(buffer: target))
-                } else {
-                    if progress {
-                        try await emit(.object(["Name": .string(name), "Bytes": .number(0)]))
-                    }
-                    entry = try await upload.addFile(name, reader.part)
-                    if progress {
-                        try await emit(
-                            .object([
-                                "Name": .string(name), "Bytes": .number(entry.contentSize),
-                            ]))
-                    }
-                }
-                last = entry
-                if !silent, !quieter { try await emit(entry.event(isUnnamed ? .byCID : .byPath)) }
             }
-            let (folders, _) = try await upload.finish()
-            for folder in folders {
-                last = folder
-                if !silent, !quieter { try await emit(folder.event(.byPath)) }
+        }
+        var held: [Value] = []
+        var isComplete = false
+        while held.count < Self.heldEntries, !isComplete {
+            guard let entries = try await run.next(nil) else {
+                isComplete = true
+                continue
             }
-            if quieter, !silent, let last { try await emit(last.event(.byPath)) }
+            held += entries
+        }
+        return APIAnswer.lines { [held, isComplete] emit in
+            for entry in held { try await emit(entry) }
+            while !isComplete, let entries = try await run.next(nil) {
+                for entry in entries { try await emit(entry) }
+            }
         }
     }
 
     private func uploadOptions(_ call: APIRequest) throws(APIError) -> AddOptions {
-        for option in ["trickle", "t", "only-hash", "n", "inline", "nocopy"]
+        for option in ["trickle", "t", "nocopy", "fscache", "to-files"]
         where try call.flag(option) {
             throw .badArgument("the option '\(option)' is not supported by uploads here")
         }
@@ -83,6 +68,14 @@ extension LocalServices {
         }
         try Self.setChunker(call["chunker"] ?? call["s"], of: &options.profile)
         if try call.flag("wrap-with-directory", "w") { options.wrapping = .folder }
+        if try call.flag("only-hash", "n") { options.placement = .nowhere }
+        if try call.flag("inline") {
+            let limit = try call.number("inline-limit") ?? Self.usualInlineBytes
+            guard (1...UInt64(Profile.maxInlineBytes)).contains(limit) else {
+                throw .badArgument("'inline-limit' must be 1 to \(Profile.maxInlineBytes)")
+            }
+            options.profile.inlineBytes = Int(limit)
+        }
         options.pinning = try pinning(call, or: true)
         return options
     }
@@ -132,6 +125,7 @@ extension LocalServices {
         options.profile = try profile(json["profile"]?.text, cidVersion: nil)
         try Self.setChunker(json["chunker"]?.text, of: &options.profile)
         if json["nocopy"]?.flag == true { options.placement = .referenced }
+        if json["onlyHash"]?.flag == true { options.placement = .nowhere }
         options.hidden = json["hidden"]?.flag == true ? .included : .excluded
         if json["metadata"]?.flag == true { options.attributes = .kept }
         if json["wrap"]?.flag == true { options.wrapping = .folder }
@@ -197,20 +191,6 @@ extension GetProgress {
 }
 
 extension AddedEntry {
-    /// What the event calls the file.
-    fileprivate enum Naming {
-        case byPath
-        case byCID
-    }
-
-    /// The entry as Kubo's event.
-    fileprivate func event(_ naming: Naming) -> Value {
-        .object([
-            "Name": .string(naming == .byPath ? path : cid.description),
-            "Hash": .string(cid.description), "Size": .string(String(tsize)),
-        ])
-    }
-
     /// The entry as our own event.
     func json(isRoot: Bool) -> Value {
         .object([

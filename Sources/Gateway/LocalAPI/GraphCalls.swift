@@ -1,5 +1,5 @@
 // The calls about blocks and linked data: dag get|put|export|import|stat|resolve,
-// block get|put|stat.
+// block get|put|stat|rm.
 
 import BlockStore
 import HTTPTypes
@@ -9,6 +9,7 @@ import IPLD
 import Multiformats
 import NIOCore
 import Weft
+import Wire
 
 extension LocalServices {
     func addGraphRoutes(to router: Router<LocalContext>) {
@@ -52,7 +53,8 @@ extension LocalServices {
                 "Key": .string(cid.description), "Size": .number(block.readableBytes),
             ])
         }
-        router.call("/api/v0/block/put") { call in try blockPut(call) }
+        router.call("/api/v0/block/put") { call in try await blockPut(call) }
+        router.call("/api/v0/block/rm") { call in try await blockRemove(call) }
     }
 
     private func dagGet(_ call: APIRequest) async throws -> ServerResponse {
@@ -83,18 +85,70 @@ extension LocalServices {
         let input = try Self.codec(call["input-codec"] ?? call["input-enc"] ?? "json")
         let hash = try Self.hash(call["hash"] ?? "sha2-256")
         let pinning = try pinning(call, or: false)
-        let upload = try UploadReader(call)
-        return APIAnswer.lines { emit in
-            while try await upload.nextPart() != nil {
-                let bytes = try await upload.wholePart(upTo: BlockLimits.maxBytes)
-                let cid = try await node.putValue(
+        return try await eachPart(call) { bytes in
+            let cid: CID
+            do {
+                cid = try await node.putValue(
                     bytes, from: input, as: stored, hash: hash, pinning: pinning)
-                try await emit(.object(["Cid": cid.linkJSON]))
+            } catch let error as DecodeError {
+                throw APIError.badArgument("what was sent cannot be read: \(error)")
+            } catch let error as EncodeError {
+                throw APIError.badArgument("what was sent cannot be stored so: \(error)")
+            }
+            return .object(["Cid": cid.linkJSON])
+        }
+    }
+
+    /// Handles each part of an upload and answers one object for each, after the last, so that an
+    /// error has a status of its own.
+    private func eachPart(
+        _ call: APIRequest, _ handle: (ByteBuffer) async throws -> Value
+    ) async throws -> ServerResponse {
+        let upload = try UploadReader(call)
+        var answers: [Value] = []
+        while try await upload.nextPart() != nil {
+            guard answers.count < APIRequest.maxArguments else {
+                throw APIError.badArgument(
+                    "a call can have \(APIRequest.maxArguments) parts at most")
+            }
+            answers.append(
+                try await handle(try await upload.wholePart(upTo: BlockLimits.maxBytes)))
+        }
+        guard !answers.isEmpty else { throw APIError.badArgument("nothing was sent") }
+        return APIAnswer.lines { [answers] emit in
+            for answer in answers { try await emit(answer) }
+        }
+    }
+
+    /// Removes blocks that nothing keeps; what is kept or not here is said of each.
+    private func blockRemove(_ call: APIRequest) async throws -> ServerResponse {
+        let isForced = try call.flag("force", "f")
+        let isQuiet = try call.flag("quiet", "q")
+        let cids = try call.atLeastOne("cid").map { text throws(APIError) in
+            let name = text.hasPrefix("/ipfs/") ? String(text.dropFirst(6)) : text
+            return try APIRequest.cid(name)
+        }
+        return APIAnswer.lines { emit in
+            for cid in cids {
+                var problem: String?
+                do {
+                    if try await !node.store.remove(cid), !isForced {
+                        problem = "the block \(cid) is not here"
+                    }
+                } catch StoreError.retained {
+                    problem = StoreError.retained(cid).description
+                }
+                guard !isQuiet || problem != nil else { continue }
+                try await emit(
+                    .object([
+                        "Hash": .string(cid.description),
+                        "Error": problem.map { .string($0) },
+                    ]))
             }
         }
     }
 
-    private func blockPut(_ call: APIRequest) throws -> ServerResponse {
+    private func blockPut(_ call: APIRequest) async throws -> ServerResponse {
         let version: CID.Version = call["format"] == "v0" && call["cid-codec"] == nil ? .v0 : .v1
         var codec = try Self.codec(call["cid-codec"] ?? call["format"] ?? call["f"] ?? "raw")
         if version == .v0 { codec = .dagPB }
@@ -103,18 +157,17 @@ extension LocalServices {
             throw APIError.badArgument("hashes are not truncated here; leave out mhlen")
         }
         let pinning = try pinning(call, or: false)
-        let upload = try UploadReader(call)
-        return APIAnswer.lines { [codec] emit in
-            while try await upload.nextPart() != nil {
-                let bytes = try await upload.wholePart(upTo: BlockLimits.maxBytes)
-                var cid = try await node.putBlock(
-                    bytes, codec: codec, hash: hash, pinning: pinning)
-                if version == .v0 { cid = CID(v0: cid.hash) ?? cid }
-                try await emit(
-                    .object([
-                        "Key": .string(cid.description), "Size": .number(bytes.readableBytes),
-                    ]))
+        return try await eachPart(call) { bytes in
+            var cid: CID
+            do {
+                cid = try await node.putBlock(bytes, codec: codec, hash: hash, pinning: pinning)
+            } catch let error as DecodeError {
+                throw APIError.badArgument("what was sent cannot be stored so: \(error)")
             }
+            if version == .v0 { cid = CID(v0: cid.hash) ?? cid }
+            return .object([
+                "Key": .string(cid.description), "Size": .number(bytes.readableBytes),
+            ])
         }
     }
 

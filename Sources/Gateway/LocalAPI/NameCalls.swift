@@ -87,6 +87,8 @@ extension LocalServices {
 
     private func namePublish(_ call: APIRequest) async throws -> ServerResponse {
         let path = try call.only("ipfs-path")
+        // Kubo wants 'allow-offline' before it publishes without a network; here it may always.
+        _ = try call.flag("allow-offline")
         let key = call["key"] ?? call["k"] ?? KeyRing.selfName
         var value = LocatedContent.encodedPath(path)
         if try call.flag("resolve", or: false) {
@@ -94,7 +96,8 @@ extension LocalServices {
         }
         let published = try await node.publish(
             value, as: key, lifetime: try call.duration("lifetime") ?? call.duration("t"),
-            ttl: try call.duration("ttl"))
+            ttl: try call.duration("ttl"),
+            audience: try call.flag("offline") ? .nobody : .routers)
         return APIAnswer.json([
             "Name": .string(published.name.ipnsName), "Value": .string(published.value),
         ])

@@ -47,6 +47,24 @@ final class WorkEvents: Sendable {
         ring.yield()
     }
 
+    /// Adds entries that need not arrive, waiting for room no longer than `patience` in all; false
+    /// if some were left out because nobody takes them.
+    func offer(_ entries: [Value], within patience: Duration) -> Bool {
+        let deadline = ContinuousClock.now + patience
+        for entry in entries {
+            let left = max(.zero, deadline - .now) / .seconds(1)
+            guard room.lock(whenValue: .some, timeoutSeconds: left) else { return false }
+            let count = state.withLockedValue { state in
+                state.entries.append(entry)
+                return state.entries.count
+            }
+            let isFull = count >= Self.capacity && !isClosed.withLockedValue { $0 }
+            room.unlock(withValue: isFull ? .none : .some)
+            ring.yield()
+        }
+        return true
+    }
+
     /// What has come since the last time.
     func take() -> [Value] {
         room.lock()

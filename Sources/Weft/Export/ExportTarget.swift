@@ -43,6 +43,10 @@ final class ExportFolder: Sendable {
         }
     }
 
+    /// Gives the folder what its DAG says about it; the last thing that is done to it, since
+    /// writing into it changes its time, and its mode may forbid that.
+    func complete(_ metadata: FileMetadata) throws { try metadata.apply(to: number, path) }
+
     /// Begins a file under a name of its own, which it loses when it is complete.
     func temporaryFile() throws -> PartialFile {
         let name = Array(".weft-\(UInt64.random(in: 0...UInt64.max)).part".utf8)
@@ -53,7 +57,10 @@ final class ExportFolder: Sendable {
     }
 
     /// Makes a symbolic link. Where it leads is not looked at, and it is never followed.
-    func link(_ name: [UInt8], to target: [UInt8], _ existing: GetOptions.Existing) throws {
+    func link(
+        _ name: [UInt8], to target: [UInt8], _ metadata: FileMetadata,
+        _ existing: GetOptions.Existing
+    ) throws {
         let path = try self.path(of: name)
         guard !target.contains(0), !target.isEmpty else { throw ExportError.badLink(path) }
         try makeRoom(for: name, path, existing)
@@ -64,6 +71,11 @@ final class ExportFolder: Sendable {
             Descriptor.withCString(name) { symlinkat(target, number, $0) }
         }
         guard made == 0 else { throw SystemError("create the link", path, code: errno) }
+        guard let times = metadata.times else { return }
+        let set = Descriptor.withCString(name) {
+            utimensat(number, $0, times, AT_SYMLINK_NOFOLLOW)
+        }
+        guard set == 0 else { throw SystemError("change the time of", path, code: errno) }
     }
 
     /// Refuses a name that is taken, unless it may be replaced.
@@ -134,20 +146,32 @@ final class PartialFile: Sendable {
         as final: [UInt8], _ metadata: FileMetadata, _ existing: GetOptions.Existing
     ) throws {
         let path = try folder.path(of: final)
-        if let mode = metadata.mode {
+        try metadata.apply(to: number, path)
+        try folder.makeRoom(for: final, path, existing)
+        try folder.rename(name, to: final, path: path)
+    }
+}
+
+extension FileMetadata {
+    /// Access and modification as the system takes them.
+    fileprivate var times: [timespec]? {
+        modified.map {
+            let time = timespec(tv_sec: Int($0.seconds), tv_nsec: Int($0.nanoseconds))
+            return [time, time]
+        }
+    }
+
+    /// Gives an open file or folder its mode and time.
+    fileprivate func apply(to descriptor: Int32, _ path: String) throws {
+        if let mode {
             // Bits that lend a user's rights to others are not taken from a stranger.
-            guard fchmod(number, mode & 0o777) == 0 else {
+            guard fchmod(descriptor, mode & 0o777) == 0 else {
                 throw SystemError("change the mode of", path, code: errno)
             }
         }
-        if let modified = metadata.modified {
-            let time = timespec(
-                tv_sec: Int(modified.seconds), tv_nsec: Int(modified.nanoseconds))
-            guard futimens(number, [time, time]) == 0 else {
-                throw SystemError("change the time of", path, code: errno)
-            }
+        guard let times else { return }
+        guard futimens(descriptor, times) == 0 else {
+            throw SystemError("change the time of", path, code: errno)
         }
-        try folder.makeRoom(for: final, path, existing)
-        try folder.rename(name, to: final, path: path)
     }
 }

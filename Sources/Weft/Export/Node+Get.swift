@@ -66,7 +66,7 @@ struct TreeExport {
     private let options: GetOptions
     private let tell: (@Sendable (GetProgress) -> Void)?
     /// The folders on the way from the target to where the walk is.
-    private var open: [(folder: ExportFolder, entries: EntryStream)] = []
+    private var open: [(folder: ExportFolder, metadata: FileMetadata, entries: EntryStream)] = []
 
     init(
         _ reader: ContentReader, _ options: GetOptions, _ tell: (@Sendable (GetProgress) -> Void)?
@@ -84,7 +84,8 @@ struct TreeExport {
         while let last = open.indices.last {
             try Task.checkCancellation()
             guard let entry = try await open[last].entries.next() else {
-                open.removeLast()
+                let (folder, metadata, _) = open.removeLast()
+                try await onDisk { try folder.complete(metadata) }
                 continue
             }
             // A name is checked before its content is fetched.
@@ -99,15 +100,15 @@ struct TreeExport {
     ) async throws {
         let existing = options.existing
         switch content.entity {
-        case .directory:
+        case .directory(let metadata):
             let inner = try await onDisk { try folder.folder(name) }
             guard inner.depth <= Self.maxDepth else {
                 throw ExportError.tooDeep(inner.path, limit: Self.maxDepth)
             }
-            open.append((inner, reader.entries(of: content.cid)))
+            open.append((inner, metadata, reader.entries(of: content.cid)))
             return
-        case .symlink(let target, _):
-            try await onDisk { try folder.link(name, to: target, existing) }
+        case .symlink(let target, let metadata):
+            try await onDisk { try folder.link(name, to: target, metadata, existing) }
         case .file(_, let metadata):
             try await write(
                 reader.read(content.cid), as: name, in: folder, metadata)

@@ -12,6 +12,8 @@ public struct AddOptions: Sendable {
         /// In the files themselves; the store keeps where. A file that is changed or moved later
         /// makes its content unreadable, which is noticed.
         case referenced
+        /// Nowhere: only the CIDs are wanted.
+        case nowhere
     }
 
     /// Whether names that begin with a dot are added when they are found in a folder.

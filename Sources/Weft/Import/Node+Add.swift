@@ -21,7 +21,7 @@ extension Node {
     ) async throws -> AddResult {
         guard !paths.isEmpty else { throw ImportError.nothing }
         let absolute = try paths.map(Files.absolute)
-        let session = store.beginWrite()
+        let session = ImportSink(store, options.placement)
         let work = try TreeImport(
             absolute, options: options, session: session, observer: observer)
         try await onThreads(System.coreCount, cancel: work.stop) { work.run() }
@@ -39,6 +39,14 @@ extension Node {
             for root in roots { session.pin(root, .recursive, name: name) }
         }
         try await session.commit()
+    }
+
+    /// As above, for what an import wrote, if it wrote at all.
+    func keep(
+        _ roots: [CID], from sink: ImportSink, _ pinning: AddOptions.Pinning
+    ) async throws {
+        guard case .session(let session) = sink else { return }
+        try await keep(roots, from: session, pinning)
     }
 
     /// Runs `body` on threads of its own, for work that waits for disks and would hold up

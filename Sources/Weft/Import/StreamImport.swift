@@ -6,53 +6,49 @@ import IPLD
 import Multiformats
 import NIOCore
 
-/// Builds one file from its bytes as they come.
-struct StreamImport {
-    private let profile: Profile
-    private let put: @Sendable (Block) throws -> Void
+/// Cuts bytes that come one after the other into the pieces of a file.
+struct PieceCutter {
     private var splitter: Splitter
-    private var builder: FileBuilder
     /// The content of the piece that is not complete yet.
     private var piece = ByteBuffer()
 
-    /// Begins a file whose blocks go to `put`. `splitter` is a fresh one of the profile's chunker;
-    /// making one may take longer than cutting a small file, so callers keep one and hand out
-    /// copies.
-    init(
-        _ profile: Profile, _ splitter: Splitter, metadata: FileMetadata = FileMetadata(),
-        put: @escaping @Sendable (Block) throws -> Void
-    ) {
-        self.profile = profile
-        self.put = put
-        self.splitter = splitter
-        builder = FileBuilder(profile, metadata: metadata)
-    }
+    /// `splitter` is a fresh one of the profile's chunker; making one may take longer than cutting
+    /// a small file, so callers keep one and hand out copies.
+    init(_ splitter: Splitter) { self.splitter = splitter }
 
-    /// Takes the next bytes; writes the blocks that they complete.
-    mutating func append(_ bytes: ByteBuffer) throws {
-        var rest = bytes
-        while rest.readableBytes > 0 {
-            guard let count = splitter.cut(rest.readableBytesSpan) else {
-                piece.writeBuffer(&rest)
-                return
-            }
-            var end = rest.readSlice(length: count)!
-            piece.writeBuffer(&end)
-            try emitPiece()
+    /// Takes the next piece out of `bytes`; nil if they are used up and the piece goes on.
+    mutating func next(of bytes: inout ByteBuffer) -> ByteBuffer? {
+        guard bytes.readableBytes > 0 else { return nil }
+        guard let count = splitter.cut(bytes.readableBytesSpan) else {
+            piece.writeBuffer(&bytes)
+            bytes.clear()
+            return nil
         }
+        var end = bytes.readSlice(length: count) ?? ByteBuffer()
+        piece.writeBuffer(&end)
+        return last()
     }
 
-    /// Ends the file and answers its root.
-    mutating func finish() throws -> DAGEntry {
-        if piece.readableBytes > 0 { try emitPiece() }
-        let root = builder.finish()
-        try drain()
-        return root
+    /// The piece that the end of the content ends; nil if there is none.
+    mutating func last() -> ByteBuffer? {
+        guard piece.readableBytes > 0 else { return nil }
+        defer { piece = ByteBuffer() }
+        return piece
     }
+}
 
-    private mutating func emitPiece() throws {
+/// Makes leaves of pieces; any number of threads may share one.
+struct LeafMaker: Sendable {
+    let profile: Profile
+    let put: @Sendable (Block) throws -> Void
+
+    /// Stores a piece as a leaf. A leaf that is the whole file carries the file's metadata, if it
+    /// can.
+    func leaf(
+        of piece: ByteBuffer, metadata: FileMetadata = FileMetadata()
+    ) throws -> DAGEntry {
         let size = piece.readableBytes
-        let envelope = LeafEnvelope(contentSize: size, profile: profile)
+        let envelope = LeafEnvelope(contentSize: size, profile: profile, metadata: metadata)
         var bytes = piece
         if !envelope.head.isEmpty || !envelope.tail.isEmpty {
             bytes = ByteBufferAllocator().buffer(
@@ -61,18 +57,75 @@ struct StreamImport {
             bytes.writeImmutableBuffer(piece)
             bytes.writeBytes(envelope.tail)
         }
-        piece = ByteBuffer()
-        let block = try Block(hashing: bytes, codec: envelope.codec)
+        let block = try Block(hashing: bytes, codec: envelope.codec, hash: envelope.hash)
         try put(block)
-        builder.add(
-            DAGEntry(
-                cid: envelope.cid(of: block), tsize: UInt64(bytes.readableBytes),
-                contentSize: UInt64(size)))
+        return DAGEntry(
+            cid: envelope.cid(of: block), tsize: UInt64(bytes.readableBytes),
+            contentSize: UInt64(size))
+    }
+}
+
+/// Builds one file from its bytes as they come.
+struct StreamImport {
+    private let leaves: LeafMaker
+    private let metadata: FileMetadata
+    private var cutter: PieceCutter
+    private var builder: FileBuilder
+    /// The first piece, until it is known whether it is the whole file.
+    private var first: ByteBuffer?
+    private var count = 0
+
+    /// Begins a file whose blocks go to `put`; see ``PieceCutter`` about the splitter.
+    init(
+        _ profile: Profile, _ splitter: Splitter, metadata: FileMetadata = FileMetadata(),
+        put: @escaping @Sendable (Block) throws -> Void
+    ) {
+        leaves = LeafMaker(profile: profile, put: put)
+        self.metadata = metadata
+        cutter = PieceCutter(splitter)
+        builder = FileBuilder(profile, metadata: metadata)
+    }
+
+    /// Takes the next bytes; writes the blocks that they complete.
+    mutating func append(_ bytes: ByteBuffer) throws {
+        var rest = bytes
+        while let piece = cutter.next(of: &rest) { try add(piece) }
+    }
+
+    /// Ends the file and answers its root.
+    mutating func finish() throws -> DAGEntry {
+        if let piece = cutter.last() { try add(piece) }
+        if let whole = first {
+            if !metadata.isEmpty, leaves.profile.leaves == .dagPB {
+                return try leaves.leaf(of: whole, metadata: metadata)
+            }
+            try emit(whole)
+        }
+        let root = builder.finish()
+        try drain()
+        return root
+    }
+
+    private mutating func add(_ piece: ByteBuffer) throws {
+        count += 1
+        if count == 1 {
+            first = piece
+            return
+        }
+        if let first {
+            self.first = nil
+            try emit(first)
+        }
+        try emit(piece)
+    }
+
+    private mutating func emit(_ piece: ByteBuffer) throws {
+        builder.add(try leaves.leaf(of: piece))
         try drain()
     }
 
     private mutating func drain() throws {
-        while let block = builder.nextBlock() { try put(Block(block)) }
+        while let block = builder.nextBlock() { try leaves.put(Block(block)) }
     }
 }
 

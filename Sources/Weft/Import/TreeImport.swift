@@ -29,7 +29,7 @@ final class TreeImport: Sendable {
     }
 
     private let options: AddOptions
-    private let session: WriteSession
+    private let session: ImportSink
     /// A splitter before its first byte, to copy for each file.
     private let splitter: Splitter
     private let observer: AddObserver
@@ -43,7 +43,7 @@ final class TreeImport: Sendable {
 
     /// Prepares to add what lies at these absolute paths.
     init(
-        _ paths: [String], options: AddOptions, session: WriteSession, observer: AddObserver
+        _ paths: [String], options: AddOptions, session: ImportSink, observer: AddObserver
     ) throws {
         if options.placement == .referenced && options.profile.leaves != .raw {
             throw ImportError.referencesNeedRawLeaves
@@ -254,9 +254,9 @@ extension TreeImport {
             return nil
         }
         var root = try addPiece(
-            of: file.number, 0..<opened.size, name, in: folder, &buffer)
+            of: file.number, 0..<opened.size, name, in: folder, &buffer, metadata)
         try check(file, opened, name, in: folder)
-        if !metadata.isEmpty {
+        if !metadata.isEmpty, options.profile.leaves == .raw {
             var builder = FileBuilder(options.profile, metadata: metadata)
             builder.add(root)
             root = builder.finish()
@@ -312,10 +312,11 @@ extension TreeImport {
     /// Reads a piece into a block of its own and puts it into the session.
     private func addPiece(
         of file: Int32, _ range: Range<UInt64>, _ name: [UInt8], in folder: FolderImport,
-        _ buffer: inout ByteBuffer
+        _ buffer: inout ByteBuffer, _ metadata: FileMetadata = FileMetadata()
     ) throws -> DAGEntry {
         let size = Int(range.upperBound - range.lowerBound)
-        let envelope = LeafEnvelope(contentSize: size, profile: options.profile)
+        let envelope = LeafEnvelope(
+            contentSize: size, profile: options.profile, metadata: metadata)
         // The session may keep the buffer for a while. Cleared, it is used again if it does not;
         // small blocks get small buffers, so that none keeps a large one alive.
         let capacity = size + envelope.head.count + envelope.tail.count
@@ -332,9 +333,9 @@ extension TreeImport {
         }
         guard count == size else { throw ImportError.changed(folder.path(of: name)) }
         buffer.writeBytes(envelope.tail)
-        let block = try Block(hashing: buffer, codec: envelope.codec)
+        let block = try Block(hashing: buffer, codec: envelope.codec, hash: envelope.hash)
         switch options.placement {
-        case .stored: try session.put(block)
+        case .stored, .nowhere: try session.put(block)
         case .referenced:
             try session.putReference(
                 block.cid, file: folder.path(of: name), offset: range.lowerBound, length: size)

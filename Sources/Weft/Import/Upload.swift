@@ -21,7 +21,7 @@ public actor Upload {
     }
 
     private let options: AddOptions
-    private let session: WriteSession
+    private let session: ImportSink
     /// A splitter before its first byte, to copy for each file.
     private let splitter: Splitter
     private let node: Node
@@ -30,28 +30,26 @@ public actor Upload {
 
     /// Begins an upload into a node.
     public init(into node: Node, _ options: AddOptions = AddOptions()) throws {
-        guard options.placement == .stored else { throw ImportError.cannotReference("a stream") }
+        guard options.placement != .referenced else {
+            throw ImportError.cannotReference("a stream")
+        }
         self.options = options
         splitter = Splitter(options.profile.chunker)
         self.node = node
-        session = node.store.beginWrite()
+        session = ImportSink(node.store, options.placement)
     }
 
     /// Adds a file; its folders come into being with it.
+    ///
+    /// - Parameter tell: is told how many bytes of it have come; it has to be quick.
     public func addFile(
-        _ path: String, _ body: ResponseBody, metadata: FileMetadata = FileMetadata()
+        _ path: String, _ body: ResponseBody, metadata: FileMetadata = FileMetadata(),
+        progress tell: (@Sendable (UInt64) -> Void)? = nil
     ) async throws -> AddedEntry {
         let names = try Self.names(of: path)
-        var stream = StreamImport(options.profile, splitter, metadata: metadata) {
-            [session] in try session.put($0)
-        }
-        var bytes: UInt64 = 0
-        for try await part in body {
-            bytes += UInt64(part.readableBytes)
-            // Hashing and writing hold this thread for a moment only; parts are small.
-            try stream.append(part)
-        }
-        let root = try stream.finish()
+        let leaves = LeafMaker(profile: options.profile, put: session.put)
+        let file = ParallelImport(leaves, splitter, metadata: metadata)
+        let (root, bytes) = try await file.run(body, progress: tell)
         progress.files += 1
         progress.bytes += bytes
         insert(root, at: names[...], in: &top)

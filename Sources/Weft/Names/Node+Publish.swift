@@ -56,9 +56,10 @@ extension Node {
     ///   - key: the name or peer id of a key of this repository.
     ///   - lifetime: how long the record holds; renewed while the node runs.
     ///   - ttl: how long others may use it before they look again.
+    ///   - audience: who is told.
     public func publish(
         _ value: String, as key: String = KeyRing.selfName, lifetime: Duration? = nil,
-        ttl: Duration? = nil
+        ttl: Duration? = nil, audience: Audience = .routers
     ) async throws -> PublishedName {
         let key = try keys.key(key)
         let name = PeerID(key.publicKey)
@@ -72,7 +73,15 @@ extension Node {
         guard try records.keep(record, of: name) else { throw PublishError.outdated(name) }
         return PublishedName(
             name: name, value: path, record: record,
-            announcements: await announce(record, of: name))
+            announcements: audience == .routers ? await announce(record, of: name) : [])
+    }
+
+    /// Who is told of a name that is published.
+    public enum Audience: Sendable, Hashable {
+        /// The routers that are configured, unless the node is offline.
+        case routers
+        /// Nobody; the record is kept here, and told when it is renewed.
+        case nobody
     }
 
     /// Renews the records of all keys that were published, so that they do not run out.

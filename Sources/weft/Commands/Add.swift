@@ -22,6 +22,7 @@ struct Add: AsyncParsableCommand {
                 + Examples.text(
                     ("weft add album", "add a folder"),
                     ("weft add -q album", "print its CID alone"),
+                    ("weft add --only-hash -q album", "print the CID it would have"),
                     ("tar c album | weft add -q -", "add what another program writes"),
                     ("weft add --nocopy film.mkv", "refer to the file instead of copying it"),
                     ("weft add --profile unixfs-v0-2015 a.txt", "get the CID that older nodes give")
@@ -43,6 +44,9 @@ struct Add: AsyncParsableCommand {
     @Flag(help: "Store references to the files instead of their bytes.")
     var nocopy = false
 
+    @Flag(name: [.customShort("n"), .long], help: "Print the CIDs and store nothing.")
+    var onlyHash = false
+
     @Flag(name: [.customShort("w"), .long], help: "Put everything into one new folder.")
     var wrap = false
 
@@ -61,6 +65,9 @@ struct Add: AsyncParsableCommand {
     func validate() throws {
         if paths.contains("-"), paths.count > 1 || nocopy || wrap || metadata {
             throw ValidationError("'-' stands alone and cannot be combined with such options")
+        }
+        if nocopy, onlyHash {
+            throw ValidationError("--nocopy stores references, and --only-hash nothing; choose one")
         }
     }
 
@@ -81,6 +88,7 @@ struct Add: AsyncParsableCommand {
                 "chunker": chunker.map { .string($0) },
                 "nocopy": .bool(nocopy), "wrap": .bool(wrap), "hidden": .bool(hidden),
                 "pin": .bool(pin), "metadata": .bool(metadata), "roots": .bool(quiet),
+                "onlyHash": .bool(onlyHash),
             ])
             var call = APICall("/weft/v1/add")
             call.body = .init("application/json", JSONText.bytes(of: request))
@@ -141,19 +149,30 @@ struct Add: AsyncParsableCommand {
         var query = [("progress", "true"), ("pin", pin ? "true" : "false")]
         if let profile { query.append(("profile", profile)) }
         if let chunker { query.append(("chunker", chunker)) }
+        if onlyHash { query.append(("only-hash", "true")) }
         var call = APICall("/api/v0/add", query.map { (name: $0.0, value: $0.1) })
         call.body = .init(uploading: [("", InputFile(path: "-"))])
         let form = form
         let size = LastSize()
-        try await client.values(call) { event in
-            guard event["Hash"] != nil else { return await size.take(event["Bytes"]) }
-            let bytes = await size.bytes
-            let entry = Value.object([
-                "path": .string("-"), "cid": event["Hash"],
-                "bytes": bytes, "root": .bool(true),
-            ])
-            try await Self.show(entry, form, Progress("adding", .silent))
+        let progress = Progress("adding", common.json || quiet ? .silent : .shown)
+        do {
+            try await client.values(call) { event in
+                guard event["Hash"] != nil else {
+                    await size.take(event["Bytes"])
+                    return await progress.update(bytes: event["Bytes"]?.count ?? 0)
+                }
+                let bytes = await size.bytes
+                let entry = Value.object([
+                    "path": .string("-"), "cid": event["Hash"],
+                    "bytes": bytes, "root": .bool(true),
+                ])
+                try await Self.show(entry, form, progress)
+            }
+        } catch {
+            await progress.finish()
+            throw error
         }
+        await progress.finish()
     }
 }
 

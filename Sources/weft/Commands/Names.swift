@@ -33,6 +33,9 @@ struct NamePublish: AsyncParsableCommand {
     @Option(help: "How long the record is valid, such as 48h.")
     var lifetime: DeadlineArgument?
 
+    @Flag(help: "Tell no router; whoever asks this node gets the record.")
+    var offline = false
+
     @Option(help: "How long others may use the record without looking again, such as 5m.")
     var ttl: DeadlineArgument?
 
@@ -44,6 +47,7 @@ struct NamePublish: AsyncParsableCommand {
             var query = [(name: "arg", value: ContentArgument.path(path)), ("key", key)]
             if let lifetime { query.append(("lifetime", lifetime.text)) }
             if let ttl { query.append(("ttl", ttl.text)) }
+            if offline { query.append(("offline", "true")) }
             let value = try await client.value(APICall("/api/v0/name/publish", query))
             let entry = Value.object(["name": value["Name"], "value": value["Value"]])
             try StandardOutput.line(

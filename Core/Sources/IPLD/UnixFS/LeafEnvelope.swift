@@ -14,15 +14,23 @@ public struct LeafEnvelope: Hashable, Sendable {
     public let codec: Codec
     /// The version of the whole's CID.
     public let version: CID.Version
+    /// What the whole is hashed with: identity, if the profile has blocks of its size in their
+    /// CIDs.
+    public let hash: HashCode
 
-    /// The envelope for `contentSize` bytes.
-    public init(contentSize: Int, profile: Profile) {
+    /// The envelope for `contentSize` bytes. A leaf that is a whole file carries the metadata of
+    /// the file, unless it is raw, which cannot.
+    public init(
+        contentSize: Int, profile: Profile, metadata: FileMetadata = FileMetadata()
+    ) {
         precondition(contentSize >= 0 && contentSize <= Chunker.maxSize, "the leaf is too large")
         guard profile.leaves == .dagPB else {
             (head, tail, codec, version) = ([], [], .raw, .v1)
+            hash = profile.hash(ofSize: contentSize)
             return
         }
         var node = UnixFSNode(.file)
+        node.metadata = metadata
         node.fileSize = UInt64(contentSize)
         let inner = node.encodedHead(dataCount: contentSize == 0 ? nil : contentSize)
         var end: [UInt8] = []
@@ -31,6 +39,7 @@ public struct LeafEnvelope: Hashable, Sendable {
         start.appendVarint(UInt64(inner.count + contentSize + end.count))
         start.append(contentsOf: inner)
         (head, tail, codec, version) = (start, end, .dagPB, profile.cidVersion)
+        hash = profile.hash(ofSize: start.count + contentSize + end.count)
     }
 }
 
@@ -41,7 +50,7 @@ extension Profile {
         let envelope = LeafEnvelope(contentSize: content.count, profile: self)
         let bytes =
             envelope.codec == .raw ? content : envelope.head + content + envelope.tail
-        let block = EncodedBlock(bytes, codec: envelope.codec, version: envelope.version)
+        let block = block(bytes, codec: envelope.codec, version: envelope.version)
         return (block.entry(contentSize: UInt64(content.count)), block)
     }
 

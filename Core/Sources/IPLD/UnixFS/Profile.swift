@@ -49,6 +49,13 @@ public struct Profile: Hashable, Sendable {
     /// When a directory is spread over many blocks.
     public var sharding: Sharding
 
+    /// Blocks of up to this many bytes are held by their CIDs, with the identity hash; 0 for none,
+    /// at most ``maxInlineBytes``.
+    public var inlineBytes = 0
+
+    /// The largest block that a CID may hold (IPIP-512).
+    public static let maxInlineBytes = 128
+
     /// The largest width whose nodes stay well under the limit of a block.
     public static let maxWidth = 8192
 
@@ -87,7 +94,21 @@ public struct Profile: Hashable, Sendable {
 
     /// A dag-pb block with this profile's kind of CID.
     func block(_ bytes: [UInt8]) -> EncodedBlock {
-        EncodedBlock(bytes, codec: .dagPB, version: cidVersion)
+        block(bytes, codec: .dagPB, version: cidVersion)
+    }
+
+    /// A block, held by its CID if it is small enough.
+    func block(_ bytes: [UInt8], codec: Codec, version: CID.Version) -> EncodedBlock {
+        if hash(ofSize: bytes.count) == .identity {
+            // The identity of so few bytes can always be computed.
+            if let block = try? EncodedBlock(bytes, codec: codec, hash: .identity) { return block }
+        }
+        return EncodedBlock(bytes, codec: codec, version: version)
+    }
+
+    /// What a block of a size is hashed with.
+    func hash(ofSize count: Int) -> HashCode {
+        count <= min(inlineBytes, Self.maxInlineBytes) && inlineBytes > 0 ? .identity : .sha2_256
     }
 }
 
