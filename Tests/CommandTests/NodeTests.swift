@@ -35,6 +35,22 @@ import Testing
         #expect(try place.weft("id", "--json").object()["running"] as? Bool == true)
     }
 
+    @Test("a certificate that cannot be used is named, and nothing listens")
+    func badCertificate() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let file = try place.write("text.pem", Data("no certificate".utf8))
+        #expect(try place.weft("config", "set", "gateway.certificate-key", file).status == 0)
+        let half = try place.weft("up", "--gateway", "127.0.0.1:0")
+        #expect(half.status == 1)
+        #expect(half.errors.contains("'gateway.certificate' is empty"), "\(half.errors)")
+        #expect(try place.weft("config", "set", "gateway.certificate", file).status == 0)
+        let outcome = try place.weft("up", "--gateway", "127.0.0.1:0")
+        #expect(outcome.status == 1)
+        #expect(outcome.output == "")
+        #expect(outcome.errors.contains("\(file), which holds no certificate"), "\(outcome.errors)")
+    }
+
     @Test("commands that need the repository at the same time wait for each other")
     func together() throws {
         let place = try Workplace()

@@ -88,7 +88,9 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
                 return
             }
             inProgress += 1
-            isLast = request.headerFields[.upgrade] != nil || request.method == .connect
+            isLast =
+                request.headerFields[.upgrade] != nil
+                || cache != nil && request.method == .connect
             arrivingSince = lastActive
         case .body: if isSkipping { return }
         case .end:

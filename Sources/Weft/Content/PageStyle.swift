@@ -80,14 +80,15 @@ public enum PageStyle {
         font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
         main{max-width:64rem;margin:0 auto;padding:1.5rem 1rem 4rem}
         h1{font-size:1.15rem;font-weight:600;margin:0 0 .25rem;overflow-wrap:anywhere}
-        p{margin:.25rem 0 1rem}.soft{color:var(--soft);font-size:.875rem;overflow-wrap:anywhere}
+        p{margin:.25rem 0 1rem;overflow-wrap:anywhere}.soft{color:var(--soft);font-size:.875rem}
         a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}
         a:focus-visible{outline:2px solid var(--mark);outline-offset:2px;border-radius:3px}
         table{width:100%;border-collapse:collapse}
         tr{border-top:1px solid var(--line)}tr:hover{background:var(--tint)}
         td,th{padding:.4rem .5rem;text-align:left;vertical-align:top}
         th{font-size:.8rem;font-weight:600;color:var(--soft)}
-        td:first-child{width:2.2rem}td:nth-child(2){overflow-wrap:anywhere}
+        td:first-child{width:2.2rem}td:nth-child(2){width:100%;\
+        overflow-wrap:anywhere}
         td a{unicode-bidi:isolate}.h{white-space:nowrap}
         td:last-child,th:last-child{text-align:right;white-space:nowrap;\
         font-variant-numeric:tabular-nums;color:var(--soft)}
