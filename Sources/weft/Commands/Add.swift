@@ -66,6 +66,14 @@ struct Add: AsyncParsableCommand {
         if paths.contains("-"), paths.count > 1 || nocopy || wrap || metadata {
             throw ValidationError("'-' stands alone and cannot be combined with such options")
         }
+        if let chunker, Chunker(chunker) == nil {
+            throw ValidationError(
+                "'\(chunker)' is no chunker; use size-N, rabin-MIN-AVG-MAX or buzhash")
+        }
+        if let profile, Profile(name: profile) == nil {
+            throw ValidationError(
+                "there is no profile '\(profile)'; use unixfs-v1-2025 or unixfs-v0-2015")
+        }
         if nocopy, onlyHash {
             throw ValidationError("--nocopy stores references, and --only-hash nothing; choose one")
         }
