@@ -10,7 +10,7 @@ import Wire
 /// Reads files, directories and graphs from a source of blocks.
 public struct ContentReader: Sendable {
     /// How many blocks are named to the source ahead of the one that is needed.
-    static let readAhead = 16
+    static let readAhead = 64
 
     /// Where the blocks come from.
     public let source: any BlockSource

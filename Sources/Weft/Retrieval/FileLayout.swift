@@ -15,6 +15,14 @@ struct FileLayout {
         let offset: UInt64
         /// How many bytes of the file it stands for.
         let size: UInt64
+        /// About how many bytes the nodes above it take, which come with each part of the file.
+        let above: UInt64
+
+        /// Where the next part of the file begins; nil if its size cannot be.
+        var end: UInt64? {
+            let (end, overflow) = offset.addingReportingOverflow(size)
+            return overflow ? nil : end
+        }
     }
 
     /// A part of a file node.
@@ -24,6 +32,8 @@ struct FileLayout {
         let size: UInt64
     }
 
+    /// About how many bytes a link takes in its node.
+    private static let linkBytes: UInt64 = 50
     /// How many blocks are remembered; later ones are fetched without this knowledge.
     static let maxPlaces = 1 << 18
 
@@ -48,9 +58,11 @@ struct FileLayout {
         let own = places[cid.hash]
         let file = own?.file ?? cid
         var offset = own?.offset ?? 0
+        let above = (own?.above ?? 0) + UInt64(children.count) * Self.linkBytes
         for child in children {
             if places[child.cid.hash] == nil {
-                places[child.cid.hash] = Place(file: file, offset: offset, size: child.size)
+                places[child.cid.hash] = Place(
+                    file: file, offset: offset, size: child.size, above: above)
             }
             let (next, overflow) = offset.addingReportingOverflow(child.size)
             guard !overflow else { return }

@@ -23,7 +23,7 @@ extension Schedule {
         for demand in waiting { serve(demand, now: now) }
         switch mode {
         case .stream: considerSharing(now: now)
-        case .pull: pullAhead(now: now)
+        case .pull: shareOut(now: now)
         }
     }
 
@@ -71,6 +71,7 @@ extension Schedule {
         let pace = seats[entry.provider.number].pace
         switch entry.job {
         case .stream:
+            if let span = entry.span { return spanDue(entry, span, demand, now: now) }
             // A trickle is progress, but it does not buy time for ever.
             return min(entry.progress + patience(with: entry), demand.since + limits.stall / 2)
         case .block:
@@ -105,7 +106,7 @@ extension Schedule {
         return best?.index
     }
 
-    private func lacks(_ seat: Seat, _ cid: CID) -> Bool {
+    func lacks(_ seat: Seat, _ cid: CID) -> Bool {
         guard !seat.missing.isEmpty else { return false }
         return seat.missing.contains(cid.hash)
             || (!seat.pace.isProven && seat.missing.contains(scope.root.hash))
@@ -114,9 +115,8 @@ extension Schedule {
     /// Whether a provider is to be asked for a stream that begins with a block, rather than for
     /// the block.
     private func isStreamed(_ cid: CID, by seat: Seat) -> Bool {
-        guard seat.streams, open.values.count(where: { isStream($0.job) }) < 2 else {
-            return false
-        }
+        let streams = open.values.count { isStream($0.job) && $0.span == nil }
+        guard seat.streams, streams < 2 else { return false }
         guard seat.blocks else { return true }
         // A block before the part that is wanted (to tell the type of a file) is wanted alone.
         if case .entity(let bytes?) = scope.extent, let place = layout.place(of: cid.hash),
@@ -163,7 +163,7 @@ extension Schedule {
     /// left. Whoever might help first proves it with one block from further on.
     private mutating func considerSharing(now: Duration) {
         let streams = open.filter { isStream($0.value.job) && $0.value.blocks > 0 }
-        guard streams.count == 1, let (job, stream) = streams.first, hints.count > 1 else {
+        guard streams.count == 1, let stream = streams.first?.value, hints.count > 1 else {
             return
         }
         let others = seats.indices.filter {
@@ -190,70 +190,15 @@ extension Schedule {
             {
                 guard helping * Double(limits.requestsPerProvider) > rate / 4 else { continue }
                 mode = .pull
-                actions.append(.cancel(job, .cancelled))
-                return
+                return shareOut(now: now)
             }
-            let wanted = missingHints(at: seat).filter { $0.codec == .raw || layout.mayBeLeaf($0) }
+            let wanted = missingHints(at: seat).filter(isLeaf)
             if seat.open == 0, seat.trials < 3, wanted.count > 1 {
                 let trial = wanted[wanted.count / 2]
                 seats[other].trials += 1
                 start(.block(trial), at: other, goal: trial.hash, now: now)
             }
         }
-    }
-
-    /// Asks everyone for single blocks, as far ahead of the reader as memory allows.
-    private mutating func pullAhead(now: Duration) {
-        var budget = limits.lookAhead - shelf.unreadBytes
-        for hash in requested.keys { budget -= expectedSize(hash) }
-        var progress = true
-        while progress && budget > 0 {
-            progress = false
-            for index in seats.indices {
-                let seat = seats[index]
-                guard seat.isUsable, seat.blocks, seat.pausedUntil <= now,
-                    seat.open < depth(of: seat, now: now)
-                else { continue }
-                let wanted = missingHints(at: seat)
-                guard !wanted.isEmpty, budget > 0 else { continue }
-                let cid = wanted[min(wanted.count - 1, handicap(of: seat, now: now))]
-                budget -= expectedSize(cid.hash)
-                start(.block(cid), at: index, goal: cid.hash, now: now)
-                progress = true
-            }
-        }
-    }
-
-    /// How many requests a provider gets at a time: one until it proved itself, then about as
-    /// much as it delivers in half a second.
-    private func depth(of seat: Seat, now: Duration) -> Int {
-        guard let rate = seat.pace.rate(now: now) else { return 1 }
-        let blocks = rate / 2 / Double(expectedSize(nil))
-        return max(2, min(limits.requestsPerProvider, Int(min(blocks, 1000))))
-    }
-
-    /// How many blocks the others bring while this one brings one: so much further on it begins,
-    /// so that a slow provider never holds up the reader.
-    private func handicap(of seat: Seat, now: Duration) -> Int {
-        guard let own = seat.pace.rate(now: now) else { return 4 }
-        var others = 0.0
-        for other in seats where other.id != seat.id && other.isUsable {
-            others += other.pace.rate(now: now) ?? 0
-        }
-        return Int(min(others / max(own, 1), 64))
-    }
-
-    /// What will be read next and is neither here nor asked for.
-    private func missingHints(at seat: Seat) -> [CID] {
-        hints.filter {
-            requested[$0.hash] == nil && !shelf.contains($0.hash) && !lacks(seat, $0)
-        }
-    }
-
-    private func expectedSize(_ hash: Multihash?) -> Int {
-        let hash = hash ?? hints.first?.hash
-        let size = hash.flatMap { layout.place(of: $0)?.size } ?? 1 << 18
-        return Int(clamping: min(size, 2 << 20))
     }
 
     // MARK: Giving up
@@ -316,11 +261,11 @@ extension Schedule {
         return isAbsent ? .notFound : .network
     }
 
-    private func isStream(_ job: Job) -> Bool {
+    func isStream(_ job: Job) -> Bool {
         if case .stream = job { true } else { false }
     }
 
-    private mutating func wakeUp(at time: Duration) {
+    mutating func wakeUp(at time: Duration) {
         wake = wake.map { min($0, time) } ?? time
     }
 }

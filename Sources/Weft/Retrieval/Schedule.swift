@@ -3,9 +3,9 @@
 //
 // A retrieval begins with one CAR stream from the best provider, because that needs no knowledge
 // of the DAG and no round trip per level. If the reader has to wait for it and others have the
-// content too, the stream is given up and everyone is asked for single blocks, in the order in
-// which they will be read, each as much as it proved to deliver. The rules for handing out work
-// are in Schedule+Assignment.swift.
+// content too, what will be read next is shared out: each gets a span of the file, as long as it
+// proved to deliver in a while, and the stream goes on as far as nobody else was asked. The rules
+// for handing out work are in Schedule+Assignment.swift and Schedule+Spans.swift.
 
 import Multiformats
 import NIOCore
@@ -88,11 +88,14 @@ struct Schedule {
         var isPaused = false
         /// Where in which file the last block belongs.
         var place: FileLayout.Place?
+        /// What of a stream is wanted and has not come, in order; nil for whatever it brings.
+        var span: [CID]?
     }
 
     /// How many bytes of an unfinished block count as progress.
     static let progressBytes = 4 << 10
 
+    /// Whether one stream brings all, or everyone is asked for parts.
     enum Mode { case stream, pull }
 
     let scope: RetrievalScope
@@ -164,14 +167,15 @@ struct Schedule {
         _ cid: CID, _ bytes: ByteBuffer, children: [FileLayout.Child], by job: JobID, now: Duration
     ) -> Bool {
         layout.learn(cid, children: children)
-        shelf.put(cid.hash, bytes)
+        if isExpected(cid.hash, by: job) { shelf.put(cid.hash, bytes) }
         unwant(cid.hash, now: now)
         lastProgress = max(lastProgress, now)
-        for other in requested[cid.hash] ?? [] where other != job {
-            actions.append(.cancel(other, .cancelled))
-        }
+        for other in requested[cid.hash] ?? [] where other != job { giveUp(other, now: now) }
+        fulfil(cid.hash, of: job)
         guard var entry = open[job] else { return false }
-        if entry.blocks == 0, case .stream = entry.job { settleRace(of: job, now: now) }
+        if entry.blocks == 0, entry.span == nil, case .stream = entry.job {
+            settleRace(of: job, now: now)
+        }
         entry.progress = now
         entry.blocks += 1
         entry.place = layout.place(of: cid.hash) ?? entry.place
@@ -189,16 +193,15 @@ struct Schedule {
         let index = entry.provider.number
         seats[index].open -= 1
         if !entry.isPaused { seats[index].pace.ended(now: now) }
-        if case .block(let cid) = entry.job {
-            requested[cid.hash]?.removeAll { $0 == job }
-            if requested[cid.hash]?.isEmpty == true { requested[cid.hash] = nil }
-        }
+        if case .block(let cid) = entry.job { forget(job, asFor: cid.hash) }
+        for cid in entry.span ?? [] { forget(job, asFor: cid.hash) }
         guard let fault else {
             seats[index].strikes = 0
             // A stream that leaves out what it was asked for would do so again.
-            if case .stream = entry.job, demands.contains(where: { $0.cid.hash == entry.goal }) {
-                seats[index].streams = false
-            }
+            let isIncomplete =
+                entry.span.map { !$0.isEmpty }
+                ?? demands.contains { $0.cid.hash == entry.goal }
+            if case .stream = entry.job, isIncomplete { seats[index].streams = false }
             return
         }
         punish(index, fault, entry: entry, now: now)
@@ -231,13 +234,16 @@ struct Schedule {
 
     /// Whether a stream may bring more: there is room, or someone waits for what only it brings.
     func mayContinue(_ entry: Open) -> Bool {
-        shelf.unreadBytes < limits.lookAhead
-            || demands.contains { requested[$0.cid.hash] == nil && covers(entry, $0.cid.hash) }
+        guard shelf.unreadBytes >= limits.lookAhead else { return true }
+        return demands.contains { demand in
+            entry.span?.contains { $0.hash == demand.cid.hash }
+                ?? (requested[demand.cid.hash] == nil && covers(entry, demand.cid.hash))
+        }
     }
 
-    /// Whether a stream may still bring a block.
+    /// Whether a stream of whatever comes may still bring a block.
     func covers(_ entry: Open, _ hash: Multihash) -> Bool {
-        guard case .stream = entry.job else { return false }
+        guard case .stream = entry.job, entry.span == nil else { return false }
         guard let at = entry.place, let wanted = layout.place(of: hash), wanted.file == at.file
         else { return true }
         return wanted.offset >= at.offset
@@ -246,7 +252,7 @@ struct Schedule {
     /// A second stream began to bring something: the one that makes no progress ends, or, if the
     /// other one recovered meanwhile, the newcomer.
     private mutating func settleRace(of newcomer: JobID, now: Duration) {
-        for (job, entry) in open where job != newcomer {
+        for (job, entry) in open where job != newcomer && entry.span == nil {
             guard case .stream = entry.job else { continue }
             let recovered =
                 entry.blocks > 0 && !entry.isPaused
@@ -267,15 +273,18 @@ struct Schedule {
     }
 
     /// Notes a request and asks the driver to start it.
-    mutating func start(_ job: Job, at seat: Int, goal: Multihash, now: Duration) {
+    mutating func start(
+        _ job: Job, at seat: Int, goal: Multihash, span: [CID]? = nil, now: Duration
+    ) {
         let id = JobID(number: nextJob)
         nextJob += 1
         switch job {
         case .block(let cid): requested[cid.hash, default: []].append(id)
         case .stream: streamsStarted += 1
         }
+        for cid in span ?? [] { requested[cid.hash, default: []].append(id) }
         open[id] = Open(
-            provider: seats[seat].id, job: job, goal: goal, begun: now, progress: now)
+            provider: seats[seat].id, job: job, goal: goal, begun: now, progress: now, span: span)
         seats[seat].open += 1
         seats[seat].pace.began(now: now)
         actions.append(.start(id, seats[seat].id, job))

@@ -1,10 +1,11 @@
 // Verified blocks that wait for the reader. What was read already stays while there is room, for
 // files that repeat a block.
 
+import DequeModule
 import Multiformats
 import NIOCore
 
-/// Verified blocks in memory, bounded in bytes; the oldest goes first.
+/// Verified blocks in memory, bounded in bytes. What was read goes first, then what came first.
 struct Shelf {
     private struct Entry {
         let bytes: ByteBuffer
@@ -17,9 +18,9 @@ struct Shelf {
     private(set) var unreadBytes = 0
     private var totalBytes = 0
     private var entries: [Multihash: Entry] = [:]
-    /// The hashes in the order in which they came; it may name some that are gone.
-    private var order: [Multihash] = []
-    private var orderStart = 0
+    /// The hashes in the order in which they came and were read; some may be gone.
+    private var came: Deque<Multihash> = []
+    private var wasRead: Deque<Multihash> = []
 
     /// An empty shelf.
     init(capacity: Int) {
@@ -34,7 +35,7 @@ struct Shelf {
         guard entries[hash] == nil else { return }
         makeRoom(for: bytes.readableBytes)
         entries[hash] = Entry(bytes: bytes, isRead: false)
-        order.append(hash)
+        came.append(hash)
         unreadBytes += bytes.readableBytes
         totalBytes += bytes.readableBytes
     }
@@ -44,22 +45,20 @@ struct Shelf {
         guard let entry = entries[hash] else { return nil }
         if !entry.isRead {
             entries[hash]?.isRead = true
+            wasRead.append(hash)
             unreadBytes -= entry.bytes.readableBytes
         }
         return entry.bytes
     }
 
     private mutating func makeRoom(for count: Int) {
-        while totalBytes + count > capacity, orderStart < order.count {
-            if let entry = entries.removeValue(forKey: order[orderStart]) {
-                totalBytes -= entry.bytes.readableBytes
-                if !entry.isRead { unreadBytes -= entry.bytes.readableBytes }
-            }
-            orderStart += 1
+        while totalBytes + count > capacity, let hash = wasRead.popFirst() ?? came.popFirst() {
+            guard let entry = entries.removeValue(forKey: hash) else { continue }
+            totalBytes -= entry.bytes.readableBytes
+            if !entry.isRead { unreadBytes -= entry.bytes.readableBytes }
         }
-        if orderStart > 64, orderStart > order.count / 2 {
-            order.removeFirst(orderStart)
-            orderStart = 0
+        if came.count > 64, came.count > 2 * entries.count {
+            came.removeAll { entries[$0] == nil }
         }
     }
 }
