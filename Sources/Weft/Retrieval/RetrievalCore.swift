@@ -28,6 +28,7 @@ final class RetrievalCore: Sendable {
         /// task's own lock, and a task that is being cancelled holds that while it waits for ours.
         var delivered: [(ByteBuffer, [Reader])] = []
         var stopped: [Task<Void, Never>] = []
+        var oldTimers: [Scheduled<Void>] = []
         var paused: [Schedule.JobID: CheckedContinuation<Void, Never>] = [:]
         var providers: [BlockProvider] = []
         var names: Set<String> = []
@@ -127,10 +128,10 @@ final class RetrievalCore: Sendable {
 
     /// Ends all requests. Readers that still wait fail.
     func close(_ reason: FetchError? = nil) {
-        let (tasks, readers, paused) = state.withLock { state in
+        let (tasks, readers, paused, timers) = state.withLock { state in
             state.isClosed = true
             state.failure = state.failure ?? reason
-            state.timer?.task.cancel()
+            if let timer = state.timer { state.oldTimers.append(timer.task) }
             state.timer = nil
             var tasks = Array(state.tasks.values)
             if let discovery = state.discovery { tasks.append(discovery) }
@@ -138,8 +139,11 @@ final class RetrievalCore: Sendable {
             let paused = Array(state.paused.values)
             state.readers = [:]
             state.paused = [:]
-            return (tasks, readers, paused)
+            var timers: [Scheduled<Void>] = []
+            swap(&timers, &state.oldTimers)
+            return (tasks, readers, paused, timers)
         }
+        for timer in timers { timer.cancel() }
         for task in tasks { task.cancel() }
         for pause in paused { pause.resume() }
         for reader in readers { reader.resume(throwing: reason ?? CancellationError()) }
@@ -156,10 +160,12 @@ final class RetrievalCore: Sendable {
         var silent: [String] = []
         var delivered: [(ByteBuffer, [Reader])] = []
         var stopped: [Task<Void, Never>] = []
+        var timers: [Scheduled<Void>] = []
         let result = state.withLock { state in
             defer {
                 swap(&delivered, &state.delivered)
                 swap(&stopped, &state.stopped)
+                swap(&timers, &state.oldTimers)
             }
             let now = self.now
             let result = body(&state, now)
@@ -187,6 +193,7 @@ final class RetrievalCore: Sendable {
             setTimer(in: &state, now: now)
             return result
         }
+        for timer in timers { timer.cancel() }
         for task in stopped { task.cancel() }
         for (bytes, readers) in delivered {
             for reader in readers { reader.resume(returning: bytes) }
@@ -233,7 +240,7 @@ final class RetrievalCore: Sendable {
             due = due.map { min($0, end) } ?? end
         }
         guard let due, due < state.timer?.at ?? .seconds(1 << 40) else { return }
-        state.timer?.task.cancel()
+        if let timer = state.timer { state.oldTimers.append(timer.task) }
         let delay = TimeAmount(max(due - now, .milliseconds(1)))
         let task = shared.client.eventLoopGroup.any().scheduleTask(in: delay) { [weak self] in
             guard let self else { return }
