@@ -9,7 +9,7 @@ import Weft
 
 extension Gateway {
     /// How many bytes an answer may be ahead of its event loop before it waits for it.
-    private static let maxAhead = 128 << 10
+    private static let maxAhead = 64 << 10
     /// The largest body of a request that is read: the record of a name.
     private static let maxBodyBytes = maxRecordBytes
 
@@ -87,7 +87,7 @@ extension Gateway {
                 try await channel.eventLoop.submit {}.get()
                 seen.count.store(bytes, ordering: .relaxed)
                 noted = bytes
-            } else if bytes - noted >= maxAhead / 4 {
+            } else if bytes - noted >= maxAhead / 2 {
                 noted = bytes
                 channel.eventLoop.execute { [bytes] in
                     seen.count.store(bytes, ordering: .relaxed)
