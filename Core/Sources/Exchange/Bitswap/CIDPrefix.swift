@@ -62,6 +62,13 @@ public struct CIDPrefix: Hashable, Sendable {
         return out
     }
 
+    /// The CID with this digest; nil if it is not as long as it has to be.
+    public func cid(digest: [UInt8]) -> CID? {
+        guard digest.count == digestLength else { return nil }
+        let hash = Multihash(code: hashCode, digest: digest)
+        return version == .v0 ? CID(v0: hash) : CID(codec, hash)
+    }
+
     /// The CID of a block's bytes; nil if this hash cannot be computed here or cannot vouch for
     /// content.
     public func cid(of content: RawSpan) -> CID? {

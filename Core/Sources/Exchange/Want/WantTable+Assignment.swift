@@ -258,10 +258,12 @@ extension WantTable {
                 ?? firstOutstanding(in: session).flatMap({ wants[$0] })
         else { return }
         if let last = session.lastSearch, now.since(last) < limits.idle { return }
-        let isAlone = session.prospects == 0 && !session.order.contains {
-            guard let source = sources[$0], source.isUsable else { return false }
-            return session.seats[$0].map { !$0.missing.contains(head.cid.hash) } ?? false
-        }
+        let isAlone =
+            session.prospects == 0
+            && !session.order.contains {
+                guard let source = sources[$0], source.isUsable else { return false }
+                return session.seats[$0].map { !$0.missing.contains(head.cid.hash) } ?? false
+            }
         guard isAlone || now.since(session.lastProgress) >= limits.search else { return }
         sessions[id]?.isSearching = true
         sessions[id]?.lastSearch = now

@@ -1,0 +1,253 @@
+// One request that is being served: what of it is known, and what is ready to be sent.
+
+import IPLD
+import Multiformats
+import Wire
+
+/// The server's side of one request.
+struct WeftServing: Sendable {
+    /// What is ready to be sent, in order.
+    enum Item: Sendable {
+        case block(CID, byteCount: Int)
+        /// A block whose bytes had to be read to find what is below it.
+        case bytes([UInt8])
+        case missing(Int)
+
+        var byteCount: Int {
+            switch self {
+            case .block(_, let count): count
+            case .bytes(let bytes): bytes.count
+            case .missing: 0
+            }
+        }
+    }
+
+    /// What has to be found out before it goes on.
+    enum Need: Sendable {
+        case sizes([CID])
+        case bytes(CID)
+    }
+
+    private enum Goal {
+        case list([CID], next: Int)
+        case dag(ScopeWalk)
+        case done
+    }
+
+    /// How many items may be ready before no more is found out.
+    private static let readyMax = 512
+    /// How many bytes of nodes may be held.
+    private static let heldMax = 1 << 20
+    /// How many sizes are asked for at a time.
+    private static let sizesPerNeed = 256
+    /// How many blocks one DAG request brings at the most.
+    static let maxBlocks = 1 << 16
+
+    let id: UInt64
+    var credit: UInt64
+    private var goal: Goal
+    private(set) var ready: [Item] = []
+    private var taken = 0
+    /// How many blocks of a list have been sent or named as missing.
+    private var passed: UInt32 = 0
+    /// The places in a list of what the reader took back.
+    private var cancelled: Set<UInt32> = []
+    private var heldBytes = 0
+    /// Sizes that have been found out and not used; nil for a block that is not here.
+    private var sizes: [CID: Int?] = [:]
+    /// Which blocks of a list are being looked up.
+    private var asked: [Int] = []
+    private var isWaiting = false
+    /// How it ends, once everything before has been sent.
+    private(set) var status: WeftStatus?
+
+    /// A leaf's bytes do not matter to a walk, only how many there are.
+    private static let leaf = [UInt8](repeating: 0, count: BlockLimits.maxBytes)
+
+    init(id: UInt64, credit: UInt64, list: [CID]) {
+        self.id = id
+        self.credit = credit
+        goal = .list(list, next: 0)
+    }
+
+    init(id: UInt64, credit: UInt64, dag: WeftDAG) {
+        self.id = id
+        self.credit = credit
+        goal = .dag(ScopeWalk(dag))
+    }
+
+    var isDAG: Bool { if case .dag = goal { true } else { false } }
+    var readyCount: Int { ready.count - taken }
+    /// Whether something can be sent now.
+    var hasAnswers: Bool {
+        if let item = next { return item.byteCount == 0 || credit > 0 }
+        return status != nil
+    }
+    /// What is sent next.
+    var next: Item? {
+        guard taken < ready.count else { return nil }
+        if case .block = ready[taken], cancelled.contains(passed) { return .missing(1) }
+        return ready[taken]
+    }
+
+    /// Takes out what ``next`` names.
+    mutating func removeNext() {
+        guard let item = next else { return }
+        credit -= min(credit, UInt64(item.byteCount))
+        switch item {
+        case .bytes(let bytes): heldBytes -= bytes.count
+        case .block: passed += 1
+        case .missing(let count): passed += UInt32(count)
+        }
+        taken += 1
+        if taken == ready.count || taken > 64 {
+            ready.removeFirst(taken)
+            taken = 0
+        }
+    }
+
+    mutating func cancel() {
+        ready = []
+        taken = 0
+        goal = .done
+        status = .cancelled
+    }
+
+    mutating func cancel(items: [UInt32]) {
+        guard case .list(let cids, _) = goal else { return }
+        for item in items where item >= passed && item < cids.count { cancelled.insert(item) }
+    }
+
+    // MARK: Finding out
+
+    /// Goes on as far as it can, and says what has to be found out for more.
+    mutating func advance() -> Need? {
+        guard !isWaiting, readyCount < Self.readyMax, heldBytes < Self.heldMax else { return nil }
+        switch goal {
+        case .done: return nil
+        case .list: return advanceList()
+        case .dag: return advanceDAG()
+        }
+    }
+
+    private mutating func advanceList() -> Need? {
+        guard case .list(let cids, let next) = goal else { return nil }
+        guard next < cids.count else {
+            status = .complete
+            return nil
+        }
+        let end = min(cids.count, next + Self.sizesPerNeed)
+        asked = (next..<end).filter { !cancelled.contains(UInt32($0)) }
+        isWaiting = true
+        return .sizes(asked.map { cids[$0] })
+    }
+
+    /// The sizes that ``advance()`` needed, in order.
+    mutating func take(sizes found: [Int?], of cids: [CID]) {
+        isWaiting = false
+        switch goal {
+        case .list(let all, let next):
+            goal = .done
+            let end = min(all.count, next + Self.sizesPerNeed)
+            var place = 0
+            for index in next..<end {
+                // What was cancelled before it was asked for comes in between.
+                let isAsked = place < asked.count && asked[place] == index
+                let size = isAsked && place < found.count ? found[place] : nil
+                if isAsked { place += 1 }
+                if let size, size <= BlockLimits.maxBytes {
+                    append(.block(all[index], byteCount: size))
+                } else {
+                    append(.missing(1))
+                }
+            }
+            goal = .list(all, next: end)
+        case .dag:
+            for (place, cid) in cids.enumerated() {
+                sizes[cid] = place < found.count ? found[place] : .some(nil)
+            }
+        case .done: break
+        }
+    }
+
+    private mutating func append(_ item: Item) {
+        if case .missing(let count) = item, case .missing(let before) = ready.last,
+            taken < ready.count
+        {
+            ready[ready.count - 1] = .missing(before + count)
+        } else {
+            ready.append(item)
+        }
+    }
+
+    private mutating func advanceDAG() -> Need? {
+        guard case .dag(var walk) = goal else { return nil }
+        goal = .done
+        var need: Need?
+        do throws(DAGError) {
+            need = try advance(&walk)
+        } catch {
+            status = .invalid
+            return nil
+        }
+        guard status == nil else { return nil }
+        goal = .dag(walk)
+        isWaiting = need != nil
+        return need
+    }
+
+    private mutating func advance(_ walk: inout ScopeWalk) throws(DAGError) -> Need? {
+        while readyCount < Self.readyMax, status == nil {
+            guard walk.count < Self.maxBlocks else {
+                status = .tooLarge
+                return nil
+            }
+            switch try walk.next() {
+            case .done: status = .complete
+            case .revisit(let cid): return .bytes(cid)
+            case .block(let cid):
+                guard cid.codec == .raw else { return .bytes(cid) }
+                guard let known = sizes.removeValue(forKey: cid) else {
+                    // Those that follow are asked for with it.
+                    sizes = [:]
+                    var seen: Set<CID> = [cid]
+                    let following = walk.upcoming(Self.sizesPerNeed).filter {
+                        $0.codec == .raw && $0.hash.code != .identity && seen.insert($0).inserted
+                    }
+                    return .sizes([cid] + following)
+                }
+                guard let size = known, size <= BlockLimits.maxBytes else {
+                    status = .missing
+                    return nil
+                }
+                let leaf = Self.leaf
+                try walk.supply(leaf.rawSpan.extracting(..<size))
+                ready.append(.block(cid, byteCount: size))
+            }
+        }
+        return nil
+    }
+
+    /// The bytes that ``advance()`` needed; nil if the block is not here.
+    mutating func take(bytes: [UInt8]?) {
+        isWaiting = false
+        guard case .dag(var walk) = goal else { return }
+        goal = .done
+        guard let bytes, bytes.count <= BlockLimits.maxBytes else {
+            status = .missing
+            return
+        }
+        do throws(DAGError) {
+            // It is sent even if it leads nowhere: so the reader knows that it does not.
+            if case .block = try walk.next() {
+                ready.append(.bytes(bytes))
+                heldBytes += bytes.count
+            }
+            try walk.supply(bytes.rawSpan)
+        } catch {
+            status = .invalid
+            return
+        }
+        goal = .dag(walk)
+    }
+}
