@@ -92,7 +92,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "PeeringTests",
-            dependencies: ["Peering", "Multiformats", "Cryptography", "Wire", "TestSupport"],
+            dependencies: [
+                "Peering", "IPLD", "Multiformats", "Cryptography", "Wire", "TestSupport",
+            ],
             swiftSettings: settings),
         .target(name: "CFreestanding"),
         .target(

@@ -1,0 +1,209 @@
+import Multiformats
+import Wire
+
+// Questions to peers: one at a time on a stream, streams kept for the next one.
+extension Kad {
+    /// What a message to a peer is for.
+    enum Reason: Sendable {
+        /// Part of a lookup.
+        case question
+        /// A value to keep. It is echoed.
+        case store
+        /// Provider records. They are not answered.
+        case announce
+    }
+
+    /// A message on its way.
+    struct Request: Sendable {
+        let operation: UInt64
+        let peer: PeerID
+        let messages: [[UInt8]]
+        let reason: Reason
+        let begun: Instant
+        var stream: StreamID?
+        var deadline: Instant
+        /// Whether the stream has carried questions before. It may have ended unseen, so that a
+        /// failure means nothing.
+        var isReused = false
+    }
+
+    /// Sends messages to a peer for a command.
+    mutating func ask(
+        _ peer: PeerID, _ messages: [[UInt8]], _ reason: Reason, for operation: UInt64,
+        now: Instant
+    ) {
+        let number = nextNumber
+        nextNumber += 1
+        var request = Request(
+            operation: operation, peer: peer, messages: messages, reason: reason, begun: now,
+            deadline: now + Self.answerTimeout)
+        operations[operation]?.result.asked += 1
+        if let kept = idle[peer] {
+            dropIdle(kept.stream)
+            request.isReused = true
+            requests[number] = request
+            deadlines.add(.request(number), at: request.deadline)
+            send(number, on: kept.stream, now: now)
+        } else {
+            requests[number] = request
+            deadlines.add(.request(number), at: request.deadline)
+            orders.append(.open(peer, [configuration.name], request: number))
+        }
+    }
+
+    mutating func opened(_ number: UInt64, _ stream: StreamID, now: Instant) {
+        guard requests[number] != nil else {
+            orders.append(.reset(stream))
+            return
+        }
+        send(number, on: stream, now: now)
+    }
+
+    private mutating func send(_ number: UInt64, on stream: StreamID, now: Instant) {
+        guard var request = requests[number] else { return }
+        for message in request.messages { orders.append(.send(stream, message)) }
+        request.stream = stream
+        request.deadline = now + Self.answerTimeout
+        requests[number] = request
+        if request.reason == .announce {
+            // Nothing comes back from deployed servers; if something does, nobody waits for it.
+            orders.append(.finish(stream))
+            sent.append(number)
+        } else {
+            waiting[stream] = number
+        }
+    }
+
+    /// Takes the answer to a request.
+    mutating func take(
+        _ bytes: [UInt8], for number: UInt64, addresses: inout AddressBook, now: Instant
+    ) {
+        guard let request = requests.removeValue(forKey: number), let stream = request.stream
+        else { return }
+        waiting[stream] = nil
+        guard let operation = operations[request.operation] else {
+            orders.append(.reset(stream))
+            return
+        }
+        do throws(DecodeError) {
+            let message = try KadMessage(decoding: bytes.rawSpan)
+            let expected: KadMessage.Kind =
+                switch (request.reason, operation.purpose) {
+                case (.store, _): .putValue
+                case (_, .getValue): .getValue
+                case (_, .findProviders): .getProviders
+                default: .findNode
+                }
+            guard message.kind == expected else {
+                orders.append(.reset(stream))
+                events.append(.violation(request.peer, .mismatched))
+                end(request, .invalid, addresses: &addresses, now: now)
+                return
+            }
+            keep(stream, of: request.peer, now: now)
+            write(request, answer(message, to: request), now: now)
+            if request.reason == .store {
+                stored(request.operation, success: true, addresses: &addresses, now: now)
+            } else {
+                heard(
+                    message, from: request.peer, for: request.operation, addresses: &addresses,
+                    now: now)
+            }
+        } catch {
+            orders.append(.reset(stream))
+            events.append(.violation(request.peer, .malformed(error)))
+            end(request, .invalid, addresses: &addresses, now: now)
+        }
+    }
+
+    private func answer(_ message: KadMessage, to request: Request) -> KadStep.Answer {
+        if request.reason == .store { return .stored }
+        if message.record != nil { return .value }
+        return .peers(closer: message.closerPeers.count, providers: message.providers.count)
+    }
+
+    /// A stream of ours ended.
+    mutating func ended(
+        _ stream: StreamID, _ farewell: StreamOrder?, addresses: inout AddressBook, now: Instant
+    ) {
+        if idlePeers[stream] != nil {
+            dropIdle(stream)
+            if let farewell { orders.append(farewell) }
+            return
+        }
+        guard let number = waiting.removeValue(forKey: stream) else { return }
+        if farewell != nil { orders.append(.reset(stream)) }
+        requests[number]?.stream = nil
+        fail(number, .disconnected, addresses: &addresses, now: now)
+    }
+
+    /// A request came to nothing. One on a stream that was used before is sent again on a new one.
+    mutating func fail(
+        _ number: UInt64, _ fault: StreamFault, addresses: inout AddressBook, now: Instant
+    ) {
+        guard var request = requests.removeValue(forKey: number) else { return }
+        if let stream = request.stream {
+            waiting[stream] = nil
+            orders.append(.reset(stream))
+        }
+        if request.isReused, fault == .disconnected {
+            request.isReused = false
+            request.stream = nil
+            requests[number] = request
+            orders.append(.open(request.peer, [configuration.name], request: number))
+            return
+        }
+        end(request, .failed(fault), addresses: &addresses, now: now)
+    }
+
+    /// Tells a request's command that nothing came of it.
+    private mutating func end(
+        _ request: Request, _ answer: KadStep.Answer, addresses: inout AddressBook, now: Instant
+    ) {
+        let id = KadID(request.peer)
+        // A limit of our own says nothing about the peer.
+        if answer != .failed(.overLimit) { table.failed(id) }
+        write(request, answer, now: now)
+        if request.reason == .question {
+            operations[request.operation]?.lookup.failed(id)
+            pump(request.operation, addresses: &addresses, now: now)
+        } else {
+            stored(request.operation, success: false, addresses: &addresses, now: now)
+        }
+    }
+
+    /// Provider records that were sent count as taken, because there is no answer to them.
+    mutating func settleSent(addresses: inout AddressBook, now: Instant) {
+        while let number = sent.popLast() {
+            guard let request = requests.removeValue(forKey: number) else { continue }
+            write(request, .stored, now: now)
+            stored(request.operation, success: true, addresses: &addresses, now: now)
+        }
+    }
+
+    private mutating func write(_ request: Request, _ answer: KadStep.Answer, now: Instant) {
+        guard let count = operations[request.operation]?.result.steps.count,
+            count < KadResult.maxSteps
+        else { return }
+        let step = KadStep(
+            peer: request.peer, answer: answer, duration: now.since(request.begun))
+        operations[request.operation]?.result.steps.append(step)
+    }
+
+    /// Keeps a stream for the next question to its peer.
+    private mutating func keep(_ stream: StreamID, of peer: PeerID, now: Instant) {
+        guard idle[peer] == nil, idle.count < Self.maxIdle else {
+            orders.append(.finish(stream))
+            return
+        }
+        let until = now + Self.idleTimeout
+        idle[peer] = Idle(stream: stream, until: until)
+        idlePeers[stream] = peer
+        deadlines.add(.idle(stream), at: until)
+    }
+
+    mutating func dropIdle(_ stream: StreamID) {
+        guard let peer = idlePeers.removeValue(forKey: stream) else { return }
+        idle[peer] = nil
+    }
+}
