@@ -132,4 +132,30 @@ import Testing
             #expect(try RandomTree.read(base.path + "/out") == ["l": .link("../../etc/passwd")])
         }
     }
+
+    @Test("A file that is not complete is not there, and one that is replaces only what it may")
+    func partialFiles() async throws {
+        try await withNode { _, base in
+            let path = base.path + "/out"
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true)
+            let folder = try ExportFolder(named: path)
+            func write(_ text: String, _ existing: GetOptions.Existing?) throws {
+                let file = try folder.newFile()
+                try file.write(ByteBuffer(string: text))
+                #expect(!(try Files.names(in: path)).contains("a") || existing != nil)
+                if let existing {
+                    try file.complete(as: Array("a".utf8), FileMetadata(), existing)
+                }
+            }
+            try write("given up", nil)
+            #expect(try Files.names(in: path).isEmpty)
+            try write("first", .kept)
+            #expect(throws: ExportError.self) { try write("second", .kept) }
+            #expect(try String(contentsOfFile: path + "/a", encoding: .utf8) == "first")
+            try write("third", .replaced)
+            #expect(try String(contentsOfFile: path + "/a", encoding: .utf8) == "third")
+            #expect(try Files.names(in: path) == ["a"])
+        }
+    }
 }

@@ -55,8 +55,7 @@ enum RandomTree {
                 let full = path + "/" + name
                 switch Int.random(in: 0..<7, using: &random) {
                 case 0: continue
-                case 1,
-                    2 where depth < 3:
+                case 1 where depth < 3, 2 where depth < 3:
                     try fill(full, depth: depth + 1)
                 case 3:
                     let target = ["a", "../../..", "/etc/passwd", "nowhere"].randomElement(

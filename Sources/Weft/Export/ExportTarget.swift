@@ -1,12 +1,12 @@
 // Where exported files go: a folder that is held open, and names in it. Nothing here follows a
 // link or takes a path, so what a DAG says can never lead outside of the folder.
 
-import Glibc
+package import Glibc
 import IPLD
 import NIOCore
 
 /// An open folder that files are exported into.
-final class ExportFolder: Sendable {
+package final class ExportFolder: Sendable {
     /// Its path, for messages.
     let path: String
     /// How many folders it lies in, from the target.
@@ -22,7 +22,7 @@ final class ExportFolder: Sendable {
     deinit { close(number) }
 
     /// Opens a folder that the user named; links on the way to it are theirs and are followed.
-    convenience init(named path: String) throws {
+    package convenience init(named path: String) throws {
         self.init(path, depth: 0, owning: try .open(path, O_RDONLY | O_DIRECTORY))
     }
 
@@ -47,13 +47,9 @@ final class ExportFolder: Sendable {
     /// writing into it changes its time, and its mode may forbid that.
     func complete(_ metadata: FileMetadata) throws { try metadata.apply(to: number, path) }
 
-    /// Begins a file under a name of its own, which it loses when it is complete.
-    func temporaryFile() throws -> PartialFile {
-        let name = Array(".weft-\(UInt64.random(in: 0...UInt64.max)).part".utf8)
-        let file = try Descriptor.open(
-            name, O_WRONLY | O_CREAT | O_EXCL, mode: 0o666, in: number,
-            path: path + "/" + String(decoding: name, as: UTF8.self))
-        return PartialFile(name, in: self, owning: file)
+    /// Begins a file, which gets its name when it is complete.
+    package func newFile(mode: mode_t = 0o666) throws -> PartialFile {
+        try PartialFile(in: self, number, mode: mode)
     }
 
     /// Makes a symbolic link. Where it leads is not looked at, and it is never followed.
@@ -104,52 +100,6 @@ final class ExportFolder: Sendable {
         guard isName else { throw ExportError.badName(folder: path, name: shown) }
         return path + "/" + shown
     }
-
-    fileprivate func rename(_ old: [UInt8], to new: [UInt8], path: String) throws {
-        let result = Descriptor.withCString(old) { old in
-            Descriptor.withCString(new) { renameat(number, old, number, $0) }
-        }
-        guard result == 0 else { throw SystemError("rename", path, code: errno) }
-    }
-
-    fileprivate func remove(_ name: [UInt8]) {
-        _ = Descriptor.withCString(name) { unlinkat(number, $0, 0) }
-    }
-}
-
-/// A file that is being written; gone if it is not completed.
-final class PartialFile: Sendable {
-    private let name: [UInt8]
-    private let folder: ExportFolder
-    private let number: Int32
-
-    init(_ name: [UInt8], in folder: ExportFolder, owning file: consuming Descriptor) {
-        self.name = name
-        self.folder = folder
-        number = file.release()
-    }
-
-    deinit {
-        close(number)
-        folder.remove(name)
-    }
-
-    /// Appends bytes.
-    func write(_ bytes: ByteBuffer) throws {
-        try bytes.withUnsafeReadableBytes { buffer in
-            try Descriptor.write(number, buffer, path: folder.path)
-        }
-    }
-
-    /// Gives the file its name, and what its DAG says about it.
-    func complete(
-        as final: [UInt8], _ metadata: FileMetadata, _ existing: GetOptions.Existing
-    ) throws {
-        let path = try folder.path(of: final)
-        try metadata.apply(to: number, path)
-        try folder.makeRoom(for: final, path, existing)
-        try folder.rename(name, to: final, path: path)
-    }
 }
 
 extension FileMetadata {
@@ -162,7 +112,7 @@ extension FileMetadata {
     }
 
     /// Gives an open file or folder its mode and time.
-    fileprivate func apply(to descriptor: Int32, _ path: String) throws {
+    func apply(to descriptor: Int32, _ path: String) throws {
         if let mode {
             // Bits that lend a user's rights to others are not taken from a stranger.
             guard fchmod(descriptor, mode & 0o777) == 0 else {

@@ -126,7 +126,7 @@ struct TreeExport {
         let existing = options.existing
         let file = try await onDisk {
             try folder.makeRoom(for: name, folder.path(of: name), existing)
-            return try folder.temporaryFile()
+            return try folder.newFile()
         }
         for try await part in body {
             try await onDisk { try file.write(part) }

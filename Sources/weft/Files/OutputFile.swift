@@ -1,13 +1,17 @@
 // A file that appears under its name only when it is complete.
 
 import Glibc
+import IPLD
 import NIOCore
+import Weft
 
-/// Writes a file beside its place and renames it when it is complete; `-` is standard output.
+/// Writes a file that gets its name when it is complete; `-` is standard output.
 actor OutputFile {
     private enum Target {
         case standardOutput
-        case file(descriptor: Int32, temporary: String)
+        /// A device or a pipe, which is written as it is: it cannot be replaced.
+        case device(OpenDescriptor)
+        case file(PartialFile, name: [UInt8])
     }
 
     /// Who may read the file.
@@ -18,7 +22,6 @@ actor OutputFile {
         fileprivate var mode: mode_t { self == .secret ? 0o600 : 0o666 }
     }
 
-    private let path: String
     private var target: Target
     /// How many bytes have been written.
     private(set) var bytes: UInt64 = 0
@@ -26,72 +29,52 @@ actor OutputFile {
     /// Opens the file for writing. nil and `-` mean standard output.
     init(_ path: String?, _ readers: Readers = .everyone) throws {
         guard let path, path != "-" else {
-            self.path = "-"
             target = .standardOutput
             return
         }
-        self.path = path
         var information = stat()
         if stat(path, &information) == 0 {
             let kind = information.st_mode & S_IFMT
             guard kind != S_IFDIR else {
                 throw CommandFailure("'\(path)' is a directory; name a file with -o")
             }
-            // A device or a pipe is written as it is: it cannot be replaced.
             if kind != S_IFREG {
-                let descriptor = open(path, O_WRONLY | O_CLOEXEC)
-                guard descriptor >= 0 else { throw Self.failure("open", path) }
-                target = .file(descriptor: descriptor, temporary: "")
+                target = .device(try OpenDescriptor(writing: path))
                 return
             }
         }
-        let temporary = "\(path).weft-\(getpid())"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, readers.mode)
-        guard descriptor >= 0 else { throw Self.failure("create", path) }
-        target = .file(descriptor: descriptor, temporary: temporary)
+        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+        let name = Array(path.utf8[(slash.map(path.utf8.index(after:)) ?? path.startIndex)...])
+        guard !name.isEmpty else {
+            throw CommandFailure("there is no directory '\(path)'; name a file with -o")
+        }
+        let folder = try ExportFolder(named: slash.map { String(path[...$0]) } ?? ".")
+        target = .file(try folder.newFile(mode: readers.mode), name: name)
     }
 
     /// Appends bytes.
     func write(_ buffer: ByteBuffer) throws {
         bytes += UInt64(buffer.readableBytes)
         switch target {
-        case .standardOutput:
-            try StandardOutput.write(buffer)
-        case .file(let descriptor, _):
-            try buffer.withUnsafeReadableBytes { bytes in
-                var done = 0
-                while done < bytes.count, let base = bytes.baseAddress {
-                    let count = Glibc.write(descriptor, base + done, bytes.count - done)
-                    guard count >= 0 || errno == EINTR else { throw Self.failure("write", path) }
-                    done += max(count, 0)
-                }
-            }
+        case .standardOutput: try StandardOutput.write(buffer)
+        case .device(let device): try device.write(buffer)
+        case .file(let file, _): try file.write(buffer)
         }
     }
 
     /// Gives the file its name.
     func complete() throws {
-        guard case .file(let descriptor, let temporary) = target else {
-            return try StandardOutput.flush()
-        }
-        target = .standardOutput
-        guard close(descriptor) == 0 else { throw Self.failure("write", path) }
-        guard temporary.isEmpty || rename(temporary, path) == 0 else {
-            throw Self.failure("replace", path)
+        switch target {
+        case .standardOutput: try StandardOutput.flush()
+        case .device: target = .standardOutput
+        case .file(let file, let name):
+            target = .standardOutput
+            try file.complete(as: name, FileMetadata(), .replaced)
         }
     }
 
     /// Removes what was written so far.
-    func abandon() {
-        guard case .file(let descriptor, let temporary) = target else { return }
-        target = .standardOutput
-        close(descriptor)
-        if !temporary.isEmpty { unlink(temporary) }
-    }
-
-    private static func failure(_ verb: String, _ path: String) -> CommandFailure {
-        CommandFailure("cannot \(verb) '\(path)': \(String(cString: strerror(errno)))")
-    }
+    func abandon() { target = .standardOutput }
 }
 
 /// The bytes of standard input or of a file, read on a thread of their own.
