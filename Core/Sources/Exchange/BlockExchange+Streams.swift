@@ -4,35 +4,39 @@ public import Multiformats
 public import Wire
 
 extension BlockExchange {
-    /// Something happened to a stream. Messages are hashed here; a driver that hashes them on the
-    /// connection's event loop calls ``receive(_:on:now:)`` instead.
+    /// Something happened to a stream. Its messages go through an ``ExchangeIntake``, and what that
+    /// makes of them to ``receive(_:on:now:)``.
     public mutating func receive(_ event: StreamEvent, now: Instant) {
         switch event {
         case .opened(let request, let stream, let name):
             opened(request, stream, name, now: now)
         case .refused(let request, _):
-            guard let id = opening.removeValue(forKey: request) else { return }
-            lostLink(to: id, now: now)
+            guard let (id, purpose) = opening.removeValue(forKey: request) else { return }
+            lost(purpose, to: id, now: now)
         case .accepted(let stream, let peer, let name): accepted(stream, peer, name)
-        case .message(let stream, let bytes):
-            do throws(DecodeError) {
-                receive(try ReceivedBitswapMessage(verifying: bytes), on: stream, now: now)
-            } catch {
-                malformed(error, on: stream, now: now)
-            }
+        case .message: break
         case .finished(let stream), .reset(let stream): ended(stream, now: now)
         }
     }
 
-    /// A bitswap message came whose blocks have been hashed.
+    /// A message came that has been read and whose blocks have been hashed.
     public mutating func receive(
-        _ message: ReceivedBitswapMessage, on stream: StreamID, now: Instant
+        _ message: ReceivedExchange, on stream: StreamID, now: Instant
     ) {
         guard let id = peerOfStream[stream] else { return }
-        server.receive(message.lists, from: id, now: now)
         restless.append(id)
-        let outcomes = peers[id]?.asks.receive(message, now: now) ?? []
-        take(outcomes, from: id, now: now)
+        switch message {
+        case .bitswap(let message):
+            server.receive(message.lists, from: id, now: now)
+            take(peers[id]?.asks.receive(message, now: now) ?? [], from: id, now: now)
+        case .answers(let outcomes): take(outcomes, from: id, now: now)
+        case .commands(let commands):
+            do throws(DecodeError) {
+                try weftServer.receive(commands, on: stream)
+            } catch {
+                malformed(error, on: stream, now: now)
+            }
+        }
     }
 
     /// A message came that could not be decoded: its stream ends, and the peer is asked for
@@ -52,6 +56,7 @@ extension BlockExchange {
             peers[id]?.asks.sent(now: now)
             restless.append(id)
         case .answer(_, let transmit): server.sent(transmit)
+        case .weftAnswer(_, let transmit): weftServer.sent(transmit)
         case nil: break
         }
     }
@@ -63,6 +68,11 @@ extension BlockExchange {
         case .answer(let id, let transmit):
             server.failed(transmit, now: now)
             restless.append(id)
+        case .weftAnswer(let stream, let transmit):
+            // The reader counts what comes, so that nothing may be left out.
+            weftServer.failed(transmit)
+            emit(.reset(stream))
+            ended(stream, now: now)
         case nil: break
         }
     }
@@ -72,20 +82,28 @@ extension BlockExchange {
     private mutating func opened(
         _ request: UInt64, _ stream: StreamID, _ name: ProtocolName, now: Instant
     ) {
-        guard let id = opening.removeValue(forKey: request), let version = BitswapVersion(name)
+        let version = BitswapVersion(name)
+        guard let (id, purpose) = opening.removeValue(forKey: request),
+            version != nil || (name == WeftLimits.protocolName && purpose == .asking)
         else {
             emit(.reset(stream))
             return
         }
-        peers[id]?.link = .open(stream, version)
-        peers[id]?.asks = BitswapAsks()
         peerOfStream[stream] = id
-        server.opened(id, version, now: now)
         restless.append(id)
+        if let version { server.opened(id, version, now: now) }
+        let link = Link.open(stream, version.map { .bitswap($0) } ?? .weft)
+        guard purpose == .asking else {
+            peers[id]?.answerLink = link
+            return
+        }
+        peers[id]?.link = link
         let source = table.addSource(
             WantTable.Abilities(
-                probing: version >= .v1_2_0 ? .answersHave : .none, streaming: .none,
-                requests: BitswapLimits.maxWants / 2), now: now)
+                probing: version ?? .v1_0_0 >= .v1_2_0 ? .answersHave : .none,
+                streaming: version == nil ? .wholeSessions : .none,
+                requests: version == nil ? WeftLimits.maxListed : BitswapLimits.maxWants / 2),
+            now: now)
         peers[id]?.source = source
         peerOfSource[source] = id
         for offer in peers[id]?.offers ?? [] {
@@ -96,7 +114,8 @@ extension BlockExchange {
 
     private mutating func accepted(_ stream: StreamID, _ id: PeerID, _ name: ProtocolName) {
         addPeer(id, .direct)
-        guard BitswapVersion(name) != nil, let peer = peers[id], mayUse(peer),
+        let isWeft = name == WeftLimits.protocolName
+        guard isWeft || BitswapVersion(name) != nil, let peer = peers[id], mayUse(peer),
             peer.accepted.count < limits.streamsPerPeer
         else {
             emit(.reset(stream))
@@ -106,37 +125,44 @@ extension BlockExchange {
         // Whoever can reach us can probably be reached.
         peers[id]?.attempts = 0
         peerOfStream[stream] = id
+        if isWeft { weftServer.opened(stream, by: id) }
     }
 
     private mutating func ended(_ stream: StreamID, now: Instant) {
-        guard let id = peerOfStream[stream] else { return }
+        guard let id = peerOfStream.removeValue(forKey: stream) else { return }
         if case .open(stream, _) = peers[id]?.link {
-            peerOfStream[stream] = nil
-            lostLink(to: id, now: now)
+            lost(.asking, to: id, now: now)
+        } else if case .open(stream, _) = peers[id]?.answerLink {
+            lost(.answering, to: id, now: now)
         } else {
-            peerOfStream[stream] = nil
             peers[id]?.accepted.removeAll { $0 == stream }
+            weftServer.closed(stream)
         }
     }
 
     /// There is no stream to a peer; what it was asked for is asked of others.
-    private mutating func lostLink(to id: PeerID, now: Instant) {
+    private mutating func lost(_ purpose: Purpose, to id: PeerID, now: Instant) {
         guard let peer = peers[id] else { return }
+        peers[id]?.attempts += 1
+        // A quarter of a second, then twice as long each time.
+        let wait = Duration.milliseconds(250) * (1 << min(peer.attempts, 8))
+        let mayRetry = peer.attempts + 1 < limits.attempts
+        let next = mayRetry ? Link.waiting(until: now + wait) : .none
+        guard purpose == .asking else {
+            server.closed(id)
+            peers[id]?.answerLink = next
+            return
+        }
         if let source = peer.source {
             peerOfSource[source] = nil
             table.removeSource(source, now: now)
         }
+        if case .open(_, .bitswap) = peer.link { server.closed(id) }
         peers[id]?.source = nil
         peers[id]?.asks = BitswapAsks()
-        server.closed(id)
-        peers[id]?.attempts += 1
-        if peer.attempts + 1 < limits.attempts {
-            // A quarter of a second, then twice as long each time.
-            peers[id]?.link = .waiting(until: now + .milliseconds(250) * (1 << peer.attempts))
-        } else {
-            peers[id]?.link = .none
-            peers[id]?.offers = []
-        }
+        peers[id]?.weftAsks = WeftAsks()
+        peers[id]?.link = next
+        if !mayRetry { peers[id]?.offers = [] }
         countProspects(of: peer.offers.map { $0.session })
     }
 
@@ -163,6 +189,47 @@ extension BlockExchange {
         }
     }
 
+    /// What a peer of the Weft exchange sent.
+    private mutating func take(
+        _ outcomes: [WeftRequests.Outcome], from id: PeerID, now: Instant
+    ) {
+        guard let source = peers[id]?.source,
+            let (meanings, commands) = peers[id]?.weftAsks.receive(outcomes)
+        else { return }
+        for command in commands { ask(id, command) }
+        for meaning in meanings {
+            switch meaning {
+            case .block(let cid, let bytes):
+                peers[id]?.attempts = 0
+                let arrival = table.arrived(
+                    cid.hash, byteCount: bytes.count, from: source, now: now)
+                if case .wanted(let sessions) = arrival {
+                    tell(.block(cid, bytes, from: id, sessions: sessions))
+                }
+            case .streamed(let cid, let bytes, let session):
+                let sessions = table.streamed(
+                    cid.hash, byteCount: bytes.count, from: source, in: session, now: now)
+                if !sessions.isEmpty {
+                    tell(.block(cid, bytes, from: id, sessions: sessions))
+                }
+            case .lacks(let hash): table.lacks(hash, source, .answer, now: now)
+            case .streamEnded(let session, let status):
+                table.streamEnded(source, in: session, now: now)
+                // Nobody is asked twice for a whole that they do not have.
+                if status != .complete, let root = dags[session]?.root {
+                    table.lacks(root.hash, source, .answer, now: now)
+                }
+            case .busy(let pause): table.failed(source, .busy(pause), now: now)
+            }
+        }
+    }
+
+    /// Sends a command to a peer of the Weft exchange.
+    mutating func ask(_ id: PeerID, _ command: WeftCommand) {
+        guard case .open(let stream, .weft) = peers[id]?.link else { return }
+        emit(.ask(stream, command))
+    }
+
     /// Asks a peer for nothing more.
     private mutating func distrust(_ id: PeerID, _ violation: Violation, now: Instant) {
         peers[id]?.hasLied = true
@@ -175,12 +242,30 @@ extension BlockExchange {
     /// Turns what is planned into orders.
     mutating func work(now: Instant) {
         while let action = table.nextAction(now: now) { carryOut(action, now: now) }
-        while let lookUp = server.nextLookUp() { emit(.lookUp(lookUp)) }
+        while let lookUp = server.nextLookUp() {
+            let number = makeNumber()
+            questions[number] = .bitswap(lookUp)
+            emit(.lookUp(LookUp(id: number, peer: lookUp.peer, cids: lookUp.cids)))
+        }
+        while let lookUp = weftServer.nextLookUp() {
+            let number = makeNumber()
+            questions[number] = .weft(lookUp.id)
+            emit(.lookUp(LookUp(id: number, peer: lookUp.peer, cids: lookUp.cids)))
+        }
+        while let load = weftServer.nextLoad() {
+            let number = makeNumber()
+            questions[number] = .weft(load.id)
+            emit(.load(Load(id: number, peer: load.peer, cid: load.cid)))
+        }
         let waiting = restless
         restless = []
         for id in waiting { attend(to: id, now: now) }
+        sendAnswers(now: now)
+    }
+
+    private mutating func sendAnswers(now: Instant) {
         while orders.count < orders.limit / 2, let transmit = server.nextTransmit() {
-            guard case .open(let stream, _) = peers[transmit.peer]?.link else {
+            guard let stream = answerStream(to: transmit.peer) else {
                 server.failed(transmit.id, now: now)
                 continue
             }
@@ -188,6 +273,17 @@ extension BlockExchange {
             sending[number] = .answer(transmit.peer, transmit.id)
             emit(.send(stream, transmit.message, id: number))
         }
+        while orders.count < orders.limit / 2, let transmit = weftServer.nextTransmit() {
+            let number = makeNumber()
+            sending[number] = .weftAnswer(transmit.stream, transmit.id)
+            emit(.send(transmit.stream, transmit.message, id: number))
+        }
+    }
+
+    private func answerStream(to id: PeerID) -> StreamID? {
+        if case .open(let stream, .bitswap) = peers[id]?.link { return stream }
+        if case .open(let stream, .bitswap) = peers[id]?.answerLink { return stream }
+        return nil
     }
 
     private mutating func carryOut(_ action: WantTable.Action, now: Instant) {
@@ -197,8 +293,18 @@ extension BlockExchange {
         case .cancel(let source, let cid):
             guard let id = peerOfSource[source] else { return }
             peers[id]?.asks.cancel(cid)
+            peers[id]?.weftAsks.cancel(cid)
             restless.append(id)
-        case .stream, .cancelStream: break
+        case .stream(let source, let session):
+            guard let id = peerOfSource[source], let dag = dags[session],
+                let command = peers[id]?.weftAsks.stream(dag, for: session)
+            else { return }
+            ask(id, command)
+        case .cancelStream(let source, let session):
+            guard let id = peerOfSource[source],
+                let command = peers[id]?.weftAsks.cancelStream(for: session)
+            else { return }
+            ask(id, command)
         case .discover(let session, let cid): tell(.discover(session, cid))
         case .fail(let session, let cid, let failure): tell(.failed(session, cid, failure))
         }
@@ -207,15 +313,19 @@ extension BlockExchange {
     private mutating func ask(
         _ source: WantTable.SourceID, _ cid: CID, _ kind: BitswapMessage.Want.Kind, now: Instant
     ) {
-        guard let id = peerOfSource[source], case .open(_, let version) = peers[id]?.link else {
+        guard let id = peerOfSource[source], case .open(_, let speech) = peers[id]?.link else {
             return
         }
-        guard BitswapMessage.canName(cid, version) else {
-            table.lacks(cid.hash, source, .answer, now: now)
-            return
-        }
-        peers[id]?.asks.ask(cid, kind, priority: table.priority(of: cid.hash))
         restless.append(id)
+        switch speech {
+        case .weft: peers[id]?.weftAsks.ask(cid)
+        case .bitswap(let version):
+            guard BitswapMessage.canName(cid, version) else {
+                table.lacks(cid.hash, source, .answer, now: now)
+                return
+            }
+            peers[id]?.asks.ask(cid, kind, priority: table.priority(of: cid.hash))
+        }
     }
 
     /// Opens a stream to a peer if there is something to say, and says it.
@@ -223,22 +333,35 @@ extension BlockExchange {
         guard let peer = peers[id] else { return }
         switch peer.link {
         case .none:
-            guard mayUse(peer), peer.attempts < limits.attempts,
-                !peer.offers.isEmpty || server.hasAnswers(for: id)
-            else {
-                return
+            let names = [WeftLimits.protocolName] + BitswapVersion.protocolNames
+            if !peer.offers.isEmpty {
+                open(.asking, to: id, names)
+            } else if server.hasAnswers(for: id) {
+                open(.asking, to: id, BitswapVersion.protocolNames)
             }
-            let request = makeNumber()
-            peers[id]?.link = .opening(request: request)
-            opening[request] = id
-            emit(.open(id, BitswapVersion.protocolNames, request: request))
-        case .open(let stream, let version):
+        case .open(let stream, .bitswap(let version)):
             guard let message = peers[id]?.asks.nextMessage(version) else { return }
             let number = makeNumber()
             sending[number] = .asks(id, stream)
             emit(.send(stream, OutgoingMessage(message.encoded(version)), id: number))
+        case .open(_, .weft):
+            while let command = peers[id]?.weftAsks.nextCommand() { ask(id, command) }
+            if case .none = peer.answerLink, server.hasAnswers(for: id) {
+                open(.answering, to: id, BitswapVersion.protocolNames)
+            }
         case .waiting, .opening: break
         }
+    }
+
+    private mutating func open(_ purpose: Purpose, to id: PeerID, _ names: [ProtocolName]) {
+        guard let peer = peers[id], mayUse(peer), peer.attempts < limits.attempts else { return }
+        let request = makeNumber()
+        switch purpose {
+        case .asking: peers[id]?.link = .opening(request: request)
+        case .answering: peers[id]?.answerLink = .opening(request: request)
+        }
+        opening[request] = (id, purpose)
+        emit(.open(id, names, request: request))
     }
 
     mutating func emit(_ order: Order) {

@@ -11,13 +11,16 @@ extension BlockExchange {
         /// Send a message. When it has left, ``BlockExchange/sent(_:now:)`` is called with its
         /// number; if it cannot be sent, ``BlockExchange/unsent(_:now:)`` is.
         case send(StreamID, OutgoingMessage, id: UInt64)
-        /// Nothing more is going to be sent on this stream.
-        case finish(StreamID)
+        /// Send the one frame that this command makes on a stream of the Weft exchange, after
+        /// ``ExchangeIntake/note(_:)``.
+        case ask(StreamID, WeftCommand)
         /// End this stream at once.
         case reset(StreamID)
         /// Find out how long these blocks are; answered with
         /// ``BlockExchange/lookedUp(_:byteCounts:now:)``.
         case lookUp(LookUp)
+        /// Read a block; answered with ``BlockExchange/loaded(_:_:)``.
+        case load(Load)
     }
 
     /// What happened.
@@ -52,6 +55,7 @@ extension BlockExchange {
     /// Ceilings and choices.
     public struct Limits: Sendable {
         public var server = BitswapServer.Limits()
+        public var weftServer = WeftServer.Limits()
         public var table = WantTable.Limits()
         /// How many streams of one peer are listened to.
         public var streamsPerPeer = 32

@@ -15,14 +15,31 @@ public struct BlockExchange: Sendable {
         /// Not to be opened before.
         case waiting(until: Instant)
         case opening(request: UInt64)
-        case open(StreamID, BitswapVersion)
+        case open(StreamID, Speech)
+    }
+
+    /// What is spoken on a stream.
+    enum Speech: Hashable, Sendable {
+        case bitswap(BitswapVersion)
+        case weft
+    }
+
+    /// What a stream is opened for.
+    enum Purpose: Sendable {
+        case asking
+        /// Answering in bitswap a peer that is asked in the other exchange.
+        case answering
     }
 
     struct Peer: Sendable {
         var route: Route
+        /// The stream on which it is asked and, if that is bitswap, answered.
         var link = Link.none
+        /// The stream on which it is answered otherwise.
+        var answerLink = Link.none
         var attempts = 0
         var asks = BitswapAsks()
+        var weftAsks = WeftAsks()
         /// Its place in the want table while its link is open.
         var source: WantTable.SourceID?
         /// The sessions that it takes part in.
@@ -35,17 +52,28 @@ public struct BlockExchange: Sendable {
     enum Sending: Sendable {
         case asks(PeerID, StreamID)
         case answer(PeerID, UInt64)
+        case weftAnswer(StreamID, UInt64)
+    }
+
+    enum Question: Sendable {
+        case bitswap(LookUp)
+        case weft(UInt64)
     }
 
     let limits: Limits
     var table: WantTable
     var server: BitswapServer
+    var weftServer: WeftServer
+    /// What a session is for, if that can be asked for at once.
+    var dags: [WantTable.SessionID: WeftDAG] = [:]
+    /// Whose orders they are that are under way.
+    var questions: [UInt64: Question] = [:]
     var peers: [PeerID: Peer] = [:]
     /// The peers in the order in which they came.
     var peerOrder: [PeerID] = []
     var peerOfSource: [WantTable.SourceID: PeerID] = [:]
     var peerOfStream: [StreamID: PeerID] = [:]
-    var opening: [UInt64: PeerID] = [:]
+    var opening: [UInt64: (peer: PeerID, purpose: Purpose)] = [:]
     var sending: [UInt64: Sending] = [:]
     var orders = BoundedQueue<Order>(limit: 1 << 16)
     var events = BoundedQueue<Event>(limit: 1 << 16)
@@ -58,6 +86,7 @@ public struct BlockExchange: Sendable {
         self.limits = limits
         table = WantTable(limits: limits.table)
         server = BitswapServer(limits: limits.server)
+        weftServer = WeftServer(limits: limits.weftServer)
     }
 
     mutating func makeNumber() -> UInt64 {
@@ -67,14 +96,20 @@ public struct BlockExchange: Sendable {
 
     // MARK: Wanting
 
-    /// Begins a session: one thing that someone wants to read.
-    public mutating func openSession(now: Instant) -> WantTable.SessionID {
-        table.openSession(.blocks, now: now)
+    /// Begins a session: one thing that someone wants to read. If `dag` says all of it, a peer
+    /// that can is asked for it at once; its blocks may come before they are wanted.
+    public mutating func openSession(for dag: WeftDAG?, now: Instant) -> WantTable.SessionID {
+        let id = table.openSession(dag == nil ? .blocks : .streamed, now: now)
+        dags[id] = dag
+        return id
     }
 
     /// Ends a session.
     public mutating func closeSession(_ id: WantTable.SessionID, now: Instant) {
         table.closeSession(id, now: now)
+        // What the table takes back has to be told while the session is known.
+        work(now: now)
+        dags[id] = nil
         for peer in peerOrder { peers[peer]?.offers.removeAll { $0.session == id } }
     }
 
@@ -94,6 +129,10 @@ public struct BlockExchange: Sendable {
     /// How many bytes a session's reader has room for.
     public mutating func setRoom(_ bytes: Int, in session: WantTable.SessionID) {
         table.setRoom(bytes, in: session)
+        for id in peerOrder {
+            guard let command = peers[id]?.weftAsks.setRoom(bytes, in: session) else { continue }
+            ask(id, command)
+        }
     }
 
     /// The search for providers is over.
@@ -150,8 +189,19 @@ public struct BlockExchange: Sendable {
     /// The answer to a look-up: the length of each block, nil for one that is not there or not to
     /// be given to this peer.
     public mutating func lookedUp(_ lookUp: LookUp, byteCounts: [Int?], now: Instant) {
-        server.lookedUp(lookUp.id, byteCounts: byteCounts, now: now)
-        restless.append(lookUp.peer)
+        switch questions.removeValue(forKey: lookUp.id) {
+        case .bitswap(let asked):
+            server.lookedUp(asked.id, byteCounts: byteCounts, now: now)
+            restless.append(lookUp.peer)
+        case .weft(let id): weftServer.lookedUp(id, byteCounts: byteCounts)
+        case nil: break
+        }
+    }
+
+    /// The block that was to be read; nil if it is not there or not to be given to this peer.
+    public mutating func loaded(_ load: Load, _ bytes: [UInt8]?) {
+        guard case .weft(let id) = questions.removeValue(forKey: load.id) else { return }
+        weftServer.loaded(id, bytes)
     }
 
     /// How many wants of a peer are kept.
@@ -175,7 +225,12 @@ public struct BlockExchange: Sendable {
         }
         if case .opening(let request) = peer.link { opening[request] = nil }
         if case .open(let stream, _) = peer.link { peerOfStream[stream] = nil }
-        for stream in peer.accepted { peerOfStream[stream] = nil }
+        if case .opening(let request) = peer.answerLink { opening[request] = nil }
+        if case .open(let stream, _) = peer.answerLink { peerOfStream[stream] = nil }
+        for stream in peer.accepted {
+            peerOfStream[stream] = nil
+            weftServer.closed(stream)
+        }
         server.disconnected(id)
         countProspects(of: peer.offers.map { $0.session })
     }
@@ -207,6 +262,7 @@ public struct BlockExchange: Sendable {
         for id in peerOrder {
             next = next.earlier(peers[id]?.asks.deadline)
             if case .waiting(let until) = peers[id]?.link { next = next.earlier(until) }
+            if case .waiting(let until) = peers[id]?.answerLink { next = next.earlier(until) }
         }
         return next
     }
@@ -223,6 +279,10 @@ public struct BlockExchange: Sendable {
             }
             if case .waiting(let until) = peers[id]?.link, until <= now {
                 peers[id]?.link = .none
+                restless.append(id)
+            }
+            if case .waiting(let until) = peers[id]?.answerLink, until <= now {
+                peers[id]?.answerLink = .none
                 restless.append(id)
             }
         }

@@ -36,6 +36,7 @@ struct PeerSwarm: CustomStringConvertible {
         case sent(Int, UInt64)
         case unsent(Int, UInt64)
         case answer(Int, LookUp)
+        case load(Int, Load)
         case wake(Int)
     }
 
@@ -66,12 +67,13 @@ struct PeerSwarm: CustomStringConvertible {
     private var events: [Scheduled] = []
     private var nextNumber: UInt64 = 0
     private var far: [StreamID: Far] = [:]
+    private var intakes: [StreamID: ExchangeIntake] = [:]
     private var lineFree: [Instant]
     private var sentBytes: [Int]
     private var wakeAt: [Instant?]
     private var random: SeededGenerator
 
-    init(_ nodes: [SwarmNode], seed: UInt64) {
+    init(_ nodes: [SwarmNode], seed: UInt64, for dag: WeftDAG? = nil) {
         self.nodes = nodes
         exchanges = nodes.map { BlockExchange(limits: $0.limits) }
         stores = nodes.map { _ in [:] }
@@ -79,7 +81,7 @@ struct PeerSwarm: CustomStringConvertible {
         sentBytes = nodes.map { _ in 0 }
         wakeAt = nodes.map { _ in nil }
         random = SeededGenerator(seed: seed)
-        session = exchanges[0].openSession(now: now)
+        session = exchanges[0].openSession(for: dag, now: now)
         exchanges[0].setRoom(64 << 20, in: session)
         for number in nodes.indices.dropFirst() {
             exchanges[0].connected(Self.id(number), .direct, now: now)
@@ -111,11 +113,7 @@ struct PeerSwarm: CustomStringConvertible {
     private mutating func handle(_ occurrence: Occurrence) -> Int {
         switch occurrence {
         case .event(let node, let event):
-            if case .message(_, let bytes) = event, node == 0 {
-                receivedBytes += bytes.count
-                messages += 1
-            }
-            exchanges[node].receive(event, now: now)
+            occur(event, at: node)
             return node
         case .sent(let node, let id):
             exchanges[node].sent(id, now: now)
@@ -127,11 +125,37 @@ struct PeerSwarm: CustomStringConvertible {
             let counts = lookUp.cids.map { stores[node][$0.hash]?.count }
             exchanges[node].lookedUp(lookUp, byteCounts: counts, now: now)
             return node
+        case .load(let node, let load):
+            exchanges[node].loaded(load, stores[node][load.cid.hash])
+            return node
         case .wake(let node):
             wakeAt[node] = nil
             exchanges[node].advance(to: now)
             return node
         }
+    }
+
+    private mutating func occur(_ event: StreamEvent, at node: Int) {
+        switch event {
+        case .opened(_, let stream, let name):
+            intakes[stream] = ExchangeIntake(name, openedBy: .us)
+        case .accepted(let stream, _, let name):
+            intakes[stream] = ExchangeIntake(name, openedBy: .them)
+        case .message(let stream, let bytes):
+            if node == 0 {
+                receivedBytes += bytes.count
+                messages += 1
+            }
+            do {
+                guard let message = try intakes[stream]?.receive(bytes) else { return }
+                exchanges[node].receive(message, on: stream, now: now)
+            } catch {
+                exchanges[node].malformed(error, on: stream, now: now)
+            }
+            return
+        case .refused, .finished, .reset: break
+        }
+        exchanges[node].receive(event, now: now)
     }
 
     private mutating func drain(_ node: Int) {
@@ -176,10 +200,13 @@ struct PeerSwarm: CustomStringConvertible {
             schedule(.event(other, .accepted(theirs, Self.id(node), name)), at: there)
             schedule(.event(node, .opened(request: request, mine, name)), at: back)
         case .send(let stream, let message, let id): send(message, on: stream, id, by: node)
-        case .finish: break
+        case .ask(let stream, let command):
+            intakes[stream]?.note(command)
+            send(OutgoingMessage(command.encoded), on: stream, nil, by: node)
         case .reset(let stream): breakStream(stream, besides: node)
         case .lookUp(let lookUp):
             schedule(.answer(node, lookUp), at: now + .microseconds(100))
+        case .load(let load): schedule(.load(node, load), at: now + .microseconds(100))
         }
     }
 
@@ -189,10 +216,10 @@ struct PeerSwarm: CustomStringConvertible {
     }
 
     private mutating func send(
-        _ message: OutgoingMessage, on stream: StreamID, _ id: UInt64, by node: Int
+        _ message: OutgoingMessage, on stream: StreamID, _ id: UInt64?, by node: Int
     ) {
         guard let other = far[stream] else {
-            schedule(.unsent(node, id), at: now)
+            if let id { schedule(.unsent(node, id), at: now) }
             return
         }
         guard !isGone(node), !isGone(other.node) else { return }
@@ -210,7 +237,7 @@ struct PeerSwarm: CustomStringConvertible {
         sentBytes[node] += bytes.count
         let start = max(now, lineFree[node])
         lineFree[node] = start + .fraction(Double(bytes.count) / nodes[node].rate)
-        schedule(.sent(node, id), at: lineFree[node])
+        if let id { schedule(.sent(node, id), at: lineFree[node]) }
         let there = lineFree[node] + .fraction(nodes[node].latency)
         schedule(.event(other.node, .message(other.stream, bytes)), at: there)
         if nodes[node].loss > Double.random(in: 0..<1, using: &random) {

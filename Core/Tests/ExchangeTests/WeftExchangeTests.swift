@@ -19,6 +19,7 @@ struct WeftPair {
     var bytesThere = 0
     var bytesBack = 0
     var framesBack = 0
+    private var nextNumber: UInt64 = 0
 
     init(_ blocks: [(cid: CID, bytes: [UInt8])], limits: WeftServer.Limits = .init()) {
         server = WeftServer(limits: limits)
@@ -26,11 +27,28 @@ struct WeftPair {
         server.opened(stream, by: peer(1))
     }
 
-    /// Sends a frame to the server.
-    mutating func tell(_ frame: [UInt8]?) throws {
-        guard let frame else { return }
+    /// Sends a command to the server.
+    mutating func tell(_ command: WeftCommand) throws {
+        requests.note(command)
+        let frame = command.encoded
         bytesThere += frame.count + Varint.length(of: UInt64(frame.count))
-        try server.receive(frame, on: stream)
+        let read = try WeftCommand.decode(frame.rawSpan)
+        #expect(read == [command])
+        try server.receive(read, on: stream)
+    }
+
+    /// Asks for listed blocks.
+    mutating func ask(_ cids: [CID], credit: UInt64) throws -> UInt64 {
+        nextNumber += 1
+        try tell(.list(id: nextNumber, credit: credit, cids))
+        return nextNumber
+    }
+
+    /// Asks for a DAG.
+    mutating func ask(_ dag: WeftDAG, credit: UInt64) throws -> UInt64 {
+        nextNumber += 1
+        try tell(.dag(id: nextNumber, credit: credit, dag))
+        return nextNumber
     }
 
     /// Answers what the server wants to know.
@@ -79,8 +97,7 @@ struct WeftPair {
     func overhead() throws {
         let blocks = PeerSwarmTests.content(1000, of: 1024)
         var pair = WeftPair(blocks)
-        let (id, frame) = pair.requests.request(blocks.map(\.cid), credit: 16 << 20)
-        try pair.tell(frame)
+        let id = try pair.ask(blocks.map(\.cid), credit: 16 << 20)
         try pair.run()
         #expect(pair.blocks.map(\.cid) == blocks.map(\.cid))
         #expect(pair.blocks.map(\.bytes) == blocks.map(\.bytes))
@@ -94,8 +111,7 @@ struct WeftPair {
     func missing() throws {
         let blocks = PeerSwarmTests.content(600, of: 64)
         var pair = WeftPair(blocks.enumerated().filter { $0.offset % 3 != 0 }.map(\.element))
-        let (id, frame) = pair.requests.request(blocks.map(\.cid), credit: 1 << 20)
-        try pair.tell(frame)
+        let id = try pair.ask(blocks.map(\.cid), credit: 1 << 20)
         try pair.run()
         #expect(pair.blocks.count == 400 && pair.missing.count == 200)
         #expect(pair.missing == stride(from: 0, to: 600, by: 3).map { blocks[$0].cid })
@@ -106,15 +122,13 @@ struct WeftPair {
     func credit() throws {
         let blocks = PeerSwarmTests.content(100, of: 10_000)
         var pair = WeftPair(blocks)
-        let (first, frame) = pair.requests.request(blocks.map(\.cid), credit: 25_000)
-        try pair.tell(frame)
+        let first = try pair.ask(blocks.map(\.cid), credit: 25_000)
         try pair.run()
         #expect(pair.blocks.count == 3 && pair.requests.credit(of: first) == 0)
-        let (second, other) = pair.requests.request([blocks[99].cid], credit: 1)
-        try pair.tell(other)
+        let second = try pair.ask([blocks[99].cid], credit: 1)
         try pair.run()
         #expect(pair.ends[second]?.0 == .complete && pair.blocks.count == 4)
-        try pair.tell(pair.requests.grant(1 << 20, to: first))
+        try pair.tell(.credit(id: first, bytes: 1 << 20))
         try pair.run()
         #expect(pair.blocks.count == 101 && pair.ends[first]?.0 == .complete)
     }
@@ -123,19 +137,16 @@ struct WeftPair {
     func cancelling() throws {
         let blocks = PeerSwarmTests.content(1000, of: 10_000)
         var pair = WeftPair(blocks)
-        let (id, frame) = pair.requests.request(blocks.map(\.cid), credit: 100_000)
-        try pair.tell(frame)
+        let id = try pair.ask(blocks.map(\.cid), credit: 100_000)
         try pair.run()
         #expect(pair.blocks.count == 10)
-        let unwanted = Set(blocks[700..<900].map(\.cid))
-        try pair.tell(pair.requests.cancel(unwanted, of: id))
-        try pair.tell(pair.requests.grant(8_900_000, to: id))
+        try pair.tell(.cancelItems(id: id, Array(700..<900)))
+        try pair.tell(.credit(id: id, bytes: 8_900_000))
         try pair.run()
         #expect(pair.missing.count == 200)
-        let (other, more) = pair.requests.request(blocks.map(\.cid), credit: 50_000)
-        try pair.tell(more)
+        let other = try pair.ask(blocks.map(\.cid), credit: 50_000)
         try pair.run()
-        try pair.tell(pair.requests.cancel(other))
+        try pair.tell(.cancel(id: other))
         try pair.run()
         #expect(pair.ends[other]?.0 == .cancelled && pair.requests.count == 0)
         #expect(pair.server.requestCount(of: pair.stream) == 0)
@@ -206,8 +217,7 @@ struct WeftPair {
         var pair = WeftPair([])
         for (cid, bytes) in tree.store { pair.store[cid.hash] = bytes }
         let dag = WeftDAG(root: tree.root, path: ["film"], scope: scope)
-        let (id, frame) = pair.requests.request(dag, credit: 1 << 20)
-        try pair.tell(frame)
+        let id = try pair.ask(dag, credit: 1 << 20)
         try pair.run()
         #expect(pair.ends[id]?.0 == .complete && pair.ends[id]?.1 == .whole)
         #expect(pair.blocks.map(\.cid) == (try tree.expected(scope)))
@@ -225,14 +235,12 @@ struct WeftPair {
         let order = try tree.expected(.all)
         pair.store[order[40].hash] = nil
         let dag = WeftDAG(root: tree.root, path: ["film"], scope: .all)
-        let (id, frame) = pair.requests.request(dag, credit: 1 << 20)
-        try pair.tell(frame)
+        let id = try pair.ask(dag, credit: 1 << 20)
         try pair.run()
         #expect(pair.ends[id]?.0 == .missing && pair.ends[id]?.1 == .partial)
         #expect(pair.blocks.map(\.cid) == Array(order[..<40]))
         let nowhere = WeftDAG(root: tree.root, path: ["music"], scope: .all)
-        let (other, more) = pair.requests.request(nowhere, credit: 1 << 20)
-        try pair.tell(more)
+        let other = try pair.ask(nowhere, credit: 1 << 20)
         try pair.run()
         #expect(pair.ends[other]?.0 == .invalid && pair.blocks.count == 41)
     }
@@ -243,12 +251,11 @@ struct WeftPair {
         var pair = WeftPair([])
         for (cid, bytes) in tree.store { pair.store[cid.hash] = bytes }
         let dag = WeftDAG(root: tree.file, path: [], scope: .all)
-        let (id, frame) = pair.requests.request(dag, credit: 10_000)
-        try pair.tell(frame)
+        let id = try pair.ask(dag, credit: 10_000)
         try pair.run()
         let size = pair.blocks.reduce(0) { $0 + $1.bytes.count }
         #expect((10_000..<12_000).contains(size) && pair.ends.isEmpty)
-        try pair.tell(pair.requests.grant(1 << 20, to: id))
+        try pair.tell(.credit(id: id, bytes: 1 << 20))
         try pair.run()
         #expect(pair.ends[id]?.1 == .whole)
     }
@@ -258,7 +265,9 @@ struct WeftPair {
         let blocks = PeerSwarmTests.content(8, of: 100)
         var noise = Noise(seed: 3)
         var base = WeftRequests()
-        let (_, frame) = base.request(blocks.map(\.cid), credit: 1000)
+        let command = WeftCommand.list(id: 1, credit: 1000, blocks.map(\.cid))
+        base.note(command)
+        let frame = command.encoded
         for count in 0..<frame.count {
             _ = try? WeftCommand.decode(Array(frame[..<count]).rawSpan)
         }
@@ -266,15 +275,17 @@ struct WeftPair {
             var server = WeftServer()
             let stream = StreamID(connection: 1, stream: 1)
             server.opened(stream, by: peer(1))
-            try? server.receive(noise.mutation(of: frame), on: stream)
-            try? server.receive(noise.bytes(upTo: 100), on: stream)
+            for frame in [noise.mutation(of: frame), noise.bytes(upTo: 100)] {
+                guard let commands = try? WeftCommand.decode(frame.rawSpan) else { continue }
+                try? server.receive(commands, on: stream)
+            }
             while let lookUp = server.nextLookUp() {
                 server.lookedUp(lookUp.id, byteCounts: [])
             }
             while server.nextTransmit() != nil {}
         }
         var pair = WeftPair(blocks)
-        try pair.tell(frame)
+        try pair.tell(command)
         pair.find()
         let transmit = pair.server.nextTransmit()
         let answer = try #require(transmit)
@@ -294,7 +305,7 @@ struct WeftPair {
     func lies() throws {
         let blocks = PeerSwarmTests.content(2, of: 100)
         var requests = WeftRequests()
-        _ = requests.request([blocks[0].cid], credit: 100)
+        requests.note(.list(id: 1, credit: 100, [blocks[0].cid]))
         func frame(_ bytes: [UInt8]...) -> [UInt8] {
             var body: [UInt8] = []
             body.appendField(1, varint: 1)
@@ -323,7 +334,7 @@ struct WeftPair {
         let blocks = PeerSwarmTests.content(3, of: 100)
         var pair = WeftPair(blocks)
         for _ in 0..<(WeftLimits.maxRequests + 3) {
-            try pair.tell(pair.requests.request([blocks[0].cid], credit: 0).frame)
+            _ = try pair.ask([blocks[0].cid], credit: 0)
         }
         try pair.run()
         #expect(pair.ends.count == 3)
@@ -331,15 +342,14 @@ struct WeftPair {
         var dags = WeftPair(blocks)
         for _ in 0..<6 {
             let dag = WeftDAG(root: blocks[0].cid, path: [], scope: .all)
-            try dags.tell(dags.requests.request(dag, credit: 0).frame)
+            _ = try dags.ask(dag, credit: 0)
         }
         try dags.run()
         #expect(dags.ends.count == 2)
-        let frame = WeftCommand.list(id: 9, credit: 0, [blocks[0].cid]).encoded
-        try pair.server.receive(
-            WeftCommand.cancel(id: 9).encoded, on: StreamID(connection: 9, stream: 9))
+        let command = WeftCommand.list(id: 99, credit: 0, [blocks[0].cid])
+        try pair.server.receive([.cancel(id: 99)], on: StreamID(connection: 9, stream: 9))
         #expect(throws: DecodeError.self) {
-            try dags.server.receive(frame + frame, on: dags.stream)
+            try dags.server.receive([command, command], on: dags.stream)
         }
     }
 }

@@ -153,7 +153,7 @@ public struct BitswapServer: Sendable {
             let id = nextTicket
             nextTicket += 1
             lookUps[id] = taken.map { Waiting(slot: slot, cid: $0.cid, ticket: $0.ticket) }
-            return LookUp(id: id, peer: peer, cids: taken.map(\.cid))
+            return LookUp(id: id, peer: peer, cids: taken.map { $0.cid })
         }
         return nil
     }

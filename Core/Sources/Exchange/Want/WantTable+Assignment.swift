@@ -80,7 +80,7 @@ extension WantTable {
         // The fastest takes what is read next; of the same rate, who came first.
         free = free.enumerated().sorted {
             ($1.element.rate, $0.offset) < ($0.element.rate, $1.offset)
-        }.map(\.element)
+        }.map { $0.element }
         while !free.isEmpty {
             free.removeAll { !giveOne(to: $0.id, in: id, now: now) }
         }

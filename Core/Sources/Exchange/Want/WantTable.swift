@@ -271,6 +271,25 @@ public struct WantTable: Sendable {
         return .wanted(want.sessions)
     }
 
+    /// A block came in a stream that ``Action/stream(_:_:)`` asked for, wanted already or not yet.
+    /// Returns the sessions that it is for.
+    public mutating func streamed(
+        _ hash: Multihash, byteCount: Int, from id: SourceID, in session: SessionID, now: Instant
+    ) -> [SessionID] {
+        if wants[hash] != nil,
+            case .wanted(let found) = arrived(hash, byteCount: byteCount, from: id, now: now)
+        {
+            return found.contains(session) ? found : found + [session]
+        }
+        noteActivity(of: id, now: now)
+        sources[id]?.pace.received(byteCount, now: now)
+        sessions[session]?.tally.bytes += UInt64(byteCount)
+        sessions[session]?.lastProgress = now
+        sessions[session]?.seats[id]?.promise = .proven
+        isStale = true
+        return sessions[session] == nil ? [] : [session]
+    }
+
     /// Something went wrong with a source. What was asked of it is asked of others.
     public mutating func failed(_ id: SourceID, _ fault: Fault, now: Instant) {
         guard sources[id] != nil else { return }

@@ -44,8 +44,6 @@ public struct WeftRequests: Sendable {
     private static let keptMax = 4 << 20
 
     private var requests: [UInt64: Request] = [:]
-    private var order: [UInt64] = []
-    private var nextNumber: UInt64 = 0
 
     /// A stream on which nothing has been asked.
     public init() {}
@@ -53,51 +51,22 @@ public struct WeftRequests: Sendable {
     /// How many requests are open.
     public var count: Int { requests.count }
 
-    // MARK: Asking
-
-    /// Asks for listed blocks, at most ``WeftLimits/maxListed``; send the frame.
-    public mutating func request(
-        _ cids: [CID], credit: UInt64
-    ) -> (id: UInt64, frame: [UInt8]) {
-        precondition(!cids.isEmpty && cids.count <= WeftLimits.maxListed, "not a list")
-        let id = admit(.list(cids, next: 0), credit)
-        return (id, WeftCommand.list(id: id, credit: credit, cids).encoded)
-    }
-
-    /// Asks for a DAG or a part of one; send the frame.
-    public mutating func request(_ dag: WeftDAG, credit: UInt64) -> (id: UInt64, frame: [UInt8]) {
-        let id = admit(.dag(ScopeWalk(dag)), credit)
-        return (id, WeftCommand.dag(id: id, credit: credit, dag).encoded)
-    }
-
-    private mutating func admit(_ goal: Goal, _ credit: UInt64) -> UInt64 {
-        nextNumber += 1
-        requests[nextNumber] = Request(goal: goal, credit: credit)
-        order.append(nextNumber)
-        return nextNumber
-    }
-
     /// How many bytes the other side may still send for a request.
     public func credit(of id: UInt64) -> UInt64 { requests[id]?.credit ?? 0 }
 
-    /// Allows more bytes; send the frame, if there is one.
-    public mutating func grant(_ bytes: UInt64, to id: UInt64) -> [UInt8]? {
-        guard requests[id] != nil, bytes > 0 else { return nil }
-        requests[id]?.credit += bytes
-        return WeftCommand.credit(id: id, bytes: bytes).encoded
-    }
-
-    /// Takes a request back; send the frame, if there is one. What is on its way still comes.
-    public mutating func cancel(_ id: UInt64) -> [UInt8]? {
-        requests[id] == nil ? nil : WeftCommand.cancel(id: id).encoded
-    }
-
-    /// Takes listed blocks back that have not come; send the frame, if there is one.
-    public mutating func cancel(_ cids: Set<CID>, of id: UInt64) -> [UInt8]? {
-        guard case .list(let listed, let next) = requests[id]?.goal else { return nil }
-        let items = (next..<listed.count).filter { cids.contains(listed[$0]) }
-        guard !items.isEmpty else { return nil }
-        return WeftCommand.cancelItems(id: id, items.map { UInt32($0) }).encoded
+    /// Notes a command that is being sent on the stream.
+    public mutating func note(_ command: WeftCommand) {
+        switch command {
+        case .list(let id, let credit, let cids):
+            precondition(requests[id] == nil, "a request's number is used once")
+            requests[id] = Request(goal: .list(cids, next: 0), credit: credit)
+        case .dag(let id, let credit, let dag):
+            precondition(requests[id] == nil, "a request's number is used once")
+            requests[id] = Request(goal: .dag(ScopeWalk(dag)), credit: credit)
+        case .credit(let id, let bytes): requests[id]?.credit += bytes
+        // What was taken back still comes, or is named as missing.
+        case .cancel, .cancelItems: break
+        }
     }
 
     // MARK: Answers
@@ -204,7 +173,6 @@ public struct WeftRequests: Sendable {
         guard let request = requests.removeValue(forKey: id) else {
             throw DecodeError(.malformed, "exchange: the end of nothing")
         }
-        order.removeAll { $0 == id }
         var completeness = Completeness.partial
         switch request.goal {
         case .list(let cids, let next):

@@ -107,12 +107,12 @@ public struct WeftServer: Sendable {
 
     // MARK: Requests
 
-    /// Takes in a frame. What it throws costs the peer the stream.
+    /// Takes in the commands of a frame. What it throws costs the peer the stream.
     public mutating func receive(
-        _ frame: [UInt8], on stream: StreamID
+        _ commands: [WeftCommand], on stream: StreamID
     ) throws(DecodeError) {
         guard streams[stream] != nil else { return }
-        for command in try WeftCommand.decode(frame.rawSpan) {
+        for command in commands {
             switch command {
             case .list(let id, let credit, let cids):
                 try admit(WeftServing(id: id, credit: credit, list: cids), on: stream)
