@@ -32,9 +32,9 @@ extension Connection {
         return id
     }
 
-    /// Queues bytes to be sent on a stream that was opened or accepted. Returns false, and takes nothing, if too much waits
-    /// there already; then ``Event/room(_:)`` tells when to try again. Bytes for a stream that has
-    /// ended vanish.
+    /// Queues bytes to be sent on a stream that was opened or accepted. Returns false, and takes
+    /// nothing, if too much waits there already; then ``Event/room(_:)`` tells when to try again.
+    /// Bytes for a stream that has ended vanish.
     public mutating func write(_ bytes: ArraySlice<UInt8>, to stream: UInt32) -> Bool {
         yamux?.write(bytes, to: stream) ?? true
     }

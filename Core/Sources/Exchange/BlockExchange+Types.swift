@@ -54,8 +54,11 @@ extension BlockExchange {
 
     /// Ceilings and choices.
     public struct Limits: Sendable {
+        /// Those of what is served over bitswap.
         public var server = BitswapServer.Limits()
+        /// Those of what is served on the stream exchange.
         public var weftServer = WeftServer.Limits()
+        /// Those of what is fetched.
         public var table = WantTable.Limits()
         /// How many streams of one peer are listened to.
         public var streamsPerPeer = 32
@@ -64,6 +67,7 @@ extension BlockExchange {
         /// Whether limited connections may be used as well.
         public var limitedConnections = LimitedConnections.unused
 
+        /// What connections through relays, which bound their bytes, are good for.
         public enum LimitedConnections: Sendable {
             case unused
             case used

@@ -1,5 +1,6 @@
 // Moving blocks between this node and its peers: one table of what is wanted, one server, and a
-// stream to each peer that is asked or answered. It is what a node, a simulation or a browser holds.
+// stream to each peer that is asked or answered. It is what a node, a simulation or a browser
+// holds.
 
 public import Multiformats
 public import Wire

@@ -1,4 +1,5 @@
-// The muxer: what both sides see of each other, that windows are kept to, and what hostile peers do.
+// The muxer: what both sides see of each other, that windows are kept to, and what hostile peers
+// do.
 
 import TestSupport
 import Testing

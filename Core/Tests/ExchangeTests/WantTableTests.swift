@@ -1,5 +1,5 @@
-// What the want table promises of a download: all of it, in order, from everyone at once, and hardly
-// anything twice.
+// What the want table promises of a download: all of it, in order, from everyone at once, and
+// hardly anything twice.
 
 import Exchange
 import Multiformats

@@ -1,6 +1,6 @@
-// A file that is there when it is complete and leaves nothing behind otherwise, even if this process
-// is killed: it has no name while it is written (O_TMPFILE of open(2)), where the file system can do
-// that.
+// A file that is there when it is complete and leaves nothing behind otherwise, even if this
+// process is killed: it has no name while it is written (O_TMPFILE of open(2)), where the file
+// system can do that.
 
 import Glibc
 package import IPLD

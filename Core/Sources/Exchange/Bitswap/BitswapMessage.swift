@@ -51,10 +51,13 @@ public struct BitswapMessage: Hashable, Sendable {
             case answer
         }
 
+        /// The block.
         public let cid: CID
+        /// What is wanted of it.
         public let kind: Kind
         /// Higher comes first.
         public let priority: Int32
+        /// What the peer does when it has not got the block.
         public let absence: Absence
 
         /// A line of a wantlist.
@@ -68,12 +71,15 @@ public struct BitswapMessage: Hashable, Sendable {
 
     /// Whether a peer has a block.
     public struct Presence: Hashable, Sendable {
+        /// Here or not.
         public enum Kind: UInt8, Hashable, Sendable {
             case have = 0
             case dontHave = 1
         }
 
+        /// The block.
         public let cid: CID
+        /// Whether the peer has it.
         public let kind: Kind
 
         /// Says of a block that it is there, or is not.

@@ -12,8 +12,11 @@ public import Wire
 public struct BitswapServer: Sendable {
     /// A message for a peer. Its end is reported with ``sent(_:)`` or ``failed(_:now:)``.
     public struct Transmit: Hashable, Sendable {
+        /// The number that its end is reported with.
         public let id: UInt64
+        /// Whom it is for.
         public let peer: PeerID
+        /// What it says, with the blocks still to be read.
         public let message: OutgoingMessage
     }
 

@@ -9,6 +9,7 @@ public import Wire
 public struct ReceivedBitswapMessage: Sendable {
     /// A block with the CID that its bytes and the sender's prefix make.
     public struct Block: Sendable {
+        /// What the bytes hash to.
         public let cid: CID
         /// A view of the message; as long as it lives, so does the message.
         public let bytes: ArraySlice<UInt8>

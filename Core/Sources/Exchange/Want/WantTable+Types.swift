@@ -17,6 +17,7 @@ extension WantTable {
 
     /// What a source can be asked for, besides single blocks.
     public struct Abilities: Sendable {
+        /// Whether it says what it has without sending it.
         public enum Probing: Sendable {
             /// It can only be asked for the block.
             case none
@@ -24,6 +25,7 @@ extension WantTable {
             case answersHave
         }
 
+        /// Whether it sends more than it was asked for block by block.
         public enum Streaming: Sendable {
             /// It sends what it is asked for, block by block.
             case none
@@ -31,7 +33,9 @@ extension WantTable {
             case wholeSessions
         }
 
+        /// How it is asked what it has.
         public var probing: Probing
+        /// How it is asked for much.
         public var streaming: Streaming
         /// How many blocks it may be asked for at a time.
         public var requests: Int
@@ -118,7 +122,9 @@ extension WantTable {
 
     /// How many bytes came, and how many of them twice or in vain.
     public struct Tally: Hashable, Sendable {
+        /// All that came.
         public var bytes: UInt64 = 0
+        /// What was here already, or not wanted.
         public var surplusBytes: UInt64 = 0
     }
 

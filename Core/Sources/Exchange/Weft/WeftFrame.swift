@@ -28,9 +28,11 @@ public enum WeftLimits {
 
 /// A DAG, or a part of one, that is asked for at once.
 public struct WeftDAG: Hashable, Sendable {
+    /// Where it starts.
     public let root: CID
     /// The names on the way from the root to what is wanted.
     public let path: [String]
+    /// How much of what is there.
     public let scope: DAGWalk.Scope
 
     /// What lies at the end of `path` below `root`, as far as `scope` goes.

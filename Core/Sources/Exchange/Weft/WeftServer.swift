@@ -1,6 +1,6 @@
-// Answering requests of `/weft/exchange/1` (docs/exchange.md) for all peers. What is found leaves as
-// messages that name their blocks. Peers take turns by bytes; the requests of a stream are answered
-// one after the other, except that one without credit holds up no other.
+// Answering requests of `/weft/exchange/1` (docs/exchange.md) for all peers. What is found leaves
+// as messages that name their blocks. Peers take turns by bytes; the requests of a stream are
+// answered one after the other, except that one without credit holds up no other.
 
 public import Multiformats
 public import Wire
@@ -11,6 +11,7 @@ public struct Load: Hashable, Sendable {
     public let id: UInt64
     /// Who asks.
     public let peer: PeerID
+    /// The block.
     public let cid: CID
 }
 
@@ -26,8 +27,9 @@ public struct WeftServer: Sendable {
         public var messageBytes = 64 << 10
         /// How many look-ups and reads may be under way.
         public var orders = 64
-        /// How many DAG requests one peer, and all peers together, may have open.
+        /// How many DAG requests one peer may have open.
         public var dagsPerPeer = 4
+        /// The same for all peers together.
         public var dags = 64
         /// When those who are turned away may come back.
         public var retry: Duration = .seconds(1)
@@ -38,8 +40,11 @@ public struct WeftServer: Sendable {
 
     /// A message for a reader. Its end is reported with ``sent(_:)`` or ``failed(_:)``.
     public struct Transmit: Hashable, Sendable {
+        /// The number that its end is reported with.
         public let id: UInt64
+        /// Where it is sent.
         public let stream: StreamID
+        /// What it says, with the blocks still to be read.
         public let message: OutgoingMessage
     }
 

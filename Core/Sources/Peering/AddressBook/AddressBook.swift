@@ -35,6 +35,7 @@ public struct AddressBook: Sendable {
         /// How many bytes of one peer's addresses, in binary.
         public var bytesPerPeer: Int
 
+        /// These limits.
         public init(peers: Int, addressesPerPeer: Int, bytesPerPeer: Int) {
             self.peers = peers
             self.addressesPerPeer = addressesPerPeer

@@ -5,14 +5,18 @@ public import Multiformats
 
 /// An address with how long after the start of a dial it is tried, if nothing has connected.
 public struct RankedAddress: Hashable, Sendable {
+    /// What is dialled.
     public let address: Multiaddr
+    /// When, after the start.
     public let delay: Duration
 }
 
 /// The transports that an address can name.
 public struct TransportSet: OptionSet, Hashable, Sendable {
+    /// One bit a transport.
     public let rawValue: UInt8
 
+    /// The set with these bits.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
     public static let tcp = TransportSet(rawValue: 1)

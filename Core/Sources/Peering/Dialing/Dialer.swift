@@ -22,9 +22,12 @@ public enum DialFailure: Hashable, Sendable {
 
 /// What became of one address.
 public struct DialAttempt: Hashable, Sendable {
+    /// What was dialled.
     public let address: Multiaddr
+    /// Why it came to nothing.
     public let failure: DialFailure
 
+    /// The failure of an address.
     public init(_ address: Multiaddr, _ failure: DialFailure) {
         self.address = address
         self.failure = failure
@@ -54,6 +57,7 @@ public struct Dialer: Sendable {
         /// How many peers are dialled or wait for it.
         public var waiting: Int
 
+        /// These limits.
         public init(simultaneous: Int, perPeer: Int, perSecond: UInt32, waiting: Int) {
             self.simultaneous = simultaneous
             self.perPeer = perPeer

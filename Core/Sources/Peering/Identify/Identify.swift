@@ -9,6 +9,7 @@ public struct PeerChannel: Hashable, Sendable {
     /// Where the other end is, as the connection shows it; a relayed address if it is relayed.
     public let remoteAddress: Multiaddr
 
+    /// The channel to this address.
     public init(remoteAddress: Multiaddr) {
         self.remoteAddress = remoteAddress
     }
@@ -53,9 +54,9 @@ public struct Identify: Sendable {
         case news(PeerID, PeerChannel)
     }
 
-    /// What we say of ourselves: everything but the observed address. The addresses may be of every
-    /// scope, for each peer is told what it can reach; the signed record must be of public addresses
-    /// alone.
+    /// What we say of ourselves: everything but the observed address. The addresses may be of
+    /// every scope, for each peer is told what it can reach; the signed record must be of public
+    /// addresses alone.
     public var own: IdentifyMessage
     private var asked: [UInt64: Asked] = [:]
     private var incoming: [StreamID: Incoming] = [:]

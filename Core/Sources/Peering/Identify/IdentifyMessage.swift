@@ -17,6 +17,7 @@ public struct IdentifyMessage: Hashable, Sendable {
     /// How many addresses are read; more are passed over.
     public static let maxAddresses = 64
 
+    /// The key that the peer is named by.
     public var publicKey: PublicKey?
     /// Where the peer listens, as far as the addresses could be read.
     public var listenAddresses: [Multiaddr] = []
@@ -31,6 +32,7 @@ public struct IdentifyMessage: Hashable, Sendable {
     /// Its addresses with its signature; unverified.
     public var signedPeerRecord: [UInt8] = []
 
+    /// A message that says nothing yet.
     public init() {}
 
     /// Decodes one message.

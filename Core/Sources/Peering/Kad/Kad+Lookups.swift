@@ -161,7 +161,8 @@ extension Kad {
         case .getValue:
             guard let value = operation.result.value else { break }
             let message = put(value, under: operation.key)
-            for candidate in closest where operation.values[candidate.peer] != value {
+            let held = operation.values
+            for candidate in closest where held[candidate.peer] != value {
                 sends.append((candidate.peer, .store, message))
             }
         default: break

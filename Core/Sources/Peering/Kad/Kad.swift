@@ -1,5 +1,5 @@
-// The DHT: who provides what, where peers are, and small signed values, kept by the peers nearest to
-// a key (specs.ipfs.tech/routing/kad-dht).
+// The DHT: who provides what, where peers are, and small signed values, kept by the peers nearest
+// to a key (specs.ipfs.tech/routing/kad-dht).
 
 public import Multiformats
 public import Wire
@@ -9,6 +9,7 @@ public import Wire
 /// Commands return a number that their events repeat. They live until they are finished, cancelled,
 /// or out of time. A node that is in several DHTs has one machine for each.
 public struct Kad: Sendable {
+    /// What it was told.
     public let configuration: KadConfiguration
     /// Who this node is.
     public let own: PeerID

@@ -15,9 +15,12 @@ public struct KadConfiguration: Sendable {
 
     /// How many peers of one network (/16 of IPv4, /32 of IPv6) the routing table takes.
     public struct Diversity: Hashable, Sendable {
+        /// In the whole table.
         public var overall: Int
+        /// In one bucket of it.
         public var perBucket: Int
 
+        /// These limits.
         public init(overall: Int, perBucket: Int) {
             self.overall = overall
             self.perBucket = perBucket
@@ -31,6 +34,7 @@ public struct KadConfiguration: Sendable {
         /// How many values.
         public var records: Int
 
+        /// These limits.
         public init(providers: Int, records: Int) {
             self.providers = providers
             self.records = records
@@ -46,9 +50,11 @@ public struct KadConfiguration: Sendable {
     public var name: ProtocolName
     /// Addresses that reach less far are neither believed nor told in this DHT.
     public var scope: AddressScope
+    /// Whether it answers others.
     public var mode: Mode
     /// nil where all peers share a network.
     public var diversity: Diversity?
+    /// How much is kept for others.
     public var storage: Storage
     /// How many disjoint paths a lookup takes. More withstand more liars, and cost more messages.
     public var paths: Int
@@ -62,6 +68,7 @@ public struct KadConfiguration: Sendable {
         case optimistic
     }
 
+    /// A configuration in full.
     public init(
         name: ProtocolName, scope: AddressScope, mode: Mode, diversity: Diversity?,
         storage: Storage, paths: Int, announcing: Announcing

@@ -10,10 +10,12 @@ public struct KadPeer: Hashable, Sendable {
     /// How many bytes of a peer's addresses are read and written; more are passed over.
     public static let maxAddressBytes = 8 << 10
 
+    /// Who it is.
     public let peer: PeerID
     /// The addresses that could be read.
     public let addresses: [Multiaddr]
 
+    /// A peer at these addresses.
     public init(_ peer: PeerID, _ addresses: [Multiaddr]) {
         self.peer = peer
         self.addresses = addresses
@@ -22,11 +24,14 @@ public struct KadPeer: Hashable, Sendable {
 
 /// A value under a key.
 public struct KadRecord: Hashable, Sendable {
+    /// With its namespace, such as `/ipns/`.
     public var key: [UInt8]
+    /// What the namespace prescribes; unverified.
     public var value: [UInt8]
     /// When the sender received it, RFC 3339; only for people to look at.
     public var timeReceived: [UInt8]
 
+    /// A record of this value.
     public init(key: [UInt8], value: [UInt8], timeReceived: [UInt8] = []) {
         self.key = key
         self.value = value
@@ -56,12 +61,18 @@ public struct KadMessage: Hashable, Sendable {
     /// The longest key that providers can be found under, in bytes.
     public static let maxProviderKeyBytes = 80
 
+    /// What is asked or answered.
     public var kind: Kind
+    /// What it is about: a record's key, a multihash, or a peer.
     public var key: [UInt8]
+    /// The value that is put or was found.
     public var record: KadRecord?
+    /// Peers nearer to the key.
     public var closerPeers: [KadPeer] = []
+    /// Who has what the key names.
     public var providers: [KadPeer] = []
 
+    /// A message about a key.
     public init(_ kind: Kind, key: [UInt8] = []) {
         self.kind = kind
         self.key = key

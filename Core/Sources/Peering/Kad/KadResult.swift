@@ -17,7 +17,9 @@ public struct KadStep: Hashable, Sendable {
         case invalid
     }
 
+    /// Who was asked.
     public let peer: PeerID
+    /// What it said.
     public let answer: Answer
     /// From the order to open a stream to the answer.
     public let duration: Duration
@@ -40,6 +42,7 @@ public struct KadResult: Hashable, Sendable {
     /// How many steps are written down.
     public static let maxSteps = 128
 
+    /// Why it ended.
     public var end: End = .complete
     /// The nearest peers to the key that answered, the nearest first.
     public var closest: [PeerID] = []
@@ -49,8 +52,9 @@ public struct KadResult: Hashable, Sendable {
     public var providers = 0
     /// How many peers took the record.
     public var stored = 0
-    /// How many questions were sent, and how many were answered.
+    /// How many questions were sent.
     public var asked = 0
+    /// How many of them were answered.
     public var answered = 0
     /// How many peers lay on the way to the nearest one that answered.
     public var hops = 0

@@ -1,5 +1,5 @@
-/// How many servers the DHT has, estimated from how near the nearest ones to random places are: in a
-/// network of n, the i-th nearest lies at about i/n of the key space.
+/// How many servers the DHT has, estimated from how near the nearest ones to random places are: in
+/// a network of n, the i-th nearest lies at about i/n of the key space.
 struct NetworkSize: Sendable {
     /// How many lookups the estimate rests on.
     static let window = 32

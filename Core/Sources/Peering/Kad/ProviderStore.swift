@@ -59,9 +59,7 @@ struct ProviderStore: Sendable {
     }
 
     private mutating func shrink() {
-        var order: [(distance: KadID, key: [UInt8])] = []
-        order.reserveCapacity(keys.count)
-        for key in keys.keys { order.append((KadID(of: key).distance(to: own), key)) }
+        var order = keys.keys.map { (distance: KadID(of: $0).distance(to: own), key: $0) }
         order.sort { $0.distance > $1.distance }
         let target = limit - limit / 16
         for (_, key) in order {

@@ -98,8 +98,7 @@ struct RecordStore: Sendable {
 
     private mutating func shrink(now: Instant) {
         removeExpired(now: now)
-        var order: [(distance: KadID, key: [UInt8])] = []
-        for key in records.keys { order.append((KadID(of: key).distance(to: own), key)) }
+        var order = records.keys.map { (distance: KadID(of: $0).distance(to: own), key: $0) }
         order.sort { $0.distance > $1.distance }
         for (_, key) in order {
             guard records.count > limit - limit / 16 else { return }

@@ -47,7 +47,8 @@ struct RoutingTable: Sendable {
         return !isFull && allows(group, in: bucket)
     }
 
-    /// Notes that a peer answered; takes it in if there is room. Returns whether it is in the table.
+    /// Notes that a peer answered; takes it in if there is room. Returns whether it is in the
+    /// table.
     @discardableResult
     mutating func answered(_ peer: PeerID, _ id: KadID, group: UInt64, now: Instant) -> Bool {
         let index = place(id)
