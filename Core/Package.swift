@@ -19,7 +19,7 @@ let package = Package(
             name: "Core",
             targets: [
                 "Wire", "Cryptography", "Multiformats", "IPLD", "Exchange", "Connections",
-                "Peering",
+                "Peering", "NodeCore",
             ]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
         .library(name: "BrowserCore", type: .static, targets: ["BrowserCore"]),
@@ -69,6 +69,10 @@ let package = Package(
         .target(
             name: "Peering", dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire"],
             swiftSettings: settings),
+        .target(
+            name: "NodeCore",
+            dependencies: ["Peering", "Exchange", "Multiformats", "Cryptography", "Wire"],
+            swiftSettings: settings),
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "TestSupport"], swiftSettings: settings),
         .testTarget(
@@ -94,6 +98,13 @@ let package = Package(
             name: "PeeringTests",
             dependencies: [
                 "Peering", "IPLD", "Multiformats", "Cryptography", "Wire", "TestSupport",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "NodeCoreTests",
+            dependencies: [
+                "NodeCore", "Peering", "Exchange", "Multiformats", "Cryptography", "Wire",
+                "TestSupport",
             ],
             swiftSettings: settings),
         .target(name: "CFreestanding"),

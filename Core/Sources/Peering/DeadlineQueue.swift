@@ -1,21 +1,23 @@
-import Wire
+package import Wire
 
 /// When each of many things is to be looked at again.
 ///
 /// A key that falls due only means "look": its owner knows whether the thing still exists and
 /// whether its time has really come, and adds it again if not. So nothing is ever taken out of the
 /// middle, and moving a deadline back costs nothing.
-struct DeadlineQueue<Key: Sendable>: Sendable {
+package struct DeadlineQueue<Key: Sendable>: Sendable {
     /// A binary heap, the earliest first.
     private var heap: [(at: Instant, key: Key)] = []
 
-    /// The earliest deadline.
-    var first: Instant? { heap.first?.at }
+    package init() {}
 
-    var count: Int { heap.count }
+    /// The earliest deadline.
+    package var first: Instant? { heap.first?.at }
+
+    package var count: Int { heap.count }
 
     /// Makes `key` fall due at `at`.
-    mutating func add(_ key: Key, at: Instant) {
+    package mutating func add(_ key: Key, at: Instant) {
         heap.append((at, key))
         var child = heap.count - 1
         while child > 0 {
@@ -27,7 +29,7 @@ struct DeadlineQueue<Key: Sendable>: Sendable {
     }
 
     /// Takes out a key that is due at `now`.
-    mutating func popDue(at now: Instant) -> Key? {
+    package mutating func popDue(at now: Instant) -> Key? {
         guard let first = heap.first, first.at <= now else { return nil }
         let last = heap.removeLast()
         guard !heap.isEmpty else { return first.key }

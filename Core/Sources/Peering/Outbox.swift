@@ -2,17 +2,19 @@
 ///
 /// It has no limit of its own: drivers empty it after every input, and what one input can put in is
 /// bounded by the limits of its machine.
-struct Outbox<Element: Sendable>: Sendable {
+package struct Outbox<Element: Sendable>: Sendable {
     private var elements: [Element?] = []
     private var head = 0
 
-    var isEmpty: Bool { head == elements.count }
+    package init() {}
 
-    mutating func append(_ element: Element) {
+    package var isEmpty: Bool { head == elements.count }
+
+    package mutating func append(_ element: Element) {
         elements.append(element)
     }
 
-    mutating func popFirst() -> Element? {
+    package mutating func popFirst() -> Element? {
         guard head < elements.count else { return nil }
         let element = elements[head]
         elements[head] = nil

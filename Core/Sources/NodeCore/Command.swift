@@ -1,0 +1,127 @@
+// What can be asked of a node, and what it answers.
+
+public import Exchange
+public import Multiformats
+public import Peering
+
+extension NodeCore {
+    /// A block that a session wants.
+    public struct Want: Sendable {
+        /// Which block.
+        public let cid: CID
+        /// Where it comes in what is read, such as an offset; lower is wanted sooner.
+        public let position: UInt64
+        /// How long it probably is.
+        public let size: Int?
+
+        /// This block.
+        public init(_ cid: CID, at position: UInt64, size: Int?) {
+            self.cid = cid
+            self.position = position
+            self.size = size
+        }
+    }
+
+    /// What can be asked of a node. The answers are in ``Answer``.
+    public enum Command: Sendable {
+        /// Connect to a peer by these addresses and by those that are known: `.connected`. The
+        /// addresses come from a person and are believed; `dnsaddr` is resolved before.
+        case connect(PeerID, [Multiaddr])
+        /// Close all connections to a peer: `.done`.
+        case disconnect(PeerID)
+        /// Measure how far away a peer is: `.roundTrip`.
+        case ping(PeerID)
+        /// Who is connected: `.peers`.
+        case peers
+        /// What is known of where a peer is: `.addresses`.
+        case addresses(PeerID)
+        /// Use and limits: `.status`.
+        case status
+        /// These are now the addresses under which this node can be reached, from every network
+        /// that it is in: `.done`. Each peer is told what it can reach. `sequence` is the Unix time,
+        /// or anything else that grows.
+        case listen([Multiaddr], sequence: UInt64)
+        /// Begin to read something: `.session`.
+        case openSession
+        /// A session wants blocks: `.accepted`, with how many of them it may want. They come as
+        /// ``Output/block(_:_:from:sessions:)`` or ``Output/missing(_:_:_:)``.
+        case want(WantTable.SessionID, [Want])
+        /// A session wants blocks no longer: `.done`.
+        case unwant(WantTable.SessionID, [CID])
+        /// How many bytes the reader of a session has room for: `.done`.
+        case setRoom(WantTable.SessionID, bytes: Int)
+        /// End a session: `.done`.
+        case closeSession(WantTable.SessionID)
+        /// What a session received: `.tally`.
+        case tally(WantTable.SessionID)
+        /// Who has a block: `.failed(.unavailable)` as long as this node has no routing.
+        case findProviders(CID, limit: Int)
+        /// Never trim connections to a peer, and let it in even when that costs another: `.done`.
+        case protect(PeerID)
+        /// Take that back: `.done`.
+        case unprotect(PeerID)
+        /// New ceilings. What is above them is trimmed: `.done`.
+        case setLimits(NodeLimits)
+        /// New rules. Connections that they do not allow are closed: `.done`.
+        case setAccess(AccessRules)
+        /// Give up an unanswered command, which is answered `.failed(.cancelled)`: `.done`.
+        case cancel(UInt64)
+    }
+
+    /// What a command is answered with.
+    public enum Answer: Sendable {
+        case done
+        /// Connected, by this address.
+        case connected(PeerID, Multiaddr)
+        case roundTrip(Duration)
+        case peers([PeerSnapshot])
+        case addresses([Multiaddr])
+        case status(NodeStatus)
+        case session(WantTable.SessionID)
+        case accepted(Int)
+        case tally(WantTable.Tally)
+        case failed(Failure)
+    }
+
+    /// Why a command was not carried out.
+    public enum Failure: Error, Hashable, Sendable {
+        /// Every address failed; this is what became of each.
+        case unreachable([DialAttempt])
+        /// No address is known that this node may and can dial.
+        case noAddress
+        /// The rules do not allow the peer.
+        case denied
+        /// The peer is this node.
+        case ourselves
+        /// A ceiling of this node is reached.
+        case overLimit
+        /// There is no connection to the peer.
+        case notConnected
+        /// The peer is there and did not do it.
+        case refused(StreamFault)
+        /// The deadline of the command passed.
+        case timedOut
+        /// Somebody cancelled it.
+        case cancelled
+        /// This node cannot do it.
+        case unavailable
+    }
+}
+
+extension NodeCore.Failure: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .unreachable(let attempts):
+            "none of the peer's \(attempts.count) addresses led to it"
+        case .noAddress: "no address of the peer is known that can be dialled from here"
+        case .denied: "the rules of this node do not allow the peer"
+        case .ourselves: "the peer is this node itself"
+        case .overLimit: "a limit of this node is reached; see its status"
+        case .notConnected: "there is no connection to the peer"
+        case .refused(let fault): fault.description
+        case .timedOut: "it was not done in time"
+        case .cancelled: "it was cancelled"
+        case .unavailable: "this node cannot do it"
+        }
+    }
+}

@@ -1,0 +1,172 @@
+// Commands: each gets exactly one answer, before its deadline.
+
+import Exchange
+import Multiformats
+import Peering
+import Wire
+
+extension NodeCore {
+    /// A command that waits for somebody else.
+    enum Pending: Sendable {
+        case connect(PeerID)
+        case ping(PeerID)
+
+        var peer: PeerID {
+            switch self {
+            case .connect(let peer), .ping(let peer): peer
+            }
+        }
+    }
+
+    mutating func receive(
+        _ command: Command, id: UInt64, deadline: Instant, now: Instant
+    ) {
+        switch command {
+        case .connect(let peer, let named):
+            guard let answered = begin(id, .connect(peer), deadline: deadline) else {
+                connect(id, to: peer, by: named, now: now)
+                return
+            }
+            outputs.append(.answer(id, answered))
+        case .ping(let peer):
+            guard let answered = begin(id, .ping(peer), deadline: deadline) else {
+                if connections.isConnected(to: peer) {
+                    proceed(id, now: now)
+                } else {
+                    wait(id, for: peer)
+                    reach(peer, now: now)
+                }
+                return
+            }
+            outputs.append(.answer(id, answered))
+        case .cancel(let other):
+            if pending[other] != nil { abandon(other, .cancelled) }
+            outputs.append(.answer(id, .done))
+        default: outputs.append(.answer(id, carryOut(command, now: now)))
+        }
+    }
+
+    /// Commands that are answered at once.
+    private mutating func carryOut(_ command: Command, now: Instant) -> Answer {
+        switch command {
+        case .disconnect(let peer): return disconnect(peer, now: now)
+        case .peers: return .peers(snapshot(now: now))
+        case .addresses(let peer): return .addresses(addresses.addresses(of: peer, now: now))
+        case .status: return .status(status)
+        case .listen(let own, let sequence): listen(own, sequence: sequence)
+        case .openSession: return .session(openSession(now: now))
+        case .want(let session, let wants):
+            return .accepted(want(wants, in: session, now: now))
+        case .unwant(let session, let cids):
+            for cid in cids { exchange.unwant(cid, in: session, now: now) }
+        case .setRoom(let session, let bytes): exchange.setRoom(bytes, in: session)
+        case .closeSession(let session):
+            sessions.removeAll { $0 == session }
+            exchange.closeSession(session, now: now)
+        case .tally(let session): return .tally(exchange.tally(of: session))
+        case .findProviders: return .failed(.unavailable)
+        case .protect(let peer): protected.insert(peer)
+        case .unprotect(let peer): protected.remove(peer)
+        case .setLimits(let new): setLimits(new, now: now)
+        case .setAccess(let new): setAccess(new, now: now)
+        case .connect, .ping, .cancel: break
+        }
+        return .done
+    }
+
+    /// Enters a command that will be answered later; returns the answer if it is refused.
+    private mutating func begin(
+        _ id: UInt64, _ command: Pending, deadline: Instant
+    ) -> Answer? {
+        precondition(pending[id] == nil, "a command has a number of its own")
+        if command.peer == peer { return .failed(.ourselves) }
+        guard access.admits(command.peer) else { return .failed(.denied) }
+        guard pending.count < limits.commands else {
+            tallies.commandsRefused += 1
+            return .failed(.overLimit)
+        }
+        pending[id] = command
+        timers.add(.command(id), at: deadline)
+        return nil
+    }
+
+    private mutating func connect(
+        _ id: UInt64, to peer: PeerID, by named: [Multiaddr], now: Instant
+    ) {
+        addresses.add(
+            named, of: peer, from: .person, over: .host, for: AddressBook.Lifetime.itself,
+            now: now)
+        // A direct way may be what the person named it for.
+        let enough: LimitedUse = named.contains { !$0.isRelayed } ? .refused : .allowed
+        if connections.best(to: peer, limited: enough) != nil {
+            proceed(id, now: now)
+            return
+        }
+        wait(id, for: peer)
+        guard !named.isEmpty else {
+            reach(peer, now: now)
+            return
+        }
+        // Dialled anew, so that these addresses are among those that are tried.
+        if dialling[peer] != nil { cancelDial(peer) }
+        dial(peer, vouched: named.compactMap { $0.bare(of: peer) }, now: now)
+    }
+
+    private mutating func wait(_ id: UInt64, for peer: PeerID) {
+        waiting[peer, default: []].append(.command(id))
+    }
+
+    /// There is a connection for a command that waited for one.
+    mutating func proceed(_ id: UInt64, now: Instant) {
+        switch pending[id] {
+        case .connect(let peer):
+            guard let entry = connections.best(to: peer, limited: .allowed) else { return }
+            answer(id, .connected(peer, entry.facts.remoteAddress))
+        case .ping(let peer): pings[ping.ping(peer, now: now)] = id
+        case nil: break
+        }
+    }
+
+    mutating func take(_ event: Ping.Event) {
+        switch event {
+        case .answered(let number, let peer, let time):
+            peers[peer]?.roundTrip = time
+            if let id = pings.removeValue(forKey: number) { answer(id, .roundTrip(time)) }
+        case .failed(let number, _, let fault):
+            guard let id = pings.removeValue(forKey: number) else { return }
+            answer(id, .failed(fault == .timedOut ? .timedOut : .refused(fault)))
+        }
+    }
+
+    /// Answers a command that is still waiting.
+    mutating func answer(_ id: UInt64, _ answer: Answer) {
+        guard pending.removeValue(forKey: id) != nil else { return }
+        outputs.append(.answer(id, answer))
+    }
+
+    mutating func expire(command id: UInt64) {
+        if pending[id] != nil { abandon(id, .timedOut) }
+    }
+
+    private mutating func abandon(_ id: UInt64, _ failure: Failure) {
+        guard let peer = pending[id]?.peer else { return }
+        answer(id, .failed(failure))
+        if let number = pings.first(where: { $0.value == id })?.key { pings[number] = nil }
+        guard waiting[peer] != nil else { return }
+        waiting[peer]?.removeAll { $0 == .command(id) }
+        stopWaiting(for: peer)
+    }
+
+    private mutating func disconnect(_ peer: PeerID, now: Instant) -> Answer {
+        let isDialled = dialling[peer] != nil
+        guard isDialled || connections.isConnected(to: peer) else {
+            return .failed(.notConnected)
+        }
+        if isDialled {
+            cancelDial(peer)
+            failWaiters(for: peer, .cancelled, now: now)
+        }
+        closeAll(to: peer, .requested, now: now)
+        return .done
+    }
+}

@@ -1,0 +1,263 @@
+// Connections come and go: who is let in, who is told, and who has to leave.
+
+import Exchange
+import Multiformats
+import Peering
+import Wire
+
+/// What is known of a connected peer.
+struct Acquaintance: Sendable {
+    /// How much of what a peer says of its software is kept, in bytes.
+    static let agentBytes = 128
+    /// How many of its protocols.
+    static let protocolCount = 128
+
+    var agent: [UInt8] = []
+    var protocols: [ProtocolName] = []
+    var isIdentified = false
+    /// It is to be asked who it is.
+    var isToBeAsked = false
+    /// It is to be told who we are.
+    var isToBeTold = false
+    var roundTrip: Duration?
+    /// When blocks last went back or forth.
+    var lastBlocks: Instant?
+    var violations = 0
+}
+
+extension NodeCore {
+    /// How long a peer that exchanged blocks is a partner.
+    static let partnership: Duration = .seconds(60)
+    /// After how many broken rules a peer has to leave.
+    static let violationsMax = 4
+    /// How long it is not let in again.
+    static let banTime: Duration = .seconds(300)
+    /// How many such peers are remembered.
+    static let bansMax = 1_024
+
+    // MARK: Coming
+
+    mutating func connected(_ number: UInt64, _ facts: ConnectionFacts, now: Instant) {
+        precondition(connections[number] == nil, "connections are numbered once")
+        if let attempt = facts.attempt, attempts.removeValue(forKey: attempt) != nil {
+            dialer.connected(attempt, now: now)
+        }
+        if let reason = refusal(of: facts, now: now) {
+            count(reason)
+            outputs.append(.close(connection: number, reason))
+            outputs.append(.note(.closed(facts.peer, facts.remoteAddress, reason)))
+            if facts.direction == .outbound, !connections.isConnected(to: facts.peer) {
+                failWaiters(for: facts.peer, Self.failure(of: reason), now: now)
+            }
+            return
+        }
+        let isNew = !connections.isConnected(to: facts.peer)
+        connections.add(number, facts, now: now)
+        if isNew { peers[facts.peer] = Acquaintance() }
+        if facts.direction == .outbound {
+            addresses.connected(to: facts.peer, by: facts.remoteAddress, now: now)
+        }
+        outputs.append(.note(.connected(facts.peer, facts.direction, facts.remoteAddress)))
+        updateRoute(to: facts.peer, now: now)
+        ask(facts.peer)
+        flush(facts.peer, now: now)
+        scheduleTrim(now: now)
+    }
+
+    /// Why a connection may not come in; nil if it may. Makes room where that is right.
+    private mutating func refusal(of facts: ConnectionFacts, now: Instant) -> CloseReason? {
+        if facts.peer == peer { return .ourselves }
+        guard access.admits(facts.peer), access.admits(facts.remoteAddress) else {
+            return .denied
+        }
+        if let until = banned[facts.peer] {
+            if until > now { return .violations }
+            banned[facts.peer] = nil
+        }
+        if facts.direction == .inbound, !protected.contains(facts.peer),
+            let network = ConnectionTable.Network(facts.remoteAddress),
+            connections.count(in: network) >= limits.connections.perNetwork
+        {
+            return .overLimit(.perNetwork)
+        }
+        let siblings = connections.connections(to: facts.peer)
+        if siblings.count >= limits.connections.perPeer {
+            // The newest is the most likely to work; an old one without streams makes place.
+            guard let spare = siblings.first(where: { $0.streams == 0 }) else {
+                return .overLimit(.perPeer)
+            }
+            close(spare.number, .overLimit(.perPeer), now: now)
+        }
+        return makeRoom(for: facts.direction, facts.peer, now: now).map { .overLimit($0) }
+    }
+
+    /// Closes an expendable connection if a ceiling leaves no place for another. Returns the
+    /// ceiling if there is none.
+    mutating func makeRoom(
+        for direction: ConnectionFacts.Direction, _ peer: PeerID, now: Instant
+    ) -> ConnectionCeiling? {
+        guard let full = fullCeiling(for: direction) else { return nil }
+        let isFavoured = protected.contains(peer)
+        let grace = isFavoured ? .zero : limits.connections.grace
+        let candidates = connections.expendable(
+            protected: protected, grace: grace, now: now
+        ) { worth(of: $0, now: now) }
+        // A flood of strangers must not drive out whom we know; what we want may.
+        let limit: ConnectionTable.Worth = direction == .inbound ? .stranger : .known
+        let victim = candidates.first { entry in
+            if full != .total, entry.facts.direction != direction { return false }
+            if isFavoured { return true }
+            return entry.streams == 0 && worth(of: entry.facts.peer, now: now) <= limit
+        }
+        guard let victim else { return full }
+        close(victim.number, .trimmed, now: now)
+        return fullCeiling(for: direction)
+    }
+
+    private func fullCeiling(for direction: ConnectionFacts.Direction) -> ConnectionCeiling? {
+        let ceilings = limits.connections
+        if connections.count >= ceilings.ceiling { return .total }
+        switch direction {
+        case .inbound: return connections.inbound >= ceilings.inbound ? .inbound : nil
+        case .outbound: return connections.outbound >= ceilings.outbound ? .outbound : nil
+        }
+    }
+
+    private func worth(of peer: PeerID, now: Instant) -> ConnectionTable.Worth {
+        guard let known = peers[peer] else { return .stranger }
+        if let last = known.lastBlocks, now.since(last) < Self.partnership { return .partner }
+        return known.isIdentified ? .known : .stranger
+    }
+
+    private mutating func count(_ reason: CloseReason) {
+        switch reason {
+        case .denied, .violations, .ourselves: tallies.denied += 1
+        case .overLimit(.total): tallies.overTotal += 1
+        case .overLimit(.inbound): tallies.overInbound += 1
+        case .overLimit(.outbound): tallies.overOutbound += 1
+        case .overLimit(.perPeer), .overLimit(.perNetwork): tallies.crowded += 1
+        case .trimmed: tallies.trimmed += 1
+        case .requested: break
+        }
+    }
+
+    private static func failure(of reason: CloseReason) -> Failure {
+        switch reason {
+        case .denied, .violations: .denied
+        case .ourselves: .ourselves
+        case .overLimit, .trimmed, .requested: .overLimit
+        }
+    }
+
+    // MARK: Going
+
+    /// Closes a connection of ours.
+    mutating func close(_ number: UInt64, _ reason: CloseReason, now: Instant) {
+        guard let entry = connections.remove(number) else { return }
+        count(reason)
+        outputs.append(.close(connection: number, reason))
+        outputs.append(.note(.closed(entry.facts.peer, entry.facts.remoteAddress, reason)))
+        lost(entry, now: now)
+    }
+
+    /// A connection is gone from the table.
+    mutating func lost(_ entry: ConnectionTable.Entry, now: Instant) {
+        let peer = entry.facts.peer
+        loseStreams(on: entry.number, now: now)
+        if connections.isConnected(to: peer) {
+            updateRoute(to: peer, now: now)
+            return
+        }
+        peers[peer] = nil
+        introductions.removeAll { $0 == peer }
+        identify.disconnected(from: peer)
+        exchange.disconnected(peer, now: now)
+        addresses.disconnected(from: peer, now: now)
+        outputs.append(.note(.disconnected(peer)))
+    }
+
+    /// Tells the machines which of a peer's connections counts.
+    private mutating func updateRoute(to peer: PeerID, now: Instant) {
+        guard let best = connections.best(to: peer, limited: .allowed) else { return }
+        identify.connected(
+            to: peer, over: PeerChannel(remoteAddress: best.facts.remoteAddress))
+        exchange.connected(peer, best.facts.route, now: now)
+    }
+
+    /// A peer broke a rule.
+    mutating func violated(_ peer: PeerID, _ violation: Violation, now: Instant) {
+        tallies.violations += 1
+        outputs.append(.note(.violation(peer, violation)))
+        peers[peer]?.violations += 1
+        guard let known = peers[peer], known.violations >= Self.violationsMax,
+            !protected.contains(peer)
+        else { return }
+        if banned.count >= Self.bansMax {
+            banned = banned.filter { $0.value > now }
+            if banned.count >= Self.bansMax { banned = [:] }
+        }
+        banned[peer] = now + Self.banTime
+        closeAll(to: peer, .violations, now: now)
+    }
+
+    mutating func closeAll(to peer: PeerID, _ reason: CloseReason, now: Instant) {
+        for entry in connections.connections(to: peer) { close(entry.number, reason, now: now) }
+    }
+
+    // MARK: Trimming
+
+    private mutating func scheduleTrim(now: Instant) {
+        guard connections.count > limits.connections.high, !trimming.isDue else { return }
+        trimming.isDue = true
+        timers.add(.trim, at: max(now, trimming.earliest))
+    }
+
+    /// Closes the least useful connections, down to the low mark, if there are too many.
+    mutating func trim(now: Instant) {
+        trimming.isDue = false
+        let excess = connections.count - limits.connections.low
+        if connections.count > limits.connections.high {
+            let candidates = connections.expendable(
+                protected: protected, grace: limits.connections.grace, now: now
+            ) { worth(of: $0, now: now) }
+            for entry in candidates.prefix(excess) { close(entry.number, .trimmed, now: now) }
+        }
+        trimming.earliest = now + limits.connections.pause
+        scheduleTrim(now: now)
+    }
+
+    // MARK: Changing what is allowed
+
+    mutating func setLimits(_ new: NodeLimits, now: Instant) {
+        limits = new
+        dialer.setLimits(new.dialing)
+        let ceilings = new.connections
+        let candidates = connections.expendable(
+            protected: protected, grace: .zero, now: now
+        ) { worth(of: $0, now: now) }
+        for entry in candidates {
+            let isOver =
+                connections.count > ceilings.ceiling
+                || (entry.facts.direction == .inbound
+                    ? connections.inbound > ceilings.inbound
+                    : connections.outbound > ceilings.outbound)
+            if isOver { close(entry.number, .trimmed, now: now) }
+        }
+        scheduleTrim(now: now)
+    }
+
+    mutating func setAccess(_ new: AccessRules, now: Instant) {
+        access = new
+        for entry in connections.all
+        where !new.admits(entry.facts.peer) || !new.admits(entry.facts.remoteAddress) {
+            close(entry.number, .denied, now: now)
+        }
+        for (_, target) in attempts.sorted(by: { $0.key < $1.key })
+        where dialling[target.peer] != nil
+            && !(new.admits(target.peer) && new.admits(target.address))
+        {
+            cancelDial(target.peer)
+            failWaiters(for: target.peer, .denied, now: now)
+        }
+    }
+}

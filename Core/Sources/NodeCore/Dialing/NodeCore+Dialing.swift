@@ -1,0 +1,153 @@
+// Reaching peers that are not connected, within the ceilings.
+
+import Exchange
+import Multiformats
+import Peering
+import Wire
+
+extension NodeCore {
+    /// How much longer than its timeout an attempt is waited for.
+    static let attemptGrace: Duration = .seconds(2)
+
+    /// An address that is being dialled.
+    struct DialTarget: Sendable {
+        let peer: PeerID
+        let address: Multiaddr
+    }
+
+    /// Who waits for a connection.
+    enum Waiter: Hashable, Sendable {
+        case request(UInt64)
+        case command(UInt64)
+    }
+
+    /// Dials a peer that somebody waits for, unless that is being done.
+    mutating func reach(_ peer: PeerID, now: Instant) {
+        guard dialling[peer] == nil else { return }
+        dial(peer, vouched: [], now: now)
+    }
+
+    /// Dials a peer by all addresses that are known, some of which a person may have named.
+    mutating func dial(_ peer: PeerID, vouched: [Multiaddr], now: Instant) {
+        guard hasRoom(toDial: peer, now: now) else {
+            tallies.dialsHeldBack += 1
+            failWaiters(for: peer, .overLimit, now: now)
+            return
+        }
+        let usable = addresses.addresses(of: peer, now: now).filter { access.admits($0) }
+        dialling[peer] = vouched
+        dialer.dial(peer, by: usable, now: now)
+    }
+
+    /// Every dial may become a connection, so it takes the place of one.
+    private mutating func hasRoom(toDial peer: PeerID, now: Instant) -> Bool {
+        let ceilings = limits.connections
+        guard dialling.count < limits.dialing.waiting else { return false }
+        while connections.outbound + dialling.count >= ceilings.outbound
+            || connections.count + dialling.count >= ceilings.ceiling
+        {
+            let before = connections.count
+            guard
+                connections.count >= ceilings.ceiling || connections.outbound >= ceilings.outbound,
+                makeRoom(for: .outbound, peer, now: now) == nil, connections.count < before
+            else { return false }
+        }
+        return true
+    }
+
+    mutating func carryOut(_ order: Dialer.Order, now: Instant) {
+        switch order {
+        case .attempt(let number, let peer, let address, let timeout):
+            tallies.dialled += 1
+            attempts[number] = DialTarget(peer: peer, address: address)
+            timers.add(.attempt(number), at: now + timeout + Self.attemptGrace)
+            let isVouched = dialling[peer]?.contains(address) ?? false
+            outputs.append(
+                .dial(
+                    attempt: number, peer, address, timeout: timeout,
+                    narrowest: isVouched ? .host : address.scope))
+        case .abandon(let number):
+            guard attempts.removeValue(forKey: number) != nil else { return }
+            outputs.append(.abandon(attempt: number))
+        }
+    }
+
+    mutating func dialFailed(_ number: UInt64, _ failure: DialFailure, now: Instant) {
+        guard attempts.removeValue(forKey: number) != nil else { return }
+        tallies.dialFailures += 1
+        dialer.failed(number, failure, now: now)
+    }
+
+    /// An attempt was not answered, whatever the driver promised.
+    mutating func expire(attempt number: UInt64, now: Instant) {
+        guard attempts[number] != nil else { return }
+        outputs.append(.abandon(attempt: number))
+        dialFailed(number, .timedOut, now: now)
+    }
+
+    mutating func take(_ event: Dialer.Event, now: Instant) {
+        switch event {
+        case .connected(let peer, _): dialling[peer] = nil
+        case .failed(let peer, let error):
+            dialling[peer] = nil
+            outputs.append(.note(.dialFailed(peer, error)))
+            failWaiters(for: peer, Self.failure(of: error), now: now)
+        }
+    }
+
+    private static func failure(of error: DialError) -> Failure {
+        switch error {
+        case .noAddress: .noAddress
+        case .overLimit: .overLimit
+        case .failed(let attempts): .unreachable(attempts)
+        }
+    }
+
+    mutating func cancelDial(_ peer: PeerID) {
+        dialling[peer] = nil
+        dialer.cancel(peer)
+    }
+
+    // MARK: Waiting
+
+    /// A connection is there; whoever it suits goes on.
+    mutating func flush(_ peer: PeerID, now: Instant) {
+        for waiter in waiting[peer] ?? [] {
+            switch waiter {
+            case .request(let number):
+                guard place(number, now: now) else { continue }
+            case .command(let id): proceed(id, now: now)
+            }
+            waiting[peer]?.removeAll { $0 == waiter }
+        }
+        if dialling[peer] == nil, waiting[peer]?.isEmpty == false {
+            failWaiters(for: peer, .unreachable([]), now: now)
+        }
+        stopWaiting(for: peer)
+    }
+
+    /// Nobody may be waiting any more; then nobody need be dialled.
+    mutating func stopWaiting(for peer: PeerID) {
+        guard waiting[peer]?.isEmpty ?? true else { return }
+        waiting[peer] = nil
+        if dialling[peer] != nil { cancelDial(peer) }
+    }
+
+    mutating func failWaiters(for peer: PeerID, _ failure: Failure, now: Instant) {
+        for waiter in waiting.removeValue(forKey: peer) ?? [] {
+            switch waiter {
+            case .request(let number): refuse(number, Self.fault(of: failure), now: now)
+            case .command(let id): answer(id, .failed(failure))
+            }
+        }
+    }
+
+    private static func fault(of failure: Failure) -> StreamFault {
+        switch failure {
+        case .denied, .ourselves: .denied
+        case .overLimit: .overLimit
+        case .timedOut: .timedOut
+        default: .unreachable
+        }
+    }
+}

@@ -1,0 +1,75 @@
+// Blocks: sessions of this node, and what peers are given.
+
+import Exchange
+import Multiformats
+import Peering
+import Wire
+
+extension NodeCore {
+    mutating func openSession(now: Instant) -> WantTable.SessionID {
+        let session = exchange.openSession(now: now)
+        sessions.append(session)
+        var offered: Set<PeerID> = []
+        for entry in connections.all where offered.insert(entry.facts.peer).inserted {
+            guard exchangesBlocks(entry.facts.peer) else { continue }
+            exchange.offer(entry.facts.peer, to: session, as: .neighbour, now: now)
+        }
+        return session
+    }
+
+    /// Enters what a session wants; returns how much of it, which is a prefix.
+    mutating func want(_ wants: [Want], in session: WantTable.SessionID, now: Instant) -> Int {
+        for (index, want) in wants.enumerated() {
+            let isEntered = exchange.want(
+                want.cid, at: want.position, size: want.size, in: session, now: now)
+            guard isEntered else { return index }
+        }
+        return wants.count
+    }
+
+    /// A peer said what it speaks; whoever reads something may ask it.
+    mutating func offerNeighbour(_ peer: PeerID, now: Instant) {
+        guard exchangesBlocks(peer) else { return }
+        for session in sessions {
+            exchange.offer(peer, to: session, as: .neighbour, now: now)
+        }
+    }
+
+    private func exchangesBlocks(_ peer: PeerID) -> Bool {
+        peers[peer]?.protocols.contains { BitswapVersion($0) != nil } ?? false
+    }
+
+    mutating func carryOut(_ order: BlockExchange.Order, now: Instant) {
+        switch order {
+        case .open(let peer, let protocols, let local):
+            open(peer, protocols, local, for: .exchange, now: now)
+        case .send(let stream, let message, let number):
+            guard let entry = streams[stream] else {
+                exchange.unsent(number, now: now)
+                return
+            }
+            connections.use(stream.connection, now: now)
+            if message.blockBytes > 0 { peers[entry.peer]?.lastBlocks = now }
+            transmits[number] = stream
+            outputs.append(.transmit(stream, message, number: number))
+        case .finish(let stream): finish(stream, now: now)
+        case .reset(let stream): reset(stream, now: now)
+        case .lookUp(let lookUp): outputs.append(.lookUp(lookUp))
+        }
+    }
+
+    mutating func take(_ event: BlockExchange.Event, now: Instant) {
+        switch event {
+        case .block(let cid, let bytes, let peer, let sessions):
+            peers[peer]?.lastBlocks = now
+            outputs.append(.block(cid, bytes, from: peer, sessions: sessions))
+        case .failed(let session, let cid, let failure):
+            outputs.append(.missing(session, cid, failure))
+        case .discover(let session, _):
+            // Nobody can be asked for providers yet, so the search is over.
+            exchange.discovered(session, now: now)
+        case .violation(let peer, let violation):
+            violated(peer, .blocks(violation), now: now)
+        }
+    }
+}

@@ -1,0 +1,92 @@
+// Who peers are, and who we are.
+
+import Exchange
+import Multiformats
+import Peering
+import Wire
+
+extension NodeCore {
+    /// Has a peer asked who it is, when its turn comes.
+    mutating func ask(_ peer: PeerID) {
+        peers[peer]?.isToBeAsked = true
+        queueIntroduction(to: peer)
+    }
+
+    private mutating func queueIntroduction(to peer: PeerID) {
+        if !introductions.contains(peer) { introductions.append(peer) }
+    }
+
+    /// Begins as many introductions as the machine takes at a time.
+    mutating func introduce() {
+        var free = Identify.maxOutgoing - introductionCount
+        while free > 0, !introductions.isEmpty {
+            let peer = introductions.removeFirst()
+            guard let known = peers[peer] else { continue }
+            if known.isToBeAsked {
+                peers[peer]?.isToBeAsked = false
+                identify.identify(peer)
+                free -= 1
+            }
+            if known.isToBeTold {
+                if free > 0 {
+                    peers[peer]?.isToBeTold = false
+                    identify.push(to: peer)
+                    free -= 1
+                } else {
+                    introductions.insert(peer, at: 0)
+                }
+            }
+        }
+    }
+
+    /// Our addresses are others than before; everyone who listens to news is told. What is signed
+    /// are public addresses alone, because whoever has the record may hand it on.
+    mutating func listen(_ own: [Multiaddr], sequence: UInt64) {
+        let bare = own.compactMap { $0.bare(of: peer) }
+        identify.own.listenAddresses = bare
+        let open = bare.filter { $0.scope == .world }
+        let record = PeerRecord(peer: peer, sequence: sequence, addresses: open)
+        // Without a key that signs here, peers are told the same unsigned.
+        let envelope = open.isEmpty ? nil : try? record.sealed(with: identity)
+        identify.own.signedPeerRecord = envelope?.encoded ?? []
+        tellEveryone()
+    }
+
+    private mutating func tellEveryone() {
+        for entry in connections.all {
+            let peer = entry.facts.peer
+            guard let known = peers[peer], !known.isToBeTold,
+                known.protocols.contains(PeerProtocols.identifyPush)
+            else { continue }
+            peers[peer]?.isToBeTold = true
+            queueIntroduction(to: peer)
+        }
+    }
+
+    mutating func take(_ event: Identify.Event, now: Instant) {
+        switch event {
+        case .identified(let peer, let message):
+            guard peers[peer] != nil else { return }
+            peers[peer]?.isIdentified = true
+            learn(message, of: peer, now: now)
+            outputs.append(.note(.identified(peer, agent: peers[peer]?.agent ?? [])))
+            if let observed = message.observedAddress {
+                outputs.append(.note(.observed(observed, by: peer)))
+            }
+        case .changed(let peer, let message): learn(message, of: peer, now: now)
+        case .failed(let peer, let fault):
+            outputs.append(.note(.unidentified(peer, fault)))
+        case .violation(let peer, let error): violated(peer, .identify(error), now: now)
+        }
+    }
+
+    private mutating func learn(_ message: IdentifyMessage, of peer: PeerID, now: Instant) {
+        guard peers[peer] != nil else { return }
+        if !message.agentVersion.isEmpty {
+            peers[peer]?.agent = Array(message.agentVersion.prefix(Acquaintance.agentBytes))
+        }
+        guard !message.protocols.isEmpty else { return }
+        peers[peer]?.protocols = Array(message.protocols.prefix(Acquaintance.protocolCount))
+        offerNeighbour(peer, now: now)
+    }
+}

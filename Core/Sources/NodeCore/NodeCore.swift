@@ -1,0 +1,264 @@
+// The whole node as one value.
+//
+// NodeCore knows every peer, every stream and every command of a node, and does nothing by itself.
+// It is told what happens (`Input`) and when, and says what is to be done (`Output`). Both are
+// closed enums: the complete list of what can happen to a node, and of what it can want. Whoever
+// drives it owns the sockets, the clock, the store and the randomness; a simulation or a test can
+// drive a thousand of them.
+//
+// To drive it, from one event loop or under one lock:
+//
+//     node.receive(input, now: clock.now)                     // or node.advance(to: clock.now)
+//     while let output = node.nextOutput() { carryOut(output) }
+//     timer.arm(at: node.deadline)                            // then node.advance(to:)
+//
+// Outputs are carried out in their order, after every input; nothing may be left in the node. What
+// the driver owes:
+//
+// - Connections. Number them, never twice. Secure, multiplex and prove the peer before `connected`.
+//   The protocols to accept are `protocols`, how each is cut into messages is `framing(of:)`. Ask
+//   `access` before spending a handshake on an address. After `close`, the connection does not exist
+//   for the node; saying `disconnected` of it is allowed and does nothing.
+// - Dials. Every `dial` ends in `connected` or `dialFailed`, within its timeout (the node stops
+//   waiting a little later), unless it was abandoned. A name is resolved by the driver, which
+//   leaves out IP addresses that are nearer than `narrowest` or that `access` does not admit.
+// - Streams. Every `open` ends in a `StreamEvent` with its number. A connection that ends takes its
+//   streams with it without further words.
+// - Blocks. Bitswap messages come decoded and hashed as `blocks`, because that is work for many
+//   threads. A `transmit` names the blocks in it; they are read from the store straight into the
+//   memory that is sent from, and `sent` or `unsent` follows. A `lookUp` is answered. A `block` has
+//   been checked and is stored and handed on; `stored` then lets it reach the peers that wait.
+// - Commands. Every command has a deadline and gets exactly one answer until then. Those that wait
+//   for nobody are answered before `receive` returns.
+//
+// Inside, each protocol is a machine (Peering, Exchange) that takes stream events and gives stream
+// orders. This module finds the connection an order goes to, dials if there is none, brings every
+// event to the machine whose protocol it is, and holds the ceilings (`NodeLimits`). It contains no
+// protocol. It has no routing yet: a search for providers ends at once, with nobody found.
+
+import Exchange
+public import Multiformats
+public import Peering
+public import Wire
+
+/// A whole node. See the top of its file for how it is driven.
+public struct NodeCore: Sendable {
+    /// What a node is.
+    public struct Configuration: Sendable {
+        /// Who it is.
+        public var identity: PrivateKey
+        /// Its software, as other peers are told.
+        public var agent: [UInt8]
+        /// The transports that it can dial.
+        public var transports: TransportSet
+        /// Its ceilings.
+        public var limits: NodeLimits
+        /// Whom it has to do with.
+        public var access: AccessRules
+        /// Makes its choices, none of which is a secret.
+        public var seed: UInt64
+
+        /// A node like this.
+        public init(
+            identity: PrivateKey, agent: [UInt8], transports: TransportSet, limits: NodeLimits,
+            access: AccessRules, seed: UInt64
+        ) {
+            self.identity = identity
+            self.agent = agent
+            self.transports = transports
+            self.limits = limits
+            self.access = access
+            self.seed = seed
+        }
+    }
+
+    /// What falls due.
+    enum Timer: Sendable {
+        case command(UInt64)
+        case request(UInt64)
+        case attempt(UInt64)
+        case trim
+    }
+
+    /// Who this node is.
+    public let peer: PeerID
+    /// Its ceilings.
+    public internal(set) var limits: NodeLimits
+    /// Whom it has to do with.
+    public internal(set) var access: AccessRules
+    let identity: PrivateKey
+
+    var addresses: AddressBook
+    var identify: Identify
+    var ping: Ping
+    var exchange: BlockExchange
+    var dialer: Dialer
+
+    var connections = ConnectionTable()
+    var peers: [PeerID: Acquaintance] = [:]
+    var protected: Set<PeerID> = []
+    var banned: [PeerID: Instant] = [:]
+    /// When trimming may be done again, and whether a timer is set for it.
+    var trimming = (earliest: Instant(nanoseconds: 0), isDue: false)
+    /// Peers that are to be asked who they are, or told who we are.
+    var introductions: [PeerID] = []
+    /// How many of those questions wait for their streams.
+    var introductionCount = 0
+
+    var streams = StreamTable()
+    var requests: [UInt64: Request] = [:]
+    var requestCounts: [PeerID: Int] = [:]
+    /// Who waits for a connection to a peer.
+    var waiting: [PeerID: [Waiter]] = [:]
+    /// The peers that are being dialled, with the addresses that a person vouched for.
+    var dialling: [PeerID: [Multiaddr]] = [:]
+    var attempts: [UInt64: DialTarget] = [:]
+    /// The messages on their way out, with their streams.
+    var transmits: [UInt64: StreamID] = [:]
+
+    var pending: [UInt64: Pending] = [:]
+    /// The commands that wait for a round trip, by the number of the question.
+    var pings: [UInt64: UInt64] = [:]
+    /// The open sessions, the oldest first.
+    var sessions: [WantTable.SessionID] = []
+
+    var timers = DeadlineQueue<Timer>()
+    var tallies = Tallies()
+    var outputs = Outbox<Output>()
+    private var nextNumber: UInt64 = 1
+
+    /// A node that knows nobody.
+    public init(_ configuration: Configuration) {
+        identity = configuration.identity
+        peer = PeerID(configuration.identity.publicKey)
+        limits = configuration.limits
+        access = configuration.access
+        addresses = AddressBook(limits: configuration.limits.addresses)
+        var own = IdentifyMessage()
+        own.publicKey = configuration.identity.publicKey
+        own.protocols = Service.protocols
+        own.protocolVersion = Array("ipfs/0.1.0".utf8)
+        own.agentVersion = configuration.agent
+        identify = Identify(own: own)
+        ping = Ping(seed: configuration.seed)
+        exchange = BlockExchange(limits: configuration.limits.blocks)
+        dialer = Dialer(
+            transports: configuration.transports, limits: configuration.limits.dialing)
+    }
+
+    /// The protocols that peers may open streams with.
+    public var protocols: [ProtocolName] { identify.own.protocols }
+
+    /// How the streams of a protocol are cut up; nil for one that no node speaks.
+    public static func framing(of name: ProtocolName) -> StreamFraming? {
+        if BitswapVersion(name) != nil {
+            return .messages(limit: BitswapLimits.maxMessageBytes)
+        }
+        return PeerProtocols.framing(of: name)
+    }
+
+    /// Something happened.
+    public mutating func receive(_ input: Input, now: Instant) {
+        switch input {
+        case .connected(let number, let facts): connected(number, facts, now: now)
+        case .disconnected(let number):
+            if let entry = connections.remove(number) { lost(entry, now: now) }
+        case .dialFailed(let attempt, let failure): dialFailed(attempt, failure, now: now)
+        case .stream(let event): receive(event, now: now)
+        case .blocks(let stream, let message):
+            guard streams[stream]?.service == .exchange else { break }
+            connections.heard(on: stream.connection, now: now)
+            exchange.receive(message, on: stream, now: now)
+        case .malformed(let stream, let error):
+            guard streams[stream]?.service == .exchange else { break }
+            exchange.malformed(error, on: stream, now: now)
+        case .sent(let number):
+            guard let stream = transmits.removeValue(forKey: number) else { break }
+            connections.use(stream.connection, now: now)
+            exchange.sent(number, now: now)
+        case .unsent(let number):
+            guard transmits.removeValue(forKey: number) != nil else { break }
+            exchange.unsent(number, now: now)
+        case .lookedUp(let lookUp, let counts):
+            exchange.lookedUp(lookUp, byteCounts: counts, now: now)
+        case .stored(let hash, let count): exchange.stored(hash, byteCount: count)
+        case .command(let id, let command, let deadline):
+            receive(command, id: id, deadline: deadline, now: now)
+        }
+        settle(now: now)
+    }
+
+    /// Time passed.
+    public mutating func advance(to now: Instant) {
+        while let timer = timers.popDue(at: now) {
+            switch timer {
+            case .command(let id): expire(command: id)
+            case .request(let number): expire(request: number, now: now)
+            case .attempt(let number): expire(attempt: number, now: now)
+            case .trim: trim(now: now)
+            }
+        }
+        identify.advance(to: now)
+        ping.advance(to: now)
+        exchange.advance(to: now)
+        dialer.advance(to: now)
+        settle(now: now)
+    }
+
+    /// When ``advance(to:)`` has something to do.
+    public var deadline: Instant? {
+        timers.first.earlier(identify.deadline).earlier(ping.deadline)
+            .earlier(exchange.deadline).earlier(dialer.deadline)
+    }
+
+    /// The next thing to be done.
+    public mutating func nextOutput() -> Output? { outputs.popFirst() }
+
+    /// A number that was not used before.
+    mutating func makeNumber() -> UInt64 {
+        nextNumber += 1
+        return nextNumber
+    }
+
+    /// Carries orders and events between the machines until nothing is left. It ends, because no
+    /// machine answers a refusal by asking again at once.
+    private mutating func settle(now: Instant) {
+        var isQuiet = false
+        while !isQuiet {
+            isQuiet = true
+            introduce()
+            while let order = identify.nextTransmit() {
+                carryOut(order, of: .identify, now: now)
+                isQuiet = false
+            }
+            while let event = identify.nextEvent() {
+                take(event, now: now)
+                isQuiet = false
+            }
+            while let order = ping.nextTransmit() {
+                carryOut(order, of: .ping, now: now)
+                isQuiet = false
+            }
+            while let event = ping.nextEvent() {
+                take(event)
+                isQuiet = false
+            }
+            while let order = exchange.nextOrder(now: now) {
+                carryOut(order, now: now)
+                isQuiet = false
+            }
+            while let event = exchange.nextEvent() {
+                take(event, now: now)
+                isQuiet = false
+            }
+            while let order = dialer.nextTransmit() {
+                carryOut(order, now: now)
+                isQuiet = false
+            }
+            while let event = dialer.nextEvent() {
+                take(event, now: now)
+                isQuiet = false
+            }
+        }
+    }
+}

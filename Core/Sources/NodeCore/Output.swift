@@ -1,0 +1,94 @@
+// Everything that a node can want.
+
+public import Exchange
+public import Multiformats
+public import Peering
+public import Wire
+
+extension NodeCore {
+    /// What a node wants done, in this order.
+    public enum Output: Sendable {
+        /// Connect to a peer, secure and multiplex, and prove that it is this peer. Answered by
+        /// `connected` or `dialFailed` with the number. A name in the address must not lead to an
+        /// IP address whose scope is less than `narrowest`, because a stranger may have named it.
+        case dial(
+            attempt: UInt64, PeerID, Multiaddr, timeout: Duration, narrowest: AddressScope)
+        /// Give an attempt up. It is not answered.
+        case abandon(attempt: UInt64)
+        /// Close a connection, which does not exist for this node any more.
+        case close(connection: UInt64, CloseReason)
+        /// Open a stream on a connection; answered by a `StreamEvent` with the number.
+        case open(connection: UInt64, [ProtocolName], request: UInt64)
+        /// Send a message, or raw bytes on a raw protocol (``NodeCore/framing(of:)``).
+        case send(StreamID, [UInt8])
+        /// Send a message of pieces, some of them blocks to be read from the store; answered by
+        /// `sent` or `unsent` with the number.
+        case transmit(StreamID, OutgoingMessage, number: UInt64)
+        /// Nothing more is going to be sent on a stream.
+        case finish(StreamID)
+        /// End a stream at once.
+        case reset(StreamID)
+        /// Find out which of these blocks are in the store; answered by `lookedUp`.
+        case lookUp(LookUp)
+        /// A block that these sessions wanted, checked against its CID. Who stores it says so with
+        /// `stored`.
+        case block(CID, ArraySlice<UInt8>, from: PeerID, sessions: [WantTable.SessionID])
+        /// A session does not get a block that it wanted.
+        case missing(WantTable.SessionID, CID, WantTable.Failure)
+        /// The answer to a command.
+        case answer(UInt64, Answer)
+        /// Something that is worth a line in a log or a count.
+        case note(Note)
+    }
+
+    /// Why a connection is closed.
+    public enum CloseReason: Hashable, Sendable {
+        /// The rules do not allow the peer or the address.
+        case denied
+        /// A ceiling would be exceeded.
+        case overLimit(ConnectionCeiling)
+        /// There were more connections than wanted, and this one was of the least use.
+        case trimmed
+        /// Somebody asked for it.
+        case requested
+        /// The peer broke the rules too often.
+        case violations
+        /// The other end is this node.
+        case ourselves
+    }
+
+    /// The ceilings that a connection can meet.
+    public enum ConnectionCeiling: Hashable, Sendable {
+        case total
+        case inbound
+        case outbound
+        case perPeer
+        case perNetwork
+    }
+
+    /// What is worth telling, for logs and metrics.
+    public enum Note: Hashable, Sendable {
+        case connected(PeerID, ConnectionFacts.Direction, Multiaddr)
+        /// The last connection to a peer ended.
+        case disconnected(PeerID)
+        /// This node closed a connection, or did not let it come.
+        case closed(PeerID, Multiaddr, CloseReason)
+        case identified(PeerID, agent: [UInt8])
+        /// A peer did not say who it is.
+        case unidentified(PeerID, StreamFault)
+        /// A peer was dialled in vain.
+        case dialFailed(PeerID, DialError)
+        /// How a peer sees this node's address.
+        case observed(Multiaddr, by: PeerID)
+        /// A peer broke the rules.
+        case violation(PeerID, Violation)
+        /// A stream of a peer was refused because it has too many.
+        case streamRefused(PeerID, ProtocolName)
+    }
+
+    /// What a peer did that it must not.
+    public enum Violation: Hashable, Sendable {
+        case identify(DecodeError)
+        case blocks(BlockExchange.Violation)
+    }
+}

@@ -1,0 +1,100 @@
+// Which machine each stream belongs to.
+
+import Exchange
+import Multiformats
+import Peering
+import Wire
+
+/// The machines that speak on streams. A protocol belongs to exactly one.
+enum Service: Hashable, Sendable {
+    case identify
+    case ping
+    case exchange
+
+    /// Every protocol that a node accepts.
+    static let protocols: [ProtocolName] =
+        [PeerProtocols.identify, PeerProtocols.identifyPush, PeerProtocols.ping]
+        + BitswapVersion.protocolNames
+
+    init?(_ name: ProtocolName) {
+        switch name {
+        case PeerProtocols.identify, PeerProtocols.identifyPush: self = .identify
+        case PeerProtocols.ping: self = .ping
+        default:
+            guard BitswapVersion(name) != nil else { return nil }
+            self = .exchange
+        }
+    }
+
+    /// Whether a stream of it is worth dialling for.
+    var dials: Bool { self != .identify }
+}
+
+/// The streams of a node. It is bounded by the ceilings that are checked before anything is added.
+struct StreamTable: Sendable {
+    enum Origin: Sendable {
+        case ours
+        case theirs
+    }
+
+    struct Entry: Sendable {
+        let service: Service
+        let peer: PeerID
+        let origin: Origin
+        var isFinishedHere = false
+        var isFinishedThere = false
+    }
+
+    private var entries: [StreamID: Entry] = [:]
+    private var byConnection: [UInt64: Set<UInt32>] = [:]
+    private var acceptedCounts: [PeerID: Int] = [:]
+    /// How many streams peers opened.
+    private(set) var accepted = 0
+
+    var count: Int { entries.count }
+
+    subscript(stream: StreamID) -> Entry? { entries[stream] }
+
+    /// How many streams a peer opened.
+    func accepted(from peer: PeerID) -> Int { acceptedCounts[peer] ?? 0 }
+
+    /// The streams on a connection, in their order.
+    func streams(on connection: UInt64) -> [StreamID] {
+        (byConnection[connection] ?? []).sorted().map {
+            StreamID(connection: connection, stream: $0)
+        }
+    }
+
+    mutating func add(_ stream: StreamID, _ entry: Entry) {
+        entries[stream] = entry
+        byConnection[stream.connection, default: []].insert(stream.stream)
+        guard entry.origin == .theirs else { return }
+        accepted += 1
+        acceptedCounts[entry.peer, default: 0] += 1
+    }
+
+    mutating func remove(_ stream: StreamID) -> Entry? {
+        guard let entry = entries.removeValue(forKey: stream) else { return nil }
+        byConnection[stream.connection]?.remove(stream.stream)
+        if byConnection[stream.connection]?.isEmpty == true {
+            byConnection[stream.connection] = nil
+        }
+        if entry.origin == .theirs {
+            accepted -= 1
+            let rest = accepted(from: entry.peer) - 1
+            acceptedCounts[entry.peer] = rest > 0 ? rest : nil
+        }
+        return entry
+    }
+
+    /// One direction ended. Returns whether the other had ended before.
+    mutating func finishHere(_ stream: StreamID) -> Bool {
+        entries[stream]?.isFinishedHere = true
+        return entries[stream]?.isFinishedThere == true
+    }
+
+    mutating func finishThere(_ stream: StreamID) -> Bool {
+        entries[stream]?.isFinishedThere = true
+        return entries[stream]?.isFinishedHere == true
+    }
+}
