@@ -2,6 +2,7 @@
 // hardly anything comes twice.
 
 import Exchange
+import IPLD
 import Multiformats
 import TestSupport
 import Testing
@@ -145,6 +146,72 @@ import Wire
         #expect(swarm.failures == [.absent] && swarm.messages == 0)
     }
 
+    static let weft = SwarmNode(
+        speaks: [WeftLimits.protocolName, BitswapVersion.v1_2_0.protocolName])
+
+    @Test("thousands of small objects come in few messages")
+    func smallObjects() {
+        let blocks = Self.content(4000, of: 1024)
+        var swarm = Self.swarm([Self.weft], blocks)
+        swarm.run(blocks: 4000)
+        #expect(swarm.arrivals.count == 4000, "\(swarm)")
+        // 4 MB at 10 MB/s, and some round trips of 40 ms until the rate is known.
+        #expect(swarm.seconds < 0.4 + 0.5, "\(swarm)")
+        #expect(swarm.receivedBytes < 4000 * (1024 + 8), "\(swarm.receivedBytes)")
+        Self.expectFewTwice(swarm, 4000 * 1024)
+    }
+
+    @Test("Weft and bitswap peers bring one download together")
+    func mixedPeers() {
+        let blocks = Self.content(800, of: 1 << 16)
+        var swarm = Self.swarm([Self.weft, SwarmNode(), Self.weft, SwarmNode()], blocks)
+        swarm.run(blocks: 800)
+        #expect(swarm.arrivals.count == 800, "\(swarm)")
+        let best = Double(800 << 16) / 40_000_000
+        #expect(swarm.seconds < best / 0.9 + 0.2, "\(swarm) instead of \(best)")
+        Self.expectFewTwice(swarm, 800 << 16)
+    }
+
+    @Test("a Weft peer that lies is caught, and one that lacks blocks says so")
+    func weftFaults() {
+        let blocks = Self.content(100, of: 1 << 14)
+        var liar = Self.weft
+        liar.temper = .lies
+        var swarm = Self.swarm([liar, Self.weft, Self.weft], blocks)
+        for (index, block) in blocks.enumerated() where index % 3 == 0 {
+            swarm.stores[2][block.cid.hash] = nil
+        }
+        swarm.run(blocks: 100)
+        #expect(swarm.arrivals.count == 100, "\(swarm)")
+        #expect(Set(swarm.violations) == [PeerSwarm.id(1)])
+    }
+
+    @Test("a whole DAG comes from one peer in one request, from several block by block")
+    func wholeDAG() throws {
+        let tree = try WeftExchangeTests.Tree(.raw)
+        let dag = WeftDAG(root: tree.file, path: [], scope: .all)
+        let all = try tree.expected(.all).dropFirst()
+        for peers in 1...3 {
+            var swarm = PeerSwarm(
+                [SwarmNode()] + Array(repeating: Self.weft, count: peers), seed: 1, for: dag)
+            for node in 1...peers {
+                for (cid, bytes) in tree.store { swarm.stores[node][cid.hash] = bytes }
+                swarm.exchanges[0].offer(
+                    PeerSwarm.id(node), to: swarm.session, as: .provider, now: swarm.now)
+            }
+            // Only the root is known, and with one peer nothing more has to be asked for.
+            for (index, cid) in all.enumerated() where index == 0 || peers > 1 {
+                let isTaken = swarm.exchanges[0].want(
+                    cid, at: UInt64(index), size: nil, in: swarm.session, now: swarm.now)
+                #expect(isTaken)
+            }
+            swarm.run(blocks: all.count)
+            #expect(swarm.arrivals.count == all.count, "\(peers) peers: \(swarm)")
+            // Open, ask, and the bytes: everything with one request.
+            if peers == 1 { #expect(swarm.seconds < 0.12, "\(swarm)") }
+        }
+    }
+
     @Test("swarms of every kind finish", arguments: 1...10)
     func randomSwarms(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
@@ -153,7 +220,7 @@ import Wire
             var node = SwarmNode(
                 rate: .random(in: 2e5...2e7, using: &random),
                 latency: .random(in: 0.001...0.15, using: &random))
-            switch Int.random(in: 0..<8, using: &random) {
+            switch Int.random(in: 0..<9, using: &random) {
             case 0: node.temper = .lies
             case 1: node.temper = .vanishes(afterBytes: .random(in: 0...(4 << 20), using: &random))
             case 2: node.loss = 0.02
@@ -161,6 +228,9 @@ import Wire
             default: break
             }
             nodes.append(node)
+        }
+        for index in nodes.indices where random.next() % 3 == 0 {
+            nodes[index].speaks = Self.weft.speaks
         }
         let blocks = Self.content(500, of: 1 << 16, seed: seed)
         var swarm = Self.swarm(nodes, blocks, seed: seed)
