@@ -22,6 +22,10 @@ import Testing
             "DequeModule", "Synchronization", "Glibc", "NIOConcurrencyHelpers", "Foundation",
             "Dispatch",
         ],
+        "Transports": [
+            "Wire", "Cryptography", "Multiformats", "Connections", "NIOCore", "NIOPosix", "NIOTLS",
+            "NIOSSL", "X509", "SwiftASN1", "Crypto", "Synchronization", "FoundationEssentials",
+        ],
         "Weft": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "NIOCore", "NIOPosix",
             "HTTPTypes", "Logging", "AsyncHTTPClient", "NIOHTTP1", "DequeModule", "TOMLKit",

@@ -182,6 +182,9 @@ public struct Connection: ~Copyable {
         do throws(DecodeError) {
             outcome = try negotiation.receive(&input)
         } catch {
+            // A refusal still leaves. It is what a dialer needs to know who has gone on without
+            // waiting for it, so that what follows makes no sense here.
+            clearOutput += negotiation.takeOutput()
             throw .negotiation(error)
         }
         clearOutput += negotiation.takeOutput()
@@ -395,6 +398,13 @@ public struct Connection: ~Copyable {
 
     /// The least room for which ``transmit(into:)`` makes progress, in bytes.
     public static let leastRoom = 4096
+
+    /// How much room ``transmit(into:)`` could use, in bytes, for a buffer that is neither too
+    /// small nor wasted.
+    public var transmitSize: Int {
+        nonceOutput.count + clearOutput.count + sealedOutput.count + Self.leastRoom
+            + (yamux?.waiting ?? 0)
+    }
 
     /// Writes what is to be sent, as far as there is room, at least ``leastRoom``. Call again
     /// while ``wantsToTransmit``.

@@ -1,5 +1,4 @@
-// The muxer: what both sides see of each other, that windows are kept to, and what hostile peers
-// do.
+// The muxer: what both sides see of each other, that windows are kept, and what hostile peers do.
 
 import TestSupport
 import Testing

@@ -6,10 +6,9 @@ public import Cryptography
 public import Multiformats
 public import Wire
 
-/// The content of the certificate extension: a sequence of two octet strings in DER.
+/// The content of the certificate extension 1.3.6.1.4.1.53594.1.1: a sequence of two octet strings
+/// in DER.
 public struct TLSIdentity: Hashable, Sendable {
-    /// The extension's object identifier.
-    public static let objectIdentifier: [UInt] = [1, 3, 6, 1, 4, 1, 53594, 1, 1]
     /// The protocol's name in the negotiation of a connection's security, and as the last of the
     /// names in TLS's own negotiation (ALPN) that of libp2p.
     public static let alpn = "libp2p"

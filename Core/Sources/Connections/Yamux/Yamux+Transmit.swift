@@ -12,14 +12,14 @@ extension Yamux {
         guard room >= YamuxHeader.size else { return nil }
         if let header = answers.popFirst() { return Transmit(header: header, pieces: []) }
         while let id = line.first {
-            guard let waiting = streams[id]?.queue.byteCount,
+            guard let queued = streams[id]?.queue.byteCount,
                 let window = streams[id]?.sendWindow, streams[id]?.canSend == true
             else {
                 streams[id]?.isLinedUp = false
                 _ = line.popFirst()
                 continue
             }
-            let sendable = min(waiting, Int(clamping: window), YamuxLimits.maxFrame)
+            let sendable = min(queued, Int(clamping: window), YamuxLimits.maxFrame)
             let size = min(sendable, room - YamuxHeader.size)
             guard size == sendable || size >= Self.leastData else { return nil }
             _ = line.popFirst()
@@ -37,6 +37,7 @@ extension Yamux {
         }
         let pieces = streams[id]?.queue.take(size) ?? []
         streams[id]?.sendWindow -= UInt64(size)
+        waiting -= size
         let left = streams[id]?.queue.byteCount ?? 0
         if left == 0, streams[id]?.sending == .finishing {
             streams[id]?.sending = .finished

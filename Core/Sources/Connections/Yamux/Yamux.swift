@@ -41,6 +41,8 @@ struct Yamux {
     private var unacknowledged = 0
     /// Bytes by which windows have grown.
     private var grown = 0
+    /// Bytes that wait to be sent on all streams, whether they may be or not.
+    var waiting = 0
 
     /// Frames without data, which are sent first.
     var answers = BoundedQueue<YamuxHeader>(limit: YamuxLimits.answers)
@@ -103,6 +105,7 @@ struct Yamux {
             return false
         }
         streams[id]?.queue.append(bytes)
+        self.waiting += bytes.count
         lineUp(id)
         return true
     }
@@ -200,6 +203,7 @@ struct Yamux {
     mutating func remove(_ id: UInt32) {
         guard let stream = streams.removeValue(forKey: id) else { return }
         grown -= stream.window - YamuxLimits.firstWindow
+        waiting -= stream.queue.byteCount
         if stream.isIncoming {
             incomingCount -= 1
         } else {

@@ -1,0 +1,311 @@
+// Drives one connection machine with one channel: bytes in, bytes out, one timer.
+
+import Connections
+import Multiformats
+import NIOCore
+import NIOTLS
+import Wire
+
+/// The last handler of a connection's pipeline. It does nothing that the machine does not ask for.
+final class ConnectionHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// What is written to the channel at once, at most, in bytes: four frames of Noise.
+    private static let writeSize = 4 * (65_535 + 2)
+
+    private var connection: Connection
+    private let acceptor: StreamAcceptor
+    private let tls: TLSUpgrade
+    private var receivers: [UInt32: StreamReceiver] = [:]
+    private var context: ChannelHandlerContext?
+    private var handle: PeerConnection?
+    private var timer: (at: Instant, task: Scheduled<Void>)?
+    /// Whether there ever was a connection. Without one, whoever dials knows better why.
+    private var isConnected = false
+    /// Fulfilled when the peer has proven who it is.
+    private let ready: EventLoopPromise<PeerConnection>
+    /// Why the connection ended, if not because somebody closed it.
+    private var failure: TransportError?
+    /// Whether somebody further up the call stack is going to send what there is.
+    private var isPumping = false
+    private var isReading = false
+    private var isWoken = false
+
+    init(
+        _ connection: consuming Connection, tls: TLSUpgrade, acceptor: @escaping StreamAcceptor,
+        ready: EventLoopPromise<PeerConnection>
+    ) {
+        self.connection = connection
+        self.tls = tls
+        self.acceptor = acceptor
+        self.ready = ready
+    }
+
+    private static func now() -> Instant {
+        Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)
+    }
+
+    // MARK: The channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        guard context.channel.isActive else { return }
+        isConnected = true
+        pump()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        end()
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        isConnected = true
+        pump()
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let buffer = unwrapInboundIn(data)
+        isReading = true
+        do throws(ConnectionError) {
+            try connection.receive(buffer.readableBytesSpan, now: Self.now())
+            dispatch()
+        } catch {
+            dispatch()
+            fail(.failed(error))
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isReading = false
+        pump()
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        pump()
+        context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case TLSUserEvent.handshakeCompleted(let name): finishTLS(negotiated: name)
+        // Half a connection is of no use to a muxer.
+        case ChannelEvent.inputClosed: context.close(promise: nil)
+        default: context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        failure = failure ?? tls.fault(error) ?? .unreachable("\(error)")
+        context.close(promise: nil)
+    }
+
+    // MARK: The machine
+
+    /// Passes on what the machine has to say.
+    private func dispatch() {
+        while let event = connection.nextEvent() {
+            switch event {
+            case .tlsWanted: startTLS()
+            case .ready(let peer): becomeReady(peer)
+            case .opened(let id, let name): receivers[id]?(.opened(name))
+            case .refused(let id): receivers.removeValue(forKey: id)?(.ended(.protocolRefused))
+            case .accepted(let id, let name): accept(id, name)
+            case .data(let id, let bytes): receivers[id]?(.data(bytes))
+            case .finished(let id): receivers[id]?(.finished)
+            case .reset(let id): receivers.removeValue(forKey: id)?(.ended(.streamReset))
+            case .room(let id): receivers[id]?(.room)
+            case .goAway: break
+            }
+        }
+    }
+
+    /// Sees to it that what a stream has asked for is sent soon, together with what else is asked
+    /// for until then. Nothing is called back before.
+    private func wake() {
+        guard !isPumping, !isReading, !isWoken, let context else { return }
+        isWoken = true
+        context.eventLoop.assumeIsolated().execute {
+            self.isWoken = false
+            self.pump()
+        }
+    }
+
+    /// Sends what may be sent, and sets the timer.
+    private func pump() {
+        guard !isPumping, let context else { return }
+        isPumping = true
+        dispatch()
+        var hasWritten = false
+        while context.channel.isWritable, connection.wantsToTransmit {
+            let size = min(Self.writeSize, connection.transmitSize)
+            var buffer = context.channel.allocator.buffer(capacity: size)
+            buffer.writeWithOutputRawSpan(minimumWritableBytes: size) { output in
+                connection.transmit(into: &output)
+            }
+            dispatch()
+            guard buffer.readableBytes > 0 else { break }
+            context.write(wrapOutboundOut(buffer), promise: nil)
+            hasWritten = true
+        }
+        if hasWritten { context.flush() }
+        setTimer(context)
+        isPumping = false
+        // Flushing may have made room at once, and then nobody tells any more.
+        if hasWritten, context.channel.isWritable, connection.wantsToTransmit { wake() }
+    }
+
+    private func setTimer(_ context: ChannelHandlerContext) {
+        guard let deadline = connection.deadline else { return }
+        if let timer {
+            // A timer that is too early sets the next one when it fires.
+            guard deadline < timer.at else { return }
+            timer.task.cancel()
+        }
+        let at = NIODeadline.uptimeNanoseconds(deadline.nanoseconds)
+        let task = context.eventLoop.assumeIsolated().scheduleTask(deadline: at) {
+            self.timer = nil
+            self.advance()
+        }
+        timer = (deadline, task)
+    }
+
+    private func advance() {
+        do throws(ConnectionError) {
+            try connection.advance(to: Self.now())
+        } catch {
+            fail(.failed(error))
+            return
+        }
+        pump()
+    }
+
+    private func becomeReady(_ peer: PeerID) {
+        guard let context else { return }
+        let handle = PeerConnection(peer: peer, channel: context.channel, handler: self)
+        self.handle = handle
+        ready.succeed(handle)
+    }
+
+    private func accept(_ id: UInt32, _ name: ProtocolName) {
+        guard let handle else { return }
+        let stream = PeerStream(id: id, handler: self)
+        guard let receiver = acceptor(handle, stream, name) else {
+            connection.reset(id)
+            return
+        }
+        receivers[id] = receiver
+    }
+
+    private func fail(_ error: TransportError) {
+        failure = failure ?? error
+        // The machine may have something to tell the peer.
+        pump()
+        context?.close(promise: nil)
+    }
+
+    private func end() {
+        timer?.task.cancel()
+        timer = nil
+        let error = failure ?? .closed
+        if isConnected { ready.fail(error) }
+        let ended = receivers
+        receivers = [:]
+        // Each learns it from its own notice, so their order does not matter.
+        for (_, receiver) in ended { receiver(.ended(error)) }
+        handle?.end(error)
+        handle = nil
+    }
+
+    // MARK: TLS
+
+    private func startTLS() {
+        guard let context else { return }
+        do {
+            // The answer to the negotiation leaves before TLS writes anything.
+            pumpClear(context)
+            try tls.startServer(before: self, context, unread: connection.takeUnread())
+        } catch {
+            fail(.tls("\(error)"))
+        }
+    }
+
+    /// Sends what belongs before TLS.
+    private func pumpClear(_ context: ChannelHandlerContext) {
+        var buffer = context.channel.allocator.buffer(capacity: Connection.leastRoom)
+        buffer.writeWithOutputRawSpan(minimumWritableBytes: Connection.leastRoom) { output in
+            connection.transmit(into: &output)
+        }
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+    }
+
+    private func finishTLS(negotiated: String?) {
+        guard let peer = tls.verifiedPeer else {
+            fail(.tls("the peer has not proven who it is"))
+            return
+        }
+        let isChosen = negotiated == ConnectionOptions.muxer.description
+        do throws(ConnectionError) {
+            try connection.secured(
+                peer: peer, muxer: isChosen ? ConnectionOptions.muxer : nil, now: Self.now())
+        } catch {
+            fail(.failed(error))
+        }
+        pump()
+    }
+}
+
+// What streams and their owner ask for, on the event loop.
+extension ConnectionHandler {
+    /// Opens a stream whose notices go to `receiver`. Nil if there are too many.
+    func open(
+        _ protocols: [ProtocolName], _ receiver: @escaping (PeerStream) -> StreamReceiver
+    ) -> PeerStream? {
+        guard context != nil, let id = connection.open(protocols, now: Self.now()) else {
+            return nil
+        }
+        let stream = PeerStream(id: id, handler: self)
+        receivers[id] = receiver(stream)
+        wake()
+        return stream
+    }
+
+    func write(_ bytes: ArraySlice<UInt8>, to id: UInt32) -> Bool {
+        let isTaken = connection.write(bytes, to: id)
+        wake()
+        return isTaken
+    }
+
+    func finish(_ id: UInt32) {
+        connection.finish(id)
+        wake()
+    }
+
+    func reset(_ id: UInt32) {
+        receivers[id] = nil
+        connection.reset(id)
+        wake()
+    }
+
+    func consume(_ count: Int, of id: UInt32) {
+        connection.consume(count, of: id, now: Self.now())
+        wake()
+    }
+
+    /// Says goodbye and closes.
+    func close() {
+        connection.close()
+        pump()
+        context?.close(promise: nil)
+    }
+
+    var roundTrip: Duration? { connection.roundTrip }
+}

@@ -1,0 +1,81 @@
+// A connection to a peer whose identity is proven.
+
+import Connections
+public import Multiformats
+public import NIOCore
+
+/// A connection to a peer. Streams are opened on it from anywhere, or worked on its event loop.
+public final class PeerConnection: Sendable {
+    /// Who the peer is; it has proven it.
+    public let peer: PeerID
+    /// Where the peer is, as the system sees it; nil where it does not say.
+    public let remoteAddress: SocketAddress?
+    /// Where all of the connection's work is done.
+    public let eventLoop: any EventLoop
+    /// Completes when the connection has ended, with the reason.
+    public let ended: EventLoopFuture<TransportError>
+
+    private let endPromise: EventLoopPromise<TransportError>
+    private let handler: NIOLoopBound<ConnectionHandler>
+
+    init(peer: PeerID, channel: any Channel, handler: ConnectionHandler) {
+        self.peer = peer
+        remoteAddress = channel.remoteAddress
+        eventLoop = channel.eventLoop
+        endPromise = channel.eventLoop.makePromise()
+        ended = endPromise.futureResult
+        self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+    }
+
+    func end(_ error: TransportError) {
+        endPromise.succeed(error)
+    }
+
+    /// Opens a stream that speaks one of these protocols; with one alone, nothing is waited for.
+    /// On the event loop only. Nil if there are too many streams, or the connection is ending.
+    public func openStream(
+        _ protocols: [ProtocolName], _ receiver: @escaping (PeerStream) -> StreamReceiver
+    ) -> PeerStream? {
+        handler.value.open(protocols, receiver)
+    }
+
+    /// The smoothed time of a round trip, once it has been measured. On the event loop only.
+    public var roundTrip: Duration? { handler.value.roundTrip }
+
+    /// Says goodbye to the peer and closes the connection.
+    public func close() {
+        if eventLoop.inEventLoop {
+            handler.value.close()
+        } else {
+            eventLoop.execute { self.handler.value.close() }
+        }
+    }
+
+    /// Opens a stream that speaks one of these protocols, and waits until that is sure, or with
+    /// one protocol until it has been asked for.
+    public func open(
+        _ protocols: [ProtocolName], within limit: TimeAmount = .seconds(15)
+    ) async throws -> ByteStream {
+        let opening = eventLoop.makePromise(of: ByteStream.self)
+        eventLoop.execute {
+            let timeout = self.eventLoop.scheduleTask(in: limit) {
+                opening.fail(TransportError.timedOut)
+            }
+            opening.futureResult.whenComplete { _ in timeout.cancel() }
+            let stream = self.openStream(protocols) { stream in
+                let bytes = ByteStream(stream, on: self.eventLoop)
+                return { notice in
+                    switch notice {
+                    case .opened: opening.succeed(bytes)
+                    case .ended(let error):
+                        opening.fail(error)
+                        bytes.receive(notice)
+                    default: bytes.receive(notice)
+                    }
+                }
+            }
+            if stream == nil { opening.fail(TransportError.overLimit) }
+        }
+        return try await opening.futureResult.get()
+    }
+}

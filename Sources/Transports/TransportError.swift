@@ -1,0 +1,41 @@
+public import Connections
+public import Multiformats
+
+/// Why a peer could not be reached, or a connection or stream ended.
+public enum TransportError: Error, Sendable {
+    /// There is no way to use this address.
+    case unsupportedAddress(Multiaddr)
+    /// Nobody answers at the address, or the network failed; with what the system said.
+    case unreachable(String)
+    /// The peer broke the rules, or is somebody else.
+    case failed(ConnectionError)
+    /// TLS failed; with what it said.
+    case tls(String)
+    /// The connection was closed.
+    case closed
+    /// The peer speaks none of the protocols that were offered.
+    case protocolRefused
+    /// There are too many streams on the connection, or connections on the node.
+    case overLimit
+    /// The stream was given up by the peer, or with its connection.
+    case streamReset
+    /// The peer did not go on in time.
+    case timedOut
+}
+
+extension TransportError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .unsupportedAddress(let address):
+            "the address \(address) is of a kind that this node cannot dial or listen on"
+        case .unreachable(let reason): "nobody answers: \(reason)"
+        case .failed(let error): "\(error)"
+        case .tls(let reason): "TLS failed: \(reason)"
+        case .closed: "the connection was closed"
+        case .protocolRefused: "the peer does not speak the protocol"
+        case .overLimit: "there are too many connections or streams; try again later"
+        case .streamReset: "the peer gave up the stream"
+        case .timedOut: "the peer did not go on in time"
+        }
+    }
+}

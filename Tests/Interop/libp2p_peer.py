@@ -1,0 +1,141 @@
+"""A foreign libp2p peer for the tests.
+
+Usage: libp2p_peer.py noise|tls            listens on 127.0.0.1 and prints its address
+       libp2p_peer.py noise|tls ADDRESS    dials, talks and prints ok
+
+A listener serves ping, /weft-test/echo (what comes goes back) and /weft-test/sink (what comes is
+hashed; the answer is its SHA-256), until its standard input ends. A dialer uses the same.
+"""
+
+import hashlib
+import logging
+import os
+import sys
+
+import multiaddr
+import trio
+from libp2p import new_host
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
+from libp2p.host.ping import ID as PING
+from libp2p.host.ping import handle_ping
+from libp2p.network.stream.exceptions import StreamEOF
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.security.tls.transport import PROTOCOL_ID as TLS
+from libp2p.security.tls.transport import TLSTransport
+
+ECHO, SINK = "/weft-test/echo", "/weft-test/sink"
+SIZE = 64 << 20
+
+logging.disable(logging.CRITICAL)
+
+
+def make_host(security):
+    keys = create_new_key_pair()
+    if security == "noise":
+        options = {NOISE: NoiseTransport(keys, noise_privkey=create_x25519().private_key)}
+    else:
+        # Named muxers would be agreed on in the handshake, and then negotiated once more.
+        options = {TLS: TLSTransport(keys)}
+    return new_host(key_pair=keys, sec_opt=options, muxer_preference="YAMUX")
+
+
+async def pieces(stream):
+    while True:
+        try:
+            piece = await stream.read(1 << 16)
+        except StreamEOF:
+            return
+        if not piece:
+            return
+        yield piece
+
+
+async def echo(stream):
+    async for piece in pieces(stream):
+        await stream.write(piece)
+    await stream.close_write()
+
+
+async def sink(stream):
+    digest = hashlib.sha256()
+    async for piece in pieces(stream):
+        digest.update(piece)
+    await stream.write(digest.digest())
+    await stream.close_write()
+
+
+async def read_all(stream):
+    out = bytearray()
+    async for piece in pieces(stream):
+        out += piece
+    return bytes(out)
+
+
+async def wait_for_end():
+    await trio.to_thread.run_sync(sys.stdin.read)
+
+
+async def listen(security):
+    host = make_host(security)
+    async with host.run(listen_addrs=[multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")]):
+        host.set_stream_handler(PING, handle_ping)
+        host.set_stream_handler(ECHO, echo)
+        host.set_stream_handler(SINK, sink)
+        print(host.get_addrs()[0], flush=True)
+        await wait_for_end()
+
+
+async def dial(security, address):
+    host = make_host(security)
+    async with host.run(listen_addrs=[]):
+        info = info_from_p2p_addr(multiaddr.Multiaddr(address))
+        with trio.fail_after(60):
+            await host.connect(info)
+            stream = await host.new_stream(info.peer_id, [PING])
+            for _ in range(3):
+                question = os.urandom(32)
+                await stream.write(question)
+                answer = b""
+                while len(answer) < 32:
+                    answer += await stream.read(32 - len(answer))
+                assert answer == question, "ping"
+            await stream.close()
+
+            async def one(size):
+                stream = await host.new_stream(info.peer_id, [ECHO])
+                data = os.urandom(size)
+
+                async def send():
+                    await stream.write(data)
+                    await stream.close_write()
+
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(send)
+                    assert await read_all(stream) == data, "echo"
+
+            async with trio.open_nursery() as nursery:
+                for size in [1, 1000, 300_000, 1_000_000, 5]:
+                    nursery.start_soon(one, size)
+
+            stream = await host.new_stream(info.peer_id, [SINK])
+            digest = hashlib.sha256()
+            piece = os.urandom(1 << 20)
+            for _ in range(SIZE >> 20):
+                digest.update(piece)
+                await stream.write(piece)
+            await stream.close_write()
+            assert await read_all(stream) == digest.digest(), "sink"
+    print("ok", flush=True)
+
+
+async def main():
+    if len(sys.argv) == 2:
+        await listen(sys.argv[1])
+    else:
+        await dial(sys.argv[1], sys.argv[2])
+
+
+trio.run(main)
