@@ -18,12 +18,23 @@ public enum PeerProtocols {
     public static let ping = ProtocolName("/ipfs/ping/1.0.0")
     public static let kad = ProtocolName("/ipfs/kad/1.0.0")
     public static let lanKad = ProtocolName("/ipfs/lan/kad/1.0.0")
+    public static let autoNATv1 = ProtocolName("/libp2p/autonat/1.0.0")
+    public static let autoNATv2Request = ProtocolName("/libp2p/autonat/2/dial-request")
+    public static let autoNATv2DialBack = ProtocolName("/libp2p/autonat/2/dial-back")
+    public static let relayHop = ProtocolName("/libp2p/circuit/relay/0.2.0/hop")
+    public static let relayStop = ProtocolName("/libp2p/circuit/relay/0.2.0/stop")
+    public static let dcutr = ProtocolName("/libp2p/dcutr")
 
     /// How streams of a protocol are cut up; nil for one that this module does not speak.
     public static func framing(of name: ProtocolName) -> StreamFraming? {
         switch name {
         case identify, identifyPush: .messages(limit: IdentifyMessage.maxBytes)
         case ping: .raw
+        case autoNATv1, autoNATv2Request, autoNATv2DialBack:
+            .messages(limit: AutoNATMessage.maxBytes)
+        // Messages at first, then a connection of its own.
+        case relayHop, relayStop: .raw
+        case dcutr: .messages(limit: DCUtR.maxBytes)
         case kad, lanKad: .messages(limit: KadMessage.maxBytes)
         default: nil
         }
