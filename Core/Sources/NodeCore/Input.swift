@@ -48,9 +48,10 @@ extension NodeCore {
         case dialFailed(attempt: UInt64, DialFailure)
         /// Something happened to a stream.
         case stream(StreamEvent)
-        /// A bitswap message came, which was decoded and hashed where it came in.
-        case blocks(StreamID, ReceivedBitswapMessage)
-        /// A bitswap message came that could not be decoded.
+        /// A message of the block exchange came, which an `ExchangeIntake` read and checked where
+        /// it came in.
+        case blocks(StreamID, ReceivedExchange)
+        /// One came that it refused.
         case malformed(StreamID, DecodeError)
         /// A message of ``Output/transmit(_:_:number:)`` has left.
         case sent(UInt64)
@@ -59,6 +60,9 @@ extension NodeCore {
         /// The answer to ``Output/lookUp(_:)``: how long each block is, nil for one that is not
         /// there or not to be given away.
         case lookedUp(LookUp, [Int?])
+        /// The answer to ``Output/load(_:)``; nil for a block that is not there or not to be given
+        /// away.
+        case loaded(Load, [UInt8]?)
         /// A block has come into the store by whatever way.
         case stored(Multihash, byteCount: Int)
         /// Somebody wants something. The number is the caller's choice and is not in use. There is

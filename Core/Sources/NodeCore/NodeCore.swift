@@ -154,6 +154,9 @@ public struct NodeCore: Sendable {
         if BitswapVersion(name) != nil {
             return .messages(limit: BitswapLimits.maxMessageBytes)
         }
+        if name == WeftLimits.protocolName {
+            return .messages(limit: WeftLimits.maxAnswerFrame)
+        }
         return PeerProtocols.framing(of: name)
     }
 
@@ -181,6 +184,7 @@ public struct NodeCore: Sendable {
             exchange.unsent(number, now: now)
         case .lookedUp(let lookUp, let counts):
             exchange.lookedUp(lookUp, byteCounts: counts, now: now)
+        case .loaded(let load, let bytes): exchange.loaded(load, bytes)
         case .stored(let hash, let count): exchange.stored(hash, byteCount: count)
         case .command(let id, let command, let deadline):
             receive(command, id: id, deadline: deadline, now: now)

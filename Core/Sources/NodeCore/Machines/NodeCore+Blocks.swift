@@ -7,7 +7,7 @@ import Wire
 
 extension NodeCore {
     mutating func openSession(now: Instant) -> WantTable.SessionID {
-        let session = exchange.openSession(now: now)
+        let session = exchange.openSession(for: nil, now: now)
         sessions.append(session)
         var offered: Set<PeerID> = []
         for entry in connections.all where offered.insert(entry.facts.peer).inserted {
@@ -36,7 +36,7 @@ extension NodeCore {
     }
 
     private func exchangesBlocks(_ peer: PeerID) -> Bool {
-        peers[peer]?.protocols.contains { BitswapVersion($0) != nil } ?? false
+        peers[peer]?.protocols.contains { Service($0) == .exchange } ?? false
     }
 
     mutating func carryOut(_ order: BlockExchange.Order, now: Instant) {
@@ -52,9 +52,13 @@ extension NodeCore {
             if message.blockBytes > 0 { peers[entry.peer]?.lastBlocks = now }
             transmits[number] = stream
             outputs.append(.transmit(stream, message, number: number))
-        case .finish(let stream): finish(stream, now: now)
+        case .ask(let stream, let command):
+            guard streams[stream] != nil else { return }
+            connections.use(stream.connection, now: now)
+            outputs.append(.ask(stream, command))
         case .reset(let stream): reset(stream, now: now)
         case .lookUp(let lookUp): outputs.append(.lookUp(lookUp))
+        case .load(let load): outputs.append(.load(load))
         }
     }
 

@@ -14,14 +14,16 @@ enum Service: Hashable, Sendable {
     /// Every protocol that a node accepts.
     static let protocols: [ProtocolName] =
         [PeerProtocols.identify, PeerProtocols.identifyPush, PeerProtocols.ping]
-        + BitswapVersion.protocolNames
+        + [WeftLimits.protocolName] + BitswapVersion.protocolNames
 
     init?(_ name: ProtocolName) {
         switch name {
         case PeerProtocols.identify, PeerProtocols.identifyPush: self = .identify
         case PeerProtocols.ping: self = .ping
         default:
-            guard BitswapVersion(name) != nil else { return nil }
+            guard name == WeftLimits.protocolName || BitswapVersion(name) != nil else {
+                return nil
+            }
             self = .exchange
         }
     }
