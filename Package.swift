@@ -101,6 +101,9 @@ let package = Package(
             ],
             swiftSettings: settings),
         .executableTarget(
+            name: "peer-bench", dependencies: [core, "Transports", nioCore, nioPosix],
+            path: "bench/peer", swiftSettings: settings),
+        .executableTarget(
             name: "store-bench", dependencies: [core, "BlockStore", nioCore],
             path: "bench/store", swiftSettings: settings),
         .testTarget(
