@@ -63,8 +63,9 @@ let package = Package(
         .target(
             name: "Transports",
             dependencies: [
-                core, nioCore, nioPosix,
+                core, nioCore, nioPosix, nioHTTP1,
                 .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),

@@ -2,21 +2,32 @@ import Multiformats
 import NIOCore
 import NIOPosix
 
-/// The part of an address that sockets know: a host and a TCP port.
-struct Endpoint {
-    enum Host {
+/// The part of an address that sockets know: a host and a TCP port, and what is spoken there.
+struct Endpoint: Sendable {
+    enum Host: Sendable {
         case ip(MultiaddrProtocol, String)
         case name(String)
     }
 
+    enum Carrier: Sendable {
+        case tcp, webSocket
+    }
+
     let host: Host
     let port: Int
+    let carrier: Carrier
 
-    /// The endpoint of `/ip4|ip6|dns…/tcp/PORT`, with a peer behind it or not.
+    /// The endpoint of `/ip4|ip6|dns…/tcp/PORT` or the same with `/ws`, with a peer behind it or
+    /// not.
     init(_ address: Multiaddr) throws {
         let parts = address.components.filter { $0.protocol != .p2p }
-        guard parts.count == 2, parts[1].protocol == .tcp, let port = Int(parts[1].text) else {
+        guard parts.count >= 2, parts[1].protocol == .tcp, let port = Int(parts[1].text) else {
             throw TransportError.unsupportedAddress(address)
+        }
+        switch parts.dropFirst(2).map(\.protocol) {
+        case []: carrier = .tcp
+        case [.ws]: carrier = .webSocket
+        default: throw TransportError.unsupportedAddress(address)
         }
         switch parts[0].protocol {
         case .ip4, .ip6: host = .ip(parts[0].protocol, parts[0].text)
@@ -44,16 +55,22 @@ struct Endpoint {
         }
     }
 
+    /// The host as a request names it.
+    var hostField: String {
+        switch host {
+        case .ip(.ip6, let text): "[\(text)]:\(port)"
+        case .ip(_, let text), .name(let text): "\(text):\(port)"
+        }
+    }
+
     /// The address with the port that it was bound to.
     func bound(at port: Int?) throws -> Multiaddr {
-        let port = UInt16(clamping: port ?? self.port)
-        let tcp = try Multiaddr.Component(.tcp, [UInt8(port >> 8), UInt8(port & 255)])
-        switch host {
-        case .ip(let kind, let text):
-            let first = try Multiaddr(text: "/\(kind.name)/\(text)").components[0]
-            return try Multiaddr([first, tcp])
-        case .name(let name):
-            return try Multiaddr([try Multiaddr.Component(.dns, Array(name.utf8)), tcp])
-        }
+        let port = port ?? self.port
+        let prefix =
+            switch host {
+            case .ip(let kind, let text): "/\(kind.name)/\(text)"
+            case .name(let name): "/dns/\(name)"
+            }
+        return try Multiaddr(text: "\(prefix)/tcp/\(port)\(carrier == .tcp ? "" : "/ws")")
     }
 }

@@ -1,7 +1,7 @@
 """A foreign libp2p peer for the tests.
 
-Usage: libp2p_peer.py noise|tls            listens on 127.0.0.1 and prints its address
-       libp2p_peer.py noise|tls ADDRESS    dials, talks and prints ok
+Usage: libp2p_peer.py noise|tls|ws            listens on 127.0.0.1 and prints its address
+       libp2p_peer.py noise|tls|ws ADDRESS    dials, talks and prints ok
 
 A listener serves ping, /weft-test/echo (what comes goes back) and /weft-test/sink (what comes is
 hashed; the answer is its SHA-256), until its standard input ends. A dialer uses the same.
@@ -34,12 +34,17 @@ logging.disable(logging.CRITICAL)
 
 def make_host(security):
     keys = create_new_key_pair()
-    if security == "noise":
+    if security != "tls":
         options = {NOISE: NoiseTransport(keys, noise_privkey=create_x25519().private_key)}
     else:
         # Named muxers would be agreed on in the handshake, and then negotiated once more.
         options = {TLS: TLSTransport(keys)}
-    return new_host(key_pair=keys, sec_opt=options, muxer_preference="YAMUX")
+    return new_host(key_pair=keys, sec_opt=options, muxer_preference="YAMUX", **extra(security))
+
+
+def extra(security):
+    """Noise goes over TCP, or with ws inside a WebSocket."""
+    return {"enable_websocket": True, "enable_tcp": False} if security == "ws" else {}
 
 
 async def pieces(stream):
@@ -80,7 +85,8 @@ async def wait_for_end():
 
 async def listen(security):
     host = make_host(security)
-    async with host.run(listen_addrs=[multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")]):
+    place = "/ip4/127.0.0.1/tcp/0" + ("/ws" if security == "ws" else "")
+    async with host.run(listen_addrs=[multiaddr.Multiaddr(place)]):
         host.set_stream_handler(PING, handle_ping)
         host.set_stream_handler(ECHO, echo)
         host.set_stream_handler(SINK, sink)

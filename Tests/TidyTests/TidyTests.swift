@@ -24,7 +24,8 @@ import Testing
         ],
         "Transports": [
             "Wire", "Cryptography", "Multiformats", "Connections", "NIOCore", "NIOPosix", "NIOTLS",
-            "NIOSSL", "X509", "SwiftASN1", "Crypto", "Synchronization", "FoundationEssentials",
+            "NIOSSL", "NIOHTTP1", "NIOWebSocket", "X509", "SwiftASN1", "Crypto", "Synchronization",
+            "FoundationEssentials",
         ],
         "Weft": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "NIOCore", "NIOPosix",

@@ -24,7 +24,8 @@ private func connect(
     /// Several streams at once come back whole, over both kinds of security and of addresses.
     @Test(
         "streams between two of our own peers",
-        arguments: [SecurityProtocol.noise, .tls], ["/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0"])
+        arguments: [SecurityProtocol.noise, .tls],
+        ["/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"])
     func echoes(security: SecurityProtocol, listening: String) async throws {
         let (mine, theirs) = (try makeTransport([security]), try makeTransport([.tls, .noise]))
         let (listener, peer) = try await connect(mine, theirs, on: try address(listening))
@@ -151,12 +152,12 @@ private func connect(
 
 /// py-libp2p, which nobody here wrote.
 @Suite(.serialized) struct InteropTests {
-    @Test("we dial py-libp2p", arguments: ["noise", "tls"])
+    @Test("we dial py-libp2p", arguments: ["noise", "tls", "ws"])
     func dialling(security: String) async throws {
         let foreign = try ForeignPeer([security])
         defer { foreign.stop() }
         let address = try Multiaddr(text: foreign.line())
-        let mine = try makeTransport([security == "noise" ? .noise : .tls])
+        let mine = try makeTransport([security == "tls" ? .tls : .noise])
         let peer = try await mine.dial(address)
         #expect(peer.peer == address.peer)
         let question = (0..<32).map(UInt8.init)
@@ -186,12 +187,11 @@ private func connect(
         peer.close()
     }
 
-    @Test("py-libp2p dials us", arguments: ["noise", "tls"])
+    @Test("py-libp2p dials us", arguments: ["noise", "tls", "ws"])
     func listening(security: String) async throws {
         let mine = try makeTransport([.noise, .tls])
-        let listener = try await mine.listen(on: try Multiaddr(text: "/ip4/127.0.0.1/tcp/0")) {
-            _ in
-        }
+        let place = "/ip4/127.0.0.1/tcp/0" + (security == "ws" ? "/ws" : "")
+        let listener = try await mine.listen(on: try Multiaddr(text: place)) { _ in }
         let foreign = try ForeignPeer([security, "\(listener.address)/p2p/\(mine.peer)"])
         defer { foreign.stop() }
         #expect(foreign.line() == "ok")

@@ -71,10 +71,18 @@ final class TLSProposal: ChannelDuplexHandler {
     private var negotiation = Multistream(proposing: [SecurityProtocol.tls.name])
     private var isAgreed = false
 
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { propose(context) }
+    }
+
     func channelActive(context: ChannelHandlerContext) {
+        propose(context)
+        context.fireChannelActive()
+    }
+
+    private func propose(_ context: ChannelHandlerContext) {
         let buffer = context.channel.allocator.buffer(bytes: negotiation.takeOutput())
         context.write(wrapOutboundOut(buffer), promise: nil)
-        context.fireChannelActive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
