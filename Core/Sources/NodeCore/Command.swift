@@ -41,8 +41,9 @@ extension NodeCore {
         /// that it is in: `.done`. Each peer is told what it can reach. `sequence` is the Unix time,
         /// or anything else that grows.
         case listen([Multiaddr], sequence: UInt64)
-        /// Begin to read something: `.session`.
-        case openSession
+        /// Begin to read something: `.session`. What says all of it at once, if there is such a
+        /// thing, spares asking block by block.
+        case openSession(WeftDAG?)
         /// A session wants blocks: `.accepted`, with how many of them it may want. They come as
         /// ``Output/block(_:_:from:sessions:)`` or ``Output/missing(_:_:_:)``.
         case want(WantTable.SessionID, [Want])

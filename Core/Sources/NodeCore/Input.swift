@@ -48,10 +48,9 @@ extension NodeCore {
         case dialFailed(attempt: UInt64, DialFailure)
         /// Something happened to a stream.
         case stream(StreamEvent)
-        /// A message of the block exchange came, which an `ExchangeIntake` read and checked where
-        /// it came in.
-        case blocks(StreamID, ReceivedExchange)
-        /// One came that it refused.
+        /// A message of the block exchange came, read and hashed by the stream's `ExchangeIntake`.
+        case exchange(StreamID, ReceivedExchange)
+        /// A message of the block exchange came that the intake could not read.
         case malformed(StreamID, DecodeError)
         /// A message of ``Output/transmit(_:_:number:)`` has left.
         case sent(UInt64)
@@ -60,7 +59,7 @@ extension NodeCore {
         /// The answer to ``Output/lookUp(_:)``: how long each block is, nil for one that is not
         /// there or not to be given away.
         case lookedUp(LookUp, [Int?])
-        /// The answer to ``Output/load(_:)``; nil for a block that is not there or not to be given
+        /// The answer to ``Output/load(_:)``: nil for a block that is not there or not to be given
         /// away.
         case loaded(Load, [UInt8]?)
         /// A block has come into the store by whatever way.

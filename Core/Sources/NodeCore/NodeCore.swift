@@ -24,10 +24,12 @@
 //   leaves out IP addresses that are nearer than `narrowest` or that `access` does not admit.
 // - Streams. Every `open` ends in a `StreamEvent` with its number. A connection that ends takes its
 //   streams with it without further words.
-// - Blocks. Bitswap messages come decoded and hashed as `blocks`, because that is work for many
-//   threads. A `transmit` names the blocks in it; they are read from the store straight into the
-//   memory that is sent from, and `sent` or `unsent` follows. A `lookUp` is answered. A `block` has
-//   been checked and is stored and handed on; `stored` then lets it reach the peers that wait.
+// - Blocks. Each stream of the exchange has an `ExchangeIntake` beside it, which reads and hashes
+//   its messages; what it makes of them comes as `exchange` (or `malformed`), because that is work
+//   for many threads. A `transmit` names the blocks in it; they are read from the store straight
+//   into the memory that is sent from, and `sent` or `unsent` follows. A `lookUp` and a `load` are
+//   answered. A `block` has been checked and is stored and handed on; `stored` then lets it reach
+//   the peers that wait.
 // - Commands. Every command has a deadline and gets exactly one answer until then. Those that wait
 //   for nobody are answered before `receive` returns.
 //
@@ -149,13 +151,11 @@ public struct NodeCore: Sendable {
     /// The protocols that peers may open streams with.
     public var protocols: [ProtocolName] { identify.own.protocols }
 
-    /// How the streams of a protocol are cut up; nil for one that no node speaks.
+    /// How the streams of a protocol are cut up; nil for one that no node speaks. Those of the
+    /// exchange go through an `ExchangeIntake`, whose limit may be lower.
     public static func framing(of name: ProtocolName) -> StreamFraming? {
-        if BitswapVersion(name) != nil {
-            return .messages(limit: BitswapLimits.maxMessageBytes)
-        }
-        if name == WeftLimits.protocolName {
-            return .messages(limit: WeftLimits.maxAnswerFrame)
+        if let intake = ExchangeIntake(name, openedBy: .us) {
+            return .messages(limit: intake.maxMessageBytes)
         }
         return PeerProtocols.framing(of: name)
     }
@@ -168,7 +168,7 @@ public struct NodeCore: Sendable {
             if let entry = connections.remove(number) { lost(entry, now: now) }
         case .dialFailed(let attempt, let failure): dialFailed(attempt, failure, now: now)
         case .stream(let event): receive(event, now: now)
-        case .blocks(let stream, let message):
+        case .exchange(let stream, let message):
             guard streams[stream]?.service == .exchange else { break }
             connections.heard(on: stream.connection, now: now)
             exchange.receive(message, on: stream, now: now)

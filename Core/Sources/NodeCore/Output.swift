@@ -24,8 +24,7 @@ extension NodeCore {
         /// Send a message of pieces, some of them blocks to be read from the store; answered by
         /// `sent` or `unsent` with the number.
         case transmit(StreamID, OutgoingMessage, number: UInt64)
-        /// Send the one frame that this command makes (`WeftCommand.encoded`), after the stream's
-        /// `ExchangeIntake` has noted it.
+        /// Tell the stream's `ExchangeIntake` of this command, then send it as one message.
         case ask(StreamID, WeftCommand)
         /// Nothing more is going to be sent on a stream.
         case finish(StreamID)
@@ -33,7 +32,7 @@ extension NodeCore {
         case reset(StreamID)
         /// Find out which of these blocks are in the store; answered by `lookedUp`.
         case lookUp(LookUp)
-        /// Read a block; answered by `loaded`.
+        /// Read a block from the store; answered by `loaded`.
         case load(Load)
         /// A block that these sessions wanted, checked against its CID. Who stores it says so with
         /// `stored`.

@@ -54,7 +54,7 @@ extension NodeCore {
         case .addresses(let peer): return .addresses(addresses.addresses(of: peer, now: now))
         case .status: return .status(status)
         case .listen(let own, let sequence): listen(own, sequence: sequence)
-        case .openSession: return .session(openSession(now: now))
+        case .openSession(let dag): return .session(openSession(for: dag, now: now))
         case .want(let session, let wants):
             return .accepted(want(wants, in: session, now: now))
         case .unwant(let session, let cids):

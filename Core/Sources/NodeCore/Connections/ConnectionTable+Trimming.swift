@@ -38,15 +38,14 @@ extension ConnectionTable {
         }
     }
 
-    /// The connections that may be closed, the least useful first: none of a protected peer, and
-    /// none that is younger than `grace`.
-    func expendable(
-        protected: Set<PeerID>, grace: Duration, now: Instant, worth: (PeerID) -> Worth
+    /// The connections of peers that are not protected, the least useful first.
+    func leastUseful(
+        protected: Set<PeerID>, worth: (PeerID) -> Worth
     ) -> [Entry] {
         var weighed: [(weight: Weight, entry: Entry)] = []
         for entry in all {
             let peer = entry.facts.peer
-            guard !protected.contains(peer), now.since(entry.opened) >= grace else { continue }
+            guard !protected.contains(peer) else { continue }
             let weight = Weight(
                 isNeeded: best(to: peer, limited: .allowed)?.number == entry.number,
                 worth: worth(peer), isBusy: entry.streams > 0,

@@ -99,12 +99,11 @@ extension NodeCore {
         guard let full = fullCeiling(for: direction) else { return nil }
         let isFavoured = protected.contains(peer)
         let grace = isFavoured ? .zero : limits.connections.grace
-        let candidates = connections.expendable(
-            protected: protected, grace: grace, now: now
-        ) { worth(of: $0, now: now) }
+        let candidates = leastUseful(now: now)
         // A flood of strangers must not drive out whom we know; what we want may.
         let limit: ConnectionTable.Worth = direction == .inbound ? .stranger : .known
         let victim = candidates.first { entry in
+            if now.since(entry.opened) < grace { return false }
             if full != .total, entry.facts.direction != direction { return false }
             if isFavoured { return true }
             return entry.streams == 0 && worth(of: entry.facts.peer, now: now) <= limit
@@ -112,6 +111,10 @@ extension NodeCore {
         guard let victim else { return full }
         close(victim.number, .trimmed, now: now)
         return fullCeiling(for: direction)
+    }
+
+    private func leastUseful(now: Instant) -> [ConnectionTable.Entry] {
+        connections.leastUseful(protected: protected) { worth(of: $0, now: now) }
     }
 
     private func fullCeiling(for direction: ConnectionFacts.Direction) -> ConnectionCeiling? {
@@ -217,10 +220,12 @@ extension NodeCore {
         trimming.isDue = false
         let excess = connections.count - limits.connections.low
         if connections.count > limits.connections.high {
-            let candidates = connections.expendable(
-                protected: protected, grace: limits.connections.grace, now: now
-            ) { worth(of: $0, now: now) }
-            for entry in candidates.prefix(excess) { close(entry.number, .trimmed, now: now) }
+            // Among those that are to go, the young ones get their time; nobody of more use goes
+            // in their place.
+            for entry in leastUseful(now: now).prefix(excess)
+            where now.since(entry.opened) >= limits.connections.grace {
+                close(entry.number, .trimmed, now: now)
+            }
         }
         trimming.earliest = now + limits.connections.pause
         scheduleTrim(now: now)
@@ -232,10 +237,7 @@ extension NodeCore {
         limits = new
         dialer.setLimits(new.dialing)
         let ceilings = new.connections
-        let candidates = connections.expendable(
-            protected: protected, grace: .zero, now: now
-        ) { worth(of: $0, now: now) }
-        for entry in candidates {
+        for entry in leastUseful(now: now) {
             let isOver =
                 connections.count > ceilings.ceiling
                 || (entry.facts.direction == .inbound

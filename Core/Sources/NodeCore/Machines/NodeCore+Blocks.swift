@@ -6,8 +6,8 @@ import Peering
 import Wire
 
 extension NodeCore {
-    mutating func openSession(now: Instant) -> WantTable.SessionID {
-        let session = exchange.openSession(for: nil, now: now)
+    mutating func openSession(for dag: WeftDAG?, now: Instant) -> WantTable.SessionID {
+        let session = exchange.openSession(for: dag, now: now)
         sessions.append(session)
         var offered: Set<PeerID> = []
         for entry in connections.all where offered.insert(entry.facts.peer).inserted {

@@ -96,7 +96,7 @@ public struct AutoNATClient: Sendable {
                 return
             }
             probes[request]?.stream = stream
-            let message = AutoNATMessage.request(probe.addresses, nonce: probe.nonce)
+            let message = AutoNATMessage.request(probe.addresses.map { $0 }, nonce: probe.nonce)
             orders.append(.send(stream, message.encoded))
         case .refused(let request, _): fail(request)
         case .accepted(let stream, _, _):

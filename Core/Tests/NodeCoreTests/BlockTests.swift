@@ -1,0 +1,117 @@
+// Blocks between whole nodes, both ways, over connections that may break.
+
+import Exchange
+import Multiformats
+import NodeCore
+import Peering
+import Testing
+import Wire
+
+struct BlockTests {
+    static func blocks(_ count: Int, seed: UInt64) -> [(cid: CID, bytes: [UInt8])] {
+        var random = SeededGenerator(seed: seed)
+        return (0..<count).map { _ in
+            let bytes = random.bytes(Int.random(in: 100...20_000, using: &random))
+            return (CID(.raw, Multihash.sha2_256(of: bytes.rawSpan)), bytes)
+        }
+    }
+
+    static func want(_ blocks: [(cid: CID, bytes: [UInt8])]) -> [NodeCore.Want] {
+        blocks.enumerated().map { NodeCore.Want($1.cid, at: UInt64($0), size: nil) }
+    }
+
+    @Test("Two nodes give each other what the other has, at the same time")
+    func bothWays() throws {
+        var network = TestNetwork(seed: 11)
+        let one = try network.add()
+        let two = try network.add()
+        let left = Self.blocks(60, seed: 1)
+        let right = Self.blocks(60, seed: 2)
+        for block in left { network.hosts[one].store[block.cid.hash] = block.bytes }
+        for block in right { network.hosts[two].store[block.cid.hash] = block.bytes }
+        _ = network.connect(one, two)
+        let mine = try network.session(one)
+        let yours = try network.session(two)
+        network.order(one, .want(mine, Self.want(right)))
+        network.order(two, .want(yours, Self.want(left)))
+        network.run(for: .seconds(20))
+        #expect(network.hosts[one].blocks.count == 60)
+        #expect(network.hosts[two].blocks.count == 60)
+        #expect(right.allSatisfy { network.hosts[one].blocks[$0.cid.hash] == $0.bytes })
+        #expect(network.hosts[one].missing.isEmpty && network.hosts[two].missing.isEmpty)
+        #expect(try network.status(one).violations == 0)
+        let close = network.order(one, .closeSession(mine))
+        #expect(network.isDone(one, close))
+    }
+
+    @Test("A peer that connects after a session began takes part in it")
+    func lateNeighbour() throws {
+        var network = TestNetwork(seed: 12)
+        let one = try network.add()
+        let two = try network.add()
+        let blocks = Self.blocks(10, seed: 3)
+        for block in blocks { network.hosts[two].store[block.cid.hash] = block.bytes }
+        let session = try network.session(one)
+        _ = network.connect(two, one)
+        network.order(one, .want(session, Self.want(blocks)))
+        network.run(for: .seconds(20))
+        #expect(network.hosts[one].blocks.count == 10)
+    }
+
+    @Test("A block that comes into the store goes to those who asked for it before")
+    func storedLater() throws {
+        var network = TestNetwork(seed: 13)
+        let one = try network.add()
+        let two = try network.add()
+        let three = try network.add()
+        let blocks = Self.blocks(5, seed: 4)
+        _ = network.connect(one, two)
+        let session = try network.session(one)
+        network.order(one, .want(session, Self.want(blocks)))
+        network.run(for: .milliseconds(500))
+        for block in blocks { network.hosts[three].store[block.cid.hash] = block.bytes }
+        _ = network.connect(two, three)
+        let middle = try network.session(two)
+        network.order(two, .want(middle, Self.want(blocks)))
+        network.run(for: .seconds(120))
+        #expect(network.hosts[two].blocks.count == 5)
+        // Asked again, or told, or given up: never left without a word.
+        #expect(network.hosts[one].blocks.count + network.hosts[one].missing.count == 5)
+    }
+
+    @Test("What nobody has is said to be missing")
+    func missing() throws {
+        var network = TestNetwork(seed: 14)
+        let one = try network.add()
+        let two = try network.add()
+        _ = network.connect(one, two)
+        let session = try network.session(one)
+        network.order(one, .want(session, Self.want(Self.blocks(3, seed: 5))))
+        network.run(for: .seconds(120))
+        #expect(network.hosts[one].missing.count == 3)
+    }
+
+    @Test("Lost connections cost time, not blocks", arguments: [UInt64](1...6))
+    func lossy(seed: UInt64) throws {
+        var network = TestNetwork(seed: seed)
+        let reader = try network.add()
+        let blocks = Self.blocks(80, seed: seed)
+        for _ in 0..<3 {
+            let host = try network.add()
+            for block in blocks { network.hosts[host].store[block.cid.hash] = block.bytes }
+            _ = network.connect(reader, host)
+        }
+        network.loss = 0.02
+        let session = try network.session(reader)
+        network.order(reader, .want(session, Self.want(blocks)))
+        for _ in 0..<60 {
+            network.run(for: .seconds(1))
+            for host in 1...3 {
+                network.order(
+                    reader, .connect(network.id(host), [network.hosts[host].address]))
+            }
+        }
+        #expect(network.hosts[reader].blocks.count == 80)
+        #expect(network.hosts[reader].missing.isEmpty)
+    }
+}
