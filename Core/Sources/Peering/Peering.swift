@@ -36,6 +36,7 @@ public enum PeerProtocols {
         case relayHop, relayStop: .raw
         case dcutr: .messages(limit: DCUtR.maxBytes)
         case kad, lanKad: .messages(limit: KadMessage.maxBytes)
+        case _ where PubSub.protocols.contains(name): .messages(limit: PubSub.maxMessageBytes)
         default: nil
         }
     }
