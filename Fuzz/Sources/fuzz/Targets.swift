@@ -9,7 +9,9 @@ import Wire
 typealias Target = @Sendable (RawSpan) -> Void
 
 /// The parsers by name.
-let targets: [String: Target] = [
+let targets: [String: Target] = exchangeTargets.merging(formatTargets) { first, _ in first }
+
+private let formatTargets: [String: Target] = [
     "cid": { bytes in
         guard let cid = try? CID(decoding: bytes) else { return }
         if cid.bytes != [UInt8](bytes) { violated("a CID's bytes round-trip") }

@@ -101,7 +101,7 @@ extension WantTable {
             let want = wants[hash]
         else { return nil }
         // Whoever reads may run out of room, but never waits for what is not asked for.
-        let isFirst = session.queue.entries.first?.hash == hash
+        let isFirst = session.queue.first == hash
         return isFirst || session.outstanding + want.size <= session.room ? want : nil
     }
 
@@ -145,23 +145,23 @@ extension WantTable {
         for id: SourceID, _ source: Source, in session: Session, now: Instant
     ) -> Multihash? {
         guard let seat = session.seats[id], seat.promise != .unknown else { return nil }
-        let entries = session.queue.entries
-        guard !entries.isEmpty else { return nil }
+        let count = session.queue.count
+        guard count > 0 else { return nil }
         let skipped = handicap(of: id, source, in: session, now: now)
-        guard skipped < entries.count else {
+        guard skipped < count else {
             // The others will be done before, except with what they do not have.
-            return entries.prefix(Self.lookThrough).first { entry in
-                !seat.missing.contains(entry.hash)
-                    && !isBetterServed(entry.hash, than: id, source, in: session, now: now)
-            }?.hash
+            return (0..<min(count, Self.lookThrough)).lazy.map { session.queue[$0] }.first {
+                !seat.missing.contains($0)
+                    && !isBetterServed($0, than: id, source, in: session, now: now)
+            }
         }
-        for index in skipped..<min(entries.count, skipped + Self.lookThrough)
-        where !seat.missing.contains(entries[index].hash) {
-            return entries[index].hash
+        for index in skipped..<min(count, skipped + Self.lookThrough)
+        where !seat.missing.contains(session.queue[index]) {
+            return session.queue[index]
         }
-        for index in stride(from: skipped - 1, through: 0, by: -1)
-        where !seat.missing.contains(entries[index].hash) {
-            return entries[index].hash
+        for index in stride(from: skipped - 1, through: max(0, skipped - Self.lookThrough), by: -1)
+        where !seat.missing.contains(session.queue[index]) {
+            return session.queue[index]
         }
         return nil
     }
@@ -210,7 +210,7 @@ extension WantTable {
         let helpers = session.order.count {
             sources[$0]?.isUsable == true && session.seats[$0]?.promise != .unknown
         }
-        let head = session.queue.entries.first?.hash ?? firstOutstanding(in: session)
+        let head = session.queue.first ?? firstOutstanding(in: session)
         guard let head, var want = wants[head] else { return }
         // A block that those who had the others do not have may be anywhere.
         guard helpers < 8 || want.holders.isEmpty else { return }
@@ -254,7 +254,7 @@ extension WantTable {
     /// Looks for providers when there is nobody, or nothing has come for a while.
     private mutating func search(in id: SessionID, now: Instant) {
         guard let session = sessions[id], !session.isSearching, session.wantCount > 0,
-            let head = session.queue.entries.first.flatMap({ wants[$0.hash] })
+            let head = session.queue.first.flatMap({ wants[$0] })
                 ?? firstOutstanding(in: session).flatMap({ wants[$0] })
         else { return }
         if let last = session.lastSearch, now.since(last) < limits.idle { return }
@@ -282,16 +282,19 @@ extension WantTable {
         guard !session.isSearching, session.lastSearch != nil, session.stream == nil,
             session.prospects == 0
         else { return }
-        let hopeless = session.queue.entries.prefix(Self.lookThrough).filter { entry in
-            !session.order.contains { source in
-                guard let other = sources[source], !other.isDropped else { return false }
-                guard !other.isSuspended || other.strikes < limits.strikes else { return false }
-                return session.seats[source].map { !$0.missing.contains(entry.hash) } ?? false
-            }
+        // What is hopeless further on is found out when it comes to the front.
+        while let hash = sessions[id]?.queue.first, isHopeless(hash, in: session),
+            let want = wants[hash]
+        {
+            fail(hash, want.cid, session.blame, in: id, now: now)
         }
-        for entry in hopeless {
-            guard let want = wants[entry.hash], want.holders.isEmpty else { continue }
-            fail(entry.hash, want.cid, session.blame, in: id, now: now)
+    }
+
+    private func isHopeless(_ hash: Multihash, in session: Session) -> Bool {
+        !session.order.contains { source in
+            guard let other = sources[source], !other.isDropped else { return false }
+            guard !other.isSuspended || other.strikes < limits.strikes else { return false }
+            return session.seats[source].map { !$0.missing.contains(hash) } ?? false
         }
     }
 

@@ -39,7 +39,7 @@ extension WantTable {
         let abilities: Abilities
         var pace = Pace()
         /// What it was asked for, in that order, which is the one in which it should answer.
-        var open: [Request] = []
+        var open = OpenRequests()
         var openBytes = 0
         /// Streams that it sends.
         var streams: [SessionID] = []
@@ -58,7 +58,7 @@ extension WantTable {
         func remaining(until hash: Multihash, now: Instant) -> Duration {
             guard let rate = pace.rate(now: now) else { return .zero }
             var bytes = 0
-            for request in open {
+            for request in open.all {
                 bytes += request.size
                 if request.hash == hash { break }
             }

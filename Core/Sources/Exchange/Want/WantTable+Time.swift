@@ -84,7 +84,7 @@ extension WantTable {
         var next: Instant?
         for source in session.order {
             // The last of its requests is the furthest from being sent.
-            for request in sources[source]?.open.reversed() ?? [] {
+            for request in sources[source]?.open.all.reversed() ?? [] {
                 guard let want = wants[request.hash], want.sessions[0] == id,
                     want.holders.count == 1
                 else { continue }

@@ -356,9 +356,7 @@ public struct WantTable: Sendable {
 
     /// Takes a request off a source's list.
     mutating func drop(_ hash: Multihash, at id: SourceID, now: Instant) -> Request? {
-        guard let index = sources[id]?.open.firstIndex(where: { $0.hash == hash }),
-            let request = sources[id]?.open.remove(at: index)
-        else { return nil }
+        guard let request = sources[id]?.open.remove(hash) else { return nil }
         sources[id]?.openBytes -= request.size
         sources[id]?.pace.ended(now: now)
         if let want = wants[hash] {
@@ -371,9 +369,7 @@ public struct WantTable: Sendable {
     /// Tells everyone who has been asked for a block that it is no longer wanted.
     mutating func withdraw(_ want: Want, besides source: SourceID?, now: Instant) {
         for holder in want.holders where holder != source {
-            if let index = sources[holder]?.open.firstIndex(where: { $0.hash == want.cid.hash }),
-                let request = sources[holder]?.open.remove(at: index)
-            {
+            if let request = sources[holder]?.open.remove(want.cid.hash) {
                 sources[holder]?.openBytes -= request.size
                 sources[holder]?.pace.ended(now: now)
                 sessions[want.sessions[0]]?.outstanding -= request.size
@@ -389,7 +385,7 @@ public struct WantTable: Sendable {
     /// Takes everything away from a source that it was asked for.
     mutating func release(_ id: SourceID, now: Instant) {
         guard let source = sources[id] else { return }
-        for request in source.open {
+        for request in source.open.all {
             guard let want = wants[request.hash] else { continue }
             actions.append(.cancel(id, want.cid))
             _ = drop(request.hash, at: id, now: now)

@@ -47,7 +47,7 @@ struct WeftAsks: Sendable {
 
     /// Asks for a block with the next list.
     mutating func ask(_ cid: CID) {
-        guard placed[cid.hash] == nil, !gathered.contains(cid) else { return }
+        guard placed[cid.hash] == nil else { return }
         gathered.append(cid)
     }
 

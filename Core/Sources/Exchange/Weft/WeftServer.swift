@@ -30,7 +30,9 @@ public struct WeftServer: Sendable {
         /// How many DAG requests one peer may have open.
         public var dagsPerPeer = 4
         /// The same for all peers together.
-        public var dags = 64
+        public var dags = 16
+        /// How many blocks the lists of one peer may name at a time.
+        public var listedPerPeer = 4 * WeftLimits.maxListed
         /// When those who are turned away may come back.
         public var retry: Duration = .seconds(1)
 
@@ -145,6 +147,7 @@ public struct WeftServer: Sendable {
         let isTooMuch =
             entry.requests.count >= WeftLimits.maxRequests
             || (request.isDAG && !mayWalk(for: entry.peer))
+            || listedCount(of: entry.peer) + request.listedCount > limits.listedPerPeer
         guard !isTooMuch else {
             guard entry.refusals.count < WeftLimits.maxRequests else {
                 throw DecodeError(.overLimit, "exchange: too many requests")
@@ -154,6 +157,15 @@ public struct WeftServer: Sendable {
             return
         }
         streams[stream]?.requests.append(request)
+    }
+
+    private func listedCount(of peer: PeerID) -> Int {
+        var count = 0
+        for stream in order {
+            guard let entry = streams[stream], entry.peer == peer else { continue }
+            count += entry.requests.reduce(0) { $0 + $1.listedCount }
+        }
+        return count
     }
 
     private func mayWalk(for peer: PeerID) -> Bool {

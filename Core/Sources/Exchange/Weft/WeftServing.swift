@@ -77,6 +77,8 @@ struct WeftServing: Sendable {
     }
 
     var isDAG: Bool { if case .dag = goal { true } else { false } }
+    /// How many blocks its lists name.
+    var listedCount: Int { if case .list(let cids, _) = goal { cids.count } else { 0 } }
     var readyCount: Int { ready.count - taken }
     /// Whether something can be sent now.
     var hasAnswers: Bool {
