@@ -79,6 +79,7 @@ public struct DCUtR: Sendable {
     private var orders = Outbox<StreamOrder>()
     private var events = Outbox<Event>()
 
+    /// A node without upgrades under way.
     public init() {}
 
     /// Begins an upgrade as the peer that was dialled through the relay.

@@ -47,6 +47,7 @@ public struct Sweep: Sendable {
         /// How long ago the walk began.
         public var elapsed: Duration
 
+        /// A walk that began so long ago and has come so far.
         public init(place: UInt64, elapsed: Duration) {
             self.place = place
             self.elapsed = elapsed
@@ -65,7 +66,7 @@ public struct Sweep: Sendable {
     }
 
     private struct Batch {
-        let keys: [Multihash]
+        let hashes: [Multihash]
         let next: UInt64?
         /// Where the region goes on; nil if these were all of its keys.
         let rest: KadID?
@@ -131,7 +132,7 @@ public struct Sweep: Sendable {
             return
         }
         let rest = keys.count >= Self.batch ? KadID(of: last.bytes).successor : nil
-        let batch = Batch(keys: keys, next: next, rest: rest)
+        let batch = Batch(hashes: keys, next: next, rest: rest)
         // Keys are good targets for lookups: their places lie in the region.
         var targets: [Multihash] = []
         for index in 0..<Self.lookups {
@@ -186,13 +187,13 @@ public struct Sweep: Sendable {
     ) {
         var batch = explored
         guard !batch.servers.isEmpty else {
-            events.append(.skipped(keys: batch.keys.count))
+            events.append(.skipped(keys: batch.hashes.count))
             close(batch, now: now)
             return
         }
         let servers = batch.servers.map { (id: KadID($0), peer: $0) }.sorted { $0.id < $1.id }
         var shares = [[Multihash]](repeating: [], count: servers.count)
-        for key in batch.keys {
+        for key in batch.hashes {
             let target = KadID(of: key.bytes)
             let near = servers.indices.sorted {
                 servers[$0].id.distance(to: target) < servers[$1].id.distance(to: target)
@@ -216,7 +217,7 @@ public struct Sweep: Sendable {
         state = .telling(batch, commands)
         guard commands.isEmpty else { return }
         events.append(
-            .announced(keys: batch.keys.count, servers: batch.told, failed: batch.failed))
+            .announced(keys: batch.hashes.count, servers: batch.told, failed: batch.failed))
         close(batch, now: now)
     }
 

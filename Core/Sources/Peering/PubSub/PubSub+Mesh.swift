@@ -100,8 +100,9 @@ extension PubSub {
                 ids[entry.topic, default: []].append(entry.id)
             }
         }
-        for topic in ids.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            guard var list = ids[topic] else { continue }
+        let byTopic = ids.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+        for (topic, all) in byTopic {
+            var list = all
             let members = mesh[topic] ?? []
             let outside = order.filter { peer in
                 guard let state = peers[peer] else { return false }

@@ -143,7 +143,7 @@ public struct PubSub: Sendable {
     public mutating func disconnected(from peer: PeerID) {
         guard peers.removeValue(forKey: peer) != nil else { return }
         order.removeAll { $0 == peer }
-        for topic in mesh.keys { mesh[topic]?.removeAll { $0 == peer } }
+        mesh = mesh.mapValues { members in members.filter { $0 != peer } }
         incoming = incoming.filter { $0.value != peer }
         countColocated()
     }

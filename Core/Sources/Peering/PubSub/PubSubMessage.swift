@@ -12,6 +12,7 @@ public struct PubSubMessage: Hashable, Sendable {
     public let sequence: [UInt8]
     /// The topic's name in UTF-8.
     public let topic: [UInt8]
+    /// What was published.
     public let data: [UInt8]
     let signature: [UInt8]
     /// The author's key, where its id does not contain it.

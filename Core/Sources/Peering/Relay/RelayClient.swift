@@ -11,6 +11,7 @@ public struct Circuit: Hashable, Sendable {
     public let stream: StreamID
     /// Who is said to be at the other end; the connection has to prove it.
     public let peer: PeerID
+    /// Through whom the bytes go.
     public let relay: PeerID
     /// What the relay allows; nil if it sets no limit.
     public let limit: RelayLimit?

@@ -11,6 +11,7 @@ public struct RelayLimit: Hashable, Sendable {
     /// In bytes, each way.
     public var data: UInt64?
 
+    /// A limit in time and in bytes.
     public init(duration: UInt64?, data: UInt64?) {
         self.duration = duration
         self.data = data
@@ -38,6 +39,7 @@ public struct RelayReservation: Hashable, Sendable {
     /// The relay's signed statement; nobody asks for it yet.
     public var voucher: [UInt8]
 
+    /// A place as these fields state it.
     public init(expires: UInt64, addresses: [Multiaddr], voucher: [UInt8]) {
         self.expires = expires
         self.addresses = addresses
@@ -51,6 +53,7 @@ public struct RelayMessage: Hashable, Sendable {
     /// The longest message, in bytes.
     public static let maxBytes = 4 << 10
 
+    /// What a message asks or answers.
     public enum Kind: Hashable, Sendable {
         /// Not in the stop protocol.
         case reserve
@@ -64,13 +67,18 @@ public struct RelayMessage: Hashable, Sendable {
         case stop
     }
 
+    /// What the message asks or answers.
     public var kind: Kind
+    /// Who is to be reached, or who reaches out.
     public var peer: PeerID?
+    /// The place that was given.
     public var reservation: RelayReservation?
+    /// What the relay allows on a circuit.
     public var limit: RelayLimit?
     /// nil also stands for a status that is not known here.
     public var status: RelayStatus?
 
+    /// A message with these two fields.
     public init(_ kind: Kind, status: RelayStatus? = nil) {
         self.kind = kind
         self.status = status
@@ -224,11 +232,14 @@ public struct RelayVoucher: Hashable, Sendable {
     /// The type of its envelope's payload: 0x0302.
     public static let payloadType: [UInt8] = [3, 2]
 
+    /// Who promises.
     public let relay: PeerID
+    /// To whom.
     public let peer: PeerID
     /// In seconds since the start of 1970.
     public let expires: UInt64
 
+    /// A promise that holds until a time.
     public init(relay: PeerID, peer: PeerID, expires: UInt64) {
         self.relay = relay
         self.peer = peer

@@ -7,17 +7,20 @@ public import Wire
 public struct RelayServer: Sendable {
     /// The ceilings.
     public struct Limits: Hashable, Sendable {
-        /// How many peers have a place, and how many at one IP address.
+        /// How many peers have a place.
         public var reservations: Int
+        /// How many of them may have one IP address.
         public var reservationsPerIP: Int
-        /// How many circuits there are, and how many of one peer, at either end.
+        /// How many circuits there are.
         public var circuits: Int
+        /// How many of them may have the same peer at either end.
         public var circuitsPerPeer: Int
         /// What one circuit may carry.
         public var circuit: RelayLimit
         /// For how long a place is given.
         public var reservationSeconds: UInt32
 
+        /// Ceilings of these heights.
         public init(
             reservations: Int, reservationsPerIP: Int, circuits: Int, circuitsPerPeer: Int,
             circuit: RelayLimit, reservationSeconds: UInt32
@@ -69,7 +72,9 @@ public struct RelayServer: Sendable {
 
     private let own: PeerID
     private let key: PrivateKey
+    /// The ceilings. Lower ones end nothing that has been given.
     public var limits: Limits
+    /// What time of day it is, by which places end.
     public var clock: WallClock
     /// Where this node can be reached; told to those who have a place.
     public var ownAddresses: [Multiaddr] = []
