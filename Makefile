@@ -42,6 +42,7 @@ test-long: ## Also run the tests that are too slow for every run
 bench: build ## Measure the installed program against the named peers, side by side; prints the table of the README
 	@Scripts/install-packages bench
 	@Scripts/install $(WEFT) "" "$(CURDIR)/.build/installed" >/dev/null
+	$(SWIFT) build -c release --static-swift-stdlib --product peer-bench
 	python3 bench/run.py --weft .build/installed/bin/weft
 
 fuzz: ## Fuzz every parser of remote bytes; SECONDS=60 each

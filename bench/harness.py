@@ -19,8 +19,9 @@ ROUNDS = 5
 class Bench:
     """One run of all benchmarks: the program under test and a scratch directory."""
 
-    def __init__(self, weft, scratch):
+    def __init__(self, weft, peer_bench, scratch):
         self.weft = str(Path(weft).resolve())
+        self.peer_bench = str(Path(peer_bench).resolve())
         self.scratch = Path(scratch)
         self.rows = []
 

@@ -3,7 +3,7 @@
 
 Each benchmark runs Weft and the named peer in turn on the same data in one go and reports the
 ratio of the medians, so that a slow or busy machine does not decide.
-Usage: bench/run.py --weft PATH [--only NAME]… [--scratch DIR] [--json FILE]
+Usage: bench/run.py --weft PATH [--peer-bench PATH] [--only NAME]… [--scratch DIR] [--json FILE]
 """
 
 import argparse
@@ -19,13 +19,15 @@ from harness import Bench
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weft", required=True, help="the optimised executable")
+    parser.add_argument("--peer-bench", default=".build/release/peer-bench",
+                        help="the program of bench/peer")
     parser.add_argument("--only", action="append", choices=list(cases.ALL), help="just these")
     parser.add_argument("--scratch", help="where to put some 40 GB of data for a while")
     parser.add_argument("--json", help="also write the figures to this file")
     options = parser.parse_args()
 
     scratch = tempfile.mkdtemp(prefix="weft-bench-", dir=options.scratch)
-    bench = Bench(options.weft, scratch)
+    bench = Bench(options.weft, options.peer_bench, scratch)
     try:
         for name in options.only or cases.ALL:
             cases.ALL[name](bench)

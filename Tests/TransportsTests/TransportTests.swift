@@ -1,6 +1,7 @@
 // Connections over real sockets: between our own peers, and with a peer that others wrote.
 
 import Connections
+import Foundation
 import Multiformats
 import NIOCore
 import NIOPosix
@@ -120,6 +121,41 @@ private func connect(
             return true
         }
         try await silent.close()
+    }
+
+    /// A dialer that says nothing, or half a request, is hung up on.
+    @Test("a silent dialer", arguments: ["", "/ws"])
+    func silentDialer(carrier: String) async throws {
+        let theirs = try makeTransport([.noise]) { $0.handshakeTimeout = .milliseconds(200) }
+        let listener = try await theirs.listen(
+            on: try address("/ip4/127.0.0.1/tcp/0\(carrier)")
+        ) { _ in }
+        let port = try #require(listener.address.first(.tcp).flatMap { Int($0.text) })
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connect(host: "127.0.0.1", port: port).get()
+        try await channel.writeAndFlush(ByteBuffer(string: "GET"))
+        try await channel.closeFuture.get()
+        try await listener.close()
+    }
+
+    /// Many short connections in a row leave no descriptor behind.
+    @Test func churn() async throws {
+        let (mine, theirs) = (try makeTransport([.noise]), try makeTransport([.noise]))
+        let listener = try await theirs.listen(on: try loopback()) { _ in }
+        func openFiles() throws -> Int {
+            try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+        }
+        var before = 0
+        for round in 0..<220 {
+            if round == 20 { before = try openFiles() }
+            let peer = try await mine.dial(listener.address, peer: theirs.peer)
+            #expect(try await answer(peer, Names.echo, to: [1, 2, 3]) == [1, 2, 3])
+            peer.close()
+            _ = try await peer.ended.get()
+        }
+        // The other side's end of the last few may still be on its way.
+        #expect(try openFiles() < before + 50)
+        try await listener.close()
     }
 
     /// A reader that does not read holds the writer back, on this side's memory too.
