@@ -19,8 +19,9 @@ public final class Node: Sendable {
     public let configuration: Configuration
     /// The blocks and pins.
     public let store: BlockStore
-    /// The threads of all sockets of this node.
-    public let eventLoops: MultiThreadedEventLoopGroup
+    /// The threads of all sockets of this process. They outlive the node, because what a reader
+    /// lets go of late, such as the body of an answer, ends on them.
+    public let eventLoops = MultiThreadedEventLoopGroup.singleton
     /// The one client for outgoing HTTP; it follows no redirects by itself.
     public let client: HTTPClient
     /// Whom the node asks for what it does not have.
@@ -125,7 +126,6 @@ public final class Node: Sendable {
         self.store = store
         self.configuration = configuration
         self.logger = logger
-        eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         var options = HTTPClient.Configuration()
         options.redirectConfiguration = .disallow
         options.timeout.connect = .seconds(10)
@@ -146,17 +146,12 @@ public final class Node: Sendable {
     /// most; calling it again does nothing.
     public func stop() async {
         guard await background.stop() else { return }
-        names.stop()
+        await names.stop()
         await retrieval.flush()
         do {
             try await client.shutdown()
         } catch {
             logger.debug("closing the HTTP client failed", metadata: ["error": "\(error)"])
-        }
-        do {
-            try await eventLoops.shutdownGracefully()
-        } catch {
-            logger.debug("stopping the event loops failed", metadata: ["error": "\(error)"])
         }
         do {
             try await store.close()

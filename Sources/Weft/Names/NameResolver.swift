@@ -105,13 +105,14 @@ public final class NameResolver: Sendable {
         try records.keep(record, of: name)
     }
 
-    /// Ends what goes on in the background.
-    func stop() {
+    /// Ends what goes on in the background, and waits for its end.
+    func stop() async {
         let tasks = state.withLock { state in
             state.isStopped = true
             return Array(state.refreshes.values)
         }
         for task in tasks { task.cancel() }
+        for task in tasks { await task.value }
     }
 
     // MARK: IPNS

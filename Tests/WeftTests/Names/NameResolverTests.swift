@@ -47,8 +47,14 @@ import Wire
                 network: .online,
                 routers: routers.compactMap { DelegatedRouting($0.url, client: Bench.client) },
                 gateways: [], timeout: .seconds(20)))
-        defer { resolver.stop() }
-        return try await body(resolver)
+        do {
+            let result = try await body(resolver)
+            await resolver.stop()
+            return result
+        } catch {
+            await resolver.stop()
+            throw error
+        }
     }
 
     private var path: String { "/ipns/\(Self.name.ipnsName)" }
