@@ -55,8 +55,22 @@ extension NodeCore {
         case closeSession(WantTable.SessionID)
         /// What a session received: `.tally`.
         case tally(WantTable.SessionID)
-        /// Who has a block: `.failed(.unavailable)` as long as this node has no routing.
+        /// Who has a block: each is told as ``Output/found(command:_:)``, then `.searched`. This
+        /// and the next four are `.failed(.unavailable)` for a node without a DHT.
         case findProviders(CID, limit: Int)
+        /// Where a peer is: `.searched`; what was heard is in the address book.
+        case findPeer(PeerID)
+        /// Tell the DHTs that this node has a block: `.searched`.
+        case provide(CID)
+        /// The best value under a key, such as `/ipns/` and a multihash: `.searched`.
+        case getValue([UInt8])
+        /// Put a value under a key: `.searched`.
+        case putValue([UInt8], value: [UInt8])
+        /// Take part in the DHTs by way of these peers, named by a person: `.done`.
+        case join([(peer: PeerID, addresses: [Multiaddr])])
+        /// Whether this node answers others in the public DHT, which only one should that can be
+        /// reached from everywhere: `.done`.
+        case serve(KadConfiguration.Mode)
         /// Never trim connections to a peer, and let it in even when that costs another: `.done`.
         case protect(PeerID)
         /// Take that back: `.done`.
@@ -81,7 +95,19 @@ extension NodeCore {
         case session(WantTable.SessionID)
         case accepted(Int)
         case tally(WantTable.Tally)
+        case searched(SearchAnswer)
         case failed(Failure)
+    }
+
+    /// What the DHTs said.
+    public struct SearchAnswer: Sendable {
+        /// Who was found, in the order of finding.
+        public let peers: [PeerID]
+        /// The best value.
+        public let value: [UInt8]?
+        /// How it went in each DHT that came to an end, with who was asked. A search that has found
+        /// enough does not wait for the end.
+        public let results: [KadResult]
     }
 
     /// Why a command was not carried out.

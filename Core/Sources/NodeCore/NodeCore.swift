@@ -36,7 +36,9 @@
 // Inside, each protocol is a machine (Peering, Exchange) that takes stream events and gives stream
 // orders. This module finds the connection an order goes to, dials if there is none, brings every
 // event to the machine whose protocol it is, and holds the ceilings (`NodeLimits`). It contains no
-// protocol. It has no routing yet: a search for providers ends at once, with nobody found.
+// protocol. Without a DHT (`Configuration.routing`) a search for providers ends at once, with nobody
+// found. A node asks all its DHTs at once; it serves the public one when it is told that it can be
+// reached (`Command.serve`), and the local one always.
 
 import Exchange
 public import Multiformats
@@ -57,19 +59,25 @@ public struct NodeCore: Sendable {
         public var limits: NodeLimits
         /// Whom it has to do with.
         public var access: AccessRules
+        /// The DHTs that it takes part in, none or several.
+        public var routing: [KadConfiguration]
+        /// What time of day it is, for records that expire.
+        public var clock: WallClock
         /// Makes its choices, none of which is a secret.
         public var seed: UInt64
 
         /// A node like this.
         public init(
             identity: PrivateKey, agent: [UInt8], transports: TransportSet, limits: NodeLimits,
-            access: AccessRules, seed: UInt64
+            access: AccessRules, routing: [KadConfiguration], clock: WallClock, seed: UInt64
         ) {
             self.identity = identity
             self.agent = agent
             self.transports = transports
             self.limits = limits
             self.access = access
+            self.routing = routing
+            self.clock = clock
             self.seed = seed
         }
     }
@@ -95,6 +103,9 @@ public struct NodeCore: Sendable {
     var ping: Ping
     var exchange: BlockExchange
     var dialer: Dialer
+    var dhts: [Kad] = []
+    var searches: [UInt64: Search] = [:]
+    var searchOfPart: [Part: UInt64] = [:]
 
     var connections = ConnectionTable()
     var peers: [PeerID: Acquaintance] = [:]
@@ -138,7 +149,14 @@ public struct NodeCore: Sendable {
         addresses = AddressBook(limits: configuration.limits.addresses)
         var own = IdentifyMessage()
         own.publicKey = configuration.identity.publicKey
-        own.protocols = Service.protocols
+        let name = peer
+        for (index, routing) in configuration.routing.enumerated() {
+            dhts.append(
+                Kad(
+                    own: name, configuration: routing, clock: configuration.clock,
+                    seed: configuration.seed &+ UInt64(index) &+ 1))
+        }
+        own.protocols = Self.protocols(with: dhts)
         own.protocolVersion = Array("ipfs/0.1.0".utf8)
         own.agentVersion = configuration.agent
         identify = Identify(own: own)
@@ -205,14 +223,17 @@ public struct NodeCore: Sendable {
         identify.advance(to: now)
         ping.advance(to: now)
         exchange.advance(to: now)
+        for table in dhts.indices { dhts[table].advance(to: now, addresses: &addresses) }
         dialer.advance(to: now)
         settle(now: now)
     }
 
     /// When ``advance(to:)`` has something to do.
     public var deadline: Instant? {
-        timers.first.earlier(identify.deadline).earlier(ping.deadline)
-            .earlier(exchange.deadline).earlier(dialer.deadline)
+        dhts.reduce(
+            timers.first.earlier(identify.deadline).earlier(ping.deadline)
+                .earlier(exchange.deadline).earlier(dialer.deadline)
+        ) { $0.earlier($1.deadline) }
     }
 
     /// The next thing to be done.
@@ -254,6 +275,16 @@ public struct NodeCore: Sendable {
             while let event = exchange.nextEvent() {
                 take(event, now: now)
                 isQuiet = false
+            }
+            for table in dhts.indices {
+                while let order = dhts[table].nextTransmit() {
+                    carryOut(order, of: .kad(table), now: now)
+                    isQuiet = false
+                }
+                while let event = dhts[table].nextEvent() {
+                    take(event, from: table, now: now)
+                    isQuiet = false
+                }
             }
             while let order = dialer.nextTransmit() {
                 carryOut(order, now: now)

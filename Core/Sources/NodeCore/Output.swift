@@ -39,6 +39,9 @@ extension NodeCore {
         case block(CID, ArraySlice<UInt8>, from: PeerID, sessions: [WantTable.SessionID])
         /// A session does not get a block that it wanted.
         case missing(WantTable.SessionID, CID, WantTable.Failure)
+        /// A peer that a command looks for was found, or one that has what it looks for. Its
+        /// addresses are in the book. The answer comes later.
+        case found(command: UInt64, PeerID)
         /// The answer to a command.
         case answer(UInt64, Answer)
         /// Something that is worth a line in a log or a count.
@@ -94,5 +97,6 @@ extension NodeCore {
     public enum Violation: Hashable, Sendable {
         case identify(DecodeError)
         case blocks(BlockExchange.Violation)
+        case routing(KadViolation)
     }
 }

@@ -20,6 +20,7 @@ struct Host {
     var answers: [UInt64: [NodeCore.Answer]] = [:]
     var answeredAt: [UInt64: Instant] = [:]
     var notes: [NodeCore.Note] = []
+    var found: [UInt64: [PeerID]] = [:]
     var closings: [(peer: PeerID, reason: NodeCore.CloseReason)] = []
     var dials: [(at: Instant, address: Multiaddr, narrowest: AddressScope)] = []
     var blocks: [Multihash: [UInt8]] = [:]
@@ -78,7 +79,8 @@ struct TestNetwork {
     /// Adds a node that listens on a public address, or on the one that is given.
     @discardableResult
     mutating func add(
-        at text: String? = nil, limits: NodeLimits = .home, access: AccessRules = AccessRules()
+        at text: String? = nil, limits: NodeLimits = .home, access: AccessRules = AccessRules(),
+        routing: [KadConfiguration] = []
     ) throws -> Int {
         let index = hosts.count
         var secret = [UInt8](repeating: 7, count: 32)
@@ -91,6 +93,7 @@ struct TestNetwork {
             NodeCore.Configuration(
                 identity: key, agent: Array("test/\(index)".utf8),
                 transports: [.tcp, .webSocket, .quic, .relay], limits: limits, access: access,
+                routing: routing, clock: WallClock(Timestamp(seconds: 1_800_000_000), at: now),
                 seed: UInt64(index)))
         hosts.append(Host(node: node, address: address))
         let command = order(index, .listen([address], sequence: 1))
@@ -283,6 +286,7 @@ struct TestNetwork {
         case .answer(let id, let answer):
             hosts[host].answers[id, default: []].append(answer)
             hosts[host].answeredAt[id] = now
+        case .found(let id, let peer): hosts[host].found[id, default: []].append(peer)
         case .note(let note): hosts[host].notes.append(note)
         }
     }

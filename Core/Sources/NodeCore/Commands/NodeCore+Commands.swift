@@ -10,10 +10,12 @@ extension NodeCore {
     enum Pending: Sendable {
         case connect(PeerID)
         case ping(PeerID)
+        case search
 
-        var peer: PeerID {
+        var peer: PeerID? {
             switch self {
             case .connect(let peer), .ping(let peer): peer
+            case .search: nil
             }
         }
     }
@@ -36,6 +38,16 @@ extension NodeCore {
                     wait(id, for: peer)
                     reach(peer, now: now)
                 }
+                return
+            }
+            outputs.append(.answer(id, answered))
+        case .findProviders, .findPeer, .provide, .getValue, .putValue:
+            guard !dhts.isEmpty else {
+                outputs.append(.answer(id, .failed(.unavailable)))
+                return
+            }
+            guard let answered = begin(id, .search, deadline: deadline) else {
+                search(command, for: id, now: now)
                 return
             }
             outputs.append(.answer(id, answered))
@@ -62,14 +74,18 @@ extension NodeCore {
         case .setRoom(let session, let bytes): exchange.setRoom(bytes, in: session)
         case .closeSession(let session):
             sessions.removeAll { $0 == session }
+            closeSearches(of: session)
             exchange.closeSession(session, now: now)
         case .tally(let session): return .tally(exchange.tally(of: session))
-        case .findProviders: return .failed(.unavailable)
+        case .join(let named): join(named, now: now)
+        case .serve(let mode): serve(mode)
         case .protect(let peer): protected.insert(peer)
         case .unprotect(let peer): protected.remove(peer)
         case .setLimits(let new): setLimits(new, now: now)
         case .setAccess(let new): setAccess(new, now: now)
-        case .connect, .ping, .cancel: break
+        case .connect, .ping, .cancel, .findProviders, .findPeer, .provide, .getValue,
+            .putValue:
+            break
         }
         return .done
     }
@@ -79,8 +95,10 @@ extension NodeCore {
         _ id: UInt64, _ command: Pending, deadline: Instant
     ) -> Answer? {
         precondition(pending[id] == nil, "a command has a number of its own")
-        if command.peer == peer { return .failed(.ourselves) }
-        guard access.admits(command.peer) else { return .failed(.denied) }
+        if let other = command.peer {
+            if other == peer { return .failed(.ourselves) }
+            guard access.admits(other) else { return .failed(.denied) }
+        }
         guard pending.count < limits.commands else {
             tallies.commandsRefused += 1
             return .failed(.overLimit)
@@ -123,7 +141,7 @@ extension NodeCore {
             guard let entry = connections.best(to: peer, limited: .allowed) else { return }
             answer(id, .connected(peer, entry.facts.remoteAddress))
         case .ping(let peer): pings[ping.ping(peer, now: now)] = id
-        case nil: break
+        case .search, nil: break
         }
     }
 
@@ -149,8 +167,12 @@ extension NodeCore {
     }
 
     private mutating func abandon(_ id: UInt64, _ failure: Failure) {
-        guard let peer = pending[id]?.peer else { return }
+        guard let command = pending[id] else { return }
         answer(id, .failed(failure))
+        guard let peer = command.peer else {
+            stopSearch(for: id)
+            return
+        }
         if let number = pings.first(where: { $0.value == id })?.key { pings[number] = nil }
         guard waiting[peer] != nil else { return }
         waiting[peer]?.removeAll { $0 == .command(id) }

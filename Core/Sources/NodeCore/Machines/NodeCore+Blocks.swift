@@ -69,9 +69,7 @@ extension NodeCore {
             outputs.append(.block(cid, bytes, from: peer, sessions: sessions))
         case .failed(let session, let cid, let failure):
             outputs.append(.missing(session, cid, failure))
-        case .discover(let session, _):
-            // Nobody can be asked for providers yet, so the search is over.
-            exchange.discovered(session, now: now)
+        case .discover(let session, let cid): discover(cid, for: session, now: now)
         case .violation(let peer, let violation):
             violated(peer, .blocks(violation), now: now)
         }

@@ -44,6 +44,7 @@ extension NodeCore {
     mutating func listen(_ own: [Multiaddr], sequence: UInt64) {
         let bare = own.compactMap { $0.bare(of: peer) }
         identify.own.listenAddresses = bare
+        for table in dhts.indices { dhts[table].ownAddresses = bare }
         let open = bare.filter { $0.scope == .world }
         let record = PeerRecord(peer: peer, sequence: sequence, addresses: open)
         // Without a key that signs here, peers are told the same unsigned.
@@ -52,7 +53,7 @@ extension NodeCore {
         tellEveryone()
     }
 
-    private mutating func tellEveryone() {
+    mutating func tellEveryone() {
         for entry in connections.all {
             let peer = entry.facts.peer
             guard let known = peers[peer], !known.isToBeTold,
@@ -88,5 +89,6 @@ extension NodeCore {
         guard !message.protocols.isEmpty else { return }
         peers[peer]?.protocols = Array(message.protocols.prefix(Acquaintance.protocolCount))
         offerNeighbour(peer, now: now)
+        noteServers(peer, now: now)
     }
 }

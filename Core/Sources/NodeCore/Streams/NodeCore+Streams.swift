@@ -76,7 +76,7 @@ extension NodeCore {
         _ stream: StreamID, _ peer: PeerID, _ name: ProtocolName, now: Instant
     ) {
         guard let connection = connections[stream.connection] else { return }
-        guard connection.facts.peer == peer, streams[stream] == nil, let service = Service(name)
+        guard connection.facts.peer == peer, streams[stream] == nil, let service = service(of: name)
         else {
             outputs.append(.reset(stream))
             return
@@ -101,6 +101,8 @@ extension NodeCore {
         case .identify: identify.receive(event, addresses: &addresses, now: now)
         case .ping: ping.receive(event, now: now)
         case .exchange: exchange.receive(event, now: now)
+        case .kad(let table):
+            dhts[table].receive(event, addresses: &addresses, now: now)
         }
     }
 

@@ -10,8 +10,10 @@ enum Service: Hashable, Sendable {
     case identify
     case ping
     case exchange
+    /// The DHT at this place in the node's list.
+    case kad(Int)
 
-    /// Every protocol that a node accepts.
+    /// The protocols that every node accepts.
     static let protocols: [ProtocolName] =
         [PeerProtocols.identify, PeerProtocols.identifyPush, PeerProtocols.ping]
         + [WeftLimits.protocolName] + BitswapVersion.protocolNames

@@ -1,0 +1,223 @@
+// Who has what and where peers are, asked of all DHTs at once.
+
+import Exchange
+import Multiformats
+import Peering
+import Wire
+
+extension NodeCore {
+    /// What is being looked for, in every DHT that this node is in.
+    struct Search: Sendable {
+        enum Purpose: Sendable {
+            /// A command wants to know.
+            case command(UInt64)
+            /// A session wants providers of a block.
+            case session(WantTable.SessionID)
+        }
+
+        let purpose: Purpose
+        /// How many providers are enough.
+        let limit: Int
+        /// The parts that are not over.
+        var parts: [Part]
+        var found: [PeerID] = []
+        var value: [UInt8]?
+        var results: [KadResult] = []
+    }
+
+    /// A command of one DHT.
+    struct Part: Hashable, Sendable {
+        let table: Int
+        let number: UInt64
+    }
+
+    /// How many providers a session is offered at a time.
+    static let providersPerSession = 10
+
+    // MARK: Commands
+
+    mutating func search(_ command: Command, for id: UInt64, now: Instant) {
+        let purpose = Search.Purpose.command(id)
+        switch command {
+        case .findProviders(let cid, let limit):
+            begin(purpose, limit: limit, now: now) { kad, book, now in
+                kad.findProviders(of: cid.hash, limit: limit, addresses: &book, now: now)
+            }
+        case .findPeer(let peer):
+            begin(purpose, limit: 1, now: now) { kad, book, now in
+                kad.find(peer, addresses: &book, now: now)
+            }
+        case .provide(let cid):
+            begin(purpose, limit: 0, now: now) { kad, book, now in
+                kad.provide(cid.hash, addresses: &book, now: now)
+            }
+        case .getValue(let key):
+            begin(purpose, limit: 0, now: now) { kad, book, now in
+                kad.getValue(key, addresses: &book, now: now)
+            }
+        case .putValue(let key, let value):
+            begin(purpose, limit: 0, now: now) { kad, book, now in
+                kad.putValue(value, under: key, addresses: &book, now: now)
+            }
+        default: break
+        }
+    }
+
+    /// Begins a search in every DHT. Without any, it is over at once.
+    private mutating func begin(
+        _ purpose: Search.Purpose, limit: Int, now: Instant,
+        _ start: (inout Kad, inout AddressBook, Instant) -> UInt64?
+    ) {
+        let id = makeNumber()
+        var search = Search(purpose: purpose, limit: limit, parts: [])
+        for table in dhts.indices {
+            guard let number = start(&dhts[table], &addresses, now) else { continue }
+            let part = Part(table: table, number: number)
+            search.parts.append(part)
+            searchOfPart[part] = id
+        }
+        searches[id] = search
+        if search.parts.isEmpty { conclude(id, now: now) }
+    }
+
+    /// Stops what a command looks for.
+    mutating func stopSearch(for command: UInt64) {
+        let mine = searches.first {
+            if case .command(command) = $0.value.purpose { return true }
+            return false
+        }
+        guard let mine else { return }
+        stop(mine.key)
+        searches[mine.key] = nil
+    }
+
+    private mutating func stop(_ id: UInt64) {
+        for part in searches[id]?.parts ?? [] {
+            searchOfPart[part] = nil
+            dhts[part.table].cancel(part.number)
+        }
+        searches[id]?.parts = []
+    }
+
+    mutating func closeSearches(of session: WantTable.SessionID) {
+        let mine = searches.filter {
+            if case .session(session) = $0.value.purpose { return true }
+            return false
+        }.map { $0.key }
+        for id in mine.sorted() {
+            stop(id)
+            searches[id] = nil
+        }
+    }
+
+    /// A session looks for providers of a block.
+    mutating func discover(_ cid: CID, for session: WantTable.SessionID, now: Instant) {
+        let limit = Self.providersPerSession
+        begin(.session(session), limit: limit, now: now) { kad, book, now in
+            kad.findProviders(of: cid.hash, limit: limit, addresses: &book, now: now)
+        }
+    }
+
+    // MARK: Events
+
+    mutating func take(_ event: KadEvent, from table: Int, now: Instant) {
+        switch event {
+        case .provider(let number, let found), .peer(let number, let found):
+            let part = Part(table: table, number: number)
+            guard let id = searchOfPart[part], let search = searches[id], found.peer != peer,
+                !search.found.contains(found.peer)
+            else { return }
+            searches[id]?.found.append(found.peer)
+            switch search.purpose {
+            case .command(let command):
+                outputs.append(.found(command: command, found.peer))
+            case .session(let session):
+                guard access.admits(found.peer) else { break }
+                exchange.offer(found.peer, to: session, as: .provider, now: now)
+            }
+            if search.limit > 0, search.found.count + 1 >= search.limit {
+                stop(id)
+                conclude(id, now: now)
+            }
+        case .value(let number, let value):
+            guard let id = searchOfPart[Part(table: table, number: number)] else { return }
+            searches[id]?.value = value
+        case .finished(let number, let result):
+            let part = Part(table: table, number: number)
+            guard let id = searchOfPart.removeValue(forKey: part) else { return }
+            searches[id]?.parts.removeAll { $0 == part }
+            searches[id]?.results.append(result)
+            if let value = result.value { searches[id]?.value = value }
+            if searches[id]?.parts.isEmpty == true { conclude(id, now: now) }
+        case .violation(let peer, let violation):
+            violated(peer, .routing(violation), now: now)
+        }
+    }
+
+    private mutating func conclude(_ id: UInt64, now: Instant) {
+        guard let search = searches.removeValue(forKey: id) else { return }
+        switch search.purpose {
+        case .session(let session): exchange.discovered(session, now: now)
+        case .command(let command):
+            answer(
+                command,
+                .searched(
+                    SearchAnswer(
+                        peers: search.found, value: search.value, results: search.results)))
+        }
+    }
+
+    // MARK: Servers
+
+    /// A peer says which protocols it speaks: whether it is a server of a DHT. The public DHT takes
+    /// those that are met on the internet, the local one those that are met at home.
+    mutating func noteServers(_ peer: PeerID, now: Instant) {
+        guard let known = peers[peer],
+            let scope = connections.best(to: peer, limited: .allowed)?.facts.remoteAddress.scope
+        else { return }
+        for table in dhts.indices {
+            let configuration = dhts[table].configuration
+            let isHere =
+                scope >= configuration.scope
+                && (configuration.name != PeerProtocols.lanKad || scope < .world)
+            if isHere, known.protocols.contains(configuration.name) {
+                dhts[table].noteServer(peer, addresses: &addresses, now: now)
+            } else {
+                dhts[table].noteClient(peer)
+            }
+        }
+    }
+
+    mutating func join(_ named: [(peer: PeerID, addresses: [Multiaddr])], now: Instant) {
+        for entry in named {
+            addresses.add(
+                entry.addresses, of: entry.peer, from: .person, over: .host,
+                for: AddressBook.Lifetime.provider, now: now)
+        }
+        for table in dhts.indices {
+            dhts[table].join(by: named.map { $0.peer }, addresses: &addresses, now: now)
+        }
+    }
+
+    /// Whether others may ask this node in the public DHT. They are told of the change.
+    mutating func serve(_ mode: KadConfiguration.Mode) {
+        for table in dhts.indices where dhts[table].configuration.scope == .world {
+            dhts[table].mode = mode
+        }
+        identify.own.protocols = Self.protocols(with: dhts)
+        tellEveryone()
+    }
+
+    static func protocols(with dhts: [Kad]) -> [ProtocolName] {
+        Service.protocols
+            + dhts.filter { $0.mode == .server }.map { $0.configuration.name }
+    }
+
+    /// Whose protocol a name is here.
+    func service(of name: ProtocolName) -> Service? {
+        if let table = dhts.firstIndex(where: { $0.configuration.name == name }) {
+            return .kad(table)
+        }
+        return Service(name)
+    }
+}

@@ -1,0 +1,86 @@
+// Nodes that find each other's content by the DHT, without being connected before.
+
+import Exchange
+import Multiformats
+import NodeCore
+import Peering
+import Testing
+import Wire
+
+struct RoutingTests {
+    /// A network whose nodes joined by the first one.
+    static func network(_ count: Int, seed: UInt64) throws -> TestNetwork {
+        var network = TestNetwork(seed: seed)
+        for host in 0..<count {
+            try network.add(routing: [.wide(.server, storage: .home)])
+            guard host > 0 else { continue }
+            let first = (peer: network.id(0), addresses: [network.hosts[0].address])
+            network.order(host, .join([first]))
+            network.run(for: .seconds(2))
+        }
+        network.run(for: .seconds(20))
+        return network
+    }
+
+    @Test(
+        "What one node provides, another finds and fetches, whom it never met", arguments: [1, 2])
+    func provideAndFetch(seed: UInt64) throws {
+        var network = try Self.network(30, seed: seed)
+        let blocks = BlockTests.blocks(20, seed: seed)
+        for block in blocks { network.hosts[20].store[block.cid.hash] = block.bytes }
+        let provided = network.order(20, .provide(blocks[0].cid))
+        network.run(for: .seconds(60))
+        guard case .searched(let answer) = network.answer(20, provided) else {
+            Issue.record("\(String(describing: network.answer(20, provided)))")
+            return
+        }
+        #expect(answer.results.map { $0.stored }.max() ?? 0 >= 10)
+
+        // A newcomer, which knows only whom it joined by.
+        let reader = try network.add(routing: [.wide(.client, storage: .home)])
+        let first = (peer: network.id(0), addresses: [network.hosts[0].address])
+        network.order(reader, .join([first]))
+        network.run(for: .seconds(10))
+        let search = network.order(reader, .findProviders(blocks[0].cid, limit: 1))
+        network.run(for: .seconds(10))
+        #expect(network.hosts[reader].found[search] == [network.id(20)])
+        #expect(network.hosts[reader].answers[search]?.count == 1)
+
+        let session = try network.session(reader)
+        network.order(reader, .want(session, BlockTests.want(blocks)))
+        network.run(for: .seconds(40))
+        #expect(network.hosts[reader].blocks.count == 20)
+        #expect(network.hosts[reader].missing.isEmpty)
+    }
+
+    @Test("Being a client of the DHT is not told as being a server, and a change is news")
+    func clientsDoNotServe() throws {
+        var network = TestNetwork(seed: 3)
+        let one = try network.add(routing: [.wide(.client, storage: .home)])
+        let two = try network.add(routing: [.wide(.client, storage: .home)])
+        _ = network.connect(one, two)
+        #expect(!network.hosts[one].node.protocols.contains(PeerProtocols.kad))
+        network.order(one, .serve(.server))
+        network.run(for: .seconds(2))
+        #expect(network.hosts[one].node.protocols.contains(PeerProtocols.kad))
+        let heard = try network.peers(two).first?.protocols ?? []
+        #expect(heard.contains(PeerProtocols.kad))
+    }
+
+    @Test("A search ends by its deadline, and leaves nothing behind")
+    func deadline() throws {
+        var network = try Self.network(5, seed: 4)
+        for host in 1..<5 { network.hosts[host].door = .silent }
+        for host in 1..<5 { network.cut(0, host) }
+        network.run(for: .seconds(1))
+        let cid = BlockTests.blocks(1, seed: 5)[0].cid
+        let start = network.now
+        let search = network.order(0, .findProviders(cid, limit: 5), within: .seconds(1))
+        network.run(for: .seconds(120))
+        #expect(network.hosts[0].answers[search]?.count == 1)
+        let at = try #require(network.hosts[0].answeredAt[search])
+        #expect(at <= start + .seconds(1))
+        let status = try network.status(0)
+        #expect(status.commands.count == 0)
+    }
+}
