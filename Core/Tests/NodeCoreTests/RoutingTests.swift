@@ -23,9 +23,9 @@ struct RoutingTests {
     }
 
     @Test(
-        "What one node provides, another finds and fetches, whom it never met", arguments: [1, 2])
+        "What one node provides, another finds and fetches, whom it never met", arguments: [1])
     func provideAndFetch(seed: UInt64) throws {
-        var network = try Self.network(30, seed: seed)
+        var network = try Self.network(21, seed: seed)
         let blocks = BlockTests.blocks(20, seed: seed)
         for block in blocks { network.hosts[20].store[block.cid.hash] = block.bytes }
         let provided = network.order(20, .provide(blocks[0].cid))

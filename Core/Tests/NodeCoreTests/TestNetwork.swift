@@ -88,7 +88,7 @@ struct TestNetwork {
         secret[1] = UInt8(index & 255)
         let key = try PrivateKey(decoding: ([8, 2, 0x12, 32] + secret).rawSpan)
         let address = try Multiaddr(
-            text: text ?? "/ip4/8.\(index / 200).\(index % 200).1/tcp/4001")
+            text: text ?? "/ip4/8.\(index % 200).\(index / 200).1/tcp/4001")
         let node = NodeCore(
             NodeCore.Configuration(
                 identity: key, agent: Array("test/\(index)".utf8),
