@@ -38,8 +38,8 @@ extension NodeCore {
         /// Use and limits: `.status`.
         case status
         /// These are now the addresses under which this node can be reached, from every network
-        /// that it is in: `.done`. Each peer is told what it can reach. `sequence` is the Unix time,
-        /// or anything else that grows.
+        /// that it is in: `.done`. Each peer is told what it can reach. `sequence` is the Unix
+        /// time, or anything else that grows.
         case listen([Multiaddr], sequence: UInt64)
         /// Begin to read something: `.session`. What says all of it at once, if there is such a
         /// thing, spares asking block by block.

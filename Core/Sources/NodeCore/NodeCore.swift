@@ -17,8 +17,8 @@
 //
 // - Connections. Number them, never twice. Secure, multiplex and prove the peer before `connected`.
 //   The protocols to accept are `protocols`, how each is cut into messages is `framing(of:)`. Ask
-//   `access` before spending a handshake on an address. After `close`, the connection does not exist
-//   for the node; saying `disconnected` of it is allowed and does nothing.
+//   `access` before spending a handshake on an address. After `close`, the connection does not
+//   exist for the node; saying `disconnected` of it is allowed and does nothing.
 // - Dials. Every `dial` ends in `connected` or `dialFailed`, within its timeout (the node stops
 //   waiting a little later), unless it was abandoned. A name is resolved by the driver, which
 //   leaves out IP addresses that are nearer than `narrowest` or that `access` does not admit.
@@ -36,8 +36,8 @@
 // Inside, each protocol is a machine (Peering, Exchange) that takes stream events and gives stream
 // orders. This module finds the connection an order goes to, dials if there is none, brings every
 // event to the machine whose protocol it is, and holds the ceilings (`NodeLimits`). It contains no
-// protocol. Without a DHT (`Configuration.routing`) a search for providers ends at once, with nobody
-// found. A node asks all its DHTs at once; it serves the public one when it is told that it can be
+// protocol. Without a DHT (`Configuration.routing`) a search for providers ends at once, with
+// nobody found. A node asks all its DHTs at once; it serves the public one when it is told that it can be
 // reached (`Command.serve`), and the local one always.
 
 import Exchange
