@@ -37,8 +37,8 @@
 // orders. This module finds the connection an order goes to, dials if there is none, brings every
 // event to the machine whose protocol it is, and holds the ceilings (`NodeLimits`). It contains no
 // protocol. Without a DHT (`Configuration.routing`) a search for providers ends at once, with
-// nobody found. A node asks all its DHTs at once; it serves the public one when it is told that it can be
-// reached (`Command.serve`), and the local one always.
+// nobody found. A node asks all its DHTs at once; it serves the public one when it is told that it
+// can be reached (`Command.serve`), and the local one always.
 
 import Exchange
 public import Multiformats
