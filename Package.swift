@@ -75,7 +75,8 @@ let package = Package(
         .target(
             name: "Weft",
             dependencies: [
-                core, "BlockStore", nioCore, nioPosix, nioHTTP1, httpTypes, logging, httpClient,
+                core, "BlockStore", "Transports", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+                httpClient,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],

@@ -18,6 +18,9 @@ final class ConnectionHandler: ChannelInboundHandler {
     private let acceptor: StreamAcceptor
     private let tls: TLSUpgrade
     private var receivers: [UInt32: StreamReceiver] = [:]
+    /// Streams that have ended in one direction, and which; those that have in both.
+    private var halfEnded: [UInt32: Direction] = [:]
+    private var ending: [UInt32] = []
     private var context: ChannelHandlerContext?
     private var handle: PeerConnection?
     private var timer: (at: Instant, task: Scheduled<Void>)?
@@ -40,6 +43,10 @@ final class ConnectionHandler: ChannelInboundHandler {
         self.tls = tls
         self.acceptor = acceptor
         self.ready = ready
+    }
+
+    private enum Direction {
+        case ours, theirs
     }
 
     private static func now() -> Instant {
@@ -117,14 +124,39 @@ final class ConnectionHandler: ChannelInboundHandler {
             case .tlsWanted: startTLS()
             case .ready(let peer): becomeReady(peer)
             case .opened(let id, let name): receivers[id]?(.opened(name))
-            case .refused(let id): receivers.removeValue(forKey: id)?(.ended(.protocolRefused))
+            case .refused(let id): removeReceiver(id)?(.ended(.protocolRefused))
             case .accepted(let id, let name): accept(id, name)
             case .data(let id, let bytes): receivers[id]?(.data(bytes))
-            case .finished(let id): receivers[id]?(.finished)
-            case .reset(let id): receivers.removeValue(forKey: id)?(.ended(.streamReset))
+            case .finished(let id):
+                receivers[id]?(.finished)
+                note(.theirs, endedOn: id)
+            case .reset(let id): removeReceiver(id)?(.ended(.streamReset))
             case .room(let id): receivers[id]?(.room)
             case .goAway: break
             }
+        }
+    }
+
+    private func removeReceiver(_ id: UInt32) -> StreamReceiver? {
+        halfEnded[id] = nil
+        return receivers.removeValue(forKey: id)
+    }
+
+    private func note(_ direction: Direction, endedOn id: UInt32) {
+        guard receivers[id] != nil else { return }
+        guard let other = halfEnded[id] else {
+            halfEnded[id] = direction
+            return
+        }
+        if other != direction { ending.append(id) }
+    }
+
+    /// Forgets streams that have ended in both directions, when their last bytes have left.
+    private func forgetEnded() {
+        ending.removeAll { id in
+            guard !connection.isOpen(id) else { return false }
+            _ = removeReceiver(id)
+            return true
         }
     }
 
@@ -157,6 +189,7 @@ final class ConnectionHandler: ChannelInboundHandler {
             hasWritten = true
         }
         if hasWritten { context.flush() }
+        forgetEnded()
         setTimer(context)
         isPumping = false
         // Flushing may have made room at once, and then nobody tells any more.
@@ -286,11 +319,12 @@ extension ConnectionHandler {
 
     func finish(_ id: UInt32) {
         connection.finish(id)
+        note(.ours, endedOn: id)
         wake()
     }
 
     func reset(_ id: UInt32) {
-        receivers[id] = nil
+        _ = removeReceiver(id)
         connection.reset(id)
         wake()
     }

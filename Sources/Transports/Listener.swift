@@ -18,6 +18,11 @@ public final class Listener: Sendable {
     public func close() async throws {
         try await channel.close()
     }
+
+    /// As ``close()``, without waiting until it is so.
+    public func closeSoon() {
+        channel.close(promise: nil)
+    }
 }
 
 /// How many connections came through a listener and are still there.

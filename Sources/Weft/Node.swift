@@ -34,6 +34,8 @@ public final class Node: Sendable {
     public let records: NameRecords
     /// The key that identifies this node.
     public let identity: PrivateKey
+    /// The connections to other peers. There are none before somebody asks for them.
+    public let mesh: Mesh
     /// Where the node reports what nobody waits for.
     public let logger: Logger
 
@@ -134,6 +136,8 @@ public final class Node: Sendable {
         // Whoever refuses a connection is known at once not to serve; there are others to ask.
         options.connectionPool.retryConnectionEstablishment = false
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
+        mesh = Mesh(
+            .init(identity, configuration), store: store, eventLoops: eventLoops, logger: logger)
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, options: RetrievalOptions(configuration),
             logger: logger)
@@ -147,6 +151,7 @@ public final class Node: Sendable {
     public func stop() async {
         guard await background.stop() else { return }
         await names.stop()
+        await mesh.stop()
         await retrieval.flush()
         do {
             try await client.shutdown()

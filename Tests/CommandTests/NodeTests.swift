@@ -10,7 +10,9 @@ import Testing
         try place.isolate()
         let node = try RunningNode(place, "--listen", "/ip4/127.0.0.1/tcp/0")
         #expect((node.announcement["peer"] as? String)?.hasPrefix("12D3Koo") == true)
-        #expect(node.announcement["listen"] as? [String] == ["/ip4/127.0.0.1/tcp/0"])
+        let listening = node.announcement["listen"] as? [String]
+        #expect(listening?.count == 1)
+        #expect(listening?.first?.hasPrefix("/ip4/127.0.0.1/tcp/") == true)
         #expect(node.gateway.hasPrefix("http://127.0.0.1:"))
         let socket = place.path("repository/api.sock")
         let attributes = try FileManager.default.attributesOfItem(atPath: socket)

@@ -15,6 +15,9 @@ import Testing
         "Connections": ["Wire", "Cryptography", "Multiformats"],
         "Exchange": ["Wire", "Cryptography", "Multiformats", "IPLD"],
         "Peering": ["Wire", "Cryptography", "Multiformats", "IPLD"],
+        "NodeCore": [
+            "Wire", "Cryptography", "Multiformats", "IPLD", "Peering", "Exchange",
+        ],
         "BrowserCore": ["Wire", "Cryptography", "Multiformats", "IPLD", "CFreestanding"],
         "BlockStore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "NIOCore", "NIOPosix", "GRDB",
@@ -27,15 +30,19 @@ import Testing
             "NIOSSL", "NIOHTTP1", "NIOWebSocket", "X509", "SwiftASN1", "Crypto", "Synchronization",
             "FoundationEssentials",
         ],
+        // CoreFoundation holds one of the compiler's copies of the C struct `stat`; which copy it
+        // takes depends on what else is imported.
         "Weft": [
-            "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "NIOCore", "NIOPosix",
+            "Wire", "Cryptography", "Multiformats", "IPLD", "Connections", "Peering", "Exchange",
+            "NodeCore", "BlockStore", "Transports", "CoreFoundation", "NIOCore", "NIOPosix",
             "HTTPTypes", "Logging", "AsyncHTTPClient", "NIOHTTP1", "DequeModule", "TOMLKit",
             "Synchronization", "Glibc", "NIOConcurrencyHelpers", "FoundationEssentials",
             "Foundation", "NIOSSL",
         ],
         "Gateway": [
-            "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "Weft", "NIOCore",
-            "NIOPosix", "NIOHTTP1", "NIOHTTPTypes", "NIOSSL", "HTTPTypes", "Logging",
+            "Wire", "Cryptography", "Multiformats", "IPLD", "NodeCore", "Peering", "Exchange",
+            "BlockStore", "Weft", "CoreFoundation", "NIOCore", "NIOPosix", "NIOHTTP1",
+            "NIOHTTPTypes", "NIOSSL", "HTTPTypes", "Logging",
             "Hummingbird", "HummingbirdCore", "HummingbirdHTTP2", "HummingbirdTLS",
             "ServiceLifecycle", "NIOConcurrencyHelpers", "Synchronization", "Glibc", "DequeModule",
             "FoundationEssentials", "Foundation",
@@ -43,7 +50,8 @@ import Testing
         "weft": [
             "CMalloc",
             "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "Weft", "Gateway",
-            "NIOCore", "NIOPosix", "NIOHTTP1", "HTTPTypes", "Logging", "AsyncHTTPClient",
+            "CoreFoundation", "NIOCore", "NIOPosix", "NIOHTTP1", "HTTPTypes", "Logging",
+            "AsyncHTTPClient",
             "ArgumentParser", "Hummingbird", "ServiceLifecycle", "UnixSignals", "Synchronization",
             "Glibc",
             "FoundationEssentials", "Foundation",

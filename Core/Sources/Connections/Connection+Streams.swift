@@ -44,6 +44,11 @@ extension Connection {
         yamux?.finish(stream)
     }
 
+    /// Whether a stream has anything left to send or to receive.
+    public func isOpen(_ stream: UInt32) -> Bool {
+        yamux?.streams[stream] != nil
+    }
+
     /// Gives a stream up at once.
     public mutating func reset(_ stream: UInt32) {
         negotiations[stream] = nil

@@ -1,5 +1,6 @@
 // The files of deny lists: read at the start, and again when one of them changes.
 
+import CoreFoundation
 import Glibc
 import Logging
 import Synchronization

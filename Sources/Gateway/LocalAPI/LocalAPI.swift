@@ -15,7 +15,6 @@ public final class ServedAddresses: Sendable {
     private struct State {
         var gateway: String?
         var api: String?
-        var listen: [String] = []
     }
 
     private let state = Mutex(State())
@@ -33,12 +32,6 @@ public final class ServedAddresses: Sendable {
     public var api: String? {
         get { state.withLock { $0.api } }
         set { state.withLock { $0.api = newValue } }
-    }
-
-    /// The multiaddrs that were asked for with `--listen`.
-    public var listen: [String] {
-        get { state.withLock { $0.listen } }
-        set { state.withLock { $0.listen = newValue } }
     }
 }
 
@@ -111,9 +104,11 @@ public struct LocalAPI: Sendable {
         services.addPinRoutes(to: router)
         services.addRepoRoutes(to: router)
         services.addNameRoutes(to: router)
+        services.addPeerRoutes(to: router)
         services.addKeyRoutes(to: router)
         guard access == .owner else { return router }
         services.addOwnRoutes(to: router)
+        services.addOwnPeerRoutes(to: router)
         services.addLocalAddRoutes(to: router)
         services.addGetRoute(to: router)
         services.addFetchRoutes(to: router)

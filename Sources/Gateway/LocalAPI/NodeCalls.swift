@@ -40,9 +40,9 @@ extension LocalServices {
             return APIAnswer.json([
                 "ID": .string(node.peer.description),
                 "PublicKey": .string(publicKey),
-                "Addresses": .list(addresses.listen.map { .string($0) }),
+                "Addresses": .list(node.mesh.addresses.map { .string($0.description) }),
                 "AgentVersion": .string(WeftVersion.agent),
-                "Protocols": .list([]),
+                "Protocols": .list(node.mesh.protocols.map { .string($0.description) }),
             ])
         }
         router.call("/api/v0/config") { call in
@@ -70,7 +70,7 @@ extension LocalServices {
             APIAnswer.json([
                 "peer": .string(node.peer.description), "publicKey": .string(publicKey),
                 "agent": .string(WeftVersion.agent),
-                "addresses": .list(addresses.listen.map { .string($0) }),
+                "addresses": .list(node.mesh.addresses.map { .string($0.description) }),
                 "repository": .string(node.repository.directory),
                 "running": .bool(stop != nil),
                 "gateway": addresses.gateway.map { .string($0) },

@@ -33,6 +33,18 @@ extension Metrics {
                 "weft_store_collected_bytes",
                 help: "Bytes freed by collection since the node started.",
                 Double(store.collectedBytes)),
+            Gauge(
+                "weft_mesh_connections_made",
+                help: "Connections to peers since the node started.",
+                Double(node.mesh.counts.connections)),
+            Gauge(
+                "weft_mesh_dial_failures",
+                help: "Peers dialled in vain since the node started.",
+                Double(node.mesh.counts.dialFailures)),
+            Gauge(
+                "weft_mesh_violations",
+                help: "Times that peers broke the rules since the node started.",
+                Double(node.mesh.counts.violations)),
         ])
     }
 }

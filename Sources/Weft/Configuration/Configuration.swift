@@ -53,6 +53,12 @@ public struct Configuration: Sendable, Equatable {
         public var address = ""
     }
 
+    /// Connections to other peers.
+    public struct Mesh: Sendable, Equatable {
+        /// The multiaddrs where a running node listens for peers; empty for none.
+        public var listen: [String] = []
+    }
+
     /// How DNSLink names are looked up.
     public struct DNS: Sendable, Equatable {
         /// A file of TXT records that are used instead of asking; empty for none.
@@ -93,6 +99,8 @@ public struct Configuration: Sendable, Equatable {
     public var gateway = Gateway()
     /// The local API.
     public var api = API()
+    /// Connections to other peers.
+    public var mesh = Mesh()
     /// How DNSLink names are looked up.
     public var dns = DNS()
     /// Limits of fetching.

@@ -57,6 +57,9 @@ public struct ConfigurationKey: Sendable {
         .text(
             "api.address", \.api.address,
             "A loopback address for the local API, besides the socket in the repository."),
+        .list(
+            "mesh.listen", \.mesh.listen,
+            "Multiaddrs where a running node listens for peers, such as /ip4/0.0.0.0/tcp/4001."),
         .text(
             "dns.static", \.dns.staticFile,
             "A file of TXT records, one 'name value' a line, used instead of asking a server."),

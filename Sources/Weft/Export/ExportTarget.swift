@@ -1,7 +1,8 @@
 // Where exported files go: a folder that is held open, and names in it. Nothing here follows a
 // link or takes a path, so what a DAG says can never lead outside of the folder.
 
-package import Glibc
+import CoreFoundation
+import Glibc
 import IPLD
 import NIOCore
 
@@ -48,7 +49,7 @@ package final class ExportFolder: Sendable {
     func complete(_ metadata: FileMetadata) throws { try metadata.apply(to: number, path) }
 
     /// Begins a file, which gets its name when it is complete.
-    package func newFile(mode: mode_t = 0o666) throws -> PartialFile {
+    package func newFile(mode: UInt32 = 0o666) throws -> PartialFile {
         try PartialFile(in: self, number, mode: mode)
     }
 

@@ -1,6 +1,7 @@
 // A file that is being added: its open descriptor, and its leaves, which threads make in any order
 // and which become inner nodes in theirs.
 
+import CoreFoundation
 import Glibc
 import IPLD
 import Synchronization

@@ -1,6 +1,7 @@
 // A folder that is being added: its open descriptor, its results so far, and how much is still
 // missing. The thread that brings the last result builds the directory.
 
+import CoreFoundation
 import Glibc
 import IPLD
 import Synchronization

@@ -4,6 +4,7 @@
 // before that session is committed.
 
 import BlockStore
+import CoreFoundation
 import Glibc
 import IPLD
 import Multiformats

@@ -1,5 +1,6 @@
 // An open file or directory with one owner, and the few system calls that this node makes on it.
 
+import CoreFoundation
 import Glibc
 
 /// An open file or directory; closed when its owner lets go of it.

@@ -1,5 +1,6 @@
 // Small files that are read and written whole, and the few things that are done with paths.
 
+import CoreFoundation
 import Glibc
 
 /// Small files that are read and written whole.

@@ -1,6 +1,7 @@
 // weft add
 
 import ArgumentParser
+import CoreFoundation
 import Gateway
 import Glibc
 import IPLD

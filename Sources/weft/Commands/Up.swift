@@ -47,8 +47,8 @@ struct Up: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A multiaddr for peers; may occur again. It is checked and kept, and used from the"
-                + " next version on: this one speaks HTTP alone.",
+            "A multiaddr where peers may connect, such as /ip4/0.0.0.0/tcp/4001; may occur again"
+                + " (default: the configuration's, none).",
             valueName: "multiaddr"))
     var listen: [MultiaddrArgument] = []
 
@@ -113,6 +113,7 @@ struct Up: AsyncParsableCommand {
         if offline { configuration.network = .offline }
         if let gateway { configuration.gateway.address = gateway.text }
         if let api { configuration.api.address = api.text }
+        if !listen.isEmpty { configuration.mesh.listen = listen.map(\.text) }
         return configuration
     }
 }
@@ -127,7 +128,6 @@ extension Up {
     private func serve(_ node: Node, _ logger: Logger) async throws {
         let metrics = Metrics()
         let addresses = ServedAddresses()
-        addresses.listen = listen.map(\.text)
         // The signal is how everything stops, however it is asked for.
         let api = LocalAPI(
             node, metrics: metrics, logger: logger, addresses: addresses,
@@ -137,6 +137,7 @@ extension Up {
             node.configuration.gateway.address, "gateway.address")
         try await loopback?.check("--api")
         try await gateway?.check("--gateway")
+        try await node.listen()
         let announcement = Announcement(
             waitingFor: 1 + (loopback == nil ? 0 : 1) + (gateway == nil ? 0 : 1),
             Self.describe(node, addresses, json: common.json))
@@ -186,7 +187,7 @@ extension Up {
             if json {
                 let entry = Value.object([
                     "peer": .string(peer),
-                    "listen": .list(addresses.listen.map { .string($0) }),
+                    "listen": .list(node.mesh.addresses.map { .string($0.description) }),
                     "gateway": addresses.gateway.map { .string($0) } ?? .null,
                     "api": addresses.api.map { .string($0) } ?? .null,
                     "socket": .string(node.repository.socket),
@@ -194,11 +195,12 @@ extension Up {
                 ])
                 try StandardOutput.line(JSONText.text(of: entry))
             } else {
-                let rows = [
-                    ("peer", peer), ("gateway", addresses.gateway ?? "none"),
-                    ("api", addresses.api ?? node.repository.socket),
-                    ("repository", node.repository.directory),
-                ]
+                let rows =
+                    [
+                        ("peer", peer), ("gateway", addresses.gateway ?? "none"),
+                        ("api", addresses.api ?? node.repository.socket),
+                        ("repository", node.repository.directory),
+                    ] + node.mesh.addresses.map { ("peers", $0.description) }
                 for (name, text) in rows {
                     try StandardOutput.line("\(StandardOutput.dim(name.padded(to: 12))) \(text)")
                 }

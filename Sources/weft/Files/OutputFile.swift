@@ -1,5 +1,6 @@
 // A file that appears under its name only when it is complete.
 
+import CoreFoundation
 import Glibc
 import IPLD
 import NIOCore

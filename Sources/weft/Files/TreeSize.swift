@@ -1,5 +1,6 @@
 // How much there is to add, for the bar that shows how far it has come.
 
+import CoreFoundation
 import Glibc
 
 /// Sizes of files and folders.

@@ -1,0 +1,157 @@
+// The node as a peer among peers: one event loop owns the machine that knows them all (NodeCore);
+// connections live on event loops of their own, and only whole messages cross. What can be asked
+// of it is in Mesh+Commands.swift.
+
+import BlockStore
+import Logging
+public import Multiformats
+import NIOCore
+import NIOPosix
+import NodeCore
+import Peering
+import Synchronization
+import Transports
+import Wire
+
+/// A node's connections to other peers.
+///
+/// Nothing is dialled and nothing listens before somebody asks for it. Every call has a deadline.
+public final class Mesh: Sendable {
+    /// The loop that owns the machine.
+    let eventLoop: any EventLoop
+    let logger: Logger
+    let reads: BlockReads
+    /// What has happened, for the metrics.
+    public let counts = MeshCounts()
+
+    private let driver: NIOLoopBoundBox<MeshDriver?>
+    private let registry = Mutex(Registry())
+    private let isStopping = Atomic(false)
+    private let nextCommand = Atomic<UInt64>(0)
+    private let listening = Mutex<[Multiaddr]>([])
+
+    /// The connections, by what the transport calls them.
+    private struct Registry {
+        var byConnection: [ObjectIdentifier: MeshConnection] = [:]
+        var lastNumber: UInt64 = 0
+    }
+
+    init(
+        _ configuration: NodeCore.Configuration, store: BlockStore,
+        eventLoops: MultiThreadedEventLoopGroup, logger: Logger
+    ) {
+        let eventLoop = eventLoops.next()
+        self.eventLoop = eventLoop
+        self.logger = logger
+        reads = BlockReads(store, logger: logger)
+        driver = .makeEmptyBox(valueType: MeshDriver.self, eventLoop: eventLoop)
+        let core = NodeCore(configuration)
+        protocols = core.protocols
+        eventLoop.execute {
+            self.driver.value = MeshDriver(
+                core, configuration.identity, mesh: self, eventLoops: eventLoops)
+        }
+    }
+
+    /// The addresses that peers can reach this node by, each with its peer id.
+    public var addresses: [Multiaddr] { listening.withLock { $0 } }
+
+    /// The protocols that peers may speak to this node.
+    public let protocols: [ProtocolName]
+
+    func setAddresses(_ addresses: [Multiaddr]) {
+        listening.withLock { $0 = addresses }
+    }
+
+    // MARK: The loop
+
+    /// Does something on the loop that owns the machine; `stopped` if there is none any more.
+    func run(
+        _ work: @escaping @Sendable (MeshDriver) -> Void,
+        stopped: @escaping @Sendable () -> Void = {}
+    ) {
+        // A loop that has ended would drop the work without a word.
+        guard !isStopping.load(ordering: .acquiring) else { return stopped() }
+        eventLoop.execute {
+            if let driver = self.driver.value { work(driver) } else { stopped() }
+        }
+    }
+
+    /// Tells the machine what happened, in this order.
+    func receive(_ inputs: [NodeCore.Input]) {
+        run { $0.receive(inputs) }
+    }
+
+    /// A number for a command.
+    func makeCommand() -> UInt64 { nextCommand.add(1, ordering: .relaxed).newValue }
+
+    // MARK: Connections
+
+    /// What is done with a connection's streams; made when it is first seen, which is when its
+    /// peer opens a stream, or when it is ready.
+    func connection(of peer: PeerConnection) -> MeshConnection {
+        let (connection, isNew) = registry.withLock { registry in
+            if let known = registry.byConnection[ObjectIdentifier(peer)] { return (known, false) }
+            registry.lastNumber += 1
+            let new = MeshConnection(registry.lastNumber, peer, mesh: self)
+            registry.byConnection[ObjectIdentifier(peer)] = new
+            return (new, true)
+        }
+        if isNew {
+            peer.ended.whenComplete { _ in
+                _ = self.registry.withLock {
+                    $0.byConnection.removeValue(forKey: ObjectIdentifier(peer))
+                }
+                connection.end()
+            }
+        }
+        return connection
+    }
+
+    // MARK: Stopping
+
+    /// How long peers may take to hear that the node goes.
+    private static let farewell = TimeAmount.seconds(1)
+
+    /// Closes everything and answers everyone who waits. It takes a second at most.
+    func stop() async {
+        let stopped = eventLoop.makePromise(of: Void.self)
+        isStopping.store(true, ordering: .releasing)
+        eventLoop.execute {
+            self.driver.value?.stop()
+            self.driver.value = nil
+            let connections = self.registry.withLock { Array($0.byConnection.values) }
+            for connection in connections { connection.peer.close() }
+            let timeout = self.eventLoop.scheduleTask(in: Self.farewell) { stopped.succeed() }
+            let ends = connections.map { $0.peer.ended }
+            EventLoopFuture.andAllComplete(ends, on: self.eventLoop).whenComplete { _ in
+                timeout.cancel()
+                stopped.succeed()
+            }
+        }
+        do {
+            try await stopped.futureResult.get()
+        } catch {
+            // The promise is never failed.
+            logger.debug("stopping the mesh failed", metadata: ["error": "\(error)"])
+        }
+        setAddresses([])
+        await reads.stop()
+    }
+}
+
+extension NodeCore.Configuration {
+    /// What the machine of a node is told. A node that is offline reaches no further than its own
+    /// network, and that only if it is asked to.
+    init(_ identity: PrivateKey, _ configuration: Configuration) {
+        var access = AccessRules()
+        if configuration.network == .offline { access.reach = .local }
+        self.init(
+            identity: identity, agent: Array(WeftVersion.agent.utf8),
+            transports: [.tcp, .webSocket], limits: .home, access: access, routing: [],
+            clock: WallClock(
+                NameResolver.systemTime(),
+                at: Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)),
+            seed: .random(in: .min ... .max))
+    }
+}

@@ -1,0 +1,209 @@
+// Drives NodeCore: hands it what happens and the time, and carries out what it wants.
+
+import Cryptography
+import Exchange
+import Logging
+import Multiformats
+import NIOCore
+import NIOPosix
+import NodeCore
+import Peering
+import Transports
+import Wire
+
+/// What belongs to the mesh's event loop. All use is there.
+final class MeshDriver {
+    private var core: NodeCore
+    private let identity: PrivateKey
+    private let mesh: Mesh
+    private let eventLoops: MultiThreadedEventLoopGroup
+    private let logger: Logger
+    /// Made when it is first needed, because a certificate costs more than most commands.
+    private var transport: Transport?
+    private var connections: [UInt64: MeshConnection] = [:]
+    /// The dials under way; no more than NodeCore's ceilings allow.
+    private var dials: [UInt64: Task<Void, Never>] = [:]
+    /// Who waits for a command; no more than NodeCore's ceiling allows.
+    private var replies: [UInt64: EventLoopPromise<NodeCore.Answer>] = [:]
+    private var listeners: [Listener] = []
+    private var timer: (at: Instant, task: Scheduled<Void>)?
+
+    init(
+        _ core: NodeCore, _ identity: PrivateKey, mesh: Mesh,
+        eventLoops: MultiThreadedEventLoopGroup
+    ) {
+        self.core = core
+        self.identity = identity
+        self.mesh = mesh
+        self.eventLoops = eventLoops
+        logger = mesh.logger
+    }
+
+    private static func now() -> Instant {
+        Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)
+    }
+
+    // MARK: Inputs
+
+    /// Something happened.
+    func receive(_ inputs: [NodeCore.Input]) {
+        for input in inputs {
+            core.receive(input, now: Self.now())
+            carryOut()
+        }
+        setTimer()
+    }
+
+    /// Asks for something; the answer comes within `limit`.
+    func ask(
+        _ id: UInt64, _ command: NodeCore.Command, within limit: Duration,
+        _ reply: EventLoopPromise<NodeCore.Answer>
+    ) {
+        replies[id] = reply
+        receive([.command(id, command, deadline: Self.now() + limit)])
+    }
+
+    /// A connection is there: its peer has proven who it is.
+    func connected(_ connection: MeshConnection, _ facts: ConnectionFacts) {
+        connections[connection.number] = connection
+        receive([.connected(connection.number, facts)])
+        connection.release()
+    }
+
+    /// A connection ended.
+    func disconnected(_ number: UInt64) {
+        guard connections.removeValue(forKey: number) != nil else { return }
+        receive([.disconnected(number)])
+    }
+
+    /// A dial came to its end.
+    func dialled(_ attempt: UInt64, _ address: Multiaddr, _ outcome: DialOutcome) {
+        let isWanted = dials.removeValue(forKey: attempt) != nil
+        switch outcome {
+        case .connected(let peer):
+            guard isWanted else { return peer.close() }
+            let facts = ConnectionFacts(
+                peer: peer.peer, direction: .outbound, remoteAddress: address, route: .direct,
+                attempt: attempt)
+            connected(mesh.connection(of: peer), facts)
+        case .failed(let failure, let reason):
+            guard isWanted else { return }
+            logger.debug(
+                "a dial failed", metadata: ["address": "\(address)", "reason": "\(reason)"])
+            receive([.dialFailed(attempt: attempt, failure)])
+        }
+    }
+
+    private func setTimer() {
+        guard let deadline = core.deadline else { return }
+        if let timer {
+            // A timer that is too early sets the next one when it fires.
+            guard deadline < timer.at else { return }
+            timer.task.cancel()
+        }
+        let at = NIODeadline.uptimeNanoseconds(deadline.nanoseconds)
+        let task = mesh.eventLoop.assumeIsolated().scheduleTask(deadline: at) { [weak self] in
+            guard let self else { return }
+            timer = nil
+            core.advance(to: Self.now())
+            carryOut()
+            setTimer()
+        }
+        timer = (deadline, task)
+    }
+
+    // MARK: Outputs
+
+    private func carryOut() {
+        while let output = core.nextOutput() { carryOut(output) }
+    }
+
+    private func carryOut(_ output: NodeCore.Output) {
+        switch output {
+        case .dial(let attempt, let peer, let address, _, let narrowest):
+            dial(attempt, peer, address, narrowest: narrowest)
+        case .abandon(let attempt): dials.removeValue(forKey: attempt)?.cancel()
+        case .close(let number, let reason):
+            logger.debug("closing a connection", metadata: ["reason": "\(reason)"])
+            connections.removeValue(forKey: number)?.peer.close()
+        case .open(let number, let protocols, let request):
+            connections[number]?.open(protocols, request: request)
+        case .send(let stream, let bytes): tell(stream, .send(bytes))
+        case .transmit(let stream, let message, let number):
+            tell(stream, .transmit(message, number: number))
+        case .ask(let stream, let command): tell(stream, .ask(command))
+        case .finish(let stream): tell(stream, .finish)
+        case .reset(let stream): tell(stream, .reset)
+        case .lookUp(let lookUp):
+            mesh.reads.sizes(of: lookUp.cids) { [mesh] sizes in
+                mesh.receive([.lookedUp(lookUp, sizes)])
+            }
+        case .load(let load):
+            mesh.reads.block(load.cid) { [mesh] bytes in
+                mesh.receive([.loaded(load, bytes.map { Array($0.readableBytesView) })])
+            }
+        // These come of sessions and searches, and none is begun here.
+        case .block, .missing, .found: break
+        case .answer(let id, let answer): replies.removeValue(forKey: id)?.succeed(answer)
+        case .note(let note): mesh.counts.count(note, logger)
+        }
+    }
+
+    private func tell(_ stream: StreamID, _ work: StreamWork) {
+        connections[stream.connection]?.carryOut(work, on: stream.stream)
+    }
+
+    // MARK: Sockets
+
+    private func sockets() throws -> Transport {
+        if let transport { return transport }
+        let options = TransportOptions(identity: identity, protocols: core.protocols)
+        let new = try Transport(options, group: eventLoops) { [mesh] peer, stream, name in
+            mesh.connection(of: peer).accept(stream, name)
+        }
+        transport = new
+        return new
+    }
+
+    private func dial(
+        _ attempt: UInt64, _ peer: PeerID, _ address: Multiaddr, narrowest: AddressScope
+    ) {
+        let access = core.access
+        let sockets = prepare()
+        dials[attempt] = Task { [mesh] in
+            let outcome = await DialOutcome.dial(
+                address, peer, narrowest: narrowest, access: access, by: sockets)
+            mesh.run {
+                $0.dialled(attempt, address, outcome)
+            } stopped: {
+                if case .connected(let peer) = outcome { peer.close() }
+            }
+        }
+    }
+
+    /// The sockets, made now if need be.
+    func prepare() -> Result<Transport, any Error> { Result { try sockets() } }
+
+    /// These sockets listen, under these addresses.
+    func listens(_ new: [Listener], _ addresses: [Multiaddr], sequence: UInt64) {
+        listeners += new
+        let reply = mesh.eventLoop.makePromise(of: NodeCore.Answer.self)
+        ask(mesh.makeCommand(), .listen(addresses, sequence: sequence), within: .zero, reply)
+    }
+
+    // MARK: The end
+
+    /// Ends everything but the connections, and answers everyone who waits.
+    func stop() {
+        timer?.task.cancel()
+        timer = nil
+        for (_, dial) in dials { dial.cancel() }
+        for listener in listeners { listener.closeSoon() }
+        for (_, reply) in replies { reply.fail(MeshError.stopped) }
+        dials = [:]
+        replies = [:]
+        connections = [:]
+        listeners = []
+        transport = nil
+    }
+}

@@ -1,0 +1,58 @@
+public import Multiformats
+public import NodeCore
+import Peering
+
+/// Why something about peers was not done.
+public enum MeshError: Error, Sendable {
+    /// The address does not say which peer is there.
+    case noPeer(Multiaddr)
+    /// This node cannot dial addresses of this kind.
+    case unsupported(Multiaddr)
+    /// It is not possible to listen there; with what the system says.
+    case cannotListen(Multiaddr, String)
+    /// The configuration names something that is no multiaddr; with what is wrong with it.
+    case notAnAddress(String, String)
+    /// It was not done, to or with this peer.
+    case failed(PeerID, NodeCore.Failure)
+    /// The node stops.
+    case stopped
+}
+
+extension MeshError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .noPeer(let address):
+            "'\(address)' does not end in /p2p/PEER, so that nobody could tell who answers"
+        case .unsupported(let address):
+            "'\(address)' cannot be dialled; use /ip4/…, /ip6/… or /dns/…, then /tcp/PORT/p2p/PEER"
+        case .cannotListen(let address, let reason):
+            "cannot listen on \(address): \(reason); choose another address with --listen"
+        case .notAnAddress(let text, let reason):
+            "'\(text)' in 'mesh.listen' is not a multiaddr: \(reason)"
+        case .failed(let peer, .unreachable(let attempts)):
+            "\(peer) was not reached: "
+                + attempts.map { "\($0.address) \($0.failure.reason)" }.joined(separator: "; ")
+        case .failed(let peer, .notConnected):
+            "there is no connection to \(peer); 'weft peers' lists those that there are"
+        case .failed(let peer, .noAddress):
+            "no address of \(peer) is known that can be dialled from here; give one, as "
+                + "/ip4/…/tcp/PORT/p2p/\(peer)"
+        case .failed(let peer, let failure): "\(peer): \(failure)"
+        case .stopped: "the node stops"
+        }
+    }
+}
+
+extension DialFailure {
+    /// What happened, after the address.
+    fileprivate var reason: String {
+        switch self {
+        case .refused: "did not accept a connection"
+        case .timedOut: "did not answer in time"
+        case .handshake: "answered, but not as a libp2p peer that this node can talk to"
+        case .wrongPeer: "is somebody else"
+        case .backedOff: "failed just before and was not tried again"
+        case .abandoned: "was given up"
+        }
+    }
+}

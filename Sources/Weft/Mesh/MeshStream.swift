@@ -1,0 +1,224 @@
+// One stream: bytes are cut into messages, and messages become bytes, blocks read from the store
+// between them.
+
+import DequeModule
+import Exchange
+import Logging
+import Multiformats
+import NIOCore
+import NodeCore
+import Transports
+import Wire
+
+/// A stream of a connection. All use is on the connection's event loop.
+final class MeshStream {
+    /// How many bytes, besides blocks that are still in the store, may wait to be sent. A peer that
+    /// takes so little of what it asked for loses the stream.
+    static let maxWaiting = 8 << 20
+
+    private enum Outgoing {
+        case bytes(ArraySlice<UInt8>)
+        /// A block that is to be as long as this.
+        case block(CID, byteCount: Int)
+        /// Up to here a message has been sent.
+        case end(number: UInt64)
+        case finish
+    }
+
+    let id: StreamID
+    private let stream: PeerStream
+    private let connection: MeshConnection
+    /// What cuts bytes into messages; nil where there are none.
+    private var frames: FrameReader?
+    private var intake: ExchangeIntake?
+    private var outgoing = Deque<Outgoing>()
+    private var waiting = 0
+    /// Whether the transport said that there is no room.
+    private var isFull = false
+    /// Whether the first of `outgoing` is being read.
+    private var isReading = false
+    private var isFinishedHere = false
+    private var isFinishedThere = false
+    private var isGone = false
+
+    init(
+        _ id: StreamID, _ stream: PeerStream, _ framing: StreamFraming, _ intake: ExchangeIntake?,
+        of connection: MeshConnection
+    ) {
+        self.id = id
+        self.stream = stream
+        self.connection = connection
+        self.intake = intake
+        switch framing {
+        case .raw: frames = nil
+        case .messages(let limit):
+            frames = FrameReader(limit: intake?.maxMessageBytes ?? limit)
+        }
+    }
+
+    // MARK: From the peer
+
+    func receive(_ notice: StreamNotice) {
+        guard !isGone else { return }
+        switch notice {
+        case .opened: break
+        case .data(let bytes): receive(bytes)
+        case .finished: finished()
+        case .room:
+            isFull = false
+            pump()
+        case .ended:
+            leave()
+            connection.report(.stream(.reset(id)))
+        }
+    }
+
+    /// The machine has had what these bytes said.
+    func consume(_ count: Int) {
+        if !isGone { stream.consume(count) }
+    }
+
+    private func receive(_ bytes: ArraySlice<UInt8>) {
+        do throws(DecodeError) {
+            let inputs = try read(bytes)
+            // The beginning of a message is in its reader, which has a limit of its own.
+            guard !inputs.isEmpty else { return stream.consume(bytes.count) }
+            connection.report(inputs, of: id.stream, bytes: bytes.count)
+        } catch {
+            connection.mesh.logger.debug(
+                "a stream is not cut into messages as it should be",
+                metadata: ["peer": "\(connection.peer.peer)", "error": "\(error)"])
+            giveUp()
+        }
+    }
+
+    private func read(_ bytes: ArraySlice<UInt8>) throws(DecodeError) -> [NodeCore.Input] {
+        guard frames != nil else { return [.stream(.message(id, Array(bytes)))] }
+        var inputs: [NodeCore.Input] = []
+        var reader = ByteReader(bytes.rawSpan)
+        while let message = try frames?.next(&reader) { inputs.append(take(message)) }
+        return inputs
+    }
+
+    /// Hashes blocks here, where many connections use many cores.
+    private func take(_ message: [UInt8]) -> NodeCore.Input {
+        do throws(DecodeError) {
+            guard let received = try intake?.receive(message) else {
+                return .stream(.message(id, message))
+            }
+            return .exchange(id, received)
+        } catch {
+            return .malformed(id, error)
+        }
+    }
+
+    private func finished() {
+        guard frames?.isBetweenMessages ?? true else { return giveUp() }
+        isFinishedThere = true
+        connection.report(.stream(.finished(id)))
+        leaveIfOver()
+    }
+
+    // MARK: From the machine
+
+    func carryOut(_ work: StreamWork) {
+        switch work {
+        case .send(let bytes): frames == nil ? append(bytes) : append(message: bytes)
+        case .transmit(let message, let number):
+            var prefix: [UInt8] = []
+            prefix.appendVarint(UInt64(message.byteCount))
+            append(prefix)
+            for piece in message.pieces {
+                switch piece {
+                case .bytes(let bytes): append(bytes)
+                case .block(let cid, let count):
+                    outgoing.append(.block(cid, byteCount: count))
+                }
+            }
+            outgoing.append(.end(number: number))
+        case .ask(let command):
+            intake?.note(command)
+            append(message: command.encoded)
+        case .finish: outgoing.append(.finish)
+        case .reset:
+            stream.reset()
+            leave()
+            return
+        }
+        guard waiting <= Self.maxWaiting else { return giveUp() }
+        pump()
+    }
+
+    private func append(message: [UInt8]) {
+        var framed: [UInt8] = []
+        framed.reserveCapacity(message.count + Varint.maxLength)
+        framed.appendVarint(UInt64(message.count))
+        framed += message
+        append(framed)
+    }
+
+    private func append(_ bytes: [UInt8]) {
+        guard !bytes.isEmpty else { return }
+        waiting += bytes.count
+        outgoing.append(.bytes(bytes[...]))
+    }
+
+    // MARK: Sending
+
+    private func pump() {
+        while !isGone, !isFull, !isReading, let next = outgoing.first {
+            switch next {
+            case .bytes(let bytes):
+                guard stream.write(bytes) else {
+                    isFull = true
+                    return
+                }
+                waiting -= bytes.count
+                outgoing.removeFirst()
+            case .block(let cid, _):
+                isReading = true
+                connection.read(cid, for: id)
+            case .end(let number):
+                outgoing.removeFirst()
+                connection.report(.sent(number))
+            case .finish:
+                outgoing.removeFirst()
+                stream.finish()
+                isFinishedHere = true
+                leaveIfOver()
+            }
+        }
+    }
+
+    /// The block that was being read; nil if it is not here any more.
+    func loaded(_ bytes: ByteBuffer?) {
+        guard isReading, !isGone, case .block(_, let count)? = outgoing.first else { return }
+        isReading = false
+        guard let bytes, bytes.readableBytes == count else {
+            // The length of the message has been sent, so that half of it cannot be taken back.
+            return giveUp()
+        }
+        outgoing[0] = .bytes(Array(bytes.readableBytesView)[...])
+        waiting += count
+        pump()
+    }
+
+    // MARK: The end
+
+    /// Ends the stream because of what this side or the peer did wrong.
+    private func giveUp() {
+        stream.reset()
+        leave()
+        connection.report(.stream(.reset(id)))
+    }
+
+    private func leaveIfOver() {
+        if isFinishedHere, isFinishedThere { leave() }
+    }
+
+    private func leave() {
+        isGone = true
+        outgoing.removeAll()
+        connection.remove(id)
+    }
+}

@@ -1,0 +1,139 @@
+// Nodes as peers: two processes of ours, and peers that others wrote (py-libp2p).
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct MeshTests {
+    private static let loopback = "/ip4/127.0.0.1/tcp/0"
+
+    /// A node that listens for peers.
+    private static func start() throws -> (place: Workplace, node: RunningNode, address: String) {
+        let place = try Workplace()
+        try place.isolate()
+        let node = try RunningNode(place, "--listen", loopback)
+        let listening = node.announcement["listen"] as? [String]
+        let peer = try #require(node.announcement["peer"] as? String)
+        let address = try #require(listening?.first)
+        #expect(listening?.count == 1)
+        #expect(address.hasPrefix("/ip4/127.0.0.1/tcp/") && address.hasSuffix("/p2p/\(peer)"))
+        return (place, node, address)
+    }
+
+    private static func peer(of address: String) -> String {
+        address.split(separator: "/").last.map(String.init) ?? ""
+    }
+
+    /// Two nodes connect, see each other with name and software, ping, part, and stop in time
+    /// while they are connected.
+    @Test("connect, peers, ping, disconnect, stop") func twoNodes() throws {
+        let (here, mine, myAddress) = try Self.start()
+        let (there, theirs, address) = try Self.start()
+        let peer = Self.peer(of: address)
+        let connected = try here.weft("connect", address, "--json")
+        #expect(connected.status == 0, "\(connected.errors)")
+        #expect(try connected.object()["peer"] as? String == peer)
+
+        let ping = try here.weft("ping", "--count", "1", peer, "--json")
+        #expect(ping.status == 0, "\(ping.errors)")
+        #expect((try ping.object()["nanoseconds"] as? Int ?? 0) > 0)
+
+        // Identify is over before the ping, or soon after.
+        var agent: String?
+        for _ in 0..<50 where agent?.isEmpty != false {
+            agent = try here.weft("peers", "--json").object()["agent"] as? String
+        }
+        #expect(agent?.hasPrefix("weft/") == true)
+        let seen = try there.weft("peers", "--json").object()
+        #expect(seen["peer"] as? String == Self.peer(of: myAddress))
+        let connections = try #require(seen["connections"] as? [[String: Any]])
+        #expect(connections.map { $0["direction"] as? String } == ["inbound"])
+        #expect(try there.weft("peers").output.contains(Self.peer(of: myAddress)))
+
+        #expect(try here.weft("disconnect", peer).status == 0)
+        #expect(try here.weft("peers").output == "")
+        let again = try here.weft("disconnect", peer)
+        #expect(again.status == 1)
+        #expect(again.errors.contains("no connection"), "\(again.errors)")
+
+        #expect(try here.weft("connect", address).status == 0)
+        let listed = try here.weft("id", "--json").object()["addresses"] as? [String]
+        #expect(listed == [myAddress])
+        #expect(theirs.stop() < .seconds(5))
+        #expect(mine.stop() < .seconds(5))
+        #expect(theirs.process.terminationStatus == 0)
+        #expect(mine.process.terminationStatus == 0)
+    }
+
+    /// What cannot be done is said in one line that tells what to do.
+    @Test("refusals") func refusals() throws {
+        let (place, node, address) = try Self.start()
+        defer { node.stop() }
+        let own = Self.peer(of: address)
+        let stranger = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
+        for (arguments, text) in [
+            (["ping", "--count", "1", stranger], "no address"),
+            (["connect", "/ip4/127.0.0.1/tcp/1/p2p/\(stranger)"], "did not accept a connection"),
+            (["connect", "/ip4/127.0.0.1/tcp/1"], "/p2p/PEER"),
+            (["connect", "/ip4/127.0.0.1/udp/1/quic-v1/p2p/\(stranger)"], "cannot be dialled"),
+            (["connect", address], "this node itself"),
+            (["connect", String(address.dropLast(own.count)) + stranger], "is somebody else"),
+        ] {
+            let process = place.process(arguments)
+            let errors = Pipe()
+            process.standardError = errors
+            try process.run()
+            let said = String(
+                decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 1, "\(arguments)")
+            #expect(said.contains(text), "\(arguments): \(said)")
+        }
+        let taken = try Workplace()
+        try taken.isolate()
+        let bound = address.components(separatedBy: "/p2p/")[0]
+        let second = try taken.weft("up", "--gateway", "127.0.0.1:0", "--listen", bound)
+        #expect(second.status == 1)
+        #expect(second.errors.contains("cannot listen on \(bound)"), "\(second.errors)")
+        #expect(try taken.weft("peers").errors.contains("weft up"))
+    }
+
+    /// py-libp2p identifies and pings a node and fetches its blocks over bitswap.
+    @Test("py-libp2p uses a node") func served() throws {
+        let (place, node, address) = try Self.start()
+        defer { node.stop() }
+        var cids: [String] = []
+        var content = Data()
+        for (name, size) in [("small", 1_000), ("block", 1 << 20), ("empty", 0)] {
+            let bytes = Data((0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
+            content += bytes
+            let file = try place.write(name, bytes)
+            let added = try place.weft("block", "put", file)
+            #expect(added.status == 0, "\(added.errors)")
+            cids.append(added.output)
+        }
+        let outcome = try place.python("libp2p_client.py", [address, place.path("got")] + cids)
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        #expect(try place.read("got") == content)
+        let report = try outcome.object()
+        #expect((report["agent"] as? String)?.hasPrefix("weft/") == true)
+        let protocols = try #require(report["protocols"] as? [String])
+        #expect(protocols.contains("/ipfs/bitswap/1.2.0"))
+        #expect(protocols.contains("/ipfs/ping/1.0.0"))
+        let bare = address.components(separatedBy: "/p2p/")[0]
+        #expect(report["addresses"] as? [String] == [bare])
+    }
+}
+
+extension Workplace {
+    /// Runs a script of Tests/Interop with the clients that are installed for the tests.
+    func python(_ script: String, _ arguments: [String]) throws -> Outcome {
+        let root = DocumentationTests.root
+        let python = root.appending(path: ".build/venv/bin/python").path
+        try #require(
+            FileManager.default.isExecutableFile(atPath: python),
+            "the Python clients are missing: run 'Scripts/install-packages test'")
+        let path = root.appending(path: "Tests/Interop/\(script)").path
+        let words = [python, "-W", "ignore", path] + arguments
+        return try shell("exec timeout 120 " + words.map { "'\($0)'" }.joined(separator: " "))
+    }
+}
