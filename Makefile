@@ -27,7 +27,8 @@ test: test-core test-browser ## Run all tests of every run
 test-core: ## Test the pure part alone, with both sets of cryptography (fast)
 	@Scripts/install-packages test
 	$(SWIFT) test --package-path Core
-	$(SWIFT) test --package-path Core --disable-default-traits --scratch-path Core/.build/pure
+	$(SWIFT) test --package-path Core --disable-default-traits --scratch-path Core/.build/pure \
+	    --filter "^(Wire|Cryptography|Multiformats|IPLD)Tests"
 
 test-browser: ## Build Core as Embedded Swift for WebAssembly and ask it questions under node
 	@Scripts/install-packages test

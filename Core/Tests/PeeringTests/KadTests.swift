@@ -238,6 +238,36 @@ import Wire
         #expect(last == .reset(late))
     }
 
+    /// A node that has lost everyone joins again by the peers it knows, and one that nobody can
+    /// reach announces nothing.
+    @Test func loneliness() throws {
+        var kad = Kad(
+            own: try peer(0), configuration: .wide(.client, storage: .home),
+            clock: WallClock(Timestamp(seconds: 1_800_000_000), at: instant(0)), seed: 1)
+        var book = AddressBook(limits: .home)
+        let number = kad.provide(KadNetworkTests.hash(1), addresses: &book, now: instant(1))
+        var refusal = KadResult()
+        refusal.end = .noAddress
+        #expect(kad.nextEvent() == .finished(command: number, refusal))
+
+        kad.join(by: [try peer(1)], addresses: &book, now: instant(1))
+        var opened: [Instant] = []
+        var now = instant(1)
+        while now < instant(1_300) {
+            kad.advance(to: now, addresses: &book)
+            while let order = kad.nextTransmit() {
+                guard case .open(let seed, _, let request) = order else { continue }
+                #expect(seed == (try peer(1)))
+                opened.append(now)
+                kad.receive(.refused(request: request, .unreachable), addresses: &book, now: now)
+            }
+            now = now + .seconds(1)
+        }
+        #expect(opened.count == 4)
+        #expect(kad.nextEvent() == nil)
+        #expect(kad.commandCount == 0)
+    }
+
     /// Noise on streams of both directions crashes nothing and leaves nothing behind.
     @Test func noisyPeers() throws {
         var kad = Kad(

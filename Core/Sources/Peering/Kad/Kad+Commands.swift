@@ -72,10 +72,17 @@ extension Kad {
         return number
     }
 
-    /// Says that this node has content.
+    /// Says that this node has content. Without an address that reaches as far as this DHT there is
+    /// nothing to say.
     public mutating func provide(
         _ hash: Multihash, addresses: inout AddressBook, now: Instant
     ) -> UInt64 {
+        guard !told(own, addresses, now: now).addresses.isEmpty else {
+            let number = nextNumber
+            nextNumber += 1
+            refuse(number, .noAddress)
+            return number
+        }
         providers.add(own, for: hash.bytes, until: now + Self.providerValidity, now: now)
         return start(.provide, hash.bytes, addresses: &addresses, now: now)
     }
@@ -129,9 +136,11 @@ extension Kad {
     }
 
     /// Joins the DHT by these peers, whose addresses are in the book, and begins to keep the
-    /// routing table fresh. Events of the upkeep have no command.
+    /// routing table fresh; a table that has become empty is filled by the same peers again.
+    /// There are no events of the upkeep.
     public mutating func join(by peers: [PeerID], addresses: inout AddressBook, now: Instant) {
-        let seeds = peers.filter { $0 != own }.map { (id: KadID($0), peer: $0) }
+        knownSeeds = Array(peers.filter { $0 != own }.prefix(Self.bucketSize))
+        let seeds = knownSeeds.map { (id: KadID($0), peer: $0) }
         let number = begin(.refresh, own.bytes, seeds: seeds, now: now)
         pump(number, addresses: &addresses, now: now)
         if nextRefresh == nil {
@@ -176,6 +185,12 @@ extension Kad {
         return number
     }
 
+    private mutating func refuse(_ number: UInt64, _ end: KadResult.End) {
+        var result = KadResult()
+        result.end = end
+        events.append(.finished(command: number, result))
+    }
+
     /// Makes a command of the nearest known peers and further seeds.
     mutating func begin(
         _ purpose: Purpose, _ key: [UInt8], seeds: [(id: KadID, peer: PeerID)], now: Instant
@@ -183,9 +198,10 @@ extension Kad {
         let number = nextNumber
         nextNumber += 1
         guard operations.count < Self.maxCommands else {
-            var result = KadResult()
-            result.end = .overLimit
-            events.append(.finished(command: number, result))
+            switch purpose {
+            case .check, .refresh: break
+            default: refuse(number, .overLimit)
+            }
             return number
         }
         let target = KadID(of: key)

@@ -24,6 +24,10 @@ extension Kad {
         for entry in silent where checks < Self.maxChecks {
             check(entry.peer, entry.id, addresses: &addresses, now: now)
         }
+        guard table.count > 0 else {
+            join(by: knownSeeds, addresses: &addresses, now: now)
+            return
+        }
         guard refreshQueue.isEmpty else { return }
         refreshQueue = [own.bytes] + bucketKeys()
         refreshNext(addresses: &addresses, now: now)
@@ -36,6 +40,11 @@ extension Kad {
             return
         }
         let number = begin(.refresh, key, seeds: [], now: now)
+        guard operations[number] != nil else {
+            // Too much is going on; the next refresh does it.
+            refreshQueue = []
+            return
+        }
         pump(number, addresses: &addresses, now: now)
     }
 

@@ -45,6 +45,8 @@ public struct Kad: Sendable {
     /// The buckets that the refresh under way has yet to do, with a key in each.
     var refreshQueue: [[UInt8]] = []
     var nextRefresh: Instant?
+    /// By whom this node joined, should it lose everyone.
+    var knownSeeds: [PeerID] = []
     var orders = Outbox<StreamOrder>()
     var events = Outbox<KadEvent>()
 

@@ -35,6 +35,8 @@ public struct KadResult: Hashable, Sendable {
         case noPeers
         /// Time ran out; what was found until then counts.
         case timedOut
+        /// Nobody could reach this node, so that there is nothing to announce.
+        case noAddress
         /// Too many commands are running.
         case overLimit
     }
