@@ -15,8 +15,11 @@ public struct Gauge: Hashable, Sendable {
 
 /// Use, limits, and what has happened since the start.
 public struct NodeStatus: Hashable, Sendable {
+    /// Connections of all kinds, dials under way among them.
     public let connections: Gauge
+    /// Connections that peers opened.
     public let inbound: Gauge
+    /// Connections that this node opened or is opening.
     public let outbound: Gauge
     /// Attempts to dial that are under way.
     public let dials: Gauge
@@ -36,8 +39,9 @@ public struct NodeStatus: Hashable, Sendable {
     public let denied: UInt64
     /// Connections closed because there were more than wanted.
     public let trimmed: UInt64
-    /// Attempts to dial, and how many of them failed.
+    /// Attempts to dial.
     public let dialled: UInt64
+    /// Attempts to dial that failed.
     public let dialFailures: UInt64
     /// How often peers broke the rules.
     public let violations: UInt64
@@ -64,7 +68,9 @@ struct Tallies: Sendable {
 public struct PeerSnapshot: Hashable, Sendable {
     /// One connection to it.
     public struct Connection: Hashable, Sendable {
+        /// The number that its owner counts it by.
         public let number: UInt64
+        /// What was known of it when it began.
         public let facts: ConnectionFacts
         /// How long it has been there.
         public let age: Duration
@@ -72,6 +78,7 @@ public struct PeerSnapshot: Hashable, Sendable {
         public let streams: Int
     }
 
+    /// Who it is.
     public let peer: PeerID
     /// The oldest first.
     public let connections: [Connection]

@@ -1,5 +1,6 @@
 // The `Date` field, written once a second rather than once an answer.
 
+import CoreFoundation
 import Glibc
 import Synchronization
 import Weft

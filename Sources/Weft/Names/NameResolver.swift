@@ -3,6 +3,7 @@
 // is looked for in the background. Nobody ever waits for a quorum.
 
 import AsyncHTTPClient
+import CoreFoundation
 import Glibc
 import IPLD
 public import Multiformats

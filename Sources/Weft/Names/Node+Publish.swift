@@ -2,7 +2,6 @@
 // routers that are configured, and renewed while the node runs (specs.ipfs.tech/ipns/ipns-record).
 
 import AsyncHTTPClient
-import Glibc
 public import IPLD
 import Logging
 public import Multiformats
@@ -67,7 +66,7 @@ extension Node {
         let previous = try records.record(of: name)
         let record = try IPNSRecord(
             value: path, sequence: previous.map { $0.sequence + 1 } ?? 0,
-            validUntil: Self.now.adding(
+            validUntil: NameResolver.systemTime().adding(
                 seconds: (lifetime ?? configuration.ipns.lifetime).components.seconds),
             ttlNanoseconds: Self.nanoseconds(ttl ?? configuration.ipns.ttl), signingWith: key)
         guard try records.keep(record, of: name) else { throw PublishError.outdated(name) }
@@ -95,7 +94,7 @@ extension Node {
                 // The same statement for longer: the same sequence number, a later end.
                 let record = try IPNSRecord(
                     value: path, sequence: old.sequence,
-                    validUntil: Self.now.adding(
+                    validUntil: NameResolver.systemTime().adding(
                         seconds: configuration.ipns.lifetime.components.seconds),
                     ttlNanoseconds: old.ttlNanoseconds, signingWith: key)
                 if try records.keep(record, of: named.peer) {
@@ -153,12 +152,6 @@ extension Node {
             throw PublishError.notAPath(value)
         }
         return path
-    }
-
-    private static var now: Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: UInt32(time.tv_nsec))
     }
 
     private static func nanoseconds(_ duration: Duration) -> UInt64 {

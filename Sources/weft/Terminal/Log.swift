@@ -1,5 +1,6 @@
 // Structured logs on standard error, as text for people or as JSON, one object a line.
 
+import CoreFoundation
 import Gateway
 import Glibc
 import IPLD

@@ -1,5 +1,6 @@
 // Standard output: buffered, quiet when its reader goes away, coloured only for a person.
 
+import CoreFoundation
 import Glibc
 import NIOCore
 import Synchronization
