@@ -68,6 +68,10 @@ extension NodeCore {
         case putValue([UInt8], value: [UInt8])
         /// Take part in the DHTs by way of these peers, named by a person: `.done`.
         case join([(peer: PeerID, addresses: [Multiaddr])])
+        /// How it stands with the DHTs: `.dhts`.
+        case dhts
+        /// The servers of the DHTs that are known best, for the next start: `.servers`.
+        case servers(limit: Int)
         /// Whether this node answers others in the public DHT, which only one should that can be
         /// reached from everywhere: `.done`.
         case serve(KadConfiguration.Mode)
@@ -96,6 +100,8 @@ extension NodeCore {
         case accepted(Int)
         case tally(WantTable.Tally)
         case searched(SearchAnswer)
+        case dhts([DHTStatus])
+        case servers([(peer: PeerID, addresses: [Multiaddr])])
         case failed(Failure)
     }
 
@@ -105,8 +111,8 @@ extension NodeCore {
         public let peers: [PeerID]
         /// The best value.
         public let value: [UInt8]?
-        /// How it went in each DHT that came to an end, with who was asked. A search that has found
-        /// enough does not wait for the end.
+        /// How it went in each DHT, with who was asked. A search that has found enough does not wait
+        /// for the end.
         public let results: [KadResult]
     }
 

@@ -83,4 +83,56 @@ struct RoutingTests {
         let status = try network.status(0)
         #expect(status.commands.count == 0)
     }
+
+    @Test("Peers at home are met in the local DHT alone, and find each other's content there")
+    func local() throws {
+        var network = TestNetwork(seed: 6)
+        let both: [KadConfiguration] = [.wide(.client, storage: .home), .lan(storage: .home)]
+        for host in 0..<3 {
+            try network.add(at: "/ip4/192.168.1.\(host + 1)/tcp/4001", routing: both)
+            let first = (peer: network.id(0), addresses: [network.hosts[0].address])
+            network.order(host, .join(host == 0 ? [] : [first]))
+            network.run(for: .seconds(10))
+        }
+        for host in 0..<3 {
+            let status = network.order(host, .dhts)
+            guard case .dhts(let dhts)? = network.answer(host, status) else { throw NoAnswer() }
+            #expect(dhts.map { $0.peers } == [0, 2])
+            #expect(dhts.map { $0.isServer } == [false, true])
+            let saved = network.order(host, .servers(limit: 1))
+            guard case .servers(let servers)? = network.answer(host, saved) else {
+                throw NoAnswer()
+            }
+            #expect(servers.count == 1 && servers.first?.addresses.isEmpty == false)
+        }
+        let cid = BlockTests.blocks(1, seed: 6)[0].cid
+        let provided = network.order(1, .provide(cid))
+        network.run(for: .seconds(10))
+        guard case .searched(let told)? = network.answer(1, provided) else { throw NoAnswer() }
+        #expect(told.results.map { $0.end } == [.noAddress, .complete])
+        #expect(told.results.last?.stored == 2)
+
+        let search = network.order(2, .findProviders(cid, limit: 1))
+        network.run(for: .seconds(10))
+        guard case .searched(let found)? = network.answer(2, search) else { throw NoAnswer() }
+        #expect(found.peers == [network.id(1)])
+        // Who was asked is told even if the search was over early.
+        #expect(found.results.count == 2)
+        #expect(network.hosts[2].answers[search]?.count == 1)
+    }
+
+    @Test("A connected peer is found without asking anybody")
+    func findConnected() throws {
+        var network = TestNetwork(seed: 7)
+        let routing: [KadConfiguration] = [.wide(.client, storage: .home)]
+        let one = try network.add(routing: routing)
+        let two = try network.add(routing: routing)
+        _ = network.connect(one, two)
+        let search = network.order(one, .findPeer(network.id(two)))
+        guard case .searched(let found)? = network.answer(one, search) else { throw NoAnswer() }
+        #expect(found.peers == [network.id(two)])
+        #expect(network.hosts[one].found[search] == [network.id(two)])
+    }
+
+    struct NoAnswer: Error {}
 }

@@ -78,6 +78,8 @@ extension NodeCore {
             exchange.closeSession(session, now: now)
         case .tally(let session): return .tally(exchange.tally(of: session))
         case .join(let named): join(named, now: now)
+        case .dhts: return .dhts(dhtStatus)
+        case .servers(let limit): return .servers(servers(limit: limit, now: now))
         case .serve(let mode): serve(mode)
         case .protect(let peer): protected.insert(peer)
         case .unprotect(let peer): protected.remove(peer)

@@ -44,6 +44,11 @@ extension NodeCore {
                 kad.findProviders(of: cid.hash, limit: limit, addresses: &book, now: now)
             }
         case .findPeer(let peer):
+            if connections.isConnected(to: peer) {
+                outputs.append(.found(command: id, peer))
+                answer(id, .searched(SearchAnswer(peers: [peer], value: nil, results: [])))
+                return
+            }
             begin(purpose, limit: 1, now: now) { kad, book, now in
                 kad.find(peer, addresses: &book, now: now)
             }
@@ -86,17 +91,24 @@ extension NodeCore {
             if case .command(command) = $0.value.purpose { return true }
             return false
         }
-        guard let mine else { return }
-        stop(mine.key)
-        searches[mine.key] = nil
+        if let mine { drop(mine.key) }
     }
 
+    /// Stops what is under way, and keeps what it has come to.
     private mutating func stop(_ id: UInt64) {
         for part in searches[id]?.parts ?? [] {
+            guard let result = dhts[part.table].cancel(part.number) else { continue }
             searchOfPart[part] = nil
-            dhts[part.table].cancel(part.number)
+            searches[id]?.parts.removeAll { $0 == part }
+            searches[id]?.results.append(result)
         }
-        searches[id]?.parts = []
+    }
+
+    /// Forgets a search, which is stopped first.
+    private mutating func drop(_ id: UInt64) {
+        stop(id)
+        for part in searches[id]?.parts ?? [] { searchOfPart[part] = nil }
+        searches[id] = nil
     }
 
     mutating func closeSearches(of session: WantTable.SessionID) {
@@ -104,10 +116,7 @@ extension NodeCore {
             if case .session(session) = $0.value.purpose { return true }
             return false
         }.map { $0.key }
-        for id in mine.sorted() {
-            stop(id)
-            searches[id] = nil
-        }
+        for id in mine.sorted() { drop(id) }
     }
 
     /// A session looks for providers of a block.
@@ -137,7 +146,8 @@ extension NodeCore {
             }
             if search.limit > 0, search.found.count + 1 >= search.limit {
                 stop(id)
-                conclude(id, now: now)
+                // One that has ended by itself says so next.
+                if searches[id]?.parts.isEmpty == true { conclude(id, now: now) }
             }
         case .value(let number, let value):
             guard let id = searchOfPart[Part(table: table, number: number)] else { return }
@@ -165,59 +175,5 @@ extension NodeCore {
                     SearchAnswer(
                         peers: search.found, value: search.value, results: search.results)))
         }
-    }
-
-    // MARK: Servers
-
-    /// A peer says which protocols it speaks: whether it is a server of a DHT. The public DHT takes
-    /// those that are met on the internet, the local one those that are met at home.
-    mutating func noteServers(_ peer: PeerID, now: Instant) {
-        guard let known = peers[peer],
-            let scope = connections.best(to: peer, limited: .allowed)?.facts.remoteAddress.scope
-        else { return }
-        for table in dhts.indices {
-            let configuration = dhts[table].configuration
-            let isHere =
-                scope >= configuration.scope
-                && (configuration.name != PeerProtocols.lanKad || scope < .world)
-            if isHere, known.protocols.contains(configuration.name) {
-                dhts[table].noteServer(peer, addresses: &addresses, now: now)
-            } else {
-                dhts[table].noteClient(peer)
-            }
-        }
-    }
-
-    mutating func join(_ named: [(peer: PeerID, addresses: [Multiaddr])], now: Instant) {
-        for entry in named {
-            addresses.add(
-                entry.addresses, of: entry.peer, from: .person, over: .host,
-                for: AddressBook.Lifetime.provider, now: now)
-        }
-        for table in dhts.indices {
-            dhts[table].join(by: named.map { $0.peer }, addresses: &addresses, now: now)
-        }
-    }
-
-    /// Whether others may ask this node in the public DHT. They are told of the change.
-    mutating func serve(_ mode: KadConfiguration.Mode) {
-        for table in dhts.indices where dhts[table].configuration.scope == .world {
-            dhts[table].mode = mode
-        }
-        identify.own.protocols = Self.protocols(with: dhts)
-        tellEveryone()
-    }
-
-    static func protocols(with dhts: [Kad]) -> [ProtocolName] {
-        Service.protocols
-            + dhts.filter { $0.mode == .server }.map { $0.configuration.name }
-    }
-
-    /// Whose protocol a name is here.
-    func service(of name: ProtocolName) -> Service? {
-        if let table = dhts.firstIndex(where: { $0.configuration.name == name }) {
-            return .kad(table)
-        }
-        return Service(name)
     }
 }

@@ -123,9 +123,11 @@ extension Kad {
         return number
     }
 
-    /// Stops a command. Nothing more is heard of it.
-    public mutating func cancel(_ command: UInt64) {
-        guard operations.removeValue(forKey: command) != nil else { return }
+    /// Stops a command. Nothing more is heard of it. Returns what it has come to; nil if it has
+    /// ended already.
+    @discardableResult
+    public mutating func cancel(_ command: UInt64) -> KadResult? {
+        guard let operation = operations.removeValue(forKey: command) else { return nil }
         let open = requests.filter { $0.value.operation == command }.map { $0.key }.sorted()
         for number in open {
             guard let request = requests.removeValue(forKey: number) else { continue }
@@ -133,6 +135,7 @@ extension Kad {
             waiting[stream] = nil
             orders.append(.reset(stream))
         }
+        return operation.isReported ? nil : operation.result
     }
 
     /// Joins the DHT by these peers, whose addresses are in the book, and begins to keep the

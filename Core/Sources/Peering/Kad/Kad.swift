@@ -86,6 +86,9 @@ public struct Kad: Sendable {
     /// How many peers the routing table holds.
     public var peerCount: Int { table.count }
 
+    /// The peers of the routing table, those that have answered last first.
+    public var knownPeers: [PeerID] { table.newestFirst }
+
     /// How many peers of the routing table share so many leading bits with this node.
     public var bucketCounts: [Int] { table.buckets.map { $0.count } }
 

@@ -101,6 +101,13 @@ struct RoutingTable: Sendable {
         return Array(found.prefix(count))
     }
 
+    /// All peers, those that answered last first.
+    var newestFirst: [PeerID] {
+        buckets.joined().sorted {
+            $0.lastAnswer != $1.lastAnswer ? $0.lastAnswer > $1.lastAnswer : $0.id < $1.id
+        }.map { $0.peer }
+    }
+
     /// The peers that have been silent for longest, and longer than `age`.
     func stale(_ age: Duration, count: Int, now: Instant) -> [Entry] {
         var old: [Entry] = []
