@@ -11,6 +11,11 @@ import Weft
 
 @testable import Gateway
 
+/// How many connections are served, have been at most, and were in all.
+private final class Served: Sendable {
+    let counts = Mutex((now: 0, most: 0, all: 0))
+}
+
 @Suite(.timeLimit(.minutes(1))) struct ConnectionTests {
     private static let healthy = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -151,6 +156,38 @@ import Weft
                 }
             }
             try await third
+        }
+    }
+
+    /// No more connections are served at a time than there may be, though many come at once.
+    @Test func burst() async throws {
+        try await RunningGateway.run(.serving(MemoryBlocks())) {
+            $0.maxConnections = 3
+        } _: { server in
+            let served = Served()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<24 {
+                    group.addTask {
+                        try await server.connect { connection in
+                            try await connection.send(Self.healthy)
+                            _ = try await connection.receive(through: "ok\n")
+                            served.counts.withLock {
+                                $0.now += 1
+                                $0.all += 1
+                                $0.most = max($0.most, $0.now)
+                            }
+                            for _ in 0..<8 {
+                                try await connection.send(Self.healthy)
+                                _ = try await connection.receive(through: "ok\n")
+                            }
+                            served.counts.withLock { $0.now -= 1 }
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(served.counts.withLock { $0.most } <= 3)
+            #expect(served.counts.withLock { $0.all } == 24)
         }
     }
 

@@ -70,6 +70,7 @@ public struct LocalServer: Service {
                 if case .socket(let path) = place, chmod(path, 0o600) != 0 {
                     logger.error("the socket's mode cannot be set", metadata: ["path": "\(path)"])
                 }
+                await channel.acceptSingly()
                 await running(channel.localAddress?.port)
             },
             logger: quiet)

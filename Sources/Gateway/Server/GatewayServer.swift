@@ -53,7 +53,10 @@ extension Gateway {
             responder: { [self] request, writer, channel in
                 try await answer(request, writer, channel)
             },
-            onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? 0) })
+            onServerRunning: { channel in
+                await channel.acceptSingly()
+                await onRunning(channel.localAddress?.port ?? 0)
+            })
         return GatewayService(server: server, gateway: self, logger: logger)
     }
 
@@ -97,6 +100,15 @@ extension Gateway {
                     certificate: certificate.chainFile, key: certificate.keyFile)
             }
         }
+    }
+}
+
+extension Channel {
+    /// Has a server look at its limit before each connection that it takes. Otherwise all that wait
+    /// at one moment, up to 16, would be taken where there is room for one.
+    func acceptSingly() async {
+        // A channel that has been closed meanwhile takes no connection either.
+        try? await setOption(.maxMessagesPerRead, value: 1).get()
     }
 }
 
