@@ -10,6 +10,8 @@ public final class PeerConnection: Sendable {
     public let peer: PeerID
     /// Where the peer is, as the system sees it; nil where it does not say.
     public let remoteAddress: SocketAddress?
+    /// This end of it, as the system sees it; nil where it does not say.
+    public let localAddress: SocketAddress?
     /// Where all of the connection's work is done.
     public let eventLoop: any EventLoop
     /// Completes when the connection has ended, with the reason.
@@ -21,6 +23,7 @@ public final class PeerConnection: Sendable {
     init(peer: PeerID, channel: any Channel, handler: ConnectionHandler) {
         self.peer = peer
         remoteAddress = channel.remoteAddress
+        localAddress = channel.localAddress
         eventLoop = channel.eventLoop
         endPromise = channel.eventLoop.makePromise()
         ended = endPromise.futureResult

@@ -2,9 +2,11 @@
 
 public import Connections
 import Cryptography
+import Glibc
 public import Multiformats
 public import NIOCore
 import NIOPosix
+import Synchronization
 import Wire
 
 /// What connections of a node need to know.
@@ -42,6 +44,19 @@ public final class Transport: Sendable {
     private let certificate: TLSCertificate
     private let group: any EventLoopGroup
     private let acceptor: StreamAcceptor
+    /// Where TCP sockets listen.
+    private let listening = Mutex<[SocketAddress]>([])
+
+    /// From where a connection is dialled, and who plays which part in securing it.
+    public enum Way: Sendable {
+        /// From a port that is used for nothing else.
+        case freshPort
+        /// From the port that is listened on, so that a router has the same outer port for all
+        /// peers; from a fresh one where that is not possible.
+        case listeningPort
+        /// From the port that is listened on, to a peer that dials us at the same moment.
+        case simultaneous(listens: Bool)
+    }
 
     /// Who we are to peers.
     public var peer: PeerID { connectionOptions.identity.peer }
@@ -70,14 +85,27 @@ public final class Transport: Sendable {
     /// Connects to a peer. The peer that answers must be `peer`, or the one that the address
     /// names, if there is either.
     public func dial(
-        _ address: Multiaddr, peer: PeerID? = nil
+        _ address: Multiaddr, peer: PeerID? = nil, way: Way = .freshPort
     ) async throws -> PeerConnection {
         let endpoint = try Endpoint(address)
         let expected = peer ?? address.peer
+        if case .simultaneous(let listens) = way {
+            // Both sides know what comes, and there is one chance alone: Noise is what all speak.
+            let role: Connection.Role = listens ? .listener : .dialer(expected)
+            let made = try await dial(endpoint, role, from: try source(for: endpoint))
+            guard let expected, made.peer != expected else { return made }
+            made.close()
+            throw TransportError.failed(.wrongPeer(expected: expected, found: made.peer))
+        }
+        var local: SocketAddress?
+        // Without such a port a fresh one serves.
+        if case .listeningPort = way { local = try? source(for: endpoint) }
         var refusal = TransportError.closed
         for security in connectionOptions.accepted {
+            let role: Connection.Role =
+                security == .noise ? .dialer(expected) : .tlsDialer(expected)
             do {
-                return try await dial(endpoint, security, expected)
+                return try await dial(endpoint, role, orFrom: local)
             } catch let error as TransportError {
                 // Only a peer that does not know this protocol is worth another try.
                 guard error.isSecurityRefused else { throw error }
@@ -87,19 +115,49 @@ public final class Transport: Sendable {
         throw refusal
     }
 
+    /// Whether a connection came from a port that is listened on.
+    public func isListening(at address: SocketAddress?) -> Bool {
+        guard let address, let port = address.port else { return false }
+        return listening.withLock {
+            $0.contains { $0.port == port && $0.protocol == address.protocol }
+        }
+    }
+
+    /// The socket address that is listened on and from which an endpoint can be dialled.
+    private func source(for endpoint: Endpoint) throws -> SocketAddress {
+        guard case .ip(let kind, _) = endpoint.host else { throw TransportError.notListening }
+        let family: NIOBSDSocket.ProtocolFamily = kind == .ip6 ? .inet6 : .inet
+        let found = listening.withLock {
+            $0.first { $0.protocol == family && !$0.isLoopback }
+        }
+        guard let found else { throw TransportError.notListening }
+        return found
+    }
+
+    /// Dials from a port, or from any other if the system does not allow that one, as when there
+    /// was a connection between the same two ports not long ago.
     private func dial(
-        _ endpoint: Endpoint, _ security: SecurityProtocol, _ expected: PeerID?
+        _ endpoint: Endpoint, _ role: Connection.Role, orFrom local: SocketAddress?
+    ) async throws -> PeerConnection {
+        guard let local else { return try await dial(endpoint, role, from: nil) }
+        do {
+            return try await dial(endpoint, role, from: local)
+        } catch TransportError.portTaken {
+            return try await dial(endpoint, role, from: nil)
+        }
+    }
+
+    private func dial(
+        _ endpoint: Endpoint, _ role: Connection.Role, from local: SocketAddress?
     ) async throws -> PeerConnection {
         let ready = group.next().makePromise(of: PeerConnection.self)
-        let bootstrap = ClientBootstrap(group: ready.futureResult.eventLoop)
+        var bootstrap = ClientBootstrap(group: ready.futureResult.eventLoop)
             .connectTimeout(options.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.recvAllocator, value: Self.receiveAllocator)
             .channelOption(.writeBufferWaterMark, value: Self.waterMark)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let role: Connection.Role =
-                        security == .noise ? .dialer(expected) : .tlsDialer(expected)
                     switch endpoint.carrier {
                     case .tcp: try self.prepare(channel, role, ready)
                     case .webSocket:
@@ -109,14 +167,40 @@ public final class Transport: Sendable {
                     }
                 }
             }
+        if let local {
+            bootstrap =
+                bootstrap
+                .channelOption(.socketOption(.so_reuseaddr), value: 1)
+                .channelOption(.socketOption(.reusePort), value: 1)
+                .bind(to: local)
+        }
         do {
             let channel = try await endpoint.connect(bootstrap)
             // While a WebSocket is asked for, nobody else would tell.
             channel.closeFuture.whenComplete { _ in ready.fail(TransportError.closed) }
         } catch {
-            ready.fail(TransportError.unreachable("\(error)"))
+            ready.fail(TransportError.connecting(error))
         }
         return try await ready.futureResult.get()
+    }
+
+    /// Makes a connection over a stream of another one, whose notices go to the receiver from now
+    /// on. On the event loop of that connection only. The connection speaks Noise if this side
+    /// dials, and what the peer chooses otherwise.
+    public func connect(
+        over stream: PeerStream, of carrier: PeerConnection, dialling peer: PeerID?
+    ) -> (
+        receiver: StreamReceiver, ready: EventLoopFuture<PeerConnection>,
+        over: EventLoopFuture<Void>
+    ) {
+        let ready = carrier.eventLoop.makePromise(of: PeerConnection.self)
+        let channel = CircuitChannel(stream, on: carrier.eventLoop)
+        do {
+            try prepare(channel, peer.map { .dialer($0) } ?? .listener, ready)
+        } catch {
+            channel.close(promise: nil)
+        }
+        return ({ channel.receive($0) }, ready.futureResult, channel.closeFuture)
     }
 
     // MARK: Listening
@@ -154,9 +238,21 @@ public final class Transport: Sendable {
             }
         do {
             let channel = try await endpoint.bind(bootstrap)
+            if endpoint.carrier == .tcp { try await share(channel) }
             return try Listener(channel, endpoint)
         } catch {
             throw TransportError.unreachable("\(error)")
+        }
+    }
+
+    /// Lets connections go out from the port of a listening socket. Only now, so that nobody else
+    /// listened on the port before and another process could not have joined unnoticed.
+    private func share(_ channel: any Channel) async throws {
+        try await channel.setOption(.socketOption(.reusePort), value: 1).get()
+        guard let address = channel.localAddress else { return }
+        listening.withLock { $0.append(address) }
+        channel.closeFuture.whenComplete { _ in
+            self.listening.withLock { $0.removeAll { $0 == address } }
         }
     }
 
@@ -195,7 +291,24 @@ public final class Transport: Sendable {
     }
 }
 
+extension NIOBSDSocket.Option {
+    fileprivate static let reusePort = NIOBSDSocket.Option(rawValue: SO_REUSEPORT)
+}
+
+extension SocketAddress {
+    fileprivate var isLoopback: Bool {
+        ipAddress.map { $0.hasPrefix("127.") || $0 == "::1" } ?? false
+    }
+}
+
 extension TransportError {
+    /// What the system said when a connection was to be made.
+    static func connecting(_ error: any Error) -> TransportError {
+        let codes = [EADDRINUSE, EADDRNOTAVAIL]
+        if let error = error as? IOError, codes.contains(error.errnoCode) { return .portTaken }
+        return .unreachable("\(error)")
+    }
+
     var isSecurityRefused: Bool {
         if case .failed(.securityRefused) = self { return true }
         return false

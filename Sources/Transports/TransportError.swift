@@ -7,6 +7,10 @@ public enum TransportError: Error, Sendable {
     case unsupportedAddress(Multiaddr)
     /// Nobody answers at the address, or the network failed; with what the system said.
     case unreachable(String)
+    /// This port cannot be dialled from: it already has a connection there, or had a moment ago.
+    case portTaken
+    /// No socket listens whose port could be dialled from.
+    case notListening
     /// The peer broke the rules, or is somebody else.
     case failed(ConnectionError)
     /// TLS failed; with what it said.
@@ -29,6 +33,8 @@ extension TransportError: CustomStringConvertible {
         case .unsupportedAddress(let address):
             "the address \(address) is of a kind that this node cannot dial or listen on"
         case .unreachable(let reason): "nobody answers: \(reason)"
+        case .portTaken: "there is, or just was, a connection between the same two ports"
+        case .notListening: "this node does not listen on a port that it could dial from"
         case .failed(let error): "\(error)"
         case .tls(let reason): "TLS failed: \(reason)"
         case .closed: "the connection was closed"

@@ -28,7 +28,7 @@ import Testing
         "Transports": [
             "Wire", "Cryptography", "Multiformats", "Connections", "NIOCore", "NIOPosix", "NIOTLS",
             "NIOSSL", "NIOHTTP1", "NIOWebSocket", "X509", "SwiftASN1", "Crypto", "Synchronization",
-            "FoundationEssentials",
+            "Glibc", "FoundationEssentials",
         ],
         // CoreFoundation holds one of the compiler's copies of the C struct `stat`; which copy it
         // takes depends on what else is imported.

@@ -41,6 +41,10 @@ extension NodeCore {
         /// that it is in: `.done`. Each peer is told what it can reach. `sequence` is the Unix
         /// time, or anything else that grows.
         case listen([Multiaddr], sequence: UInt64)
+        /// A router forwards these public addresses to this node, and no others: `.done`.
+        case map([Multiaddr])
+        /// Whether and how this node can be reached: `.reachability`.
+        case reachability
         /// Begin to read something: `.session`. What says all of it at once, if there is such a
         /// thing, spares asking block by block.
         case openSession(WeftDAG?)
@@ -96,6 +100,7 @@ extension NodeCore {
         case peers([PeerSnapshot])
         case addresses([Multiaddr])
         case status(NodeStatus)
+        case reachability(ReachabilityStatus)
         case session(WantTable.SessionID)
         case accepted(Int)
         case tally(WantTable.Tally)
@@ -111,8 +116,8 @@ extension NodeCore {
         public let peers: [PeerID]
         /// The best value.
         public let value: [UInt8]?
-        /// How it went in each DHT, with who was asked. A search that has found enough does not wait
-        /// for the end.
+        /// How it went in each DHT, with who was asked. A search that has found enough does not
+        /// wait for the end.
         public let results: [KadResult]
     }
 

@@ -23,6 +23,9 @@ public struct ConnectionFacts: Hashable, Sendable {
     public let route: BlockExchange.Route
     /// The attempt that led to it (``NodeCore/Output/dial(attempt:_:_:timeout:narrowest:)``).
     public let attempt: UInt64?
+    /// Whether this node opened it from the port that it listens on, so that what the peer sees of
+    /// it may be where others reach this node.
+    public var isFromListeningPort = false
 
     /// These facts.
     public init(
@@ -64,6 +67,8 @@ extension NodeCore {
         case loaded(Load, [UInt8]?)
         /// A block has come into the store by whatever way.
         case stored(Multihash, byteCount: Int)
+        /// The answer to ``ReachabilityOrder/dialBack(_:_:_:nonce:)``.
+        case dialedBack(UInt64, AutoNATServer.Outcome)
         /// Somebody wants something. The number is the caller's choice and is not in use. There is
         /// exactly one answer, not later than `deadline`.
         case command(UInt64, Command, deadline: Instant)

@@ -61,6 +61,8 @@ public struct NodeCore: Sendable {
         public var access: AccessRules
         /// The DHTs that it takes part in, none or several.
         public var routing: [KadConfiguration]
+        /// How it is reached, and helps others to be.
+        public var reachability = ReachabilityOptions()
         /// What time of day it is, for records that expire.
         public var clock: WallClock
         /// Makes its choices, none of which is a secret.
@@ -88,6 +90,7 @@ public struct NodeCore: Sendable {
         case request(UInt64)
         case attempt(UInt64)
         case trim
+        case look
     }
 
     /// Who this node is.
@@ -104,6 +107,7 @@ public struct NodeCore: Sendable {
     var exchange: BlockExchange
     var dialer: Dialer
     var dhts: [Kad] = []
+    var reaching: Reaching
     var searches: [UInt64: Search] = [:]
     var searchOfPart: [Part: UInt64] = [:]
 
@@ -156,7 +160,8 @@ public struct NodeCore: Sendable {
                     own: name, configuration: routing, clock: configuration.clock,
                     seed: configuration.seed &+ UInt64(index) &+ 1))
         }
-        own.protocols = Self.protocols(with: dhts)
+        reaching = Reaching(configuration)
+        own.protocols = Self.protocols(with: dhts, relays: reaching.servesRelay)
         own.protocolVersion = Array("ipfs/0.1.0".utf8)
         own.agentVersion = configuration.agent
         identify = Identify(own: own)
@@ -166,7 +171,7 @@ public struct NodeCore: Sendable {
             transports: configuration.transports, limits: configuration.limits.dialing)
     }
 
-    /// The protocols that peers may open streams with.
+    /// The protocols that peers may open streams with now, as they are told.
     public var protocols: [ProtocolName] { identify.own.protocols }
 
     /// How the streams of a protocol are cut up; nil for one that no node speaks. Those of the
@@ -204,6 +209,7 @@ public struct NodeCore: Sendable {
             exchange.lookedUp(lookUp, byteCounts: counts, now: now)
         case .loaded(let load, let bytes): exchange.loaded(load, bytes)
         case .stored(let hash, let count): exchange.stored(hash, byteCount: count)
+        case .dialedBack(let number, let outcome): reaching.tester.dialed(number, outcome)
         case .command(let id, let command, let deadline):
             receive(command, id: id, deadline: deadline, now: now)
         }
@@ -218,12 +224,14 @@ public struct NodeCore: Sendable {
             case .request(let number): expire(request: number, now: now)
             case .attempt(let number): expire(attempt: number, now: now)
             case .trim: trim(now: now)
+            case .look: look(now: now)
             }
         }
         identify.advance(to: now)
         ping.advance(to: now)
         exchange.advance(to: now)
         for table in dhts.indices { dhts[table].advance(to: now, addresses: &addresses) }
+        reaching.advance(to: now)
         dialer.advance(to: now)
         settle(now: now)
     }
@@ -233,6 +241,7 @@ public struct NodeCore: Sendable {
         dhts.reduce(
             timers.first.earlier(identify.deadline).earlier(ping.deadline)
                 .earlier(exchange.deadline).earlier(dialer.deadline)
+                .earlier(reaching.deadline)
         ) { $0.earlier($1.deadline) }
     }
 
@@ -286,6 +295,7 @@ public struct NodeCore: Sendable {
                     isQuiet = false
                 }
             }
+            if settleReaching(now: now) { isQuiet = false }
             while let order = dialer.nextTransmit() {
                 carryOut(order, now: now)
                 isQuiet = false
@@ -295,5 +305,43 @@ public struct NodeCore: Sendable {
                 isQuiet = false
             }
         }
+    }
+
+    /// The same for what makes this node and others reachable. Returns whether there was anything.
+    private mutating func settleReaching(now: Instant) -> Bool {
+        var isQuiet = true
+        while let order = reaching.prober.nextTransmit() {
+            carryOut(order, of: .autoNATClient, now: now)
+            isQuiet = false
+        }
+        while let event = reaching.prober.nextEvent() {
+            take(event, now: now)
+            isQuiet = false
+        }
+        while let order = reaching.tester.nextTransmit() {
+            carryOut(order, now: now)
+            isQuiet = false
+        }
+        while let order = reaching.relays.nextTransmit() {
+            carryOut(order, of: .relayClient, now: now)
+            isQuiet = false
+        }
+        while let event = reaching.relays.nextEvent() {
+            take(event, now: now)
+            isQuiet = false
+        }
+        while let order = reaching.relay.nextTransmit() {
+            carryOut(order, of: .relayServer, now: now)
+            isQuiet = false
+        }
+        while let order = reaching.dcutr.nextTransmit() {
+            carryOut(order, of: .dcutr, now: now)
+            isQuiet = false
+        }
+        while let event = reaching.dcutr.nextEvent() {
+            take(event, now: now)
+            isQuiet = false
+        }
+        return !isQuiet
     }
 }

@@ -42,6 +42,8 @@ extension NodeCore {
         /// A peer that a command looks for was found, or one that has what it looks for. Its
         /// addresses are in the book. The answer comes later.
         case found(command: UInt64, PeerID)
+        /// Do something for reaching others or being reached.
+        case reach(ReachabilityOrder)
         /// The answer to a command.
         case answer(UInt64, Answer)
         /// Something that is worth a line in a log or a count.
@@ -87,6 +89,16 @@ extension NodeCore {
         case dialFailed(PeerID, DialError)
         /// How a peer sees this node's address.
         case observed(Multiaddr, by: PeerID)
+        /// Whether this node can be reached from everywhere is known, or not any more.
+        case reachability(Reachability)
+        /// This node can be reached through a relay.
+        case reserved(PeerID)
+        /// It cannot, or not any more.
+        case unreserved(PeerID, RelayFailure)
+        /// A relayed connection was followed by a direct one.
+        case upgraded(PeerID)
+        /// It was not, and that is not tried any more.
+        case notUpgraded(PeerID)
         /// A peer broke the rules.
         case violation(PeerID, Violation)
         /// A stream of a peer was refused because it has too many.

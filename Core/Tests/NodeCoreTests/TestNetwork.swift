@@ -25,6 +25,10 @@ struct Host {
     var dials: [(at: Instant, address: Multiaddr, narrowest: AddressScope)] = []
     var blocks: [Multihash: [UInt8]] = [:]
     var missing: [WantTable.Failure] = []
+    /// Whether a router in front of it lets nobody in whom it has not dialled.
+    var isBehindNAT = false
+    /// The addresses that it tells others.
+    var told: [Multiaddr] = []
     /// The open connections that the driver holds, and the most there ever were.
     var open: [UInt64: PeerID] = [:]
     var mostOpen = 0
@@ -48,6 +52,7 @@ struct TestNetwork {
         case message(Int, StreamID, [UInt8])
         case dialled(from: Int, attempt: UInt64, PeerID, Multiaddr)
         case openStream(Int, connection: UInt64, [ProtocolName], request: UInt64)
+        case punched(from: Int, attempt: UInt64, PeerID, Multiaddr)
         case wake(Int)
     }
 
@@ -71,6 +76,11 @@ struct TestNetwork {
     private var nextStream: UInt32 = 1
     private var nextCommand: UInt64 = 1
     private var random: SeededGenerator
+    /// One end of each circuit, by who is at the ends.
+    private var circuits: [[Int]: CircuitUpgrade] = [:]
+    private var punching: [UInt64: (host: Int, address: Multiaddr, at: Instant)] = [:]
+    /// Whether routers let through what comes from where they sent something.
+    var isPunchable = true
 
     init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
@@ -80,7 +90,7 @@ struct TestNetwork {
     @discardableResult
     mutating func add(
         at text: String? = nil, limits: NodeLimits = .home, access: AccessRules = AccessRules(),
-        routing: [KadConfiguration] = []
+        routing: [KadConfiguration] = [], reachability: ReachabilityOptions? = nil
     ) throws -> Int {
         let index = hosts.count
         var secret = [UInt8](repeating: 7, count: 32)
@@ -89,13 +99,15 @@ struct TestNetwork {
         let key = try PrivateKey(decoding: ([8, 2, 0x12, 32] + secret).rawSpan)
         let address = try Multiaddr(
             text: text ?? "/ip4/8.\(index % 200).\(index / 200).1/tcp/4001")
-        let node = NodeCore(
-            NodeCore.Configuration(
-                identity: key, agent: Array("test/\(index)".utf8),
-                transports: [.tcp, .webSocket, .quic, .relay], limits: limits, access: access,
-                routing: routing, clock: WallClock(Timestamp(seconds: 1_800_000_000), at: now),
-                seed: UInt64(index)))
-        hosts.append(Host(node: node, address: address))
+        var configuration = NodeCore.Configuration(
+            identity: key, agent: Array("test/\(index)".utf8),
+            transports: [.tcp, .webSocket, .quic, .relay], limits: limits, access: access,
+            routing: routing, clock: WallClock(Timestamp(seconds: 1_800_000_000), at: now),
+            seed: UInt64(index))
+        // Servers that are asked dial back, which other tests do not count on.
+        configuration.reachability.asksServers = false
+        if let reachability { configuration.reachability = reachability }
+        hosts.append(Host(node: NodeCore(configuration), address: address))
         let command = order(index, .listen([address], sequence: 1))
         #expect(isDone(index, command))
         return index
@@ -211,6 +223,8 @@ struct TestNetwork {
             dialled(from: from, attempt, peer, address)
         case .openStream(let host, let connection, let names, let request):
             openStream(host, connection, names, request)
+        case .punched(let from, let attempt, let peer, let address):
+            punched(from: from, attempt, peer, address)
         case .wake(let host):
             hosts[host].wakeAt = nil
             hosts[host].node.advance(to: now)
@@ -283,6 +297,7 @@ struct TestNetwork {
             hosts[host].store[cid.hash] = Array(bytes)
             schedule(.input(host, .stored(cid.hash, byteCount: bytes.count)), at: now)
         case .missing(_, _, let failure): hosts[host].missing.append(failure)
+        case .reach(let order): carryOut(order, by: host)
         case .answer(let id, let answer):
             hosts[host].answers[id, default: []].append(answer)
             hosts[host].answeredAt[id] = now
@@ -291,12 +306,82 @@ struct TestNetwork {
         }
     }
 
+    private mutating func carryOut(_ order: ReachabilityOrder, by host: Int) {
+        switch order {
+        case .dialBack(let number, let peer, let addresses, let nonce):
+            dialBack(from: host, number, peer, addresses, nonce)
+        case .upgrade(let upgrade): self.upgrade(upgrade, of: host)
+        case .punch(let attempt, let peer, let address, _, _):
+            hosts[host].running.insert(attempt)
+            punching[attempt] = (host, address, now)
+            schedule(
+                .punched(from: host, attempt: attempt, peer, address), at: now + .milliseconds(200))
+        case .addresses(let addresses): hosts[host].told = addresses
+        }
+    }
+
+    /// Both ends of a circuit become a line of their own when both have been told.
+    private mutating func upgrade(_ upgrade: CircuitUpgrade, of host: Int) {
+        let key = [host, hosts.firstIndex { $0.node.peer == upgrade.peer } ?? -1]
+        guard let other = circuits.removeValue(forKey: key.reversed()) else {
+            circuits[key] = upgrade
+            return
+        }
+        let (dialer, dialled) =
+            upgrade.attempt != nil ? ((host, upgrade), other) : ((key[1], other), upgrade)
+        link(
+            dialer.0, dialer.0 == host ? key[1] : host, attempt: dialer.1.attempt,
+            over: (dialer.1.address, dialled.address, upgrade.route))
+    }
+
+    /// A hole is there when both have dialled each other within a second.
+    private mutating func punched(
+        from host: Int, _ attempt: UInt64, _ peer: PeerID, _ address: Multiaddr
+    ) {
+        guard hosts[host].running.remove(attempt) != nil, let mine = punching[attempt] else {
+            return
+        }
+        let far = hosts.firstIndex { $0.node.peer == peer } ?? -1
+        let theirs = punching.values.contains {
+            $0.host == far && $0.address == hosts[host].address
+                && $0.at + .seconds(1) > mine.at && mine.at + .seconds(1) > $0.at
+        }
+        guard theirs, isPunchable, hosts[far].address == address else {
+            inject(host, .dialFailed(attempt: attempt, .timedOut))
+            return
+        }
+        let other = punching.first { $0.value.host == far }?.key
+        if let other { hosts[far].running.remove(other) }
+        link(host, far, attempt: attempt)
+    }
+
+    private mutating func dialBack(
+        from host: Int, _ number: UInt64, _ peer: PeerID, _ addresses: [Multiaddr],
+        _ nonce: UInt64?
+    ) {
+        let far = hosts.firstIndex { $0.node.peer == peer && $0.address == addresses.first }
+        guard let far, !hosts[far].isBehindNAT, hosts[far].door == .open, let nonce else {
+            let failed = NodeCore.Input.dialedBack(number, .unreachable)
+            schedule(.input(host, failed), at: now + .seconds(2))
+            return
+        }
+        let line = knock(far, as: id(host), from: hosts[host].address)
+        let stream = StreamID(connection: line, stream: nextStream)
+        nextStream += 1
+        inject(far, .stream(.accepted(stream, id(host), PeerProtocols.autoNATv2DialBack)))
+        inject(far, .stream(.message(stream, AutoNATMessage.dialBack(nonce: nonce))))
+        breakLine(of: line)
+        schedule(
+            .input(host, .dialedBack(number, .reached(addresses[0]))),
+            at: now + .milliseconds(100))
+    }
+
     private mutating func dial(
         from host: Int, _ attempt: UInt64, _ peer: PeerID, _ address: Multiaddr,
         _ timeout: Duration
     ) {
         let far = hosts.firstIndex { $0.address == address }
-        switch far.map({ hosts[$0].door }) {
+        switch far.map({ hosts[$0].isBehindNAT ? .silent : hosts[$0].door }) {
         case .open:
             schedule(
                 .dialled(from: host, attempt: attempt, peer, address), at: now + latency() * 3)
@@ -321,7 +406,10 @@ struct TestNetwork {
     }
 
     /// A line from one node to another.
-    mutating func link(_ host: Int, _ far: Int, attempt: UInt64? = nil) {
+    mutating func link(
+        _ host: Int, _ far: Int, attempt: UInt64? = nil,
+        over circuit: (there: Multiaddr, back: Multiaddr, route: BlockExchange.Route)? = nil
+    ) {
         let here = nextLine * 2
         nextLine += 1
         ends[here] = host
@@ -330,14 +418,17 @@ struct TestNetwork {
             hosts[owner].open[number] = id(owner == host ? far : host)
             hosts[owner].mostOpen = max(hosts[owner].mostOpen, hosts[owner].open.count)
         }
-        let out = ConnectionFacts(
-            peer: id(far), direction: .outbound, remoteAddress: hosts[far].address, route: .direct,
+        var out = ConnectionFacts(
+            peer: id(far), direction: .outbound,
+            remoteAddress: circuit?.there ?? hosts[far].address, route: circuit?.route ?? .direct,
             attempt: attempt)
+        out.isFromListeningPort = circuit == nil
         inject(host, .connected(here, out))
         guard ends[here + 1] != nil else { return }
         let back = ConnectionFacts(
-            peer: id(host), direction: .inbound, remoteAddress: hosts[host].address,
-            route: .direct, attempt: nil)
+            peer: id(host), direction: .inbound,
+            remoteAddress: circuit?.back ?? hosts[host].address, route: circuit?.route ?? .direct,
+            attempt: nil)
         inject(far, .connected(here + 1, back))
     }
 
@@ -346,7 +437,8 @@ struct TestNetwork {
     ) {
         guard ends[connection] != nil else { return }
         let back = passage(from: connection)
-        guard let name = names.first(where: { hosts[host].node.protocols.contains($0) }) else {
+        guard let name = names.first(where: { hosts[host].node.acceptedProtocols.contains($0) })
+        else {
             arrive(.stream(.refused(request: request, .unsupported)), connection ^ 1, at: back)
             return
         }

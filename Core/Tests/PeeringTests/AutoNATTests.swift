@@ -144,20 +144,46 @@ import Wire
             try AutoNATv1Message(decoding: bytes.rawSpan) == .response(.dialRefused, nil))
         let own = AutoNATv1Message.dial(try peer(1), [try address("/ip4/9.9.9.9/tcp/5")])
         guard
-            case .dialBack(_, _, let addresses, nil) = try ask(
+            case .dialBack(let number, _, let addresses, nil) = try ask(
                 3, PeerProtocols.autoNATv1, own.encoded)
         else {
             Issue.record("not dialled")
             return
         }
         #expect(addresses == [try address("/ip4/9.9.9.9/tcp/5")])
+        server.dialed(number, .unreachable)
+        _ = Self.orders(&server)
         var rejected = 0
+        var underWay: [UInt64] = []
         for index in 10..<40 as Range<UInt32> {
             let same = AutoNATMessage.request([try address("/ip4/9.9.9.9/tcp/5")], nonce: 1)
-            if case .stream = try ask(index, PeerProtocols.autoNATv2Request, same.encoded) {
-                rejected += 1
+            switch try ask(index, PeerProtocols.autoNATv2Request, same.encoded) {
+            case .dialBack(let number, _, _, _): underWay.append(number)
+            default: rejected += 1
+            }
+            // Only so many at once, and only so many in a minute.
+            if underWay.count == AutoNATServer.maxDials {
+                for number in underWay { server.dialed(number, .unreachable) }
+                underWay = []
+                _ = Self.orders(&server)
             }
         }
         #expect(rejected == 30 - (AutoNATServer.perMinuteAndPeer - 3))
+        var busy = AutoNATServer(transports: [.tcp], seed: 1)
+        var dials = 0
+        for index in 0..<20 as Range<UInt32> {
+            let stream = StreamID(connection: 1, stream: index)
+            let asker = try peer(UInt64(index % 10))
+            let place = AutoNATMessage.request([try address("/ip4/9.9.9.9/tcp/5")], nonce: 1)
+            busy.receive(
+                .accepted(stream, asker, PeerProtocols.autoNATv2Request), remote: remote,
+                now: instant(1))
+            busy.receive(.message(stream, place.encoded), remote: nil, now: instant(1))
+            dials += Self.orders(&busy).count {
+                if case .dialBack = $0 { return true }
+                return false
+            }
+        }
+        #expect(dials == AutoNATServer.maxDials)
     }
 }

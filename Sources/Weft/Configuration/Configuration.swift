@@ -57,6 +57,18 @@ public struct Configuration: Sendable, Equatable {
     public struct Mesh: Sendable, Equatable {
         /// The multiaddrs where a running node listens for peers; empty for none.
         public var listen: [String] = []
+        /// Relays through which this node wants to be reached when nobody can reach it directly.
+        public var relays: [String] = []
+        /// When others may use this node as a relay.
+        public var relayService = RelayService.auto
+    }
+
+    /// When others may use a node as a relay.
+    public enum RelayService: String, Sendable, CaseIterable {
+        /// While it can be reached from everywhere.
+        case auto
+        case on
+        case off
     }
 
     /// How DNSLink names are looked up.

@@ -60,6 +60,18 @@ public struct ConfigurationKey: Sendable {
         .list(
             "mesh.listen", \.mesh.listen,
             "Multiaddrs where a running node listens for peers, such as /ip4/0.0.0.0/tcp/4001."),
+        .list(
+            "mesh.relays", \.mesh.relays,
+            """
+            Relays, as /ip4/…/tcp/PORT/p2p/PEER, through which this node is reached as long as \
+            nobody can reach it directly. Others are found by themselves.
+            """),
+        .choice(
+            "mesh.relay-service", \.mesh.relayService,
+            """
+            Whether others may be reached through this node, within tight limits: with \"auto\" \
+            while it can be reached from everywhere.
+            """),
         .text(
             "dns.static", \.dns.staticFile,
             "A file of TXT records, one 'name value' a line, used instead of asking a server."),

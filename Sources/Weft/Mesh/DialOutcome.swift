@@ -18,10 +18,11 @@ enum DialOutcome: Sendable {
     /// How many of a name's IP addresses are tried.
     private static let addressesPerName = 4
 
-    /// Dials; it ends by the deadlines of the transport.
+    /// Dials; it ends by the deadlines of the transport. Public addresses are dialled from the port
+    /// that is listened on, so that peers see where others may reach this node.
     static func dial(
         _ address: Multiaddr, _ peer: PeerID, narrowest: AddressScope, access: AccessRules,
-        by sockets: Result<Transport, any Error>
+        by sockets: Result<Transport, any Error>, way: Transport.Way? = nil
     ) async -> DialOutcome {
         var last = DialOutcome.failed(.refused, "the name leads to no address that may be dialled")
         do {
@@ -31,7 +32,10 @@ enum DialOutcome: Sendable {
                 guard candidate.scope >= narrowest, access.admits(candidate) else { continue }
                 if Task.isCancelled { return .failed(.abandoned, "it was given up") }
                 do {
-                    return .connected(try await transport.dial(candidate, peer: peer))
+                    let usual: Transport.Way =
+                        candidate.scope == .world ? .listeningPort : .freshPort
+                    return .connected(
+                        try await transport.dial(candidate, peer: peer, way: way ?? usual))
                 } catch {
                     last = .failed(kind(of: error), "\(error)")
                 }
@@ -42,9 +46,10 @@ enum DialOutcome: Sendable {
         return last
     }
 
-    private static func kind(of error: any Error) -> DialFailure {
+    static func kind(of error: any Error) -> DialFailure {
         switch error {
-        case TransportError.unreachable: .refused
+        case TransportError.unreachable, TransportError.portTaken, TransportError.notListening:
+            .refused
         case TransportError.timedOut, TransportError.failed(.timedOut): .timedOut
         case TransportError.failed(.wrongPeer): .wrongPeer
         default: .handshake

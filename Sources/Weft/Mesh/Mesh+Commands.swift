@@ -104,7 +104,8 @@ extension Mesh {
     public func connect(to address: Multiaddr) async throws -> (peer: PeerID, address: Multiaddr) {
         guard let peer = address.peer else { throw MeshError.noPeer(address) }
         guard let bare = address.bare(of: peer),
-            [.tcp, .webSocket].contains(bare.transport)
+            [.tcp, .webSocket, .relay].contains(bare.transport),
+            address.components.last?.protocol == .p2p
         else {
             throw MeshError.unsupported(address)
         }
@@ -152,7 +153,7 @@ extension Mesh {
         return answer
     }
 
-    private func ask(
+    func ask(
         _ command: NodeCore.Command, within limit: Duration
     ) async throws -> NodeCore.Answer {
         let reply = eventLoop.makePromise(of: NodeCore.Answer.self)
@@ -172,7 +173,8 @@ extension Mesh {
 extension Node {
     /// Lets peers connect where the configuration says (`mesh.listen`).
     ///
-    /// - Throws: ``MeshError/cannotListen(_:_:)``, ``MeshError/notAnAddress(_:_:)``.
+    /// - Throws: ``MeshError/cannotListen(_:_:)``, ``MeshError/notAnAddress(_:_:)``,
+    ///   ``MeshError/noPeer(_:)``.
     public func listen() async throws {
         var wanted: [Multiaddr] = []
         for text in configuration.mesh.listen {
@@ -181,6 +183,15 @@ extension Node {
             } catch {
                 throw MeshError.notAnAddress(text, "\(error)")
             }
+        }
+        for text in configuration.mesh.relays {
+            let address: Multiaddr
+            do {
+                address = try Multiaddr(text: text)
+            } catch {
+                throw MeshError.notAnAddress(text, "\(error)")
+            }
+            guard !address.isRelayed, address.peer != nil else { throw MeshError.noPeer(address) }
         }
         _ = try await mesh.listen(on: wanted)
     }

@@ -21,6 +21,8 @@ public final class Mesh: Sendable {
     let eventLoop: any EventLoop
     let logger: Logger
     let reads: BlockReads
+    /// Who this node is.
+    let peer: PeerID
     /// What has happened, for the metrics.
     public let counts = MeshCounts()
 
@@ -47,6 +49,7 @@ public final class Mesh: Sendable {
         driver = .makeEmptyBox(valueType: MeshDriver.self, eventLoop: eventLoop)
         let core = NodeCore(configuration)
         protocols = core.protocols
+        peer = core.peer
         eventLoop.execute {
             self.driver.value = MeshDriver(
                 core, configuration.identity, mesh: self, eventLoops: eventLoops)
@@ -148,10 +151,11 @@ extension NodeCore.Configuration {
         if configuration.network == .offline { access.reach = .local }
         self.init(
             identity: identity, agent: Array(WeftVersion.agent.utf8),
-            transports: [.tcp, .webSocket], limits: .home, access: access, routing: [],
+            transports: [.tcp, .webSocket, .relay], limits: .home, access: access, routing: [],
             clock: WallClock(
                 NameResolver.systemTime(),
                 at: Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)),
             seed: .random(in: .min ... .max))
+        reachability = ReachabilityOptions(configuration)
     }
 }

@@ -123,6 +123,26 @@ final class MeshConnection: Sendable {
         }
     }
 
+    /// Makes a connection of a stream.
+    func upgrade(
+        _ circuit: CircuitUpgrade, by transport: Transport,
+        _ done: @escaping @Sendable (Result<PeerConnection, any Error>) -> Void
+    ) {
+        peer.eventLoop.execute { [self] in
+            guard let stream = state.value.streams[circuit.stream.stream] else {
+                return done(.failure(TransportError.streamReset))
+            }
+            let received = circuit.received
+            stream.become(
+                { raw in
+                    let made = transport.connect(
+                        over: raw, of: peer, dialling: circuit.attempt == nil ? nil : circuit.peer)
+                    made.ready.whenComplete(done)
+                    return (made.receiver, made.over)
+                }, received: received)
+        }
+    }
+
     // MARK: From the peer, on the connection's event loop
 
     /// A peer opened a stream.

@@ -52,6 +52,12 @@ extension NodeCore.Note {
             ["event": "dial-failed", "peer": "\(peer)", "reason": "\(error)"]
         case .observed(let address, let peer):
             ["event": "observed", "address": "\(address)", "peer": "\(peer)"]
+        case .reachability(let verdict): ["event": "reachability", "verdict": "\(verdict)"]
+        case .reserved(let relay): ["event": "reserved", "relay": "\(relay)"]
+        case .unreserved(let relay, let failure):
+            ["event": "unreserved", "relay": "\(relay)", "reason": "\(failure)"]
+        case .upgraded(let peer): ["event": "upgraded", "peer": "\(peer)"]
+        case .notUpgraded(let peer): ["event": "not-upgraded", "peer": "\(peer)"]
         case .violation(let peer, let violation):
             ["event": "violation", "peer": "\(peer)", "reason": "\(violation)"]
         case .streamRefused(let peer, let name):

@@ -15,12 +15,14 @@ import Wire
 final class MeshDriver {
     private var core: NodeCore
     private let identity: PrivateKey
-    private let mesh: Mesh
+    let mesh: Mesh
     private let eventLoops: MultiThreadedEventLoopGroup
-    private let logger: Logger
+    let logger: Logger
     /// Made when it is first needed, because a certificate costs more than most commands.
     private var transport: Transport?
-    private var connections: [UInt64: MeshConnection] = [:]
+    private(set) var connections: [UInt64: MeshConnection] = [:]
+    /// The dials through relays that have come to the handshake.
+    var upgrades: Set<UInt64> = []
     /// The dials under way; no more than NodeCore's ceilings allow.
     private var dials: [UInt64: Task<Void, Never>] = [:]
     /// Who waits for a command; no more than NodeCore's ceiling allows.
@@ -82,9 +84,10 @@ final class MeshDriver {
         switch outcome {
         case .connected(let peer):
             guard isWanted else { return peer.close() }
-            let facts = ConnectionFacts(
+            var facts = ConnectionFacts(
                 peer: peer.peer, direction: .outbound, remoteAddress: address, route: .direct,
                 attempt: attempt)
+            facts.isFromListeningPort = transport?.isListening(at: peer.localAddress) ?? false
             connected(mesh.connection(of: peer), facts)
         case .failed(let failure, let reason):
             guard isWanted else { return }
@@ -122,7 +125,9 @@ final class MeshDriver {
         switch output {
         case .dial(let attempt, let peer, let address, _, let narrowest):
             dial(attempt, peer, address, narrowest: narrowest)
-        case .abandon(let attempt): dials.removeValue(forKey: attempt)?.cancel()
+        case .abandon(let attempt):
+            upgrades.remove(attempt)
+            dials.removeValue(forKey: attempt)?.cancel()
         case .close(let number, let reason):
             logger.debug("closing a connection", metadata: ["reason": "\(reason)"])
             connections.removeValue(forKey: number)?.peer.close()
@@ -144,6 +149,7 @@ final class MeshDriver {
             }
         // These come of sessions and searches, and none is begun here.
         case .block, .missing, .found: break
+        case .reach(let order): carryOut(order)
         case .answer(let id, let answer): replies.removeValue(forKey: id)?.succeed(answer)
         case .note(let note): mesh.counts.count(note, logger)
         }
@@ -157,7 +163,7 @@ final class MeshDriver {
 
     private func sockets() throws -> Transport {
         if let transport { return transport }
-        let options = TransportOptions(identity: identity, protocols: core.protocols)
+        let options = TransportOptions(identity: identity, protocols: core.acceptedProtocols)
         let new = try Transport(options, group: eventLoops) { [mesh] peer, stream, name in
             mesh.connection(of: peer).accept(stream, name)
         }
@@ -165,14 +171,15 @@ final class MeshDriver {
         return new
     }
 
-    private func dial(
-        _ attempt: UInt64, _ peer: PeerID, _ address: Multiaddr, narrowest: AddressScope
+    func dial(
+        _ attempt: UInt64, _ peer: PeerID, _ address: Multiaddr, narrowest: AddressScope,
+        way: Transport.Way? = nil
     ) {
         let access = core.access
         let sockets = prepare()
         dials[attempt] = Task { [mesh] in
             let outcome = await DialOutcome.dial(
-                address, peer, narrowest: narrowest, access: access, by: sockets)
+                address, peer, narrowest: narrowest, access: access, by: sockets, way: way)
             mesh.run {
                 $0.dialled(attempt, address, outcome)
             } stopped: {

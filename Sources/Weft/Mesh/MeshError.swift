@@ -28,7 +28,7 @@ extension MeshError: CustomStringConvertible {
         case .cannotListen(let address, let reason):
             "cannot listen on \(address): \(reason); choose another address with --listen"
         case .notAnAddress(let text, let reason):
-            "'\(text)' in 'mesh.listen' is not a multiaddr: \(reason)"
+            "'\(text)' in 'mesh.listen' or 'mesh.relays' is not a multiaddr: \(reason)"
         case .failed(let peer, .unreachable(let attempts)):
             "\(peer) was not reached: "
                 + attempts.map { "\($0.address) \($0.failure.reason)" }.joined(separator: "; ")

@@ -37,6 +37,12 @@ final class MeshStream {
     private var isFull = false
     /// Whether the first of `outgoing` is being read.
     private var isReading = false
+    /// On a raw stream, what has come since the machine was told of bytes that it has not had yet:
+    /// it may make a connection of the stream, whose bytes these are then.
+    private var held: [UInt8]?
+    private var isFinishHeld = false
+    /// Where notices go since the stream became a connection's.
+    private var successor: StreamReceiver?
     private var isFinishedHere = false
     private var isFinishedThere = false
     private var isGone = false
@@ -59,11 +65,12 @@ final class MeshStream {
     // MARK: From the peer
 
     func receive(_ notice: StreamNotice) {
+        if let successor { return successor(notice) }
         guard !isGone else { return }
         switch notice {
         case .opened: break
         case .data(let bytes): receive(bytes)
-        case .finished: finished()
+        case .finished: held == nil ? finished() : (isFinishHeld = true)
         case .room:
             isFull = false
             pump()
@@ -75,10 +82,26 @@ final class MeshStream {
 
     /// The machine has had what these bytes said.
     func consume(_ count: Int) {
-        if !isGone { stream.consume(count) }
+        guard !isGone else { return }
+        stream.consume(count)
+        guard successor == nil, let waiting = held else { return }
+        held = nil
+        if !waiting.isEmpty { receive(waiting[...]) }
+        if isFinishHeld, held == nil {
+            isFinishHeld = false
+            finished()
+        }
     }
 
     private func receive(_ bytes: ArraySlice<UInt8>) {
+        if frames == nil {
+            // No more than the stream's window.
+            guard held == nil else {
+                held?.append(contentsOf: bytes)
+                return
+            }
+            held = []
+        }
         do throws(DecodeError) {
             let inputs = try read(bytes)
             // The beginning of a message is in its reader, which has a limit of its own.
@@ -147,6 +170,26 @@ final class MeshStream {
         }
         guard waiting <= Self.maxWaiting else { return giveUp() }
         pump()
+    }
+
+    /// The stream is a connection's from now on, which is made of it here. When that is over, the
+    /// machine hears that the stream is.
+    func become(
+        _ make: (PeerStream) -> (receiver: StreamReceiver, over: EventLoopFuture<Void>),
+        received: [UInt8]
+    ) {
+        guard !isGone, outgoing.isEmpty else { return giveUp() }
+        let (receiver, over) = make(stream)
+        successor = receiver
+        over.assumeIsolated().whenComplete { [self] _ in
+            guard !isGone else { return }
+            leave()
+            connection.report(.stream(.reset(id)))
+        }
+        let early = received + (held ?? [])
+        held = nil
+        if !early.isEmpty { receiver(.data(early[...])) }
+        if isFinishHeld { receiver(.finished) }
     }
 
     private func append(message: [UInt8]) {

@@ -65,7 +65,9 @@ extension NodeCore {
         case .peers: return .peers(snapshot(now: now))
         case .addresses(let peer): return .addresses(addresses.addresses(of: peer, now: now))
         case .status: return .status(status)
-        case .listen(let own, let sequence): listen(own, sequence: sequence)
+        case .listen(let own, let sequence): listen(own, sequence: sequence, now: now)
+        case .map(let addresses): mapped(addresses, now: now)
+        case .reachability: return .reachability(reachabilityStatus)
         case .openSession(let dag): return .session(openSession(for: dag, now: now))
         case .want(let session, let wants):
             return .accepted(want(wants, in: session, now: now))

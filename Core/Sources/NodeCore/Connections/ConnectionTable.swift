@@ -71,7 +71,8 @@ struct ConnectionTable: Sendable {
     }
 
     private static func rank(_ entry: Entry) -> Int {
-        (entry.facts.route == .direct ? 2 : 0) + (entry.isSuspect ? 0 : 1)
+        (entry.facts.remoteAddress.isRelayed ? 0 : 4) + (entry.facts.route == .direct ? 2 : 0)
+            + (entry.isSuspect ? 0 : 1)
     }
 
     mutating func add(_ number: UInt64, _ facts: ConnectionFacts, now: Instant) {

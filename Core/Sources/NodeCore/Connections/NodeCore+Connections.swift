@@ -42,6 +42,7 @@ extension NodeCore {
         if let attempt = facts.attempt, attempts.removeValue(forKey: attempt) != nil {
             dialer.connected(attempt, now: now)
         }
+        if let attempt = facts.attempt { _ = punched(attempt, .connected, now: now) }
         if let reason = refusal(of: facts, now: now) {
             count(reason)
             outputs.append(.close(connection: number, reason))
@@ -59,6 +60,7 @@ extension NodeCore {
         }
         outputs.append(.note(.connected(facts.peer, facts.direction, facts.remoteAddress)))
         updateRoute(to: facts.peer, now: now)
+        noteRoute(facts, now: now)
         ask(facts.peer)
         flush(facts.peer, now: now)
         scheduleTrim(now: now)
@@ -114,7 +116,9 @@ extension NodeCore {
     }
 
     private func leastUseful(now: Instant) -> [ConnectionTable.Entry] {
-        connections.leastUseful(protected: protected) { worth(of: $0, now: now) }
+        connections.leastUseful(protected: protected.union(reaching.relayPeers)) {
+            worth(of: $0, now: now)
+        }
     }
 
     private func fullCeiling(for direction: ConnectionFacts.Direction) -> ConnectionCeiling? {
@@ -176,6 +180,7 @@ extension NodeCore {
         identify.disconnected(from: peer)
         exchange.disconnected(peer, now: now)
         addresses.disconnected(from: peer, now: now)
+        reaching.disconnected(from: peer)
         outputs.append(.note(.disconnected(peer)))
     }
 

@@ -40,7 +40,7 @@ extension NodeCore {
     }
 
     /// Every dial may become a connection, so it takes the place of one.
-    private mutating func hasRoom(toDial peer: PeerID, now: Instant) -> Bool {
+    mutating func hasRoom(toDial peer: PeerID, now: Instant) -> Bool {
         let ceilings = limits.connections
         guard dialling.count < limits.dialing.waiting else { return false }
         while connections.outbound + dialling.count >= ceilings.outbound
@@ -61,6 +61,10 @@ extension NodeCore {
             tallies.dialled += 1
             attempts[number] = DialTarget(peer: peer, address: address)
             timers.add(.attempt(number), at: now + timeout + Self.attemptGrace)
+            guard !address.isRelayed else {
+                dialRelayed(number, peer, address, now: now)
+                return
+            }
             let isVouched = dialling[peer]?.contains(address) ?? false
             outputs.append(
                 .dial(
@@ -68,11 +72,13 @@ extension NodeCore {
                     narrowest: isVouched ? .host : address.scope))
         case .abandon(let number):
             guard attempts.removeValue(forKey: number) != nil else { return }
+            abandonRelayed(number)
             outputs.append(.abandon(attempt: number))
         }
     }
 
     mutating func dialFailed(_ number: UInt64, _ failure: DialFailure, now: Instant) {
+        if punched(number, .failed, now: now) { return }
         guard attempts.removeValue(forKey: number) != nil else { return }
         tallies.dialFailures += 1
         dialer.failed(number, failure, now: now)
@@ -80,7 +86,8 @@ extension NodeCore {
 
     /// An attempt was not answered, whatever the driver promised.
     mutating func expire(attempt number: UInt64, now: Instant) {
-        guard attempts[number] != nil else { return }
+        guard attempts[number] != nil || reaching.punches[number] != nil else { return }
+        abandonRelayed(number)
         outputs.append(.abandon(attempt: number))
         dialFailed(number, .timedOut, now: now)
     }
@@ -92,6 +99,7 @@ extension NodeCore {
             dialling[peer] = nil
             outputs.append(.note(.dialFailed(peer, error)))
             failWaiters(for: peer, Self.failure(of: error), now: now)
+            dialedInVain(peer, now: now)
         }
     }
 
@@ -105,6 +113,7 @@ extension NodeCore {
 
     mutating func cancelDial(_ peer: PeerID) {
         dialling[peer] = nil
+        reaching.reversing.remove(peer)
         dialer.cancel(peer)
     }
 
@@ -120,7 +129,7 @@ extension NodeCore {
             }
             waiting[peer]?.removeAll { $0 == waiter }
         }
-        if dialling[peer] == nil, waiting[peer]?.isEmpty == false {
+        if dialling[peer] == nil, waiting[peer]?.isEmpty == false, !mayBecomeDirect(peer) {
             failWaiters(for: peer, .unreachable([]), now: now)
         }
         stopWaiting(for: peer)
@@ -130,7 +139,7 @@ extension NodeCore {
     mutating func stopWaiting(for peer: PeerID) {
         guard waiting[peer]?.isEmpty ?? true else { return }
         waiting[peer] = nil
-        if dialling[peer] != nil { cancelDial(peer) }
+        if dialling[peer] != nil, !reaching.reversing.contains(peer) { cancelDial(peer) }
     }
 
     mutating func failWaiters(for peer: PeerID, _ failure: Failure, now: Instant) {

@@ -16,7 +16,8 @@ extension NodeCore {
     /// A peer says which protocols it speaks: whether it is a server of a DHT.
     mutating func noteServers(_ peer: PeerID, now: Instant) {
         guard let known = peers[peer],
-            let scope = connections.best(to: peer, limited: .allowed)?.facts.remoteAddress.scope
+            // Through a relay nobody is asked.
+            let scope = connections.best(to: peer, limited: .refused)?.facts.remoteAddress.scope
         else { return }
         for table in dhts.indices {
             if isPlace(of: scope, in: table),
@@ -49,19 +50,21 @@ extension NodeCore {
         for table in dhts.indices where dhts[table].configuration.scope == .world {
             dhts[table].mode = mode
         }
-        identify.own.protocols = Self.protocols(with: dhts)
+        let protocols = Self.protocols(with: dhts, relays: reaching.servesRelay)
+        guard protocols != identify.own.protocols else { return }
+        identify.own.protocols = protocols
         tellEveryone()
     }
 
-    static func protocols(with dhts: [Kad]) -> [ProtocolName] {
-        Service.protocols
+    static func protocols(with dhts: [Kad], relays: Bool) -> [ProtocolName] {
+        Service.protocols + (relays ? [PeerProtocols.relayHop] : [])
             + dhts.filter { $0.mode == .server }.map { $0.configuration.name }
     }
 
-    /// The protocols that peers may open streams with now, or later without a new start: a DHT
-    /// that this node does not serve refuses its streams itself.
+    /// The protocols that peers may open streams with now, or later without a new start: a DHT or
+    /// relay that does not serve refuses its streams itself.
     public var acceptedProtocols: [ProtocolName] {
-        Service.protocols + dhts.map { $0.configuration.name }
+        Service.protocols + [PeerProtocols.relayHop] + dhts.map { $0.configuration.name }
     }
 
     /// Whose protocol a name is here.

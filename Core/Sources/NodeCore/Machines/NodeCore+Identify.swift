@@ -39,20 +39,6 @@ extension NodeCore {
         }
     }
 
-    /// Our addresses are others than before; everyone who listens to news is told. What is signed
-    /// are public addresses alone, because whoever has the record may hand it on.
-    mutating func listen(_ own: [Multiaddr], sequence: UInt64) {
-        let bare = own.compactMap { $0.bare(of: peer) }
-        identify.own.listenAddresses = bare
-        for table in dhts.indices { dhts[table].ownAddresses = bare }
-        let open = bare.filter { $0.scope == .world }
-        let record = PeerRecord(peer: peer, sequence: sequence, addresses: open)
-        // Without a key that signs here, peers are told the same unsigned.
-        let envelope = open.isEmpty ? nil : try? record.sealed(with: identity)
-        identify.own.signedPeerRecord = envelope?.encoded ?? []
-        tellEveryone()
-    }
-
     mutating func tellEveryone() {
         for entry in connections.all {
             let peer = entry.facts.peer
@@ -73,6 +59,7 @@ extension NodeCore {
             outputs.append(.note(.identified(peer, agent: peers[peer]?.agent ?? [])))
             if let observed = message.observedAddress {
                 outputs.append(.note(.observed(observed, by: peer)))
+                self.observed(observed, by: peer, now: now)
             }
         case .changed(let peer, let message): learn(message, of: peer, now: now)
         case .failed(let peer, let fault):
@@ -90,5 +77,6 @@ extension NodeCore {
         peers[peer]?.protocols = Array(message.protocols.prefix(Acquaintance.protocolCount))
         offerNeighbour(peer, now: now)
         noteServers(peer, now: now)
+        seekDirectWay(to: peer, now: now)
     }
 }

@@ -76,7 +76,9 @@ extension NodeCore {
         _ stream: StreamID, _ peer: PeerID, _ name: ProtocolName, now: Instant
     ) {
         guard let connection = connections[stream.connection] else { return }
-        guard connection.facts.peer == peer, streams[stream] == nil, let service = service(of: name)
+        guard connection.facts.peer == peer, streams[stream] == nil,
+            let service = service(of: name),
+            service != .relayServer || reaching.servesRelay
         else {
             outputs.append(.reset(stream))
             return
@@ -103,7 +105,19 @@ extension NodeCore {
         case .exchange: exchange.receive(event, now: now)
         case .kad(let table):
             dhts[table].receive(event, addresses: &addresses, now: now)
+        case .autoNATClient: reaching.prober.receive(event, now: now)
+        case .autoNATServer: reaching.tester.receive(event, remote: remote(of: event), now: now)
+        case .relayClient: reaching.relays.receive(event, now: now)
+        case .relayServer: reaching.relay.receive(event, remote: remote(of: event), now: now)
+        case .dcutr: reaching.dcutr.receive(event, now: now)
+        case .circuit: break
         }
+    }
+
+    /// Where the peer is that opened a stream.
+    private func remote(of event: StreamEvent) -> Multiaddr? {
+        guard case .accepted(let stream, _, _) = event else { return nil }
+        return connections[stream.connection]?.facts.remoteAddress
     }
 
     // MARK: Orders
@@ -183,7 +197,7 @@ extension NodeCore {
     }
 
     private func limitedUse(of service: Service) -> LimitedUse {
-        guard service == .exchange else { return .allowed }
+        guard service == .exchange else { return service.limitedUse }
         return limits.blocks.limitedConnections == .used ? .allowed : .refused
     }
 

@@ -12,16 +12,34 @@ enum Service: Hashable, Sendable {
     case exchange
     /// The DHT at this place in the node's list.
     case kad(Int)
+    /// Whether we can be reached.
+    case autoNATClient
+    /// Whether others can.
+    case autoNATServer
+    case relayClient
+    case relayServer
+    case dcutr
+    /// A connection of its own, which is the driver's.
+    case circuit
 
     /// The protocols that every node accepts.
     static let protocols: [ProtocolName] =
         [PeerProtocols.identify, PeerProtocols.identifyPush, PeerProtocols.ping]
         + [WeftLimits.protocolName] + BitswapVersion.protocolNames
+        + [
+            PeerProtocols.autoNATv1, PeerProtocols.autoNATv2Request,
+            PeerProtocols.autoNATv2DialBack, PeerProtocols.relayStop, PeerProtocols.dcutr,
+        ]
 
     init?(_ name: ProtocolName) {
         switch name {
         case PeerProtocols.identify, PeerProtocols.identifyPush: self = .identify
         case PeerProtocols.ping: self = .ping
+        case PeerProtocols.autoNATv1, PeerProtocols.autoNATv2Request: self = .autoNATServer
+        case PeerProtocols.autoNATv2DialBack: self = .autoNATClient
+        case PeerProtocols.relayHop: self = .relayServer
+        case PeerProtocols.relayStop: self = .relayClient
+        case PeerProtocols.dcutr: self = .dcutr
         default:
             guard name == WeftLimits.protocolName || BitswapVersion(name) != nil else {
                 return nil
@@ -31,7 +49,21 @@ enum Service: Hashable, Sendable {
     }
 
     /// Whether a stream of it is worth dialling for.
-    var dials: Bool { self != .identify }
+    var dials: Bool {
+        switch self {
+        case .ping, .exchange, .kad, .relayClient: true
+        case .identify, .autoNATClient, .autoNATServer, .relayServer, .dcutr, .circuit: false
+        }
+    }
+
+    /// Whether it may go over a connection that a relay limits; the exchange has a setting of its
+    /// own.
+    var limitedUse: LimitedUse {
+        switch self {
+        case .identify, .ping, .dcutr, .circuit: .allowed
+        case .exchange, .kad, .autoNATClient, .autoNATServer, .relayClient, .relayServer: .refused
+        }
+    }
 }
 
 /// The streams of a node. It is bounded by the ceilings that are checked before anything is added.
@@ -42,7 +74,7 @@ struct StreamTable: Sendable {
     }
 
     struct Entry: Sendable {
-        let service: Service
+        var service: Service
         let peer: PeerID
         let origin: Origin
         var isFinishedHere = false
@@ -75,6 +107,11 @@ struct StreamTable: Sendable {
         guard entry.origin == .theirs else { return }
         accepted += 1
         acceptedCounts[entry.peer, default: 0] += 1
+    }
+
+    /// A stream is another machine's from now on.
+    mutating func handOver(_ stream: StreamID, to service: Service) {
+        entries[stream]?.service = service
     }
 
     mutating func remove(_ stream: StreamID) -> Entry? {

@@ -46,8 +46,13 @@ public struct AutoNATClient: Sendable {
     private var probes: [UInt64: Probe] = [:]
     /// Streams that bring a nonce.
     private var dialBacks: Set<StreamID> = []
-    /// What servers said, the newest last: at most twice the confidence of each kind.
-    private var votes: [Multiaddr: [Bool]] = [:]
+    private struct Vote {
+        let server: PeerID
+        let isReachable: Bool
+    }
+
+    /// What servers said, the newest last: at most thrice the confidence.
+    private var votes: [Multiaddr: [Vote]] = [:]
     private var verdicts: [Multiaddr: Reachability] = [:]
     private var deadlines = DeadlineQueue<UInt64>()
     private var nextNumber: UInt64 = 1
@@ -64,6 +69,30 @@ public struct AutoNATClient: Sendable {
     public func reachability(of address: Multiaddr) -> Reachability {
         verdicts[address] ?? .unknown
     }
+
+    /// Who said what is known of an address.
+    public func witnesses(of address: Multiaddr) -> [PeerID] {
+        let verdict = reachability(of: address)
+        var out: [PeerID] = []
+        for vote in votes[address] ?? []
+        where vote.isReachable == (verdict == .reachable) && !out.contains(vote.server) {
+            out.append(vote.server)
+        }
+        return verdict == .unknown ? [] : out
+    }
+
+    /// Whether more has to be asked: nothing is known of an address, or the last server says
+    /// otherwise.
+    public func isOpen(_ address: Multiaddr) -> Bool {
+        switch reachability(of: address) {
+        case .unknown: true
+        case .reachable: votes[address]?.last?.isReachable == false
+        case .unreachable: votes[address]?.last?.isReachable == true
+        }
+    }
+
+    /// How many servers are being asked.
+    public var probeCount: Int { probes.count }
 
     /// Asks a server to dial the first of these that it can. Those that are not public are left
     /// out.
@@ -166,8 +195,8 @@ public struct AutoNATClient: Sendable {
             orders.append(.finish(stream))
             let address = probe.addresses[Int(index)]
             switch (status, probe.wasDialed) {
-            case (.ok, true): vote(true, on: address)
-            case (.dialError, _): vote(false, on: address)
+            case (.ok, true): vote(probe.server, true, on: address)
+            case (.dialError, _): vote(probe.server, false, on: address)
             // It says that it dialled, and nothing came; or it dialled, and could not say so.
             case (.ok, false), (.dialBackError, _), (.unused, _):
                 events.append(.failed(probe.server))
@@ -176,13 +205,13 @@ public struct AutoNATClient: Sendable {
         }
     }
 
-    private mutating func vote(_ isReachable: Bool, on address: Multiaddr) {
+    private mutating func vote(_ server: PeerID, _ isReachable: Bool, on address: Multiaddr) {
         guard votes[address] != nil || votes.count < Self.maxAddresses else { return }
         var list = votes[address] ?? []
-        list.append(isReachable)
+        list.append(Vote(server: server, isReachable: isReachable))
         if list.count > 3 * Self.confidence { list.removeFirst() }
         votes[address] = list
-        let yes = list.count { $0 }
+        let yes = list.count { $0.isReachable }
         let no = list.count - yes
         let old = verdicts[address] ?? .unknown
         var verdict = old

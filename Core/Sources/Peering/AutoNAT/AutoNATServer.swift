@@ -34,6 +34,8 @@ public struct AutoNATServer: Sendable {
     public static let perMinuteAndPeer = 12
     /// How many requests are under way at once.
     public static let maxPending = 64
+    /// How many dials are under way at once.
+    public static let maxDials = 8
     /// How long a request may take.
     public static let timeout: Duration = .seconds(60)
 
@@ -101,6 +103,7 @@ public struct AutoNATServer: Sendable {
                 pending[stream] = nil
                 orders.append(.stream(.reset(stream)))
             }
+        // A dial that is under way goes on, and counts until it is done.
         case .reset(let stream): pending[stream] = nil
         case .opened(_, let stream, _): orders.append(.stream(.reset(stream)))
         case .refused: break
@@ -184,6 +187,11 @@ public struct AutoNATServer: Sendable {
         _ stream: StreamID, _ address: Multiaddr, index: UInt64, nonce: UInt64
     ) {
         guard let peer = pending[stream]?.peer else { return }
+        guard dials.count < Self.maxDials else {
+            pending[stream] = nil
+            answer(stream, .response(.rejected, index: 0, .unused))
+            return
+        }
         pending[stream]?.state = .dialing(index: index)
         order(stream, peer, [address], nonce)
     }
@@ -195,7 +203,8 @@ public struct AutoNATServer: Sendable {
             peer == nil || peer == request.peer
         else { throw DecodeError(.malformed, "autonat: not a request") }
         let own = addresses.filter { $0.ip == request.remote.ip && isDialable($0) }
-        guard isAllowed(request.peer, now: now), !own.isEmpty else {
+        guard dials.count < Self.maxDials, isAllowed(request.peer, now: now), !own.isEmpty
+        else {
             pending[stream] = nil
             answerV1(stream, .dialRefused, nil)
             return

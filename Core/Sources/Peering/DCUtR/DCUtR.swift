@@ -82,6 +82,9 @@ public struct DCUtR: Sendable {
     /// A node without upgrades under way.
     public init() {}
 
+    /// Whether an upgrade with a peer is under way.
+    public func isUpgrading(_ peer: PeerID) -> Bool { number(of: peer) != nil }
+
     /// Begins an upgrade as the peer that was dialled through the relay.
     public mutating func upgrade(_ peer: PeerID, now: Instant) {
         guard number(of: peer) == nil else { return }
@@ -97,13 +100,13 @@ public struct DCUtR: Sendable {
 
     /// A dial that was asked for is done.
     public mutating func dialed(_ peer: PeerID, _ outcome: Outcome, now: Instant) {
-        guard let number = number(of: peer), let upgrade = upgrades[number],
-            case .dialing = upgrade.phase
-        else { return }
+        guard let number = number(of: peer), let upgrade = upgrades[number] else { return }
+        // However a direct connection comes about, it is what was wanted.
         guard outcome == .failed else {
             end(number, .upgraded(peer))
             return
         }
+        guard case .dialing = upgrade.phase else { return }
         guard upgrade.attempt < Self.attempts, let stream = upgrade.stream else {
             end(number, .failed(peer))
             return

@@ -108,6 +108,12 @@ public struct RelayClient: Sendable {
         ask(.reserve(relay), relay, now: now)
     }
 
+    /// How many places this node has or has asked for.
+    public var placeCount: Int { places.count }
+
+    /// Whether this node has a place at a relay, or has asked for one.
+    public func hasPlace(at relay: PeerID) -> Bool { places[relay] != nil }
+
     /// Gives up a place; it ends at the relay by itself.
     public mutating func release(_ relay: PeerID) {
         places[relay] = nil

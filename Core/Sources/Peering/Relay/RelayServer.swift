@@ -11,6 +11,8 @@ public struct RelayServer: Sendable {
         public var reservations: Int
         /// How many of them may have one IP address.
         public var reservationsPerIP: Int
+        /// How many of them may come from one network: a /16 of IPv4, a /32 of IPv6.
+        public var reservationsPerNetwork: Int
         /// How many circuits there are.
         public var circuits: Int
         /// How many of them may have the same peer at either end.
@@ -22,11 +24,12 @@ public struct RelayServer: Sendable {
 
         /// Ceilings of these heights.
         public init(
-            reservations: Int, reservationsPerIP: Int, circuits: Int, circuitsPerPeer: Int,
-            circuit: RelayLimit, reservationSeconds: UInt32
+            reservations: Int, reservationsPerIP: Int, reservationsPerNetwork: Int, circuits: Int,
+            circuitsPerPeer: Int, circuit: RelayLimit, reservationSeconds: UInt32
         ) {
             self.reservations = reservations
             self.reservationsPerIP = reservationsPerIP
+            self.reservationsPerNetwork = reservationsPerNetwork
             self.circuits = circuits
             self.circuitsPerPeer = circuitsPerPeer
             self.circuit = circuit
@@ -35,7 +38,8 @@ public struct RelayServer: Sendable {
 
         /// What deployed relays give: 128 KiB each way for two minutes.
         public static let usual = Limits(
-            reservations: 128, reservationsPerIP: 8, circuits: 64, circuitsPerPeer: 16,
+            reservations: 128, reservationsPerIP: 8, reservationsPerNetwork: 32, circuits: 64,
+            circuitsPerPeer: 16,
             circuit: RelayLimit(duration: 120, data: 128 << 10), reservationSeconds: 3_600)
     }
 
@@ -46,6 +50,7 @@ public struct RelayServer: Sendable {
 
     private struct Place {
         let ip: [UInt8]?
+        let network: UInt64?
         let expires: Instant
     }
 
@@ -191,15 +196,14 @@ public struct RelayServer: Sendable {
         }
         let ip = remote.ip
         places = places.filter { $0.value.expires > now }
-        let sameIP = places.values.count { $0.ip == ip }
         let isNew = places[hop.peer] == nil
-        guard !isNew || (places.count < limits.reservations && sameIP < limits.reservationsPerIP)
-        else {
+        guard !isNew || hasPlace(for: ip, remote.networkGroup) else {
             answer(stream, .reservationRefused)
             return
         }
         let seconds = limits.reservationSeconds
-        places[hop.peer] = Place(ip: ip, expires: now + .seconds(Int64(seconds)))
+        places[hop.peer] = Place(
+            ip: ip, network: remote.networkGroup, expires: now + .seconds(Int64(seconds)))
         let expires = UInt64(clamping: clock.time(at: now).seconds) + UInt64(seconds)
         let voucher = RelayVoucher(relay: own, peer: hop.peer, expires: expires)
         // A key that cannot sign here makes a reservation without a voucher, which nobody asks for.
@@ -214,6 +218,13 @@ public struct RelayServer: Sendable {
         hops[stream] = nil
         orders.append(.send(stream, message.framed(.hop)))
         orders.append(.finish(stream))
+    }
+
+    private func hasPlace(for ip: [UInt8]?, _ network: UInt64?) -> Bool {
+        let sameIP = places.values.count { $0.ip == ip }
+        let sameNetwork = network == nil ? 0 : places.values.count { $0.network == network }
+        return places.count < limits.reservations && sameIP < limits.reservationsPerIP
+            && sameNetwork < limits.reservationsPerNetwork
     }
 
     /// Our addresses with our id, as those who have a place publish them.

@@ -1,0 +1,212 @@
+"""Networks in a box for the tests: hosts and routers as network namespaces of Linux.
+
+    alone()                                      # once, at the start of the program
+    net = Network()
+    relay = net.public("relay")                  # a host on the "internet"
+    home = net.private("home", "port-restricted")  # a host behind a router that translates
+    node = Node(weft, net, relay, config)          # a Weft node on it
+
+The internet is one namespace that forwards between everybody's link. All of it lies within
+namespaces of this program alone, so that runs do not meet, and is gone when the program is.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+NAT = {
+    # The outer port is the inner one where it is free; in comes what was sent to.
+    "port-restricted": "masquerade",
+    # Each peer sees another outer port.
+    "symmetric": "masquerade fully-random",
+}
+
+
+def run(*words, check=True):
+    done = subprocess.run(words, capture_output=True, text=True)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
+    return done.stdout
+
+
+def alone():
+    """Starts this program anew in namespaces of its own, in which it may do what root may."""
+    if os.environ.get("WEFT_ALONE") is None:
+        user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+        os.environ["WEFT_ALONE"] = "1"
+        words = ["unshare", "--net", "--mount", *user, sys.executable, *sys.argv]
+        os.execvp(words[0], words)
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")
+
+
+class Network:
+    def __init__(self):
+        self.spaces = []
+        self.count = 0
+        self.addresses = {}
+        self.core = self.space("core")
+        run("ip", "netns", "exec", self.core, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for space in reversed(self.spaces):
+            run("ip", "netns", "del", space, check=False)
+
+    def space(self, name):
+        run("ip", "netns", "add", name)
+        self.spaces.append(name)
+        run("ip", "-n", name, "link", "set", "lo", "up")
+        return name
+
+    def link(self, inner, outer, prefix, device):
+        """Joins two namespaces: the inner one has .2 and its way out, the outer one .1."""
+        far = f"to{self.count}{device[0]}"
+        run("ip", "-n", inner, "link", "add", device, "type", "veth", "peer", far, "netns", outer)
+        run("ip", "-n", inner, "addr", "add", f"{prefix}.2/24", "dev", device)
+        run("ip", "-n", outer, "addr", "add", f"{prefix}.1/24", "dev", far)
+        run("ip", "-n", inner, "link", "set", device, "up")
+        run("ip", "-n", outer, "link", "set", far, "up")
+        run("ip", "-n", inner, "route", "add", "default", "via", f"{prefix}.1")
+
+    def public(self, name):
+        """A host that everybody reaches. Each has a network of its own."""
+        self.count += 1
+        space = self.space(name)
+        self.link(space, self.core, f"5.{self.count}.0", "wan")
+        self.addresses[space] = f"5.{self.count}.0.2"
+        return space
+
+    def private(self, name, kind):
+        """A host behind a router of its own, and the router."""
+        router = self.public(f"{name}-router")
+        run("ip", "netns", "exec", router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        host = self.space(name)
+        self.link(host, router, f"192.168.{self.count}", "lan")
+        self.rules(
+            router,
+            f"""table ip nat {{
+                chain out {{
+                    type nat hook postrouting priority 100;
+                    oifname "wan" {NAT[kind]}
+                }}
+                chain in {{
+                    type filter hook input priority 0; policy drop;
+                    ct state established,related accept
+                    iifname != "wan" accept
+                    ip protocol icmp accept
+                }}
+                chain through {{
+                    type filter hook forward priority 0; policy drop;
+                    ct state established,related accept
+                    iifname != "wan" accept
+                }}
+            }}""",
+        )
+        self.addresses[host] = self.addresses[router]
+        return host
+
+    @staticmethod
+    def rules(space, text):
+        subprocess.run(
+            ["ip", "netns", "exec", space, "nft", "-f", "-"], input=text, text=True, check=True)
+
+    @contextlib.contextmanager
+    def partition(self, one, other):
+        """Nothing passes between two hosts; what is open breaks at once."""
+        a, b = self.addresses[one], self.addresses[other]
+        self.rules(
+            self.core,
+            f"""table ip cut {{
+                chain through {{
+                    type filter hook forward priority 0;
+                    ip saddr {a} ip daddr {b} meta l4proto tcp reject with tcp reset
+                    ip saddr {b} ip daddr {a} meta l4proto tcp reject with tcp reset
+                }}
+            }}""",
+        )
+        try:
+            yield
+        finally:
+            run("ip", "netns", "exec", self.core, "nft", "delete", "table", "ip", "cut")
+
+
+class Node:
+    """A running Weft node in a namespace."""
+
+    def __init__(self, weft, space, port=4001, **settings):
+        """Settings are keys of the section `mesh`, with _ for -."""
+        self.weft, self.space = weft, space
+        self.place = tempfile.mkdtemp(prefix="weft-net-")
+        self.home = os.path.join(self.place, "repository")
+        self.call("config", "set", "routing.delegated", "")
+        self.call("config", "set", "gateway.address", "127.0.0.1:0")
+        for key, value in settings.items():
+            self.call("config", "set", f"mesh.{key.replace('_', '-')}", value)
+        self.log = open(os.path.join(self.place, "log"), "w")
+        self.process = subprocess.Popen(
+            self.words("up", "--json", "--listen", f"/ip4/0.0.0.0/tcp/{port}"),
+            stdout=subprocess.PIPE, stderr=self.log, env=self.environment(), text=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the node did not start: " + open(self.log.name).read())
+        self.peer = json.loads(line)["peer"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def environment(self):
+        return dict(os.environ, WEFT_HOME=self.home)
+
+    def words(self, *arguments):
+        return ["ip", "netns", "exec", self.space, self.weft, *arguments]
+
+    def call(self, *arguments, check=True):
+        done = subprocess.run(
+            self.words(*arguments), capture_output=True, text=True, timeout=90,
+            env=self.environment())
+        if check and done.returncode != 0:
+            raise RuntimeError(f"weft {' '.join(arguments)}: {done.stderr}")
+        return done
+
+    def json(self, *arguments):
+        return [json.loads(line) for line in self.call(*arguments, "--json").stdout.splitlines()]
+
+    def addresses(self):
+        return self.json("id")[0]["addresses"]
+
+    def ways(self, peer):
+        """By which addresses a peer is connected."""
+        for entry in self.json("peers"):
+            if entry["peer"] == peer:
+                return [connection["address"] for connection in entry["connections"]]
+        return []
+
+
+def until(what, condition, limit=40):
+    """Waits for a condition and returns what it gave."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        # Each look runs the program, which is pause enough.
+    raise RuntimeError(f"in {limit} s there was no {what}")
