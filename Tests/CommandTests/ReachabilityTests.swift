@@ -4,6 +4,19 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct ReachabilityTests {
+    /// Whoever asks without a node running is told to start one, in words and by the exit code.
+    @Test("the doctor of a node that does not run") func stopped() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let said = try place.weft("doctor")
+        #expect(said.status == 1)
+        #expect(said.output.contains("✗ node: No node is running"), "\(said.output)")
+        #expect(said.output.contains("weft up"))
+        #expect(said.output.contains("✓ disk"))
+        let object = try place.weft("doctor", "--json").object()
+        #expect(object["well"] as? Bool == false && object["running"] as? Bool == false)
+    }
+
     /// What no test on one network shows: a node behind a router is reached through a relay and
     /// then directly; behind a router that no hole can be punched in, through the relay alone; and
     /// when two parts of the network find each other again, so do the nodes.
@@ -18,6 +31,7 @@ import Testing
                 "started", "reserved", "reached through the relay", "then directly",
                 "a symmetric router: through the relay alone",
                 "a partition: through the relay", "the partition healed: directly again",
+                "the doctor explains it",
             ])
     }
 }

@@ -33,10 +33,16 @@ def main(weft):
         alice, bob = net.private("alice", "port-restricted"), net.private("bob", "port-restricted")
         carol = net.private("carol", "symmetric")
 
+        others = [net.public("south"), net.public("north")]
+
         relay = stack.enter_context(Node(weft, server, relay_service="on"))
         way = f"/ip4/{net.addresses[server]}/tcp/4001/p2p/{relay.peer}"
         nodes = [stack.enter_context(Node(weft, host, relays=way)) for host in (alice, bob, carol)]
         a, b, c = nodes
+        for other in others:
+            public = stack.enter_context(Node(weft, other, relay_service="off"))
+            for node in (relay, *nodes):
+                node.call("connect", f"/ip4/{net.addresses[other]}/tcp/4001/p2p/{public.peer}")
         report("started")
 
         def circuit(node):
@@ -74,6 +80,19 @@ def main(weft):
         until(
             "direct connection", lambda: b.ways(a.peer) and not any(map(relayed, b.ways(a.peer))))
         report("the partition healed: directly again")
+
+        def found(node, subject, words):
+            for finding in json.loads(node.call("doctor", "--json", check=False).stdout)["findings"]:
+                if finding["subject"] == subject and words in finding["summary"]:
+                    return finding
+            return None
+
+        until("verdict", lambda: found(a, "reachable", "others come through a relay"), 60)
+        works = until("verdict", lambda: found(relay, "reachable", "directly"), 60)
+        assert any("works, says" in line for line in works["details"]), works
+        assert found(a, "router", "easy NAT"), a.call("doctor", check=False).stdout
+        assert found(c, "router", "symmetric NAT"), c.call("doctor", check=False).stdout
+        report("the doctor explains it")
 
 
 alone()

@@ -109,6 +109,7 @@ public struct LocalAPI: Sendable {
         guard access == .owner else { return router }
         services.addOwnRoutes(to: router)
         services.addOwnPeerRoutes(to: router)
+        services.addDoctorRoutes(to: router)
         services.addLocalAddRoutes(to: router)
         services.addGetRoute(to: router)
         services.addFetchRoutes(to: router)

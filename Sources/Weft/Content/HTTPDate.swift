@@ -1,5 +1,7 @@
 // Dates as HTTP writes them (RFC 9110, section 5.6.7).
 
+import Wire
+
 /// Writes dates as HTTP does.
 public enum HTTPDate {
     private static let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
@@ -26,6 +28,17 @@ public enum HTTPDate {
         let clock = [second / 3_600, second / 60 % 60, second % 60].map(two)
         return "\(days[day % 7]), \(two(dayOfMonth)) \(months[(month + 2) % 12]) "
             + "\(year) \(clock.joined(separator: ":")) GMT"
+    }
+
+    /// The seconds since 1970 of a text of that form; nil if it is none.
+    public static func seconds(_ text: String) -> Int64? {
+        let parts = text.prefix(64).split(separator: " ")
+        guard parts.count == 6, parts[5] == "GMT",
+            let month = months.firstIndex(of: String(parts[2]))
+        else { return nil }
+        let standard = Array("\(parts[3])-\(two(month + 1))-\(parts[1])T\(parts[4])Z".utf8)
+        // What is no time in this form is none in that.
+        return (try? Timestamp(rfc3339: standard.rawSpan))?.seconds
     }
 
     private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }

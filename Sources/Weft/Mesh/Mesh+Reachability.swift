@@ -38,6 +38,12 @@ extension ReachabilityOptions {
 }
 
 extension Mesh {
+    /// How it stands with each DHT.
+    func dhtStatus() async throws -> [DHTStatus] {
+        guard case .dhts(let all) = try await ask(.dhts, within: .seconds(5)) else { return [] }
+        return all
+    }
+
     /// Whether and how the node can be reached.
     public func reachability() async throws -> ReachabilityStatus? {
         guard case .reachability(let status) = try await ask(.reachability, within: .seconds(5))
