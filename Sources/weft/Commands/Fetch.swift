@@ -78,7 +78,6 @@ struct Fetch: AsyncParsableCommand {
     }
 
     func run() async throws {
-        limitAllocator()
         try await LocalClient.with(common) { client in
             let file = try OutputFile(output)
             let answer = FetchedHead()

@@ -76,7 +76,6 @@ struct Up: AsyncParsableCommand {
     }
 
     private func serve() async throws {
-        limitAllocator()
         let logger = Log.logger(logLevel.level, logJSON ? .json : .text)
         let directory = try Repository.locate(common.repository)
         let node = try await start(directory, logger)
@@ -228,6 +227,7 @@ private actor Announcement {
         } catch {
             CommandFailure(error).print()
         }
+        releaseStartingCode()
     }
 }
 
