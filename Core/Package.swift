@@ -71,7 +71,9 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "NodeCore",
-            dependencies: ["Peering", "Exchange", "Multiformats", "Cryptography", "Wire"],
+            dependencies: [
+                "Peering", "Exchange", "IPLD", "Multiformats", "Cryptography", "Wire",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "TestSupport"], swiftSettings: settings),
@@ -103,7 +105,7 @@ let package = Package(
         .testTarget(
             name: "NodeCoreTests",
             dependencies: [
-                "NodeCore", "Peering", "Exchange", "Multiformats", "Cryptography", "Wire",
+                "NodeCore", "Peering", "Exchange", "IPLD", "Multiformats", "Cryptography", "Wire",
                 "TestSupport",
             ],
             swiftSettings: settings),

@@ -51,6 +51,14 @@ public struct Block: Sendable, Equatable {
         self.bytes = bytes
     }
 
+    /// A block that a peer sent, which was hashed as it came, under the CID that it was asked for
+    /// by. The peer names the codec, so that its own CID tells nothing but the hash.
+    public init(_ block: ReceivedBlock, askedAs cid: CID) {
+        precondition(block.cid.hash == cid.hash, "a block has one hash")
+        self.cid = cid
+        self.bytes = ByteBuffer(bytes: block.bytes)
+    }
+
     /// A block that was encoded and hashed here.
     public init(_ block: EncodedBlock) {
         self.cid = block.cid

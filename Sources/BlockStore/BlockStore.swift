@@ -18,6 +18,8 @@
 // that need the disk run on a few more (`readers`). Appending happens on the caller's thread.
 // Locks, in this order: a head's, then the state's; none is held while waiting for a thread.
 
+public import Multiformats
+import NIOCore
 import Synchronization
 
 /// Blocks on disk, keyed by multihash.
@@ -40,6 +42,7 @@ public final class BlockStore: Sendable {
     let maintenance: Worker
     let readers: Worker
     private let events: Mutex<[StoreEvent]>
+    private let observer = Mutex<Observer?>(nil)
 
     init(_ opened: OpenedStore) {
         options = opened.options
@@ -122,6 +125,20 @@ public final class BlockStore: Sendable {
         try index.close()
         lock.release()
         if let failure { throw failure }
+    }
+
+    /// Told of a block that has come in: its hash and its length in bytes.
+    public typealias Observer = @Sendable (Multihash, Int) -> Void
+
+    /// Has `observer` told of each block that comes in from now on, when it can be read. It is
+    /// called on the thread that wrote the block, and must return soon.
+    public func observe(_ observer: @escaping Observer) {
+        self.observer.withLock { $0 = observer }
+    }
+
+    func tell(_ blocks: [PreparedBlock]) {
+        guard let observer = observer.withLock({ $0 }) else { return }
+        for block in blocks { observer(block.hash, block.bytes.readableBytes) }
     }
 
     func checkOpen() throws(StoreError) {

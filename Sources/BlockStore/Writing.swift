@@ -59,6 +59,7 @@ extension BlockStore {
         defer { state.withLock { $0.promised -= needed } }
         _ = try head.append(
             prepared, .new(session: session), session == nil ? .writeNow : .mayWait, state)
+        tell(prepared)
         scheduleFlush()
     }
 

@@ -4,6 +4,14 @@ import BlockStore
 import NIOCore
 public import Weft
 
+extension Gateway {
+    /// Keeps what the deny lists name from the peers of a node as well.
+    public func withholdFromPeers(of node: Node) {
+        guard !options.denylistFiles.isEmpty else { return }
+        node.mesh.withhold { [denylist] cid in denylist.current.rule(for: cid) != nil }
+    }
+}
+
 extension GatewayBackend {
     /// What a node has, and what it can get.
     ///

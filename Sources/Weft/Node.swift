@@ -138,9 +138,10 @@ public final class Node: Sendable {
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
         mesh = Mesh(
             .init(identity, configuration), store: store, eventLoops: eventLoops, logger: logger)
+        store.observe { [weak mesh] hash, count in mesh?.stored(hash, byteCount: count) }
         retrieval = Retrieval(
-            cache: BlockCache(store), client: client, options: RetrievalOptions(configuration),
-            logger: logger)
+            cache: BlockCache(store), client: client, mesh: mesh,
+            options: RetrievalOptions(configuration), logger: logger)
         names = NameResolver(
             records: records, dns: DNSResolver(configuration.dns, client: client),
             sources: retrieval.nameSources)

@@ -1,5 +1,6 @@
 // What happens on streams, and what is said on them.
 
+import IPLD
 public import Multiformats
 public import Wire
 
@@ -10,9 +11,10 @@ extension BlockExchange {
         switch event {
         case .opened(let request, let stream, let name):
             opened(request, stream, name, now: now)
-        case .refused(let request, _):
+        case .refused(let request, let fault):
             guard let (id, purpose) = opening.removeValue(forKey: request) else { return }
-            lost(purpose, to: id, now: now)
+            if purpose == .asking { tell(.unreachable(fault), of: id) }
+            lost(purpose, to: id, fault, now: now)
         case .accepted(let stream, let peer, let name): accepted(stream, peer, name)
         case .message: break
         case .finished(let stream), .reset(let stream): ended(stream, now: now)
@@ -131,9 +133,10 @@ extension BlockExchange {
     private mutating func ended(_ stream: StreamID, now: Instant) {
         guard let id = peerOfStream.removeValue(forKey: stream) else { return }
         if case .open(stream, _) = peers[id]?.link {
-            lost(.asking, to: id, now: now)
+            tell(.unreachable(.disconnected), of: id)
+            lost(.asking, to: id, .disconnected, now: now)
         } else if case .open(stream, _) = peers[id]?.answerLink {
-            lost(.answering, to: id, now: now)
+            lost(.answering, to: id, .disconnected, now: now)
         } else {
             peers[id]?.accepted.removeAll { $0 == stream }
             weftServer.closed(stream)
@@ -141,12 +144,14 @@ extension BlockExchange {
     }
 
     /// There is no stream to a peer; what it was asked for is asked of others.
-    private mutating func lost(_ purpose: Purpose, to id: PeerID, now: Instant) {
+    private mutating func lost(
+        _ purpose: Purpose, to id: PeerID, _ fault: StreamFault, now: Instant
+    ) {
         guard let peer = peers[id] else { return }
         peers[id]?.attempts += 1
         // A quarter of a second, then twice as long each time.
         let wait = Duration.milliseconds(250) * (1 << min(peer.attempts, 8))
-        let mayRetry = peer.attempts + 1 < limits.attempts
+        let mayRetry = peer.attempts + 1 < limits.attempts && fault != .unsupported
         let next = mayRetry ? Link.waiting(until: now + wait) : .none
         guard purpose == .asking else {
             server.closed(id)
@@ -173,20 +178,41 @@ extension BlockExchange {
         for outcome in outcomes {
             switch outcome {
             case .has(let hash): table.has(hash, source, now: now)
-            case .lacks(let hash, let evidence):
-                table.lacks(hash, source, evidence, now: now)
-            case .block(let cid, let bytes):
-                peers[id]?.attempts = 0
-                let arrival = table.arrived(
-                    cid.hash, byteCount: bytes.count, from: source, now: now)
-                if case .wanted(let sessions) = arrival {
-                    tell(.block(cid, bytes, from: id, sessions: sessions))
-                }
+            case .lacks(let hash, let evidence): lacks(hash, id, source, evidence, now: now)
+            case .block(let block): arrived(block, from: id, source, now: now)
             case .unasked(let cid):
                 distrust(id, .unaskedBlock(cid), now: now)
                 return
             }
         }
+    }
+
+    private mutating func arrived(
+        _ block: ReceivedBlock, from id: PeerID, _ source: WantTable.SourceID, now: Instant
+    ) {
+        peers[id]?.attempts = 0
+        let arrival = table.arrived(
+            block.cid.hash, byteCount: block.bytes.count, from: source, now: now)
+        if case .wanted(let sessions) = arrival {
+            tell(.block(block, from: id, sessions: sessions))
+        }
+    }
+
+    /// A peer does not have a block; who reads is told of the first one of each peer.
+    private mutating func lacks(
+        _ hash: Multihash, _ id: PeerID, _ source: WantTable.SourceID,
+        _ evidence: WantTable.Evidence, now: Instant
+    ) {
+        if let want = table.wants[hash] {
+            for session in want.sessions {
+                guard let index = peers[id]?.offers.firstIndex(where: { $0.session == session }),
+                    peers[id]?.offers[index].hasLacked == false
+                else { continue }
+                peers[id]?.offers[index].hasLacked = true
+                tell(.news(session, id, .lacks(want.cid, evidence)))
+            }
+        }
+        table.lacks(hash, source, evidence, now: now)
     }
 
     /// What a peer of the Weft exchange sent.
@@ -199,27 +225,22 @@ extension BlockExchange {
         for command in commands { ask(id, command) }
         for meaning in meanings {
             switch meaning {
-            case .block(let cid, let bytes):
-                peers[id]?.attempts = 0
-                let arrival = table.arrived(
-                    cid.hash, byteCount: bytes.count, from: source, now: now)
-                if case .wanted(let sessions) = arrival {
-                    tell(.block(cid, bytes, from: id, sessions: sessions))
-                }
-            case .streamed(let cid, let bytes, let session):
+            case .block(let block): arrived(block, from: id, source, now: now)
+            case .streamed(let block, let session):
                 let sessions = table.streamed(
-                    cid.hash, byteCount: bytes.count, from: source, in: session, now: now)
-                if !sessions.isEmpty {
-                    tell(.block(cid, bytes, from: id, sessions: sessions))
-                }
-            case .lacks(let hash): table.lacks(hash, source, .answer, now: now)
+                    block.cid.hash, byteCount: block.bytes.count, from: source, in: session,
+                    now: now)
+                if !sessions.isEmpty { tell(.block(block, from: id, sessions: sessions)) }
+            case .lacks(let hash): lacks(hash, id, source, .answer, now: now)
             case .streamEnded(let session, let status):
                 table.streamEnded(source, in: session, now: now)
                 // Nobody is asked twice for a whole that they do not have.
                 if status != .complete, let root = dags[session]?.root {
                     table.lacks(root.hash, source, .answer, now: now)
                 }
-            case .busy(let pause): table.failed(source, .busy(pause), now: now)
+            case .busy(let pause):
+                table.failed(source, .busy(pause), now: now)
+                tell(.busy(pause), of: id)
             }
         }
     }
@@ -235,6 +256,7 @@ extension BlockExchange {
         peers[id]?.hasLied = true
         if let source = peers[id]?.source { table.failed(source, .lied, now: now) }
         tell(.violation(id, violation))
+        tell(.brokeRules(violation), of: id)
     }
 
     // MARK: Work
@@ -317,6 +339,7 @@ extension BlockExchange {
             return
         }
         restless.append(id)
+        noteAsked(id, cid)
         switch speech {
         case .weft: peers[id]?.weftAsks.ask(cid)
         case .bitswap(let version):
@@ -325,6 +348,17 @@ extension BlockExchange {
                 return
             }
             peers[id]?.asks.ask(cid, kind, priority: table.priority(of: cid.hash))
+        }
+    }
+
+    /// Tells who reads that a peer is asked, once for each of the sessions.
+    private mutating func noteAsked(_ id: PeerID, _ cid: CID) {
+        for session in table.wants[cid.hash]?.sessions ?? [] {
+            guard let index = peers[id]?.offers.firstIndex(where: { $0.session == session }),
+                peers[id]?.offers[index].isAsked == false
+            else { continue }
+            peers[id]?.offers[index].isAsked = true
+            tell(.news(session, id, .asked(cid)))
         }
     }
 
@@ -372,5 +406,10 @@ extension BlockExchange {
 
     private mutating func tell(_ event: Event) {
         _ = events.append(event)
+    }
+
+    /// Tells all that a peer takes part in.
+    mutating func tell(_ news: News, of id: PeerID) {
+        for offer in peers[id]?.offers ?? [] { tell(.news(offer.session, id, news)) }
     }
 }

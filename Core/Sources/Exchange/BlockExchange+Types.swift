@@ -1,5 +1,6 @@
 // The vocabulary of the block exchange: what it wants done, and what it tells.
 
+public import IPLD
 public import Multiformats
 public import Wire
 
@@ -26,7 +27,7 @@ extension BlockExchange {
     /// What happened.
     public enum Event: Sendable {
         /// A block came that these sessions wanted. It has been checked against its CID.
-        case block(CID, ArraySlice<UInt8>, from: PeerID, sessions: [WantTable.SessionID])
+        case block(ReceivedBlock, from: PeerID, sessions: [WantTable.SessionID])
         /// A block cannot be had, and is no longer wanted.
         case failed(WantTable.SessionID, CID, WantTable.Failure)
         /// Look for providers of this block, offer them (``BlockExchange/offer(_:to:as:now:)``),
@@ -34,6 +35,22 @@ extension BlockExchange {
         case discover(WantTable.SessionID, CID)
         /// A peer broke the rules. It is asked for nothing more.
         case violation(PeerID, Violation)
+        /// Something about a peer that takes part in a session, for whoever wants to know why.
+        case news(WantTable.SessionID, PeerID, News)
+    }
+
+    /// What became of a peer in a session, besides the blocks that it brought.
+    public enum News: Hashable, Sendable {
+        /// It is asked, for this block first.
+        case asked(CID)
+        /// It does not have a block that it was asked for; told of the first one.
+        case lacks(CID, WantTable.Evidence)
+        /// It asks to be left alone for so long.
+        case busy(Duration)
+        /// There is no stream to it, or not any longer.
+        case unreachable(StreamFault)
+        /// It broke the rules, and is asked for nothing more.
+        case brokeRules(Violation)
     }
 
     /// What a peer did that it must not.

@@ -44,10 +44,19 @@ public struct BlockExchange: Sendable {
         /// Its place in the want table while its link is open.
         var source: WantTable.SourceID?
         /// The sessions that it takes part in.
-        var offers: [(session: WantTable.SessionID, standing: WantTable.Standing)] = []
+        var offers: [Offer] = []
         /// The streams that it opened.
         var accepted: [StreamID] = []
         var hasLied = false
+    }
+
+    /// A peer's part in a session.
+    struct Offer: Sendable {
+        let session: WantTable.SessionID
+        var standing: WantTable.Standing
+        /// Whether who reads was told that it is asked, and that it lacks something.
+        var isAsked = false
+        var hasLacked = false
     }
 
     enum Sending: Sendable {
@@ -158,7 +167,7 @@ public struct BlockExchange: Sendable {
             guard standing == .provider else { return }
             peers[id]?.offers[index].standing = standing
         } else {
-            peers[id]?.offers.append((session, standing))
+            peers[id]?.offers.append(Offer(session: session, standing: standing))
         }
         if let source = peer.source {
             table.join(source, in: session, as: standing)
@@ -181,6 +190,10 @@ public struct BlockExchange: Sendable {
     }
 
     // MARK: Having
+
+    /// Whether a peer may wait for a block to come into the store. Those of the Weft exchange do
+    /// not wait: they ask again.
+    public var isAwaited: Bool { server.peerCount > 0 }
 
     /// A block has come into the store; peers that wait for it get it.
     public mutating func stored(_ hash: Multihash, byteCount: Int) {
@@ -218,6 +231,7 @@ public struct BlockExchange: Sendable {
 
     /// There is no connection to a peer any longer.
     public mutating func disconnected(_ id: PeerID, now: Instant) {
+        tell(.unreachable(.disconnected), of: id)
         guard let peer = peers.removeValue(forKey: id) else { return }
         peerOrder.removeAll { $0 == id }
         if let source = peer.source {

@@ -49,7 +49,7 @@ extension NodeCore {
         /// thing, spares asking block by block.
         case openSession(WeftDAG?)
         /// A session wants blocks: `.accepted`, with how many of them it may want. They come as
-        /// ``Output/block(_:_:from:sessions:)`` or ``Output/missing(_:_:_:)``.
+        /// ``Output/block(_:from:sessions:)`` or ``Output/missing(_:_:_:)``.
         case want(WantTable.SessionID, [Want])
         /// A session wants blocks no longer: `.done`.
         case unwant(WantTable.SessionID, [CID])

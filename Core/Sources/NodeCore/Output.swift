@@ -1,6 +1,7 @@
 // Everything that a node can want.
 
 public import Exchange
+public import IPLD
 public import Multiformats
 public import Peering
 public import Wire
@@ -36,9 +37,11 @@ extension NodeCore {
         case load(Load)
         /// A block that these sessions wanted, checked against its CID. Who stores it says so with
         /// `stored`.
-        case block(CID, ArraySlice<UInt8>, from: PeerID, sessions: [WantTable.SessionID])
+        case block(ReceivedBlock, from: PeerID, sessions: [WantTable.SessionID])
         /// A session does not get a block that it wanted.
         case missing(WantTable.SessionID, CID, WantTable.Failure)
+        /// What is done for a session, for its trace.
+        case news(WantTable.SessionID, SessionNews)
         /// A peer that a command looks for was found, or one that has what it looks for. Its
         /// addresses are in the book. The answer comes later.
         case found(command: UInt64, PeerID)
@@ -48,6 +51,16 @@ extension NodeCore {
         case answer(UInt64, Answer)
         /// Something that is worth a line in a log or a count.
         case note(Note)
+    }
+
+    /// What is done for a session.
+    public enum SessionNews: Hashable, Sendable {
+        /// The DHTs are asked who has a block.
+        case searching(CID)
+        /// They named so many peers.
+        case searched(found: Int)
+        /// Something about one of the peers.
+        case peer(PeerID, BlockExchange.News)
     }
 
     /// Why a connection is closed.

@@ -2,6 +2,7 @@
 // long they are waited for.
 
 import Exchange
+import IPLD
 import Multiformats
 import Testing
 import Wire
@@ -65,7 +66,7 @@ import Wire
         asks.sent(now: start)
         asks.cancel(one.cid)
         let late = asks.receive(try message([one]), now: start)
-        guard case .block(one.cid, _) = late.first else {
+        guard case .block(let taken) = late.first, taken.cid == one.cid else {
             Issue.record("the block is taken")
             return
         }

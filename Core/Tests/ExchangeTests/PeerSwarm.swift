@@ -2,6 +2,7 @@
 // or lose their streams. One seed replays one run.
 
 import Exchange
+import IPLD
 import Multiformats
 import TestSupport
 import Testing
@@ -163,15 +164,17 @@ struct PeerSwarm: CustomStringConvertible {
         while let event = exchanges[node].nextEvent() {
             guard node == 0 else { continue }
             switch event {
-            case .block(let cid, let bytes, _, _):
-                #expect(Multihash.sha2_256(of: Array(bytes).rawSpan) == cid.hash)
-                arrivals[cid.hash] = seconds
+            case .block(let block, _, _):
+                let hash = block.cid.hash
+                #expect(Multihash.sha2_256(of: block.bytes.rawSpan) == hash)
+                arrivals[hash] = seconds
             case .failed(_, _, let failure): failures.append(failure)
             case .discover(let session, _):
                 searches += 1
                 exchanges[0].discovered(session, now: now)
                 while let order = exchanges[0].nextOrder(now: now) { carryOut(order, by: 0) }
             case .violation(let peer, _): violations.append(peer)
+            case .news: break
             }
         }
         guard let deadline = exchanges[node].deadline,

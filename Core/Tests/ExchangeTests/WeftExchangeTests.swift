@@ -79,7 +79,7 @@ struct WeftPair {
         server.sent(transmit.id)
         for outcome in try requests.receive(frame) {
             switch outcome {
-            case .block(_, let cid, let bytes): blocks.append((cid, Array(bytes)))
+            case .block(_, let block): blocks.append((block.cid, Array(block.bytes)))
             case .missing(_, let cid): missing.append(cid)
             case .ended(let id, let status, let completeness): ends[id] = (status, completeness)
             }

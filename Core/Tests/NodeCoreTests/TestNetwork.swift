@@ -3,6 +3,7 @@
 
 import Cryptography
 import Exchange
+import IPLD
 import Multiformats
 import NodeCore
 import Peering
@@ -29,6 +30,7 @@ struct Host {
     var isBehindNAT = false
     /// The addresses that it tells others.
     var told: [Multiaddr] = []
+    var news: [NodeCore.SessionNews] = []
     /// The open connections that the driver holds, and the most there ever were.
     var open: [UInt64: PeerID] = [:]
     var mostOpen = 0
@@ -292,10 +294,12 @@ struct TestNetwork {
         case .load(let load):
             let bytes = hosts[host].store[load.cid.hash]
             schedule(.input(host, .loaded(load, bytes)), at: now + .milliseconds(1))
-        case .block(let cid, let bytes, _, _):
-            hosts[host].blocks[cid.hash] = Array(bytes)
-            hosts[host].store[cid.hash] = Array(bytes)
-            schedule(.input(host, .stored(cid.hash, byteCount: bytes.count)), at: now)
+        case .block(let block, _, _):
+            let hash = block.cid.hash
+            hosts[host].blocks[hash] = Array(block.bytes)
+            hosts[host].store[hash] = Array(block.bytes)
+            schedule(.input(host, .stored(hash, byteCount: block.bytes.count)), at: now)
+        case .news(_, let news): hosts[host].news.append(news)
         case .missing(_, _, let failure): hosts[host].missing.append(failure)
         case .reach(let order): carryOut(order, by: host)
         case .answer(let id, let answer):

@@ -106,8 +106,8 @@ private func peerID() -> PeerID {
         .dag(id: 2, credit: 100, WeftDAG(root: CID(.raw, hash), path: [], scope: .all)))
     for _ in 0..<2 {
         guard let outcomes = try? requests.receive(frame) else { return }
-        for case .block(_, let cid, let found) in outcomes {
-            if (try? cid.hash.verify(Array(found).span.bytes)) == nil {
+        for case .block(_, let block) in outcomes {
+            if (try? block.cid.hash.verify(block.bytes.rawSpan)) == nil {
                 violated("a block matches its CID")
             }
         }

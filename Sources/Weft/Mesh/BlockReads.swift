@@ -19,6 +19,7 @@ final class BlockReads: Sendable {
     private let queue: AsyncStream<Work>.Continuation
     private let worker: Task<Void, Never>
     private let count = Atomic(0)
+    private let withheld = Mutex<(@Sendable (CID) -> Bool)?>(nil)
 
     init(_ store: BlockStore, logger: Logger) {
         self.store = store
@@ -33,10 +34,21 @@ final class BlockReads: Sendable {
         }
     }
 
+    /// Has blocks kept from peers for which `isWithheld` holds; to them they are not here. It is
+    /// called on any thread.
+    func withhold(_ isWithheld: @escaping @Sendable (CID) -> Bool) {
+        withheld.withLock { $0 = isWithheld }
+    }
+
+    private func mayGive(_ cid: CID) -> Bool {
+        withheld.withLock({ $0 }).map { !$0(cid) } ?? true
+    }
+
     /// Reads a block; nil if it is not here. `completion` is called on any thread, once.
     func block(_ cid: CID, _ completion: @escaping @Sendable (ByteBuffer?) -> Void) {
         run { [self] in
-            completion(await read { try await store.block(cid.hash) })
+            completion(
+                mayGive(cid) ? await read { try await store.block(cid.hash) } : nil)
         } refused: {
             completion(nil)
         }
@@ -46,7 +58,10 @@ final class BlockReads: Sendable {
     func sizes(of cids: [CID], _ completion: @escaping @Sendable ([Int?]) -> Void) {
         run { [self] in
             var sizes: [Int?] = []
-            for cid in cids { sizes.append(await read { try await store.size(of: cid.hash) }) }
+            for cid in cids {
+                sizes.append(
+                    mayGive(cid) ? await read { try await store.size(of: cid.hash) } : nil)
+            }
             completion(sizes)
         } refused: {
             completion([Int?](repeating: nil, count: cids.count))

@@ -29,6 +29,8 @@ public final class Mesh: Sendable {
     private let driver: NIOLoopBoundBox<MeshDriver?>
     private let registry = Mutex(Registry())
     private let isStopping = Atomic(false)
+    /// Whether a peer may wait for a block that comes later.
+    private let isAwaited = Atomic(false)
     private let nextCommand = Atomic<UInt64>(0)
     private let listening = Mutex<[Multiaddr]>([])
 
@@ -83,6 +85,26 @@ public final class Mesh: Sendable {
     /// Tells the machine what happened, in this order.
     func receive(_ inputs: [NodeCore.Input]) {
         run { $0.receive(inputs) }
+    }
+
+    /// A block has come into the store; peers may wait for it.
+    func stored(_ hash: Multihash, byteCount: Int) {
+        guard isAwaited.load(ordering: .sequentiallyConsistent) else { return }
+        receive([.stored(hash, byteCount: byteCount)])
+    }
+
+    /// Says whether peers may wait for blocks. What came into the store before this was said is
+    /// found by the look-ups that follow.
+    func setAwaited(_ value: Bool) {
+        if isAwaited.load(ordering: .relaxed) != value {
+            isAwaited.store(value, ordering: .sequentiallyConsistent)
+        }
+    }
+
+    /// Has blocks kept from peers for which `isWithheld` holds, such as those of a deny list; the
+    /// last call counts. `isWithheld` is called on any thread, for each block that is asked for.
+    public func withhold(_ isWithheld: @escaping @Sendable (CID) -> Bool) {
+        reads.withhold(isWithheld)
     }
 
     /// A number for a command.

@@ -29,6 +29,10 @@ final class MeshDriver {
     private var replies: [UInt64: EventLoopPromise<NodeCore.Answer>] = [:]
     private var listeners: [Listener] = []
     private var timer: (at: Instant, task: Scheduled<Void>)?
+    /// What retrievals read.
+    var sessions: [WantTable.SessionID: MeshSession] = [:]
+    /// The command that is being answered at once.
+    private var prompt: (id: UInt64, answer: NodeCore.Answer?)?
 
     init(
         _ core: NodeCore, _ identity: PrivateKey, mesh: Mesh,
@@ -51,6 +55,7 @@ final class MeshDriver {
     func receive(_ inputs: [NodeCore.Input]) {
         for input in inputs {
             core.receive(input, now: Self.now())
+            mesh.setAwaited(core.isAwaited)
             carryOut()
         }
         setTimer()
@@ -63,6 +68,15 @@ final class MeshDriver {
     ) {
         replies[id] = reply
         receive([.command(id, command, deadline: Self.now() + limit)])
+    }
+
+    /// Asks for something that is answered at once.
+    func perform(_ command: NodeCore.Command) -> NodeCore.Answer? {
+        let id = mesh.makeCommand()
+        prompt = (id, nil)
+        defer { prompt = nil }
+        receive([.command(id, command, deadline: Self.now())])
+        return prompt?.answer
     }
 
     /// A connection is there: its peer has proven who it is.
@@ -147,10 +161,19 @@ final class MeshDriver {
             mesh.reads.block(load.cid) { [mesh] bytes in
                 mesh.receive([.loaded(load, bytes.map { Array($0.readableBytesView) })])
             }
-        // These come of sessions and searches, and none is begun here.
-        case .block, .missing, .found: break
         case .reach(let order): carryOut(order)
-        case .answer(let id, let answer): replies.removeValue(forKey: id)?.succeed(answer)
+        case .block(let block, let peer, let ids): deliver(block, from: peer, to: ids)
+        case .missing(let session, let cid, let failure):
+            sessions[session]?.missing(cid, failure)
+        case .news(let session, let news): sessions[session]?.note(news)
+        // This comes of searches, and none is begun here.
+        case .found: break
+        case .answer(let id, let answer):
+            if id == prompt?.id {
+                prompt?.answer = answer
+            } else {
+                replies.removeValue(forKey: id)?.succeed(answer)
+            }
         case .note(let note): mesh.counts.count(note, logger)
         }
     }
@@ -207,8 +230,10 @@ final class MeshDriver {
         for (_, dial) in dials { dial.cancel() }
         for listener in listeners { listener.closeSoon() }
         for (_, reply) in replies { reply.fail(MeshError.stopped) }
+        for (_, session) in sessions { session.end(.unreachable("the node stops")) }
         dials = [:]
         replies = [:]
+        sessions = [:]
         connections = [:]
         listeners = []
         transport = nil

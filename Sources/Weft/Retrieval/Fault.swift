@@ -1,5 +1,8 @@
 // What can go wrong with a provider, and what follows from it.
 
+import Exchange
+import Multiformats
+
 /// What went wrong when a provider was asked.
 enum Fault: Error, Sendable, Hashable {
     /// It does not have the content.
@@ -20,6 +23,8 @@ enum Fault: Error, Sendable, Hashable {
     case unreachable(String)
     /// It answered with an error of its own.
     case refused(status: Int)
+    /// None of the peers brought a block.
+    case missing(CID, WantTable.Failure)
     /// We gave up asking, through no fault of its own.
     case cancelled
 
@@ -42,7 +47,7 @@ enum Fault: Error, Sendable, Hashable {
     /// What follows for the provider in this session.
     var consequence: Consequence {
         switch self {
-        case .absent: .lacksThis
+        case .absent, .missing: .lacksThis
         case .unsupported: .lacksForm
         case .busy(_, let pause): .pause(pause)
         case .lied, .rubbish: .drop
@@ -72,6 +77,10 @@ extension Fault: CustomStringConvertible {
         case .stalled: "it sent nothing for too long"
         case .unreachable(let what): "not reachable: \(what)"
         case .refused: "it answered with an error"
+        case .missing(let cid, .absent): "no peer has \(cid)"
+        case .missing(let cid, .unreachable): "peers that have \(cid) were not reached"
+        case .missing(let cid, .unverifiable): "only wrong bytes came for \(cid)"
+        case .missing(let cid, .deadline): "no peer brought \(cid) in time"
         case .cancelled: "given up, no longer needed"
         }
     }

@@ -26,8 +26,12 @@ public final class Retrieval: Sendable {
 
     let shared: Shared
 
-    init(cache: BlockCache, client: HTTPClient, options: RetrievalOptions, logger: Logger) {
-        shared = Shared(cache: cache, client: client, options: options, logger: logger)
+    init(
+        cache: BlockCache, client: HTTPClient, mesh: Mesh? = nil, options: RetrievalOptions,
+        logger: Logger
+    ) {
+        shared = Shared(
+            cache: cache, client: client, mesh: mesh, options: options, logger: logger)
     }
 
     /// Begins to fetch what `scope` says; nothing is asked before the first missing block.
@@ -57,6 +61,8 @@ public final class Retrieval: Sendable {
     final class Shared: Sendable {
         let options: RetrievalOptions
         let client: HTTPClient
+        /// The node's peers; nil for one that has none.
+        let mesh: Mesh?
         let writer: CacheWriter
         let configured: [ProviderAddress]
         let routers: [DelegatedRouting]
@@ -65,9 +71,13 @@ public final class Retrieval: Sendable {
         private let records = Mutex(ProviderRecords())
         private let began = ContinuousClock.now
 
-        init(cache: BlockCache, client: HTTPClient, options: RetrievalOptions, logger: Logger) {
+        init(
+            cache: BlockCache, client: HTTPClient, mesh: Mesh?, options: RetrievalOptions,
+            logger: Logger
+        ) {
             self.cache = cache
             self.client = client
+            self.mesh = mesh
             self.options = options
             writer = CacheWriter(cache, logger: logger)
             configured = options.providers.compactMap { ProviderAddress(url: $0) }

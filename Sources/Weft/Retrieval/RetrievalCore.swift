@@ -31,6 +31,8 @@ final class RetrievalCore: Sendable {
         var oldTimers: [Scheduled<Void>] = []
         var paused: [Schedule.JobID: CheckedContinuation<Void, Never>] = [:]
         var providers: [BlockProvider] = []
+        /// What the node's peers are asked for.
+        var peers: MeshSession?
         var names: Set<String> = []
         var tallies: [Tally] = []
         var discovery: Task<Void, Never>?
@@ -128,7 +130,7 @@ final class RetrievalCore: Sendable {
 
     /// Ends all requests. Readers that still wait fail.
     func close(_ reason: FetchError? = nil) {
-        let (tasks, readers, paused, timers) = state.withLock { state in
+        let (tasks, readers, paused, timers, peers) = state.withLock { state in
             state.isClosed = true
             state.failure = state.failure ?? reason
             if let timer = state.timer { state.oldTimers.append(timer.task) }
@@ -141,8 +143,9 @@ final class RetrievalCore: Sendable {
             state.paused = [:]
             var timers: [Scheduled<Void>] = []
             swap(&timers, &state.oldTimers)
-            return (tasks, readers, paused, timers)
+            return (tasks, readers, paused, timers, state.peers)
         }
+        peers?.close()
         for timer in timers { timer.cancel() }
         for task in tasks { task.cancel() }
         for pause in paused { pause.resume() }
@@ -203,6 +206,7 @@ final class RetrievalCore: Sendable {
             for reader in readers { reader.resume(throwing: error) }
         }
         if isOverdue {
+            state.withLock { $0.peers }?.conclude("no answer when the deadline passed")
             for name in silent {
                 trace.note(
                     .provider, "content", peer: name, "no answer when the deadline passed",
@@ -217,7 +221,7 @@ final class RetrievalCore: Sendable {
     /// The names of the providers that have been asked and have not answered yet.
     private func waitedFor(in state: State) -> [String] {
         let numbers = Set(state.schedule.open.values.map(\.provider.number))
-        return numbers.sorted().map { state.providers[$0].name }
+        return numbers.sorted().map { state.providers[$0] }.filter { !$0.isPeers }.map(\.name)
     }
 
     private func begin(
@@ -252,7 +256,8 @@ final class RetrievalCore: Sendable {
     private func failure(
         of cid: CID, _ code: FetchError.Code, in state: State
     ) -> FetchError {
-        let count = state.providers.count
+        let count =
+            state.providers.count { !$0.isPeers } + (state.peers.map(\.askedCount) ?? 0)
         let message =
             switch code {
             case .deadline: "no progress for \(limits.idleDeadline) while waiting for \(cid)"
@@ -280,15 +285,16 @@ final class RetrievalCore: Sendable {
                 }
             }
             let block = try await provider.block(cid) { self.progressed(job, bytes: $0) }
+            if !provider.isPeers { store(block) }
             arrived(block, BlockAnatomy(block), by: job)
             await shared.writer.room()
             update { state, now in
-                tally(block, provider, id, in: &state)
+                if !provider.isPeers { tally(block, provider, id, in: &state) }
                 finish(job, fault: nil, in: &state, now: now)
             }
         } catch {
             let fault = self.fault(error, of: job)
-            if fault != .cancelled {
+            if fault != .cancelled, !provider.isPeers {
                 let mark = trace.begin(.provider, "block \(cid)", peer: provider.name)
                 trace.end(mark, "\(fault)", succeeded: false, status: fault.status)
             }
@@ -299,22 +305,24 @@ final class RetrievalCore: Sendable {
     private func run(
         _ job: Schedule.JobID, _ provider: BlockProvider, stream scope: RetrievalScope
     ) async {
+        guard !provider.isPeers else { return await run(job, peers: provider, stream: scope) }
         let mark = trace.begin(
             .provider, "car \(TrustlessGateway.target(of: scope))", peer: provider.name)
         let count = Mutex((blocks: 0, bytes: UInt64(0)))
-        let events = TrustlessGateway.Events(
+        let events = BlockProvider.Events(
             progress: { self.progressed(job, bytes: $0) },
             block: { block, anatomy in
                 count.withLock {
                     $0.blocks += 1
                     $0.bytes += UInt64(block.bytes.readableBytes)
                 }
+                self.store(block)
                 if !self.arrived(block, anatomy, by: job) { await self.pause(job) }
                 await self.shared.writer.room()
                 return !Task.isCancelled
             })
         do {
-            _ = try await provider.stream(scope, maxBytes: bound(of: scope), events: events)
+            try await provider.stream(scope, maxBytes: bound(of: scope), events: events)
             let (blocks, bytes) = count.withLock { $0 }
             trace.end(mark, "\(blocks) blocks", succeeded: true, status: 200, bytes: bytes)
             end(job, provider, nil)
@@ -352,12 +360,16 @@ final class RetrievalCore: Sendable {
         state.withLock { $0.schedule.progressed(job, bytes: bytes, now: now) }
     }
 
+    /// Keeps a verified block, unless this retrieval keeps nothing.
+    private func store(_ block: Block) {
+        if policy != .noStore { shared.writer.put(block) }
+    }
+
     /// Takes in a verified block. Answers whether the stream that brought it may go on at once.
     @discardableResult
     private func arrived(
         _ block: Block, _ anatomy: BlockAnatomy, by job: Schedule.JobID
     ) -> Bool {
-        if policy != .noStore { shared.writer.put(block) }
         let hash = block.cid.hash
         return update { state, now in
             let goesOn = state.schedule.arrived(
@@ -434,6 +446,7 @@ final class RetrievalCore: Sendable {
     private func discover() {
         update { state, _ in
             guard state.discovery == nil, !state.isClosed else { return }
+            joinPeers(in: &state)
             for address in shared.configured { join(address, .configured, in: &state) }
             state.discovery = Task { [weak self] in
                 guard let self else { return }
@@ -472,5 +485,54 @@ final class RetrievalCore: Sendable {
         _ = state.schedule.joined(
             prior: shared.rank(address.base, unknown: origin == .configured ? 2 : 1))
         return true
+    }
+
+    // MARK: Peers
+
+    /// Lets the node's peers take part, if it is one.
+    private func joinPeers(in state: inout State) {
+        guard let mesh = shared.mesh else { return }
+        let session = MeshSession(mesh, trace: trace) { [weak self] block in
+            self?.brought(block)
+        }
+        state.peers = session
+        let reads = policy == .network
+        state.providers.append(
+            .peers(
+                PeerSource(session: session, lookAhead: shared.options.lookAhead) {
+                    [shared] hash in reads ? try await shared.stored(hash) : nil
+                }))
+        state.tallies.append(Tally())
+        _ = state.schedule.joined(prior: .infinity, isMany: true)
+    }
+
+    /// A peer brought a block, which is stored before its turn comes.
+    private func brought(_ block: Block) {
+        store(block)
+        state.withLock { state in
+            for (job, entry) in state.schedule.open
+            where state.providers[entry.provider.number].isPeers {
+                state.schedule.progressed(job, bytes: block.bytes.readableBytes, now: now)
+            }
+        }
+    }
+
+    /// Asks the peers for a part of a DAG. They have lines of their own in the trace.
+    private func run(
+        _ job: Schedule.JobID, peers: BlockProvider, stream scope: RetrievalScope
+    ) async {
+        let events = BlockProvider.Events(
+            progress: { _ in },
+            block: { block, anatomy in
+                if !self.arrived(block, anatomy, by: job) { await self.pause(job) }
+                await self.shared.writer.room()
+                return !Task.isCancelled
+            })
+        do {
+            try await peers.stream(scope, maxBytes: nil, events: events)
+            end(job, peers, nil)
+        } catch {
+            end(job, peers, fault(error, of: job))
+        }
     }
 }

@@ -1,5 +1,6 @@
 // How a retrieval hands out work: what a reader waits for first, then what it will read next.
 
+import Exchange
 import Multiformats
 
 extension Schedule {
@@ -69,6 +70,7 @@ extension Schedule {
     /// When another provider is asked for what is already being waited for.
     private func hedgeTime(_ entry: Open, _ demand: Demand, now: Duration) -> Duration {
         let pace = seats[entry.provider.number].pace
+        if seats[entry.provider.number].isMany, !pace.isProven { return entry.begun }
         switch entry.job {
         case .stream:
             if let span = entry.span { return spanDue(entry, span, demand, now: now) }
@@ -205,7 +207,7 @@ extension Schedule {
 
     private mutating func dropStalled(now: Duration) {
         for (job, entry) in open.sorted(by: { $0.key.number < $1.key.number })
-        where !entry.isPaused {
+        where !entry.isPaused && !isSearching(entry) {
             let due = entry.progress + limits.stall
             if now >= due {
                 actions.append(.cancel(job, .stalled))
@@ -214,6 +216,12 @@ extension Schedule {
                 wakeUp(at: due)
             }
         }
+    }
+
+    /// Whether it is not known yet whether a provider that stands for many has anything.
+    private func isSearching(_ entry: Open) -> Bool {
+        let seat = seats[entry.provider.number]
+        return seat.isMany && !seat.pace.isProven
     }
 
     private mutating func resumePaused(now: Duration) {
@@ -253,10 +261,16 @@ extension Schedule {
     private func blame() -> FetchError.Code {
         let faults = seats.compactMap(\.fault)
         for fault in faults {
-            if case .lied = fault { return .unverifiable }
+            switch fault {
+            case .lied, .missing(_, .unverifiable): return .unverifiable
+            default: break
+            }
         }
         let isAbsent = faults.allSatisfy {
-            if case .absent = $0 { true } else { false }
+            switch $0 {
+            case .absent, .missing(_, .absent): true
+            default: false
+            }
         }
         return isAbsent ? .notFound : .network
     }

@@ -59,6 +59,9 @@ struct Schedule {
         let id: ProviderID
         /// What was known beforehand: higher is asked earlier.
         let prior: Double
+        /// Whether it stands for many who are watched over elsewhere: it is asked beside others
+        /// from the beginning, and may be silent as long as nobody is known who has something.
+        let isMany: Bool
         var fault: Fault?
         var isDropped = false
         var isSuspended = false
@@ -129,9 +132,9 @@ struct Schedule {
     // MARK: Events
 
     /// A provider can be asked.
-    mutating func joined(prior: Double) -> ProviderID {
+    mutating func joined(prior: Double, isMany: Bool = false) -> ProviderID {
         let id = ProviderID(number: seats.count)
-        seats.append(Seat(id: id, prior: prior))
+        seats.append(Seat(id: id, prior: prior, isMany: isMany))
         return id
     }
 
@@ -212,6 +215,12 @@ struct Schedule {
         switch fault.consequence {
         case .none: break
         case .lacksThis:
+            if case .missing(let cid, _) = fault {
+                seats[index].missing.insert(cid.hash)
+                // Nobody has the first thing that was asked for, so that this is over for now.
+                seats[index].isDropped = seats[index].isDropped || !seats[index].pace.isProven
+                return
+            }
             switch entry.job {
             case .block(let cid): seats[index].missing.insert(cid.hash)
             case .stream(let scope): seats[index].missing.insert(scope.root.hash)

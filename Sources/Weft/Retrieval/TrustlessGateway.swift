@@ -23,14 +23,6 @@ struct TrustlessGateway: Sendable {
     let client: HTTPClient
     let privateAddresses: RetrievalOptions.PrivateAddresses
 
-    /// What is told while an answer comes.
-    struct Events {
-        /// So many bytes came.
-        let progress: (Int) -> Void
-        /// A block came; answers after a pause, if there must be one, and false to stop.
-        let block: (Block, BlockAnatomy) async -> Bool
-    }
-
     /// Asks for one block.
     func block(_ cid: CID, progress: (Int) -> Void) async throws -> Block {
         let (head, exchange) = try await open(
@@ -70,7 +62,7 @@ struct TrustlessGateway: Sendable {
     /// - Parameter maxBytes: how long the answer may be; nil if it cannot be told.
     /// - Returns: how many bytes came.
     func stream(
-        _ scope: RetrievalScope, maxBytes: UInt64?, events: Events
+        _ scope: RetrievalScope, maxBytes: UInt64?, events: BlockProvider.Events
     ) async throws -> UInt64 {
         let (head, exchange) = try await open(
             Self.target(of: scope),
@@ -209,34 +201,5 @@ struct TrustlessGateway: Sendable {
     private static func unreachable(_ error: any Error) -> Fault {
         if error is CancellationError || Task.isCancelled { return .cancelled }
         return error as? Fault ?? .unreachable("\(error)")
-    }
-}
-
-/// A thing that can be asked for blocks: one case for each way to ask.
-enum BlockProvider: Sendable {
-    case gateway(TrustlessGateway)
-
-    /// How it is remembered and shown.
-    var name: String {
-        switch self {
-        case .gateway(let gateway): gateway.address.base
-        }
-    }
-
-    /// Asks for one block.
-    func block(_ cid: CID, progress: (Int) -> Void) async throws -> Block {
-        switch self {
-        case .gateway(let gateway): try await gateway.block(cid, progress: progress)
-        }
-    }
-
-    /// Asks for a part of a DAG as one stream of blocks.
-    func stream(
-        _ scope: RetrievalScope, maxBytes: UInt64?, events: TrustlessGateway.Events
-    ) async throws -> UInt64 {
-        switch self {
-        case .gateway(let gateway):
-            try await gateway.stream(scope, maxBytes: maxBytes, events: events)
-        }
     }
 }

@@ -136,6 +136,13 @@ extension Up {
             node.configuration.gateway.address, "gateway.address")
         try await loopback?.check("--api")
         try await gateway?.check("--gateway")
+        var options = GatewayOptions(node.configuration)
+        options.metrics = metrics
+        let scheme = options.certificate == nil ? "http" : "https"
+        var backend = GatewayBackend(node, url: { addresses.gateway })
+        backend.exposition = { metrics.exposition(of: node) }
+        let server = try Gateway(backend, options: options)
+        server.withholdFromPeers(of: node)
         try await node.listen()
         let announcement = Announcement(
             waitingFor: 1 + (loopback == nil ? 0 : 1) + (gateway == nil ? 0 : 1),
@@ -154,18 +161,13 @@ extension Up {
                 })
         }
         if let gateway {
-            var options = GatewayOptions(node.configuration)
-            options.metrics = metrics
-            let scheme = options.certificate == nil ? "http" : "https"
             let address = Gateway.Address(host: gateway.host, port: gateway.port)
-            var backend = GatewayBackend(node, url: { addresses.gateway })
-            backend.exposition = { metrics.exposition(of: node) }
             services.append(
-                try Gateway(backend, options: options)
-                    .server(at: address, eventLoops: node.eventLoops, logger: logger) { port in
-                        addresses.gateway = gateway.url(port: port, scheme: scheme)
-                        await announcement.ready()
-                    })
+                try server.server(at: address, eventLoops: node.eventLoops, logger: logger) {
+                    port in
+                    addresses.gateway = gateway.url(port: port, scheme: scheme)
+                    await announcement.ready()
+                })
         }
         // What the group reports below warnings is about itself.
         var quiet = logger

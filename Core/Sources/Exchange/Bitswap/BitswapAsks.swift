@@ -1,5 +1,6 @@
 // What one bitswap peer has been asked for: the client's half of the protocol towards it.
 
+public import IPLD
 public import Multiformats
 public import Wire
 
@@ -13,7 +14,7 @@ public struct BitswapAsks: Sendable {
         case has(Multihash)
         case lacks(Multihash, WantTable.Evidence)
         /// A block that was asked for, or was until lately.
-        case block(CID, ArraySlice<UInt8>)
+        case block(ReceivedBlock)
         /// The peer sent a block that it has never been asked for.
         case unasked(CID)
     }
@@ -149,9 +150,9 @@ public struct BitswapAsks: Sendable {
             if let ask = asks.removeValue(forKey: hash) {
                 measure(ask, now: now)
                 settle(hash)
-                outcomes.append(.block(block.cid, block.bytes))
+                outcomes.append(.block(block))
             } else if recent.contains(hash) {
-                outcomes.append(.block(block.cid, block.bytes))
+                outcomes.append(.block(block))
             } else {
                 outcomes.append(.unasked(block.cid))
             }

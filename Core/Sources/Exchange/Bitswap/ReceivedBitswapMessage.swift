@@ -1,24 +1,16 @@
 // Reading a bitswap message that a stranger sent. Blocks are hashed here, so that this belongs on
 // the connection's event loop; what comes out is safe to hand on and holds no copies.
 
-import IPLD
-public import Multiformats
+public import IPLD
+import Multiformats
 public import Wire
 
 /// A bitswap message whose blocks have been hashed.
 public struct ReceivedBitswapMessage: Sendable {
-    /// A block with the CID that its bytes and the sender's prefix make.
-    public struct Block: Sendable {
-        /// What the bytes hash to.
-        public let cid: CID
-        /// A view of the message; as long as it lives, so does the message.
-        public let bytes: ArraySlice<UInt8>
-    }
-
     /// The lists.
     public private(set) var lists = BitswapMessage()
     /// The blocks, in the order of the message.
-    public private(set) var blocks: [Block] = []
+    public private(set) var blocks: [ReceivedBlock] = []
     /// How many blocks had a hash that cannot be computed here, or that vouches for nothing.
     public private(set) var unverifiableBlocks = 0
 
@@ -149,10 +141,11 @@ public struct ReceivedBitswapMessage: Sendable {
         guard blocks.count + unverifiableBlocks < BitswapLimits.maxEntries else {
             throw DecodeError(.overLimit, "bitswap: too many blocks", at: end)
         }
-        guard let cid = prefix.cid(of: content) else {
+        let bytes = message[(end - content.byteCount)..<end]
+        guard let block = ReceivedBlock(hashing: bytes, as: prefix) else {
             unverifiableBlocks += 1
             return
         }
-        blocks.append(Block(cid: cid, bytes: message[(end - content.byteCount)..<end]))
+        blocks.append(block)
     }
 }

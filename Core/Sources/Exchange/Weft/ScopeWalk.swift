@@ -1,13 +1,14 @@
 // The blocks of a DAG request in the order in which they are sent. Server and reader both walk, so
 // that no CID has to be sent with a block.
 
-import IPLD
-import Multiformats
+public import IPLD
+public import Multiformats
 import Wire
 
 /// Goes over the blocks on a path, then over those of a scope at its end.
-struct ScopeWalk: Sendable {
-    enum Step {
+public struct ScopeWalk: Sendable {
+    /// What is to be done next.
+    public enum Step: Sendable {
         /// This block is next.
         case block(CID)
         /// This block is needed once more, but is not sent again.
@@ -26,13 +27,14 @@ struct ScopeWalk: Sendable {
     /// How many blocks have been passed.
     private(set) var count = 0
 
-    init(_ dag: WeftDAG) {
+    /// A walk over the blocks of `dag`.
+    public init(_ dag: WeftDAG) {
         scope = dag.scope
         phase = .path(PathResolver(root: dag.root, path: dag.path))
     }
 
     /// What is next. Blocks that are in their CIDs are dealt with here.
-    mutating func next() throws(DAGError) -> Step {
+    public mutating func next() throws(DAGError) -> Step {
         while true {
             let cid: CID
             let step: Step
@@ -69,7 +71,7 @@ struct ScopeWalk: Sendable {
     }
 
     /// Takes the block that ``next()`` named.
-    mutating func supply(_ bytes: RawSpan) throws(DAGError) {
+    public mutating func supply(_ bytes: RawSpan) throws(DAGError) {
         count += 1
         switch phase {
         case .done: break
@@ -84,8 +86,8 @@ struct ScopeWalk: Sendable {
         }
     }
 
-    /// The next blocks, as far as they are known.
-    func upcoming(_ count: Int) -> [CID] {
+    /// The next blocks, as far as they are known, `count` at the most.
+    public func upcoming(_ count: Int) -> [CID] {
         switch phase {
         case .path, .done: []
         case .scope(let walk): walk.upcoming(count)

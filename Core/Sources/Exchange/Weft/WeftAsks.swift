@@ -1,6 +1,7 @@
 // What one peer has been asked for on its stream of `/weft/exchange/1`, as the want table's
 // requests: single blocks are gathered into lists, so that a thousand cost one round trip.
 
+import IPLD
 import Multiformats
 import Wire
 
@@ -8,9 +9,9 @@ import Wire
 struct WeftAsks: Sendable {
     /// What an answer means.
     enum Meaning: Sendable {
-        case block(CID, ArraySlice<UInt8>)
+        case block(ReceivedBlock)
         /// A block of a stream that a session asked for.
-        case streamed(CID, ArraySlice<UInt8>, WantTable.SessionID)
+        case streamed(ReceivedBlock, WantTable.SessionID)
         case lacks(Multihash)
         case streamEnded(WantTable.SessionID, WeftStatus)
         case busy(Duration)
@@ -117,13 +118,14 @@ struct WeftAsks: Sendable {
         var commands: [WeftCommand] = []
         for outcome in outcomes {
             switch outcome {
-            case .block(let id, let cid, let bytes):
-                credits[id] = (credits[id] ?? 0) - min(credits[id] ?? 0, UInt64(bytes.count))
+            case .block(let id, let block):
+                let count = UInt64(block.bytes.count)
+                credits[id] = (credits[id] ?? 0) - min(credits[id] ?? 0, count)
                 switch requests[id] {
-                case .stream(let session): meanings.append(.streamed(cid, bytes, session))
+                case .stream(let session): meanings.append(.streamed(block, session))
                 case .list, nil:
-                    forget(cid.hash, of: id)
-                    meanings.append(.block(cid, bytes))
+                    forget(block.cid.hash, of: id)
+                    meanings.append(.block(block))
                     if let credit = credits[id], credit < Self.window / 2 {
                         credits[id] = Self.window
                         commands.append(.credit(id: id, bytes: Self.window - credit))

@@ -1,7 +1,7 @@
 // The reader's side of one stream of `/weft/exchange/1` (docs/exchange.md): requests, the check of
 // each block that comes, and credit.
 
-import IPLD
+public import IPLD
 public import Multiformats
 public import Wire
 
@@ -13,7 +13,7 @@ public struct WeftRequests: Sendable {
     /// What came.
     public enum Outcome: Sendable {
         /// The next block of a request, checked.
-        case block(request: UInt64, CID, ArraySlice<UInt8>)
+        case block(request: UInt64, ReceivedBlock)
         /// A block that was listed does not come.
         case missing(request: UInt64, CID)
         /// Nothing more comes. The blocks of a list that did not come have been named as missing;
@@ -97,33 +97,32 @@ public struct WeftRequests: Sendable {
             throw DecodeError(.overLimit, "exchange: more was sent than allowed")
         }
         request.credit -= min(request.credit, UInt64(range.count))
-        let bytes = frame.rawSpan.extracting(range)
         switch request.goal {
         case .abandoned: break
         case .list(let cids, let next):
             guard next < cids.count else {
                 throw DecodeError(.malformed, "exchange: more blocks than were asked for")
             }
-            try cids[next].hash.verify(bytes)
+            let block = try ReceivedBlock(verifying: frame[range], as: cids[next])
             request.goal = .list(cids, next: next + 1)
-            outcomes.append(.block(request: id, cids[next], frame[range]))
+            outcomes.append(.block(request: id, block))
         case .dag(var walk):
             request.goal = .abandoned
             guard let expected = Self.expected(&walk, request.kept) else { return }
             guard case .block(let cid) = expected else {
                 throw DecodeError(.malformed, "exchange: more blocks than were asked for")
             }
-            try cid.hash.verify(bytes)
-            outcomes.append(.block(request: id, cid, frame[range]))
+            let block = try ReceivedBlock(verifying: frame[range], as: cid)
+            outcomes.append(.block(request: id, block))
             do throws(DAGError) {
-                try walk.supply(bytes)
+                try walk.supply(block.bytes.rawSpan)
             } catch {
                 // What it leads to is not known; whatever comes yet is not used.
                 return
             }
             request.goal = .dag(walk)
             if cid.codec != .raw, request.keptBytes + range.count <= Self.keptMax {
-                request.kept[cid.hash] = [UInt8](bytes)
+                request.kept[cid.hash] = [UInt8](block.bytes)
                 request.keptBytes += range.count
             }
         }

@@ -6,6 +6,9 @@ import Peering
 import Wire
 
 extension NodeCore {
+    /// Whether a peer may wait for a block to come into the store (``Input/stored(_:byteCount:)``).
+    public var isAwaited: Bool { exchange.isAwaited }
+
     mutating func openSession(for dag: WeftDAG?, now: Instant) -> WantTable.SessionID {
         let session = exchange.openSession(for: dag, now: now)
         sessions.append(session)
@@ -35,8 +38,11 @@ extension NodeCore {
         }
     }
 
+    /// Whether a peer may be asked for blocks: it says so, or has not said yet what it speaks and
+    /// will when it is asked for a stream.
     private func exchangesBlocks(_ peer: PeerID) -> Bool {
-        peers[peer]?.protocols.contains { Service($0) == .exchange } ?? false
+        guard let known = peers[peer] else { return false }
+        return !known.isIdentified || known.protocols.contains { Service($0) == .exchange }
     }
 
     mutating func carryOut(_ order: BlockExchange.Order, now: Instant) {
@@ -64,14 +70,16 @@ extension NodeCore {
 
     mutating func take(_ event: BlockExchange.Event, now: Instant) {
         switch event {
-        case .block(let cid, let bytes, let peer, let sessions):
+        case .block(let block, let peer, let sessions):
             peers[peer]?.lastBlocks = now
-            outputs.append(.block(cid, bytes, from: peer, sessions: sessions))
+            outputs.append(.block(block, from: peer, sessions: sessions))
         case .failed(let session, let cid, let failure):
             outputs.append(.missing(session, cid, failure))
         case .discover(let session, let cid): discover(cid, for: session, now: now)
         case .violation(let peer, let violation):
             violated(peer, .blocks(violation), now: now)
+        case .news(let session, let peer, let news):
+            outputs.append(.news(session, .peer(peer, news)))
         }
     }
 }

@@ -122,6 +122,7 @@ extension NodeCore {
     /// A session looks for providers of a block.
     mutating func discover(_ cid: CID, for session: WantTable.SessionID, now: Instant) {
         let limit = Self.providersPerSession
+        if !dhts.isEmpty { outputs.append(.news(session, .searching(cid))) }
         begin(.session(session), limit: limit, now: now) { kad, book, now in
             kad.findProviders(of: cid.hash, limit: limit, addresses: &book, now: now)
         }
@@ -167,7 +168,11 @@ extension NodeCore {
     private mutating func conclude(_ id: UInt64, now: Instant) {
         guard let search = searches.removeValue(forKey: id) else { return }
         switch search.purpose {
-        case .session(let session): exchange.discovered(session, now: now)
+        case .session(let session):
+            if !dhts.isEmpty {
+                outputs.append(.news(session, .searched(found: search.found.count)))
+            }
+            exchange.discovered(session, now: now)
         case .command(let command):
             answer(
                 command,

@@ -1,7 +1,6 @@
-// What bitswap sends in place of a block's CID (bitswap 1.1.0): the receiver hashes the block and
-// puts the CID together itself, so that nobody can claim a wrong one.
+// A CID without its digest, as bitswap sends it with a block (bitswap 1.1.0): the receiver hashes
+// the block and puts the CID together itself, so that nobody can claim a wrong one.
 
-public import Multiformats
 public import Wire
 
 /// A CID without its digest: version, codec, hash function and digest length.

@@ -1,0 +1,43 @@
+// Sessions of the mesh's machine: what retrievals want, and what becomes of it.
+
+import Exchange
+import IPLD
+import Multiformats
+import NodeCore
+
+extension MeshDriver {
+    /// Begins a session.
+    func open(_ session: MeshSession) {
+        guard case .session(let id) = perform(.openSession(nil)) else {
+            return session.end(.unreachable("the mesh opens no session"))
+        }
+        sessions[id] = session
+        session.opened(id)
+    }
+
+    /// A session wants blocks.
+    func want(_ wants: [NodeCore.Want], for session: MeshSession) {
+        guard let id = session.id, sessions[id] != nil,
+            case .accepted(let count) = perform(.want(id, wants))
+        else { return }
+        // Only what goes beyond the table's limit is refused.
+        for want in wants[count...] { session.missing(want.cid, .unreachable) }
+    }
+
+    /// A session wants blocks no longer.
+    func unwant(_ cids: [CID], for session: MeshSession) {
+        guard let id = session.id, sessions[id] != nil else { return }
+        _ = perform(.unwant(id, cids))
+    }
+
+    /// Ends a session.
+    func close(_ session: MeshSession) {
+        guard let id = session.id, sessions.removeValue(forKey: id) != nil else { return }
+        _ = perform(.closeSession(id))
+    }
+
+    /// Hands on a block.
+    func deliver(_ block: ReceivedBlock, from peer: PeerID, to ids: [WantTable.SessionID]) {
+        for id in ids { sessions[id]?.received(block, from: peer) }
+    }
+}
