@@ -7,10 +7,9 @@ import struct
 import subprocess
 import time
 
-from harness import (ROUNDS, median, random_bytes, random_file, resident_kib, seconds, warm)
+import mesh
+from harness import (GIB, MIB, ROUNDS, median, random_bytes, random_file, resident_kib, seconds, warm)
 
-MIB = 1 << 20
-GIB = 1 << 30
 
 
 def add_large(bench):
@@ -247,39 +246,6 @@ def store_overhead(bench, repo, count):
     return (total - count * 1024) / count
 
 
-def peer_rates(server, client, size):
-    """Bytes per second sent to and received from a peer by two processes on this machine."""
-    with subprocess.Popen(server, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            address = process.stdout.readline().strip()
-            command = [address if part == "ADDRESS" else part for part in client]
-            out = subprocess.run(command, check=True, timeout=300, stdout=subprocess.PIPE,
-                                 stderr=subprocess.DEVNULL, text=True).stdout
-        finally:
-            process.stdin.close()
-    times = [float(value) for value in re.findall(r"^(?:\w+load: )?([0-9.e-]+)", out, re.M)]
-    return [size / value for value in times]
-
-
-def raw_stream(bench):
-    """A stream between two peers of our own against one between two of py-libp2p."""
-    python = [".build/venv/bin/python", "-W", "ignore", "bench/libp2p_perf.py"]
-    ours, theirs = {"tls": [], "noise": []}, []
-    for round in range(3):
-        for security, rates in ours.items():
-            rates += peer_rates([bench.peer_bench, "serve"],
-                                [bench.peer_bench, "dial", "ADDRESS", security, str(GIB)], GIB)
-        theirs += peer_rates(python + ["serve"], python + ["dial", "ADDRESS", str(64 * MIB)],
-                             64 * MIB)
-    figures = {name: median(rates) / 1e6 for name, rates in ours.items()}
-    foreign = median(theirs) / 1e6
-    bench.row("raw stream between peers, throughput", "py-libp2p perf",
-              figures["tls"] / foreign, 5, "high",
-              f"TLS {figures['tls']:.0f}, Noise {figures['noise']:.0f}, "
-              f"py-libp2p {foreign:.0f} MB/s")
-
-
 ALL = {
     "add-large": add_large,
     "add-small": add_small,
@@ -288,5 +254,5 @@ ALL = {
     "fetch": fetch,
     "memory": memory,
     "start": start,
-    "raw-stream": raw_stream,
+    **mesh.ALL,
 }

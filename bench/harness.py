@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 
 ROUNDS = 5
+MIB = 1 << 20
+GIB = 1 << 30
 
 
 class Bench:
@@ -53,6 +55,12 @@ class Bench:
         """A running node: yields its gateway URL, its process and the seconds to its first line."""
         command = [self.weft, "--repo", str(repo), "up", "--json", "--gateway", "127.0.0.1:0",
                    "--api", "127.0.0.1:0", "--offline", *options]
+        with self.running(command) as (first, process, elapsed):
+            yield first["gateway"], process, elapsed
+
+    @contextlib.contextmanager
+    def running(self, command):
+        """A node: yields its first line, its process and the seconds to that line."""
         start = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
@@ -60,7 +68,7 @@ class Bench:
             if not readable:
                 raise RuntimeError("the node did not start within 60 s")
             first = json.loads(process.stdout.readline())
-            yield first["gateway"], process, time.monotonic() - start
+            yield first, process, time.monotonic() - start
         finally:
             process.terminate()
             try:
@@ -70,12 +78,24 @@ class Bench:
                 process.wait()
 
     @contextlib.contextmanager
-    def nginx(self, root):
-        """nginx with one worker and sendfile, serving `root`: yields its URL."""
+    def peer(self, repo):
+        """A node that listens for peers on loopback and joins no network: yields its address and
+        its process."""
+        command = [self.weft, "--repo", str(repo), "up", "--json", "--gateway", "127.0.0.1:0",
+                   "--listen", "/ip4/127.0.0.1/tcp/0"]
+        with self.running(command) as (first, process, _):
+            yield f"{first['listen'][0]}", process
+
+    @contextlib.contextmanager
+    def nginx(self, root, tls=False):
+        """nginx with one worker and sendfile, serving `root`, if wanted over TLS 1.3: yields its
+        URL."""
         port = free_port()
         home = Path(tempfile.mkdtemp(dir=self.scratch))
         os.chmod(self.scratch, 0o755)
         os.chmod(home, 0o755)
+        security = self.certificate(home) if tls else ""
+        listen = f"127.0.0.1:{port}" + (" ssl" if tls else "")
         config = home / "nginx.conf"
         config.write_text(f"""
             daemon off; worker_processes 1; pid {home}/pid; error_log {home}/error.log;
@@ -86,16 +106,27 @@ class Bench:
                 open_file_cache max=10000;
                 client_body_temp_path {home}/a; proxy_temp_path {home}/b;
                 fastcgi_temp_path {home}/c; uwsgi_temp_path {home}/d; scgi_temp_path {home}/e;
-                server {{ listen 127.0.0.1:{port}; root {root}; }}
+                {security}
+                server {{ listen {listen}; root {root}; }}
             }}""")
         binary = shutil.which("nginx") or "/usr/sbin/nginx"
         process = subprocess.Popen([binary, "-c", str(config)], stderr=subprocess.DEVNULL)
         try:
             wait_for_port(port)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait(10)
+
+    @staticmethod
+    def certificate(home):
+        """Makes a certificate; returns the lines of nginx's configuration that use it."""
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
+                        "-keyout", home / "key.pem", "-out", home / "certificate.pem"],
+                       check=True, stderr=subprocess.DEVNULL)
+        return (f"ssl_certificate {home}/certificate.pem; ssl_certificate_key {home}/key.pem; "
+                "ssl_protocols TLSv1.3;")
 
 
 def free_port():
@@ -147,6 +178,12 @@ def warm(path):
     with open(path, "rb") as file:
         while file.read(1 << 22):
             pass
+
+
+def processor_seconds(pid):
+    """The processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_kib(pid, field="VmRSS"):

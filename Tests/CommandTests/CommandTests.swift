@@ -128,7 +128,9 @@ import Testing
         ).object()
         #expect(published["name"] as? String == id)
         #expect(published["value"] as? String == "/ipfs/\(page)")
-        #expect(try place.weft("name", "resolve", id).output == "/ipfs/\(page)")
+        for name in [id, "blog"] {
+            #expect(try place.weft("name", "resolve", name).output == "/ipfs/\(page)")
+        }
         #expect(try place.weft("cat", "/ipns/\(id)").output == "page")
         #expect(try place.weft("key", "export", "blog", "-o", "blog.key").status == 0)
         let mode =

@@ -11,7 +11,10 @@ import Weft
 extension LocalServices {
     func addNameRoutes(to router: Router<LocalContext>) {
         router.call("/api/v0/name/resolve") { call in
-            let name = call.all.first ?? node.peer.ipnsName
+            let asked = call.all.first ?? KeyRing.selfName
+            // A key's name means what it means to `name publish`.
+            let own = try node.keys.list().first { $0.name == asked }
+            let name = own?.peer.ipnsName ?? asked
             let path = name.hasPrefix("/") ? name : "/ipns/\(name)"
             let cache: Weft.Request.CacheMode = try call.flag("nocache", "n") ? .noCache : .standard
             let resolved = try await node.names.resolve(

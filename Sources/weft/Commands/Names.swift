@@ -69,6 +69,7 @@ struct NameResolve: AsyncParsableCommand {
             """
                 + Examples.text(
                     ("weft name resolve k51…", "resolve a key"),
+                    ("weft name resolve blog", "resolve a key of this node's"),
                     ("weft name resolve example.org", "resolve a domain with DNSLink")))
 
     @OptionGroup var common: CommonOptions
@@ -76,7 +77,8 @@ struct NameResolve: AsyncParsableCommand {
     @Option(help: "Give up after this time, such as 30s.")
     var deadline: DeadlineArgument?
 
-    @Argument(help: "A key's id, a domain, or /ipns/NAME (default: this node's own key).")
+    @Argument(
+        help: "A key's name or id, a domain, or /ipns/NAME (default: this node's own key).")
     var name: String?
 
     func run() async throws {
