@@ -1,11 +1,13 @@
 """The benchmarks of peers: each takes a `Bench`, measures and records rows of the table."""
 
+import json
 import re
 import shutil
 import subprocess
 import time
 
-from harness import (GIB, MIB, ROUNDS, median, processor_seconds, random_file, seconds, warm)
+from harness import (GIB, MIB, ROUNDS, median, processor_seconds, random_file, resident_kib,
+                     seconds, warm)
 
 PYTHON = [".build/venv/bin/python", "-W", "ignore"]
 
@@ -115,7 +117,45 @@ def peer_large(bench):
               limit / time, 0.6, "high", detail + f"the limit {limit:.2f} s")
 
 
+def idle(bench):
+    """Memory, processor time and traffic of a node with 96 connections on which nothing happens."""
+    repo = bench.repo("idle", routing__delegated="")
+    with bench.peer(repo) as (address, process):
+        command = [bench.peer_bench, "hold", address, "96"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True) as peers:
+            try:
+                said = peers.stdout.readline().strip()
+                assert said == "holding 96", said
+                # The introductions are over by then.
+                time.sleep(20)
+                before, start = idle_figures(bench, repo, process.pid), time.monotonic()
+                time.sleep(120)
+                after, passed = idle_figures(bench, repo, process.pid), time.monotonic() - start
+            finally:
+                peers.stdin.close()
+    shutil.rmtree(repo)
+    count = after["peers"]
+    assert count == 96, f"{count} peers are connected"
+    bench.row("96 idle connections, memory, MiB", "–", after["kib"] / 1024, 48, "low",
+              f"{after['kib']} KiB resident")
+    used, moved = (after[name] - before[name] for name in ("seconds", "bytes"))
+    bench.row("96 idle connections, % of a core", "–", used / passed * 100, 1, "low",
+              f"{used:.2f} s in {passed:.0f} s")
+    bench.row("96 idle connections, KB/s both ways", "–", moved / passed / 1000, 2, "low",
+              f"{moved} bytes in {passed:.0f} s")
+
+
+def idle_figures(bench, repo, pid):
+    """What a running node has used so far."""
+    status = json.loads(bench.run(["--repo", repo, "status", "--json"]))
+    flows = status["bandwidth"]
+    return dict(kib=resident_kib(pid), seconds=processor_seconds(pid), peers=status["peers"],
+                bytes=flows["received"]["bytes"] + flows["sent"]["bytes"])
+
+
 ALL = {
     "raw-stream": raw_stream,
     "peer-large": peer_large,
+    "peers-idle": idle,
 }

@@ -17,6 +17,11 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var connection: Connection
     private let acceptor: StreamAcceptor
     private let tls: TLSUpgrade
+    private let traffic: TrafficHandler
+    private let memory: MemoryBudget
+    /// What is counted of it in the budget, and what streams hold outside of the machine.
+    private var counted = 0
+    private var heldByStreams = 0
     private var receivers: [UInt32: StreamReceiver] = [:]
     /// Streams that have ended in one direction, and which; those that have in both.
     private var halfEnded: [UInt32: Direction] = [:]
@@ -34,13 +39,18 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var isPumping = false
     private var isReading = false
     private var isWoken = false
+    private var hasEnded = false
 
     init(
-        _ connection: consuming Connection, tls: TLSUpgrade, acceptor: @escaping StreamAcceptor,
+        _ connection: consuming Connection, tls: TLSUpgrade, traffic: TrafficHandler,
+        memory: MemoryBudget, acceptor: @escaping StreamAcceptor,
         ready: EventLoopPromise<PeerConnection>
     ) {
+        self.memory = memory
+        memory.changeUsers(by: 1)
         self.connection = connection
         self.tls = tls
+        self.traffic = traffic
         self.acceptor = acceptor
         self.ready = ready
     }
@@ -57,6 +67,8 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        countMemory()
+        traffic.onRoom = { [weak self] in self?.pump() }
         guard context.channel.isActive else { return }
         isConnected = true
         pump()
@@ -77,8 +89,10 @@ final class ConnectionHandler: ChannelInboundHandler {
         let buffer = unwrapInboundIn(data)
         isReading = true
         do throws(ConnectionError) {
+            connection.setGrowth(allowed: memory.hasRoom)
             try connection.receive(buffer.readableBytesSpan, now: Self.now())
             dispatch()
+            countMemory()
         } catch {
             dispatch()
             fail(.failed(error))
@@ -177,8 +191,11 @@ final class ConnectionHandler: ChannelInboundHandler {
         isPumping = true
         dispatch()
         var hasWritten = false
+        var isHeldBack = false
         while context.channel.isWritable, connection.wantsToTransmit {
-            let size = min(Self.writeSize, connection.transmitSize)
+            let size = traffic.room(for: min(Self.writeSize, connection.transmitSize))
+            isHeldBack = size == 0
+            if isHeldBack { break }
             var buffer = context.channel.allocator.buffer(capacity: size)
             buffer.writeWithOutputRawSpan(minimumWritableBytes: size) { output in
                 connection.transmit(into: &output)
@@ -186,14 +203,33 @@ final class ConnectionHandler: ChannelInboundHandler {
             dispatch()
             guard buffer.readableBytes > 0 else { break }
             context.write(wrapOutboundOut(buffer), promise: nil)
+            // What TLS makes of it is paid for when it passes.
+            if traffic.isSendingLimited { context.flush() }
             hasWritten = true
         }
         if hasWritten { context.flush() }
+        traffic.settle()
         forgetEnded()
+        countMemory()
         setTimer(context)
         isPumping = false
         // Flushing may have made room at once, and then nobody tells any more.
-        if hasWritten, context.channel.isWritable, connection.wantsToTransmit { wake() }
+        if hasWritten, !isHeldBack, context.channel.isWritable, connection.wantsToTransmit {
+            wake()
+        }
+    }
+
+    /// Counts what is held, and closes the connection when it is too much.
+    private func countMemory() {
+        guard !hasEnded else { return }
+        let held = MemoryBudget.base + connection.heldBytes + heldByStreams
+        guard held != counted else { return }
+        if memory.change(from: counted, to: held) {
+            counted = held
+        } else {
+            failure = failure ?? .overMemory
+            context?.close(promise: nil)
+        }
     }
 
     private func setTimer(_ context: ChannelHandlerContext) {
@@ -223,7 +259,8 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     private func becomeReady(_ peer: PeerID) {
         guard let context else { return }
-        let handle = PeerConnection(peer: peer, channel: context.channel, handler: self)
+        let handle = PeerConnection(
+            peer: peer, channel: context.channel, handler: self, counts: traffic.counts)
         self.handle = handle
         ready.succeed(handle)
     }
@@ -248,6 +285,11 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func end() {
         timer?.task.cancel()
         timer = nil
+        if !hasEnded {
+            hasEnded = true
+            _ = memory.change(from: counted, to: 0)
+            memory.changeUsers(by: -1)
+        }
         let error = failure ?? .closed
         if isConnected { ready.fail(error) }
         let ended = receivers
@@ -327,6 +369,12 @@ extension ConnectionHandler {
         _ = removeReceiver(id)
         connection.reset(id)
         wake()
+    }
+
+    /// What streams hold outside of the machine has changed.
+    func hold(_ change: Int) {
+        heldByStreams += change
+        if change > 0 { countMemory() }
     }
 
     func consume(_ count: Int, of id: UInt32) {

@@ -9,16 +9,20 @@ struct Endpoint: Sendable {
         case name(String)
     }
 
-    enum Carrier: Sendable {
-        case tcp, webSocket
+    enum Carrier: Sendable, Equatable {
+        case tcp
+        case webSocket
+        /// A WebSocket in TLS with a certificate of the web, with the name that is asked for if the
+        /// address says one.
+        case secureWebSocket(name: String?)
     }
 
     let host: Host
     let port: Int
     let carrier: Carrier
 
-    /// The endpoint of `/ip4|ip6|dns…/tcp/PORT` or the same with `/ws`, with a peer behind it or
-    /// not.
+    /// The endpoint of `/ip4|ip6|dns…/tcp/PORT`, or the same with `/ws`, with `/tls/ws`,
+    /// `/tls/sni/NAME/ws` or `/wss`; with a peer behind it or not.
     init(_ address: Multiaddr) throws {
         let parts = address.components.filter { $0.protocol != .p2p }
         guard parts.count >= 2, parts[1].protocol == .tcp, let port = Int(parts[1].text) else {
@@ -27,6 +31,8 @@ struct Endpoint: Sendable {
         switch parts.dropFirst(2).map(\.protocol) {
         case []: carrier = .tcp
         case [.ws]: carrier = .webSocket
+        case [.tls, .ws], [.wss]: carrier = .secureWebSocket(name: nil)
+        case [.tls, .sni, .ws]: carrier = .secureWebSocket(name: parts[3].text)
         default: throw TransportError.unsupportedAddress(address)
         }
         switch parts[0].protocol {
@@ -63,6 +69,13 @@ struct Endpoint: Sendable {
         }
     }
 
+    /// The name that a certificate of the web has to be made out to; nil if it is the IP address.
+    var certificateName: String? {
+        if case .secureWebSocket(let name?) = carrier { return name }
+        if case .name(let name) = host { return name }
+        return nil
+    }
+
     /// The address with the port that it was bound to.
     func bound(at port: Int?) throws -> Multiaddr {
         let port = port ?? self.port
@@ -71,6 +84,13 @@ struct Endpoint: Sendable {
             case .ip(let kind, let text): "/\(kind.name)/\(text)"
             case .name(let name): "/dns/\(name)"
             }
-        return try Multiaddr(text: "\(prefix)/tcp/\(port)\(carrier == .tcp ? "" : "/ws")")
+        let suffix =
+            switch carrier {
+            case .tcp: ""
+            case .webSocket: "/ws"
+            case .secureWebSocket(nil): "/tls/ws"
+            case .secureWebSocket(let name?): "/tls/sni/\(name)/ws"
+            }
+        return try Multiaddr(text: "\(prefix)/tcp/\(port)\(suffix)")
     }
 }

@@ -1,7 +1,6 @@
 public import Multiformats
 import NIOCore
 import NIOPosix
-import Synchronization
 
 /// A socket that peers connect to.
 public final class Listener: Sendable {
@@ -22,26 +21,5 @@ public final class Listener: Sendable {
     /// As ``close()``, without waiting until it is so.
     public func closeSoon() {
         channel.close(promise: nil)
-    }
-}
-
-/// How many connections came through a listener and are still there.
-final class ConnectionCount: Sendable {
-    private let limit: Int
-    private let count = Atomic(0)
-
-    init(limit: Int) { self.limit = limit }
-
-    /// Counts one more. False if there are enough.
-    func enter() -> Bool {
-        guard count.add(1, ordering: .relaxed).newValue <= limit else {
-            leave()
-            return false
-        }
-        return true
-    }
-
-    func leave() {
-        count.subtract(1, ordering: .relaxed)
     }
 }

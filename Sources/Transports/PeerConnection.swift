@@ -3,6 +3,7 @@
 import Connections
 public import Multiformats
 public import NIOCore
+import Synchronization
 
 /// A connection to a peer. Streams are opened on it from anywhere, or worked on its event loop.
 public final class PeerConnection: Sendable {
@@ -19,8 +20,12 @@ public final class PeerConnection: Sendable {
 
     private let endPromise: EventLoopPromise<TransportError>
     private let handler: NIOLoopBound<ConnectionHandler>
+    private let counts: TrafficCounts
 
-    init(peer: PeerID, channel: any Channel, handler: ConnectionHandler) {
+    init(
+        peer: PeerID, channel: any Channel, handler: ConnectionHandler, counts: TrafficCounts
+    ) {
+        self.counts = counts
         self.peer = peer
         remoteAddress = channel.remoteAddress
         localAddress = channel.localAddress
@@ -29,6 +34,11 @@ public final class PeerConnection: Sendable {
         ended = endPromise.futureResult
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
     }
+
+    /// Bytes that have come from the peer, with those of the handshake.
+    public var received: UInt64 { counts.received.load(ordering: .relaxed) }
+    /// Bytes that have gone to the peer, with those of the handshake.
+    public var sent: UInt64 { counts.sent.load(ordering: .relaxed) }
 
     func end(_ error: TransportError) {
         endPromise.succeed(error)

@@ -40,6 +40,11 @@ public struct PeerStream {
         handler.reset(id)
     }
 
+    /// Says that whoever works with the stream holds so many bytes more for it, or fewer.
+    public func hold(_ change: Int) {
+        handler.hold(change)
+    }
+
     /// Says that `count` bytes of data are no longer in the way, so that the peer may send more.
     public func consume(_ count: Int) {
         handler.consume(count, of: id)

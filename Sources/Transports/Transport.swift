@@ -6,6 +6,7 @@ import Glibc
 public import Multiformats
 public import NIOCore
 import NIOPosix
+public import NIOSSL
 import Synchronization
 import Wire
 
@@ -23,8 +24,17 @@ public struct TransportOptions: Sendable {
     public var presharedKey: PresharedKey?
     /// Limits of each connection's streams.
     public var limits = YamuxLimits()
-    /// The most connections that peers may have to us at once.
-    public var maxInbound = 800
+    /// Who may connect to us.
+    public var admission = Admission(limit: 800)
+    /// What all connections hold together.
+    public var memory = MemoryBudget(limit: 256 << 20)
+    /// The certificate for listening at `/tls/ws`; nil if there is none.
+    public var webServer: TLSConfiguration?
+    /// Whom to believe when dialling `/tls/ws` and `/wss`.
+    public var webClient = TLSConfiguration.makeClientConfiguration()
+    /// What all connections count their bytes in, and wait for; nil for a count of their own
+    /// without a ceiling.
+    public var bandwidth: Bandwidth?
     /// How long making a TCP connection may take.
     public var connectTimeout = TimeAmount.seconds(5)
     /// How long the handshake may take.
@@ -42,6 +52,10 @@ public final class Transport: Sendable {
     private let options: TransportOptions
     private let connectionOptions: ConnectionOptions
     private let certificate: TLSCertificate
+    private let bandwidth: Bandwidth
+    /// What goes over streams of other connections, which have counted and paid for it already.
+    private let circuits: Bandwidth
+    private let web: WebTLS
     private let group: any EventLoopGroup
     private let acceptor: StreamAcceptor
     /// Where TCP sockets listen.
@@ -69,6 +83,9 @@ public final class Transport: Sendable {
         self.options = options
         self.group = group
         self.acceptor = acceptor
+        web = try WebTLS(server: options.webServer, client: options.webClient)
+        bandwidth = options.bandwidth ?? Bandwidth(timersOn: group.next())
+        circuits = Bandwidth(timersOn: group.next())
         let identity = try NoiseIdentity(
             options.identity, staticKey: X25519.makePrivateKey())
         var connections = ConnectionOptions(identity: identity, protocols: options.protocols)
@@ -154,17 +171,19 @@ public final class Transport: Sendable {
         var bootstrap = ClientBootstrap(group: ready.futureResult.eventLoop)
             .connectTimeout(options.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.recvAllocator, value: Self.receiveAllocator)
             .channelOption(.writeBufferWaterMark, value: Self.waterMark)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    switch endpoint.carrier {
-                    case .tcp: try self.prepare(channel, role, ready)
-                    case .webSocket:
-                        try WebSocket.addClientHandlers(
-                            to: channel, host: endpoint.hostField, within: self.requestTimeout
-                        ) { try self.prepare($0, role, ready) }
+                    let traffic = try self.addTraffic(to: channel)
+                    guard endpoint.carrier != .tcp else {
+                        return try self.prepare(channel, role, traffic, ready)
                     }
+                    if case .secureWebSocket = endpoint.carrier {
+                        try self.web.addClient(to: channel, name: endpoint.certificateName)
+                    }
+                    try WebSocket.addClientHandlers(
+                        to: channel, host: endpoint.hostField, within: self.requestTimeout
+                    ) { try self.prepare($0, role, traffic, ready) }
                 }
             }
         if let local {
@@ -196,7 +215,8 @@ public final class Transport: Sendable {
         let ready = carrier.eventLoop.makePromise(of: PeerConnection.self)
         let channel = CircuitChannel(stream, on: carrier.eventLoop)
         do {
-            try prepare(channel, peer.map { .dialer($0) } ?? .listener, ready)
+            let traffic = try addTraffic(to: channel, counted: circuits)
+            try prepare(channel, peer.map { .dialer($0) } ?? .listener, traffic, ready)
         } catch {
             channel.close(promise: nil)
         }
@@ -211,29 +231,34 @@ public final class Transport: Sendable {
         on address: Multiaddr, onPeer: @escaping @Sendable (PeerConnection) -> Void
     ) async throws -> Listener {
         let endpoint = try Endpoint(address)
-        let count = ConnectionCount(limit: options.maxInbound)
+        if case .secureWebSocket = endpoint.carrier, options.webServer == nil {
+            throw TransportError.noCertificate(address)
+        }
+        let admission = options.admission
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 256)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.recvAllocator, value: Self.receiveAllocator)
             .childChannelOption(.writeBufferWaterMark, value: Self.waterMark)
             .childChannelInitializer { channel in
-                guard count.enter() else {
+                guard admission.enter(from: channel.remoteAddress) else {
                     return channel.eventLoop.makeFailedFuture(TransportError.overLimit)
                 }
-                channel.closeFuture.whenComplete { _ in count.leave() }
+                channel.closeFuture.whenComplete { _ in admission.leave() }
                 let ready = channel.eventLoop.makePromise(of: PeerConnection.self)
                 ready.futureResult.whenSuccess(onPeer)
                 return channel.eventLoop.makeCompletedFuture {
                     channel.closeFuture.whenComplete { _ in ready.fail(TransportError.closed) }
-                    switch endpoint.carrier {
-                    case .tcp: try self.prepare(channel, .listener, ready)
-                    case .webSocket:
-                        try WebSocket.addServerHandlers(
-                            to: channel, within: self.requestTimeout
-                        ) { try self.prepare($0, .listener, ready) }
+                    let traffic = try self.addTraffic(to: channel)
+                    guard endpoint.carrier != .tcp else {
+                        return try self.prepare(channel, .listener, traffic, ready)
                     }
+                    if case .secureWebSocket = endpoint.carrier {
+                        try self.web.addServer(to: channel)
+                    }
+                    try WebSocket.addServerHandlers(
+                        to: channel, within: self.requestTimeout
+                    ) { try self.prepare($0, .listener, traffic, ready) }
                 }
             }
         do {
@@ -259,14 +284,20 @@ public final class Transport: Sendable {
     /// How long a WebSocket's request may take.
     private var requestTimeout: TimeAmount { TimeAmount(options.handshakeTimeout) }
 
-    /// What peers send at once is read at once, up to a megabyte.
-    private static let receiveAllocator = AdaptiveRecvByteBufferAllocator(
-        minimum: 2048, initial: 16_384, maximum: 1 << 20)
     private static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(
         low: 256 << 10, high: 1 << 20)
 
+    /// Counts the bytes of a channel from the first one on.
+    private func addTraffic(
+        to channel: any Channel, counted place: Bandwidth? = nil
+    ) throws -> NIOLoopBound<TrafficHandler> {
+        let traffic = TrafficHandler(place ?? bandwidth)
+        try channel.pipeline.syncOperations.addHandler(traffic, position: .first)
+        return NIOLoopBound(traffic, eventLoop: channel.eventLoop)
+    }
+
     private func prepare(
-        _ channel: any Channel, _ role: Connection.Role,
+        _ channel: any Channel, _ role: Connection.Role, _ traffic: NIOLoopBound<TrafficHandler>,
         _ ready: EventLoopPromise<PeerConnection>
     ) throws {
         var generator = SystemRandomNumberGenerator()
@@ -282,7 +313,8 @@ public final class Transport: Sendable {
             let tls = TLSUpgrade(certificate)
             if case .tlsDialer = role { try tls.addClientHandlers(to: channel) }
             let handler = ConnectionHandler(
-                connection, tls: tls, acceptor: acceptor, ready: ready)
+                connection, tls: tls, traffic: traffic.value, memory: options.memory,
+                acceptor: acceptor, ready: ready)
             try channel.pipeline.syncOperations.addHandler(handler)
         } catch {
             ready.fail(error)

@@ -88,6 +88,9 @@ public final class Node: Sendable {
     /// How long a chore waits at most, and the first time.
     private static let choreInterval = Duration.seconds(600)
 
+    /// How late a window of the bandwidth's schedule may begin.
+    private static let scheduleInterval = Duration.seconds(20)
+
     /// What a node does from time to time as long as it runs.
     private func runChores() {
         // Often enough that nothing outlives its time by much.
@@ -102,6 +105,9 @@ public final class Node: Sendable {
                 }
             }
         }
+        background.run { [weak self] in
+            while await Self.pause(Self.scheduleInterval), let self { mesh.setRates() }
+        }
         background.run { [weak self, configuration] in
             var interval = min(Self.choreInterval, configuration.ipns.republish)
             while await Self.pause(interval), let self {
@@ -109,6 +115,14 @@ public final class Node: Sendable {
                 interval = configuration.ipns.republish
             }
         }
+    }
+
+    /// Takes from a configuration what a running node can take: the ceilings, rules and rates of
+    /// the mesh (``ConfigurationKey/isLive``). Everything else waits until it starts again.
+    ///
+    /// - Throws: ``MeshError/stopped``.
+    public func apply(_ configuration: Configuration) async throws {
+        try await mesh.apply(configuration.mesh)
     }
 
     /// Waits; false if the node stops meanwhile.
@@ -137,7 +151,7 @@ public final class Node: Sendable {
         options.connectionPool.retryConnectionEstablishment = false
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
         mesh = Mesh(
-            .init(identity, configuration), store: store, eventLoops: eventLoops, logger: logger)
+            identity, configuration, store: store, eventLoops: eventLoops, logger: logger)
         store.observe { [weak mesh] hash, count in mesh?.stored(hash, byteCount: count) }
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, mesh: mesh,

@@ -1,7 +1,9 @@
 """A foreign libp2p peer for the tests.
 
-Usage: libp2p_peer.py noise|tls|ws            listens on 127.0.0.1 and prints its address
-       libp2p_peer.py noise|tls|ws ADDRESS    dials, talks and prints ok
+Usage: libp2p_peer.py noise|tls|ws|psk            listens on 127.0.0.1 and prints its address
+       libp2p_peer.py noise|tls|ws|psk ADDRESS    dials, talks and prints ok
+
+psk is Noise within the private network of private_network.py.
 
 A listener serves ping, /weft-test/echo (what comes goes back) and /weft-test/sink (what comes is
 hashed; the answer is its SHA-256), until its standard input ends. A dialer uses the same.
@@ -13,6 +15,7 @@ import os
 import sys
 
 import multiaddr
+import private_network
 import trio
 from libp2p import new_host
 from libp2p.crypto.ed25519 import create_new_key_pair
@@ -44,6 +47,8 @@ def make_host(security):
 
 def extra(security):
     """Noise goes over TCP, or with ws inside a WebSocket."""
+    if security == "psk":
+        return {"psk": private_network.install()}
     return {"enable_websocket": True, "enable_tcp": False} if security == "ws" else {}
 
 

@@ -188,12 +188,19 @@ private func connect(
 
 /// py-libp2p, which nobody here wrote.
 @Suite(.serialized) struct InteropTests {
-    @Test("we dial py-libp2p", arguments: ["noise", "tls", "ws"])
+    /// The key of private_network.py, if the test is about it.
+    private static func key(_ security: String) throws -> PresharedKey? {
+        security == "psk" ? try PresharedKey([UInt8](repeating: 3, count: 32)) : nil
+    }
+
+    @Test("we dial py-libp2p", arguments: ["noise", "tls", "ws", "psk"])
     func dialling(security: String) async throws {
         let foreign = try ForeignPeer([security])
         defer { foreign.stop() }
         let address = try Multiaddr(text: foreign.line())
-        let mine = try makeTransport([security == "tls" ? .tls : .noise])
+        let mine = try makeTransport([security == "tls" ? .tls : .noise]) {
+            $0.presharedKey = try Self.key(security)
+        }
         let peer = try await mine.dial(address)
         #expect(peer.peer == address.peer)
         let question = (0..<32).map(UInt8.init)
@@ -223,9 +230,11 @@ private func connect(
         peer.close()
     }
 
-    @Test("py-libp2p dials us", arguments: ["noise", "tls", "ws"])
+    @Test("py-libp2p dials us", arguments: ["noise", "tls", "ws", "psk"])
     func listening(security: String) async throws {
-        let mine = try makeTransport([.noise, .tls])
+        let mine = try makeTransport([.noise, .tls]) {
+            $0.presharedKey = try Self.key(security)
+        }
         let place = "/ip4/127.0.0.1/tcp/0" + (security == "ws" ? "/ws" : "")
         let listener = try await mine.listen(on: try Multiaddr(text: place)) { _ in }
         let foreign = try ForeignPeer([security, "\(listener.address)/p2p/\(mine.peer)"])

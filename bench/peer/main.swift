@@ -2,9 +2,12 @@
 //
 // Usage: peer-bench serve
 //        peer-bench dial ADDRESS noise|tls BYTES
+//        peer-bench hold ADDRESS COUNT
 //
 // The first prints its address and answers until its standard input ends. The second sends BYTES
-// bytes, receives as many, and prints seconds and its own processor time for each direction.
+// bytes, receives as many, and prints seconds and its own processor time for each direction. The
+// third makes COUNT connections, each as another peer, says so, and holds them until its standard
+// input ends.
 
 import Connections
 import Glibc
@@ -24,10 +27,11 @@ func seconds(_ duration: Duration) -> Double {
     Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
 }
 
+let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
 func makeTransport(_ security: [SecurityProtocol]) throws -> Transport {
     var options = TransportOptions(identity: .generateEd25519(), protocols: [Perf.name])
     options.security = security
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     return try Transport(options, group: group) { _, stream, _ in Perf.serve(stream) }
 }
 
@@ -53,7 +57,17 @@ if arguments.first == "serve" {
         print("\(name): \(total) s, \(rate) MB/s, \(processorTime() - before) s of processor time")
     }
     peer.close()
+} else if arguments.count == 3, arguments.first == "hold", let count = Int(arguments[3]) {
+    var peers: [PeerConnection] = []
+    for _ in 0..<count {
+        let transport = try makeTransport([.tls])
+        peers.append(try await transport.dial(Multiaddr(text: arguments[2])))
+    }
+    print("holding \(peers.count)")
+    fflush(nil)
+    while readLine() != nil {}
+    for peer in peers { peer.close() }
 } else {
-    print("usage: peer-bench serve | dial ADDRESS noise|tls BYTES")
+    print("usage: peer-bench serve | dial ADDRESS noise|tls BYTES | hold ADDRESS COUNT")
     exit(2)
 }

@@ -20,6 +20,15 @@ extension Connection {
         (yamux?.incomingCount ?? 0, yamux?.outgoingCount ?? 0)
     }
 
+    /// How many bytes are held: those that wait to be sent, and those that were handed out and have
+    /// not been consumed.
+    public var heldBytes: Int { (yamux?.waiting ?? 0) + (yamux?.unconsumed ?? 0) }
+
+    /// Says whether receive windows may grow.
+    public mutating func setGrowth(allowed: Bool) {
+        yamux?.allowsGrowth = allowed
+    }
+
     /// Opens a stream that is to speak one of these protocols, the preferred one first. With one
     /// alone nothing is waited for: ``Event/opened(_:_:)`` comes at once, and if the peer does not
     /// have the protocol, ``Event/refused(_:)`` later. Nil if there are too many streams, or the

@@ -44,6 +44,8 @@ public struct AccessRules: Sendable {
         case everywhere
         /// Not beyond private networks and this machine.
         case local
+        /// To nobody.
+        case nowhere
     }
 
     /// How far.
@@ -68,7 +70,7 @@ public struct AccessRules: Sendable {
     /// Whether there may be a connection by an address. Of one that starts with a name only the
     /// reach is judged; the IP address that the name leads to has to be judged again.
     public func admits(_ address: Multiaddr) -> Bool {
-        if reach == .local, address.scope == .world { return false }
+        if reach == .nowhere || reach == .local && address.scope == .world { return false }
         let ip = address.components.first { $0.protocol == .ip4 || $0.protocol == .ip6 }
         guard let ip else { return true }
         let bytes = Self.unmapped(ip.value)

@@ -73,6 +73,11 @@ public struct NodeLimits: Sendable {
     public var streams: Streams
     /// How many commands may be unanswered.
     public var commands: Int
+    /// How many bytes of peers' data the driver may hold: what has come and not been dealt with,
+    /// and what waits to be sent.
+    public var memory: Int
+    /// How many keys of its content the node may announce.
+    public var announcedKeys: Int
     /// What is kept of where peers are. Taken at the start only.
     public var addresses: AddressBook.Limits
     /// What peers may ask of this node, and how it asks. Taken at the start only.
@@ -81,12 +86,15 @@ public struct NodeLimits: Sendable {
     /// These ceilings.
     public init(
         connections: Connections, dialing: Dialer.Limits, streams: Streams, commands: Int,
-        addresses: AddressBook.Limits, blocks: BlockExchange.Limits
+        memory: Int, announcedKeys: Int, addresses: AddressBook.Limits,
+        blocks: BlockExchange.Limits
     ) {
         self.connections = connections
         self.dialing = dialing
         self.streams = streams
         self.commands = commands
+        self.memory = memory
+        self.announcedKeys = announcedKeys
         self.addresses = addresses
         self.blocks = blocks
     }
@@ -100,7 +108,8 @@ extension NodeLimits {
             perNetwork: 8, grace: .seconds(20), pause: .seconds(10)),
         dialing: .home,
         streams: Streams(accepted: 2_048, acceptedPerPeer: 64, opening: 1_024, openingPerPeer: 64),
-        commands: 1_024, addresses: .home, blocks: BlockExchange.Limits())
+        commands: 1_024, memory: 64 << 20, announcedKeys: 1_000_000, addresses: .home,
+        blocks: BlockExchange.Limits())
 
     /// For a phone, a single-board computer, or a metered line.
     public static let lowpower: NodeLimits = {
@@ -115,7 +124,7 @@ extension NodeLimits {
             dialing: Dialer.Limits(simultaneous: 6, perPeer: 2, perSecond: 4, waiting: 64),
             streams: Streams(
                 accepted: 256, acceptedPerPeer: 32, opening: 256, openingPerPeer: 32),
-            commands: 256,
+            commands: 256, memory: 24 << 20, announcedKeys: 50_000,
             addresses: AddressBook.Limits(
                 peers: 512, addressesPerPeer: 16, bytesPerPeer: 4 << 10),
             blocks: blocks)
@@ -134,7 +143,7 @@ extension NodeLimits {
             dialing: .server,
             streams: Streams(
                 accepted: 32_768, acceptedPerPeer: 128, opening: 8_192, openingPerPeer: 128),
-            commands: 8_192,
+            commands: 8_192, memory: 1 << 30, announcedKeys: 100_000_000,
             addresses: AddressBook.Limits(
                 peers: 32_768, addressesPerPeer: 32, bytesPerPeer: 8 << 10),
             blocks: blocks)

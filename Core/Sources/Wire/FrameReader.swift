@@ -26,6 +26,9 @@ public struct FrameReader: Sendable {
     /// Whether the stream may end here, between two messages.
     public var isBetweenMessages: Bool { length == nil && prefix.isEmpty }
 
+    /// How many bytes of a message are kept until the rest of it comes.
+    public var heldBytes: Int { message.count }
+
     /// The next whole message, without its length; nil if `input` has been used up before its
     /// end. Call until it returns nil, then again with the bytes that follow.
     public mutating func next(_ input: inout ByteReader) throws(DecodeError) -> [UInt8]? {

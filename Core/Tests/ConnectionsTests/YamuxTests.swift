@@ -146,6 +146,28 @@ private struct Link {
         #expect(isSame)
     }
 
+    /// Without leave to grow windows stay as they are; what is held is known, and is nothing once
+    /// it has been consumed or its stream is gone.
+    @Test("what is held") func held() throws {
+        var link = Link(seed: 2)
+        link.sides[1].allowsGrowth = false
+        try link.settle()
+        let id = try link.open(0)
+        for _ in 0..<20 {
+            _ = link.sides[0].write([UInt8](repeating: 7, count: 1 << 18)[...], to: id)
+            try link.settle()
+            #expect(link.sides[1].unconsumed == 0)
+        }
+        #expect(link.sides[1].streams[id]?.window == YamuxLimits.firstWindow)
+        link.isConsuming = false
+        link.write([UInt8](repeating: 7, count: 1_000)[...], 0, id)
+        try link.settle()
+        #expect(link.sides[1].unconsumed == 1_000)
+        link.sides[0].reset(id)
+        try link.settle()
+        #expect(link.sides[1].unconsumed == 0)
+    }
+
     /// The window grows while it is what limits, up to its limit, and not on a slow path.
     @Test(arguments: [true, false])
     func growth(isFast: Bool) throws {

@@ -105,11 +105,13 @@ public struct LocalAPI: Sendable {
         services.addRepoRoutes(to: router)
         services.addNameRoutes(to: router)
         services.addPeerRoutes(to: router)
+        services.addBandwidthRoutes(to: router)
         services.addKeyRoutes(to: router)
         guard access == .owner else { return router }
         services.addOwnRoutes(to: router)
         services.addOwnPeerRoutes(to: router)
         services.addDoctorRoutes(to: router)
+        services.addLimitRoutes(to: router)
         services.addLocalAddRoutes(to: router)
         services.addGetRoute(to: router)
         services.addFetchRoutes(to: router)

@@ -77,7 +77,7 @@ extension LocalServices {
                 "api": addresses.api.map { .string($0) },
             ])
         }
-        router.call("/weft/v1/config") { call in try configure(call) }
+        router.call("/weft/v1/config") { call in try await configure(call) }
         router.call("/weft/v1/stop") { _ in
             guard let stop else { throw APIError.badArgument("no node is running") }
             stop()
@@ -85,8 +85,8 @@ extension LocalServices {
         }
     }
 
-    /// Shows all keys, or shows or changes one.
-    private func configure(_ call: APIRequest) throws -> ServerResponse {
+    /// Shows all keys, or shows or changes one. What a running node can take, it takes at once.
+    private func configure(_ call: APIRequest) async throws -> ServerResponse {
         let path = node.repository.configurationFile
         var file = try ConfigurationFile.open(path)
         guard let key = call["key"] else { return APIAnswer.json(file.json) }
@@ -94,7 +94,11 @@ extension LocalServices {
         if let value = call.all("value").last {
             try file.set(key, to: value)
             try file.write(to: path)
-            if stop != nil { restart = .bool(true) }
+            if stop != nil {
+                let isLive = try ConfigurationKey.named(key).isLive
+                restart = .bool(!isLive)
+                if isLive { try await node.apply(file.configuration) }
+            }
         }
         return APIAnswer.json([
             "key": .string(key), "value": try file.value(of: key).json, "restart": restart,

@@ -53,7 +53,8 @@ extension LocalServices {
     func addOwnPeerRoutes(to router: Router<LocalContext>) {
         router.call("/weft/v1/peers") { _ in
             let peers = try await node.mesh.peers()
-            return APIAnswer.json(["peers": .list(peers.map(Self.entry))])
+            let bytes = node.mesh.bytesByConnection
+            return APIAnswer.json(["peers": .list(peers.map { Self.entry(of: $0, bytes) })])
         }
         router.call("/weft/v1/connect") { call in
             let (peer, by) = try await node.mesh.connect(
@@ -137,13 +138,17 @@ extension LocalServices {
         ])
     }
 
-    private static func entry(of peer: PeerSnapshot) -> Value {
-        .object([
+    private static func entry(
+        of peer: PeerSnapshot, _ bytes: [UInt64: (received: UInt64, sent: UInt64)]
+    ) -> Value {
+        let (received, sent) = Self.bytes(of: peer, bytes)
+        return .object([
             "peer": .string(peer.peer.description),
             "agent": .string(ForeignText.printable(peer.agent)),
             "roundTripNanoseconds": peer.roundTrip.map { .number($0.nanoseconds) },
             "protocols": .list(
                 peer.protocols.map { .string(ForeignText.printable($0.utf8)) }),
+            "receivedBytes": .number(received), "sentBytes": .number(sent),
             "connections": .list(
                 peer.connections.map { connection in
                     .object([

@@ -89,16 +89,10 @@ extension Gateway {
         }
         let tls = try certificate.configuration(logger)
         return HTTPServerBuilder { responder in
-            do {
-                return SecureChannel(
-                    negotiated: try HTTP2UpgradeChannel(
-                        tlsConfiguration: tls, configuration: http2, responder: responder),
-                    patience: patience, quiet: quiet)
-            } catch {
-                // Both files were read, so what is left is that they are not of one pair.
-                throw CertificateError.mismatch(
-                    certificate: certificate.chainFile, key: certificate.keyFile)
-            }
+            SecureChannel(
+                negotiated: try HTTP2UpgradeChannel(
+                    tlsConfiguration: tls, configuration: http2, responder: responder),
+                patience: patience, quiet: quiet)
         }
     }
 }
@@ -118,23 +112,20 @@ extension GatewayOptions.Certificate {
         let names = ("gateway.certificate", "gateway.certificate-key")
         try Self.check(chainFile, names.0, other: names.1)
         try Self.check(keyFile, names.1, other: names.0)
-        let chain: [NIOSSLCertificate]
+        let files: CertificateFiles
         do {
-            chain = try NIOSSLCertificate.fromPEMFile(chainFile)
+            files = try CertificateFiles(chainFile: chainFile, keyFile: keyFile)
         } catch {
-            throw .noCertificate(path: chainFile)
+            switch error {
+            case .noCertificate: throw .noCertificate(path: chainFile)
+            case .noKey: throw .noKey(path: keyFile)
+            case .mismatch: throw .mismatch(certificate: chainFile, key: keyFile)
+            }
         }
-        guard let own = chain.first else { throw .noCertificate(path: chainFile) }
-        if time(nil) > own.notValidAfter {
+        if let own = files.renewedChain.first, time(nil) > own.notValidAfter {
             logger.warning("the certificate has expired", metadata: ["file": "\(chainFile)"])
         }
-        do {
-            return TLSConfiguration.makeServerConfiguration(
-                certificateChain: chain.map { .certificate($0) },
-                privateKey: .privateKey(try NIOSSLPrivateKey(file: keyFile, format: .pem)))
-        } catch {
-            throw .noKey(path: keyFile)
-        }
+        return files.configuration
     }
 
     private static func check(

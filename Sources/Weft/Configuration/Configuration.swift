@@ -55,12 +55,50 @@ public struct Configuration: Sendable, Equatable {
 
     /// Connections to other peers.
     public struct Mesh: Sendable, Equatable {
+        /// How far the mesh reaches, in one switch.
+        public enum Reach: String, Sendable, CaseIterable {
+            /// To the whole network.
+            case everywhere
+            /// Not beyond this machine and its private networks.
+            case local
+            /// To the whole network, for this node's own needs: nobody but the allowed peers is
+            /// let in or served, nothing of others is announced, and ceilings are small.
+            case metered
+            /// To nobody.
+            case off
+        }
+
         /// The multiaddrs where a running node listens for peers; empty for none.
         public var listen: [String] = []
         /// Relays through which this node wants to be reached when nobody can reach it directly.
         public var relays: [String] = []
         /// When others may use this node as a relay.
         public var relayService = RelayService.auto
+        /// How far the mesh reaches.
+        public var reach = Reach.everywhere
+        /// The set of ceilings.
+        public var profile = MeshProfile.home
+        /// Single ceilings in the place of the profile's, by their keys.
+        public var ceilings: [String: Int] = [:]
+        /// How many bytes may pass in a second.
+        public var bandwidth = Bandwidth()
+        /// If there are any, these peers alone are dialled and let in.
+        public var allowPeers: [String] = []
+        /// Peers that never are.
+        public var denyPeers: [String] = []
+        /// If there are any, these ranges of IP addresses alone are dialled and let in.
+        public var allowAddresses: [String] = []
+        /// Ranges that never are.
+        public var denyAddresses: [String] = []
+        /// The key file of a private network; empty for the public one.
+        public var privateKeyFile = ""
+        /// A PEM file with the certificate chain for listening at `/tls/ws`; empty for none.
+        public var certificate = ""
+        /// A PEM file with the certificate's private key.
+        public var certificateKey = ""
+        /// A PEM file of authorities whose certificates are believed, besides the system's, when
+        /// dialling `/tls/ws`; empty for none.
+        public var authorities = ""
     }
 
     /// When others may use a node as a relay.
@@ -69,6 +107,26 @@ public struct Configuration: Sendable, Equatable {
         case auto
         case on
         case off
+    }
+
+    /// How many bytes the mesh may receive and send in a second; nil for any number.
+    public struct Bandwidth: Sendable, Equatable {
+        /// Both ways of one kind of traffic.
+        public struct Rates: Sendable, Equatable {
+            /// What is received.
+            public var inbound: UInt64?
+            /// What is sent.
+            public var outbound: UInt64?
+        }
+
+        /// Everything on the wire.
+        public var total = Rates()
+        /// Of that, what the exchange of blocks takes.
+        public var exchange = Rates()
+        /// Of that, what everything else takes.
+        public var other = Rates()
+        /// Other totals at times of the day, such as `mon-fri 08:00-18:00 in=1MiB out=100KiB`.
+        public var schedule: [String] = []
     }
 
     /// How DNSLink names are looked up.

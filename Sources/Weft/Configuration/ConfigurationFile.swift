@@ -76,7 +76,8 @@ public struct ConfigurationFile: Sendable, Equatable {
         var out = """
             # The configuration of a Weft node. Everything here has a default, shown behind '#'.
             # Change a line by removing its '#', or with 'weft config set KEY VALUE'.
-            # A running node reads this file when it starts.
+            # A running node reads this file when it starts; 'weft config set' tells it at once
+            # what it can take at once.
 
             """
         let defaults = Configuration()

@@ -10,6 +10,9 @@ public struct ConfigurationKey: Sendable {
     /// What it is for; one sentence or two.
     public let summary: String
 
+    /// Whether a running node takes a new value at once.
+    public private(set) var isLive = false
+
     let read: @Sendable (Configuration) -> ConfigurationValue
     /// Takes a value that came from a file or a command line; false if it does not fit.
     let write: @Sendable (inout Configuration, ConfigurationValue) -> Bool
@@ -20,7 +23,9 @@ public struct ConfigurationKey: Sendable {
     var leaf: Substring { name.dropFirst(section.count + 1) }
 
     /// All keys, grouped by section.
-    public static let all: [ConfigurationKey] = [
+    public static let all: [ConfigurationKey] = start + mesh + end
+
+    private static let start: [ConfigurationKey] = [
         .choice(
             "network.mode", \.network,
             "With \"offline\" the node answers from its store alone and makes no connection."),
@@ -57,21 +62,9 @@ public struct ConfigurationKey: Sendable {
         .text(
             "api.address", \.api.address,
             "A loopback address for the local API, besides the socket in the repository."),
-        .list(
-            "mesh.listen", \.mesh.listen,
-            "Multiaddrs where a running node listens for peers, such as /ip4/0.0.0.0/tcp/4001."),
-        .list(
-            "mesh.relays", \.mesh.relays,
-            """
-            Relays, as /ip4/…/tcp/PORT/p2p/PEER, through which this node is reached as long as \
-            nobody can reach it directly. Others are found by themselves.
-            """),
-        .choice(
-            "mesh.relay-service", \.mesh.relayService,
-            """
-            Whether others may be reached through this node, within tight limits: with \"auto\" \
-            while it can be reached from everywhere.
-            """),
+    ]
+
+    private static let end: [ConfigurationKey] = [
         .text(
             "dns.static", \.dns.staticFile,
             "A file of TXT records, one 'name value' a line, used instead of asking a server."),
@@ -100,6 +93,13 @@ public struct ConfigurationKey: Sendable {
     public static func named(_ name: String) throws(ConfigurationError) -> ConfigurationKey {
         if let key = all.first(where: { $0.name == name }) { return key }
         throw .unknownKey(name, nearest: nearest(to: name))
+    }
+
+    /// The same key, as one that a running node takes a new value of at once.
+    var live: ConfigurationKey {
+        var key = self
+        key.isLive = true
+        return key
     }
 
     /// The known name with the fewest edits from `name`, if it is near enough to be meant.
@@ -131,9 +131,9 @@ public struct ConfigurationKey: Sendable {
 
 // The kinds of key.
 extension ConfigurationKey {
-    private typealias Field<Value> = WritableKeyPath<Configuration, Value> & Sendable
+    typealias Field<Value> = WritableKeyPath<Configuration, Value> & Sendable
 
-    private static func size(
+    static func size(
         _ name: String, _ field: any Field<UInt64>, _ summary: String
     ) -> ConfigurationKey {
         ConfigurationKey(
@@ -147,7 +147,7 @@ extension ConfigurationKey {
             })
     }
 
-    private static func duration(
+    static func duration(
         _ name: String, _ field: any Field<Duration>, _ summary: String
     ) -> ConfigurationKey {
         ConfigurationKey(
@@ -161,7 +161,7 @@ extension ConfigurationKey {
             })
     }
 
-    private static func count(
+    static func count(
         _ name: String, _ field: any Field<Int>, _ range: ClosedRange<Int>, _ summary: String
     ) -> ConfigurationKey {
         ConfigurationKey(
@@ -176,7 +176,7 @@ extension ConfigurationKey {
             })
     }
 
-    private static func text(
+    static func text(
         _ name: String, _ field: any Field<String>, _ summary: String
     ) -> ConfigurationKey {
         ConfigurationKey(
@@ -189,7 +189,7 @@ extension ConfigurationKey {
             })
     }
 
-    private static func list(
+    static func list(
         _ name: String, _ field: any Field<[String]>, _ summary: String
     ) -> ConfigurationKey {
         ConfigurationKey(
@@ -202,7 +202,7 @@ extension ConfigurationKey {
             })
     }
 
-    private static func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
+    static func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
         _ name: String, _ field: any Field<Value>, _ summary: String
     ) -> ConfigurationKey {
         ConfigurationKey(

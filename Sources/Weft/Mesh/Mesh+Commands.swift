@@ -17,7 +17,7 @@ extension Mesh {
     public static let connectingLimit = Duration.seconds(30)
     /// How long a round trip may take, with connecting before it.
     public static let pingLimit = Duration.seconds(30)
-    private static let shortLimit = Duration.seconds(5)
+    static let shortLimit = Duration.seconds(5)
 
     // MARK: Listening
 
@@ -104,7 +104,7 @@ extension Mesh {
     public func connect(to address: Multiaddr) async throws -> (peer: PeerID, address: Multiaddr) {
         guard let peer = address.peer else { throw MeshError.noPeer(address) }
         guard let bare = address.bare(of: peer),
-            [.tcp, .webSocket, .relay].contains(bare.transport),
+            [.tcp, .webSocket, .secureWebSocket, .relay].contains(bare.transport),
             address.components.last?.protocol == .p2p
         else {
             throw MeshError.unsupported(address)
@@ -171,11 +171,14 @@ extension Mesh {
 }
 
 extension Node {
-    /// Lets peers connect where the configuration says (`mesh.listen`).
+    /// Lets peers connect where the configuration says (`mesh.listen`). Files that it names for the
+    /// mesh are read now, so that what is wrong with them is said at once.
     ///
     /// - Throws: ``MeshError/cannotListen(_:_:)``, ``MeshError/notAnAddress(_:_:)``,
-    ///   ``MeshError/noPeer(_:)``.
+    ///   ``MeshError/noPeer(_:)``, ``MeshError/badPrivateKey(_:_:)``,
+    ///   ``MeshError/badCertificate(chain:key:_:)``.
     public func listen() async throws {
+        _ = try mesh.transportOptions(identity)
         var wanted: [Multiaddr] = []
         for text in configuration.mesh.listen {
             do {

@@ -6,10 +6,11 @@ import Peering
 import Wire
 
 extension ReachabilityOptions {
-    /// What the configuration says. A node that is offline asks nobody, and relays for nobody.
+    /// What the configuration says. A node that does not reach everywhere asks nobody, and relays
+    /// for nobody.
     init(_ configuration: Configuration) {
         self.init()
-        let isOnline = configuration.network == .online
+        let isOnline = configuration.network == .online && configuration.mesh.reach == .everywhere
         asksServers = isOnline
         findsRelays = isOnline
         // What is not a relay's address is said when the node begins to listen.

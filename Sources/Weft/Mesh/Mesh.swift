@@ -23,6 +23,15 @@ public final class Mesh: Sendable {
     let reads: BlockReads
     /// Who this node is.
     let peer: PeerID
+    /// What passes, and how much may.
+    public let traffic: MeshTraffic
+    /// Who may knock.
+    let admission = Admission(limit: 0)
+    /// What connections hold.
+    let memory = MemoryBudget(limit: 0)
+    /// Whether the node may talk to others at all.
+    let network: Configuration.Network
+    private let current: Mutex<Configuration.Mesh>
     /// What has happened, for the metrics.
     public let counts = MeshCounts()
 
@@ -41,21 +50,31 @@ public final class Mesh: Sendable {
     }
 
     init(
-        _ configuration: NodeCore.Configuration, store: BlockStore,
+        _ identity: PrivateKey, _ configuration: Configuration, store: BlockStore,
         eventLoops: MultiThreadedEventLoopGroup, logger: Logger
     ) {
         let eventLoop = eventLoops.next()
         self.eventLoop = eventLoop
         self.logger = logger
+        network = configuration.network
+        current = Mutex(configuration.mesh)
+        traffic = MeshTraffic(timersOn: eventLoop)
         reads = BlockReads(store, logger: logger)
         driver = .makeEmptyBox(valueType: MeshDriver.self, eventLoop: eventLoop)
-        let core = NodeCore(configuration)
+        let core = NodeCore(.init(identity, configuration))
         protocols = core.protocols
         peer = core.peer
         eventLoop.execute {
-            self.driver.value = MeshDriver(
-                core, configuration.identity, mesh: self, eventLoops: eventLoops)
+            self.driver.value = MeshDriver(core, identity, mesh: self, eventLoops: eventLoops)
         }
+        admit()
+        setRates()
+    }
+
+    /// What the mesh was last told.
+    public internal(set) var settings: Configuration.Mesh {
+        get { current.withLock { $0 } }
+        set { current.withLock { $0 = newValue } }
     }
 
     /// The addresses that peers can reach this node by, each with its peer id.
@@ -133,6 +152,15 @@ public final class Mesh: Sendable {
         return connection
     }
 
+    /// The connections, by their numbers.
+    var connections: [UInt64: MeshConnection] {
+        registry.withLock { registry in
+            var found: [UInt64: MeshConnection] = [:]
+            for (_, connection) in registry.byConnection { found[connection.number] = connection }
+            return found
+        }
+    }
+
     // MARK: Stopping
 
     /// How long peers may take to hear that the node goes.
@@ -166,14 +194,13 @@ public final class Mesh: Sendable {
 }
 
 extension NodeCore.Configuration {
-    /// What the machine of a node is told. A node that is offline reaches no further than its own
-    /// network, and that only if it is asked to.
-    init(_ identity: PrivateKey, _ configuration: Configuration) {
-        var access = AccessRules()
-        if configuration.network == .offline { access.reach = .local }
+    /// What the machine of a node is told.
+    fileprivate init(_ identity: PrivateKey, _ configuration: Configuration) {
         self.init(
             identity: identity, agent: Array(WeftVersion.agent.utf8),
-            transports: [.tcp, .webSocket, .relay], limits: .home, access: access, routing: [],
+            transports: [.tcp, .webSocket, .secureWebSocket, .relay],
+            limits: NodeLimits(configuration.mesh),
+            access: AccessRules(configuration.mesh, configuration.network), routing: [],
             clock: WallClock(
                 NameResolver.systemTime(),
                 at: Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)),

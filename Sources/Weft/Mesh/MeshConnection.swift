@@ -161,7 +161,8 @@ final class MeshConnection: Sendable {
         state.value.lastStream += 1
         let id = StreamID(connection: number, stream: state.value.lastStream)
         let new = MeshStream(
-            id, stream, framing, ExchangeIntake(name, openedBy: opener), of: self)
+            id, stream, framing, ExchangeIntake(name, openedBy: opener),
+            mesh.traffic[name], of: self)
         state.value.streams[id.stream] = new
         return new
     }

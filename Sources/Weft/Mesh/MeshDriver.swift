@@ -153,10 +153,13 @@ final class MeshDriver {
         case .ask(let stream, let command): tell(stream, .ask(command))
         case .finish(let stream): tell(stream, .finish)
         case .reset(let stream): tell(stream, .reset)
+        case .lookUp(let lookUp) where !mesh.serves(lookUp.peer):
+            mesh.receive([.lookedUp(lookUp, [Int?](repeating: nil, count: lookUp.cids.count))])
         case .lookUp(let lookUp):
             mesh.reads.sizes(of: lookUp.cids) { [mesh] sizes in
                 mesh.receive([.lookedUp(lookUp, sizes)])
             }
+        case .load(let load) where !mesh.serves(load.peer): mesh.receive([.loaded(load, nil)])
         case .load(let load):
             mesh.reads.block(load.cid) { [mesh] bytes in
                 mesh.receive([.loaded(load, bytes.map { Array($0.readableBytesView) })])
@@ -186,7 +189,7 @@ final class MeshDriver {
 
     private func sockets() throws -> Transport {
         if let transport { return transport }
-        let options = TransportOptions(identity: identity, protocols: core.acceptedProtocols)
+        let options = try mesh.transportOptions(identity, accepting: core.acceptedProtocols)
         let new = try Transport(options, group: eventLoops) { [mesh] peer, stream, name in
             mesh.connection(of: peer).accept(stream, name)
         }

@@ -12,6 +12,10 @@ public enum MeshError: Error, Sendable {
     case cannotListen(Multiaddr, String)
     /// The configuration names something that is no multiaddr; with what is wrong with it.
     case notAnAddress(String, String)
+    /// The key file of the private network cannot be used; with the reason.
+    case badPrivateKey(String, String)
+    /// The certificate for `/tls/ws` cannot be used.
+    case badCertificate(chain: String, key: String, CertificateFiles.Failure)
     /// It was not done, to or with this peer.
     case failed(PeerID, NodeCore.Failure)
     /// The node stops.
@@ -29,6 +33,16 @@ extension MeshError: CustomStringConvertible {
             "cannot listen on \(address): \(reason); choose another address with --listen"
         case .notAnAddress(let text, let reason):
             "'\(text)' in 'mesh.listen' or 'mesh.relays' is not a multiaddr: \(reason)"
+        case .badPrivateKey(let path, let reason):
+            "'mesh.private-key-file' names \(path): \(reason); 'weft key private' makes a key file"
+        case .badCertificate(let chain, _, .noCertificate):
+            "'mesh.certificate' names \(chain), which holds no certificate in PEM"
+        case .badCertificate(_, let key, .noKey):
+            "'mesh.certificate-key' names '\(key)', which holds no private key in PEM without a "
+                + "password"
+        case .badCertificate(let chain, let key, .mismatch):
+            "the key in \(key) ('mesh.certificate-key') is not that of the certificate in \(chain) "
+                + "('mesh.certificate')"
         case .failed(let peer, .unreachable(let attempts)):
             "\(peer) was not reached: "
                 + attempts.map { "\($0.address) \($0.failure.reason)" }.joined(separator: "; ")

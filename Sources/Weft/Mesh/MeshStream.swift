@@ -16,6 +16,9 @@ final class MeshStream {
     /// takes so little of what it asked for loses the stream.
     static let maxWaiting = 8 << 20
 
+    /// How many bytes are sent at once, at most, while the protocol has a ceiling.
+    private static let limitedWrite = 32 << 10
+
     private enum Outgoing {
         case bytes(ArraySlice<UInt8>)
         /// A block that is to be as long as this.
@@ -43,14 +46,22 @@ final class MeshStream {
     private var isFinishHeld = false
     /// Where notices go since the stream became a connection's.
     private var successor: StreamReceiver?
+    private let traffic: ProtocolTraffic
+    private var inbound: ThrottledFlow?
+    private var outbound: ThrottledFlow?
+    /// What the transport was told that is held here: half of a message, and what is to be sent.
+    private var counted = 0
+    /// Bytes that the machine has had, and that the peer is told of when they are paid for.
+    private var withheld = 0
     private var isFinishedHere = false
     private var isFinishedThere = false
     private var isGone = false
 
     init(
         _ id: StreamID, _ stream: PeerStream, _ framing: StreamFraming, _ intake: ExchangeIntake?,
-        of connection: MeshConnection
+        _ traffic: ProtocolTraffic, of connection: MeshConnection
     ) {
+        self.traffic = traffic
         self.id = id
         self.stream = stream
         self.connection = connection
@@ -59,6 +70,13 @@ final class MeshStream {
         case .raw: frames = nil
         case .messages(let limit):
             frames = FrameReader(limit: intake?.maxMessageBytes ?? limit)
+        }
+        let eventLoop = connection.peer.eventLoop
+        inbound = ThrottledFlow(traffic.inbound, on: eventLoop) { [weak self] in
+            self?.acknowledge()
+        }
+        outbound = ThrottledFlow(traffic.outbound, on: eventLoop) { [weak self] in
+            self?.pump()
         }
     }
 
@@ -69,7 +87,10 @@ final class MeshStream {
         guard !isGone else { return }
         switch notice {
         case .opened: break
-        case .data(let bytes): receive(bytes)
+        case .data(let bytes):
+            traffic.received.add(bytes.count)
+            inbound?.spend(bytes.count)
+            receive(bytes)
         case .finished: held == nil ? finished() : (isFinishHeld = true)
         case .room:
             isFull = false
@@ -83,7 +104,8 @@ final class MeshStream {
     /// The machine has had what these bytes said.
     func consume(_ count: Int) {
         guard !isGone else { return }
-        stream.consume(count)
+        withheld += count
+        acknowledge()
         guard successor == nil, let waiting = held else { return }
         held = nil
         if !waiting.isEmpty { receive(waiting[...]) }
@@ -91,6 +113,21 @@ final class MeshStream {
             isFinishHeld = false
             finished()
         }
+    }
+
+    /// Tells the transport what is held here.
+    private func countHeld() {
+        let now = isGone ? 0 : waiting + (frames?.heldBytes ?? 0)
+        guard now != counted else { return }
+        stream.hold(now - counted)
+        counted = now
+    }
+
+    /// Lets the peer send as much more as has been paid for.
+    private func acknowledge() {
+        guard !isGone, withheld > 0, inbound?.isClear != false else { return }
+        stream.consume(withheld)
+        withheld = 0
     }
 
     private func receive(_ bytes: ArraySlice<UInt8>) {
@@ -102,10 +139,11 @@ final class MeshStream {
             }
             held = []
         }
+        defer { countHeld() }
         do throws(DecodeError) {
             let inputs = try read(bytes)
             // The beginning of a message is in its reader, which has a limit of its own.
-            guard !inputs.isEmpty else { return stream.consume(bytes.count) }
+            guard !inputs.isEmpty else { return consume(bytes.count) }
             connection.report(inputs, of: id.stream, bytes: bytes.count)
         } catch {
             connection.mesh.logger.debug(
@@ -209,15 +247,17 @@ final class MeshStream {
     // MARK: Sending
 
     private func pump() {
+        defer { countHeld() }
         while !isGone, !isFull, !isReading, let next = outgoing.first {
             switch next {
             case .bytes(let bytes):
-                guard stream.write(bytes) else {
+                guard outbound?.isClear != false else { return }
+                let piece = outbound?.isLimited == true ? bytes.prefix(Self.limitedWrite) : bytes
+                guard stream.write(piece) else {
                     isFull = true
                     return
                 }
-                waiting -= bytes.count
-                outgoing.removeFirst()
+                sent(piece.count, of: bytes)
             case .block(let cid, _):
                 isReading = true
                 connection.read(cid, for: id)
@@ -230,6 +270,17 @@ final class MeshStream {
                 isFinishedHere = true
                 leaveIfOver()
             }
+        }
+    }
+
+    private func sent(_ count: Int, of bytes: ArraySlice<UInt8>) {
+        traffic.sent.add(count)
+        outbound?.spend(count)
+        waiting -= count
+        if count < bytes.count {
+            outgoing[0] = .bytes(bytes.dropFirst(count))
+        } else {
+            outgoing.removeFirst()
         }
     }
 
@@ -261,7 +312,10 @@ final class MeshStream {
 
     private func leave() {
         isGone = true
+        inbound?.end()
+        outbound?.end()
         outgoing.removeAll()
+        countHeld()
         connection.remove(id)
     }
 }

@@ -99,7 +99,7 @@ struct Key: ParsableCommand {
         commandName: "key", abstract: "Make and keep the keys of names.",
         subcommands: [
             KeyGenerate.self, KeyList.self, KeyRemove.self, KeyImport.self, KeyExport.self,
-            KeyRename.self,
+            KeyRename.self, KeyPrivate.self,
         ])
 
     /// Prints the name and id of a key.

@@ -11,37 +11,109 @@ struct Peers: AsyncParsableCommand {
         abstract: "List the peers that the running node is connected to.",
         discussion: """
             With --json each line is an object with peer, agent, roundTripNanoseconds (once it has \
-            been measured), protocols and connections, of which each has address, direction, \
-            ageSeconds and streams.
+            been measured), protocols, receivedBytes, sentBytes and connections, of which each has \
+            address, direction, ageSeconds and streams. With --watch the busiest come first, and \
+            outside of a terminal there is one line a second.
 
 
-            """ + Examples.text(("weft peers", "one line for each connection")))
+            """
+                + Examples.text(
+                    ("weft peers", "one line for each connection"),
+                    ("weft peers --watch", "who sends and receives how much, every second")))
 
     @OptionGroup var common: CommonOptions
 
+    @Flag(help: "Show it again every second, until Ctrl-C.")
+    var watch = false
+
     func run() async throws {
+        let (json, watch) = (common.json, watch)
         try await LocalClient.with(common) { client in
             try client.requireNode()
-            let answer = try await client.value(APICall("/weft/v1/peers"))
-            for peer in answer["peers"]?.elements ?? [] {
-                if common.json {
-                    try StandardOutput.line(JSONText.text(of: peer))
-                } else {
-                    try Self.print(peer)
-                }
+            var before: [String: Load] = [:]
+            try await Watch.run(isOn: watch) { round in
+                let answer = try await client.value(APICall("/weft/v1/peers"))
+                let peers = answer["peers"]?.elements ?? []
+                if json { return peers.map { JSONText.text(of: $0) } }
+                guard watch else { return peers.flatMap(Self.lines) }
+                let loads = peers.map { Load($0, before: before, seconds: round.seconds) }
+                before = Dictionary(loads.map { ($0.peer, $0) }) { $1 }
+                return StandardOutput.isTerminal ? Self.table(loads) : [Self.short(loads)]
             }
         }
     }
 
-    private static func print(_ peer: Value) throws {
+    private static func lines(_ peer: Value) -> [String] {
         let agent = peer["agent"]?.text ?? ""
-        for connection in peer["connections"]?.elements ?? [] {
+        return (peer["connections"]?.elements ?? []).map { connection in
             let parts = [
                 connection["address"]?.text ?? "", connection["direction"]?.text ?? "", agent,
             ]
             let rest = parts.filter { !$0.isEmpty }.joined(separator: "  ")
-            try StandardOutput.line("\(peer["peer"]?.text ?? "")  \(StandardOutput.dim(rest))")
+            return "\(peer["peer"]?.text ?? "")  \(StandardOutput.dim(rest))"
         }
+    }
+
+    // MARK: Watching
+
+    /// What a peer sends and receives.
+    private struct Load {
+        let peer: String
+        let agent: String
+        let roundTrip: UInt64?
+        let bytes: (received: UInt64, sent: UInt64)
+        /// Bytes per second since it was last looked at.
+        let rates: (received: UInt64, sent: UInt64)
+
+        init(_ entry: Value, before: [String: Load], seconds: Double) {
+            peer = entry["peer"]?.text ?? ""
+            agent = entry["agent"]?.text ?? ""
+            roundTrip = entry["roundTripNanoseconds"]?.count
+            bytes = (
+                entry["receivedBytes"]?.count ?? 0,
+                entry["sentBytes"]?.count ?? 0
+            )
+            func rate(_ now: UInt64, _ then: UInt64?) -> UInt64 {
+                guard let then, now > then, seconds > 0 else { return 0 }
+                return UInt64(Double(now - then) / seconds)
+            }
+            let last = before[peer]?.bytes
+            rates = (rate(bytes.received, last?.received), rate(bytes.sent, last?.sent))
+        }
+    }
+
+    private static func short(_ loads: [Load]) -> String {
+        let received = loads.reduce(0) { $0 + $1.rates.received }
+        let sent = loads.reduce(0) { $0 + $1.rates.sent }
+        return "\(loads.count) peers  in \(HumanBytes.text(received))/s  "
+            + "out \(HumanBytes.text(sent))/s"
+    }
+
+    private static func table(_ loads: [Load]) -> [String] {
+        let busiest = loads.sorted {
+            $0.rates.received + $0.rates.sent > $1.rates.received + $1.rates.sent
+        }
+        var lines = [short(loads), ""]
+        lines.append(StandardOutput.bold(row("in/s", "out/s", "in", "out", "ms", "peer")))
+        // What does not fit on the screen would scroll.
+        for load in busiest.prefix(max(1, StandardOutput.rows - 4)) {
+            let sizes = [
+                load.rates.received, load.rates.sent, load.bytes.received, load.bytes.sent,
+            ]
+            .map { HumanBytes.text($0) }
+            let trip = load.roundTrip.map { String($0 / 1_000_000) } ?? ""
+            let name = "\(load.peer.suffix(12))  \(load.agent.prefix(28))"
+            lines.append(row(sizes[0], sizes[1], sizes[2], sizes[3], trip, name))
+        }
+        return lines
+    }
+
+    private static func row(
+        _ rateIn: String, _ rateOut: String, _ received: String, _ sent: String, _ trip: String,
+        _ peer: String
+    ) -> String {
+        [rateIn, rateOut, received, sent].map { $0.padded(to: 11) }.joined()
+            + trip.padded(to: 6) + peer
     }
 }
 

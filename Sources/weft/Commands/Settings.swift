@@ -53,7 +53,7 @@ struct Config: ParsableCommand {
         commandName: "config", abstract: "Read and change the configuration.",
         discussion: """
             The configuration is the file config.toml in the repository; every key is explained \
-            there. A running node uses changes when it starts the next time.
+            there. A running node uses a change at once where it can; 'config set' says where not.
             """,
         subcommands: [ConfigGet.self, ConfigSet.self, ConfigShow.self])
 }

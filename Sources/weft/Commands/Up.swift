@@ -28,6 +28,7 @@ struct Up: AsyncParsableCommand {
                     ("weft up", "serve on http://127.0.0.1:8080"),
                     ("weft up --gateway 127.0.0.1:0 --json", "let the system choose the port"),
                     ("weft up --api 127.0.0.1:5001", "also serve clients of Kubo's RPC"),
+                    ("weft up --private swarm.key", "join a private network"),
                     ("weft up --offline", "serve what is stored and contact nobody")))
 
     @OptionGroup var common: CommonOptions
@@ -51,6 +52,15 @@ struct Up: AsyncParsableCommand {
                 + " (default: the configuration's, none).",
             valueName: "multiaddr"))
     var listen: [MultiaddrArgument] = []
+
+    @Option(
+        name: .customLong("private"),
+        help: ArgumentHelp(
+            "The key file of a private network; the node speaks to nobody without the key"
+                + " (default: the configuration's, none).",
+            valueName: "keyfile"),
+        completion: .file())
+    var privateKey: String?
 
     @Flag(help: "Contact nobody; serve what is stored.")
     var offline = false
@@ -112,6 +122,7 @@ struct Up: AsyncParsableCommand {
         if offline { configuration.network = .offline }
         if let gateway { configuration.gateway.address = gateway.text }
         if let api { configuration.api.address = api.text }
+        if let privateKey { configuration.mesh.privateKeyFile = privateKey }
         if !listen.isEmpty { configuration.mesh.listen = listen.map(\.text) }
         return configuration
     }

@@ -14,12 +14,24 @@ enum StandardOutput {
         isTerminal && getenv("NO_COLOR").map { $0.pointee == 0 } ?? true
         && getenv("TERM").map { String(cString: $0) != "dumb" } ?? false
 
+    /// How many lines the terminal shows; 24 where it does not say.
+    static var rows: Int {
+        var size = winsize()
+        guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0 else { return 24 }
+        return Int(size.ws_row)
+    }
+
     private static let flushSize = 64 << 10
     private static let pending = Mutex<[UInt8]>([])
 
     /// Writes a line of text.
     static func line(_ text: String) throws {
         try write(Array(text.utf8) + [0x0a])
+    }
+
+    /// Writes text without a line break.
+    static func text(_ text: String) throws {
+        try write(Array(text.utf8))
     }
 
     /// Writes bytes as they are, after what was written before.

@@ -45,6 +45,18 @@ public struct PresharedKey: Sendable {
         try self.init(key)
     }
 
+    /// The text of a key file, in hexadecimal, as ``init(file:)`` reads it.
+    public var file: [UInt8] {
+        var out = Array("/key/swarm/psk/1.0.0/\n/base16/\n".utf8)
+        let digits = Array("0123456789abcdef".utf8)
+        for byte in bytes {
+            out.append(digits[Int(byte >> 4)])
+            out.append(digits[Int(byte & 15)])
+        }
+        out.append(10)
+        return out
+    }
+
     private static func trimmed(_ line: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         var line = line
         while let last = line.last, last <= 32 { line.removeLast() }

@@ -96,6 +96,7 @@ extension Yamux {
     private mutating func deliver(_ piece: ArraySlice<UInt8>, to id: UInt32) {
         guard streams[id] != nil, !piece.isEmpty else { return }
         streams[id]?.unconsumed += piece.count
+        unconsumed += piece.count
         events.append(.data(id, piece))
     }
 

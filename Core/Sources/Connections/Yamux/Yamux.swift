@@ -43,6 +43,10 @@ struct Yamux {
     private var grown = 0
     /// Bytes that wait to be sent on all streams, whether they may be or not.
     var waiting = 0
+    /// Bytes that were handed out on all streams and not yet consumed.
+    var unconsumed = 0
+    /// Whether windows may grow.
+    var allowsGrowth = true
 
     /// Frames without data, which are sent first.
     var answers = BoundedQueue<YamuxHeader>(limit: YamuxLimits.answers)
@@ -129,6 +133,7 @@ struct Yamux {
     mutating func consume(_ count: Int, of id: UInt32, now: Instant) {
         guard let before = streams[id]?.unconsumed else { return }
         let unconsumed = max(0, before - count)
+        self.unconsumed -= before - unconsumed
         streams[id]?.unconsumed = unconsumed
         guard streams[id]?.receiving == .open, let window = streams[id]?.window,
             let credit = streams[id]?.credit, let lastCredit = streams[id]?.lastCredit
@@ -136,7 +141,7 @@ struct Yamux {
         let free = window - credit - unconsumed
         guard free >= window / 2 else { return }
         // Half a window within four round trips: the window, not the path, is what limits.
-        let isFast = roundTrip.map { now.since(lastCredit) < $0 * 4 } ?? false
+        let isFast = allowsGrowth && (roundTrip.map { now.since(lastCredit) < $0 * 4 } ?? false)
         let step = isFast ? min(window, limits.maxWindow - window) : 0
         let growth = max(0, min(step, limits.windowGrowth - grown))
         grown += growth
@@ -204,6 +209,7 @@ struct Yamux {
         guard let stream = streams.removeValue(forKey: id) else { return }
         grown -= stream.window - YamuxLimits.firstWindow
         waiting -= stream.queue.byteCount
+        unconsumed -= stream.unconsumed
         if stream.isIncoming {
             incomingCount -= 1
         } else {

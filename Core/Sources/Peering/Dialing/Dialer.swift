@@ -53,12 +53,12 @@ public struct Dialer: Sendable {
         /// How many attempts are under way at once for one peer.
         public var perPeer: Int
         /// How many attempts begin per second.
-        public var perSecond: UInt32
+        public var perSecond: Int
         /// How many peers are dialled or wait for it.
         public var waiting: Int
 
         /// These limits.
-        public init(simultaneous: Int, perPeer: Int, perSecond: UInt32, waiting: Int) {
+        public init(simultaneous: Int, perPeer: Int, perSecond: Int, waiting: Int) {
             self.simultaneous = simultaneous
             self.perPeer = perPeer
             self.perSecond = perSecond
@@ -120,13 +120,13 @@ public struct Dialer: Sendable {
     public init(transports: TransportSet, limits: Limits) {
         self.transports = transports
         self.limits = limits
-        pacer = Pacer(perSecond: limits.perSecond, burst: limits.perSecond)
+        pacer = Pacer(limits)
     }
 
     /// Changes the ceilings; attempts under way go on.
     public mutating func setLimits(_ limits: Limits) {
         self.limits = limits
-        pacer = Pacer(perSecond: limits.perSecond, burst: limits.perSecond)
+        pacer = Pacer(limits)
     }
 
     /// How many attempts are under way.
@@ -254,5 +254,13 @@ public struct Dialer: Sendable {
         for number in job.running where attempts.removeValue(forKey: number) != nil {
             orders.append(.abandon(number))
         }
+    }
+}
+
+extension Pacer {
+    /// A pacer that lets as many dials begin at once as in a second.
+    fileprivate init(_ limits: Dialer.Limits) {
+        let perSecond = UInt32(clamping: limits.perSecond)
+        self.init(perSecond: perSecond, burst: perSecond)
     }
 }
