@@ -7,7 +7,7 @@ DESTDIR ?=
 BUILD = $(SWIFT) build -c release --static-swift-stdlib --product weft
 WEFT = .build/release/weft
 
-.PHONY: help run build test test-core test-browser test-long bench fuzz install uninstall \
+.PHONY: help run build test test-core test-browser test-long simulate bench fuzz install uninstall \
 	format lint docs clean
 
 help: ## List the targets
@@ -39,6 +39,10 @@ test-long: ## Also run the tests that are too slow for every run
 	@Scripts/install-packages test
 	WEFT_LONG=1 $(SWIFT) test -c release -Xswiftc -enable-testing --package-path Core
 	WEFT_LONG=1 $(SWIFT) test --no-parallel
+
+simulate: ## Simulate networks of nodes; ARGS="dht --peers 1000 --liars 0.2"
+	@Scripts/install-packages build
+	$(SWIFT) run --package-path Core -c release simulate $(ARGS)
 
 bench: build ## Measure the installed program against the named peers, side by side; prints the table of the README
 	@Scripts/install-packages bench

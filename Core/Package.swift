@@ -75,6 +75,12 @@ let package = Package(
                 "Peering", "Exchange", "IPLD", "Multiformats", "Cryptography", "Wire",
             ],
             swiftSettings: settings),
+        .target(
+            name: "Simulation",
+            dependencies: ["NodeCore", "Peering", "Exchange", "IPLD", "Multiformats", "Wire"],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "simulate", dependencies: ["Simulation", "Wire"], swiftSettings: settings),
         .testTarget(
             name: "WireTests", dependencies: ["Wire", "TestSupport"], swiftSettings: settings),
         .testTarget(
@@ -105,8 +111,8 @@ let package = Package(
         .testTarget(
             name: "NodeCoreTests",
             dependencies: [
-                "NodeCore", "Peering", "Exchange", "IPLD", "Multiformats", "Cryptography", "Wire",
-                "TestSupport",
+                "NodeCore", "Simulation", "Peering", "Exchange", "IPLD", "Multiformats",
+                "Cryptography", "Wire", "TestSupport",
             ],
             swiftSettings: settings),
         .target(name: "CFreestanding"),

@@ -31,6 +31,7 @@ extension BlockExchange {
         case .bitswap(let message):
             server.receive(message.lists, from: id, now: now)
             take(peers[id]?.asks.receive(message, now: now) ?? [], from: id, now: now)
+            watch(id)
         case .answers(let outcomes): take(outcomes, from: id, now: now)
         case .commands(let commands):
             do throws(DecodeError) {
@@ -56,6 +57,7 @@ extension BlockExchange {
         case .asks(let id, let stream):
             guard case .open(stream, _) = peers[id]?.link else { return }
             peers[id]?.asks.sent(now: now)
+            watch(id)
             restless.append(id)
         case .answer(_, let transmit): server.sent(transmit)
         case .weftAnswer(_, let transmit): weftServer.sent(transmit)
@@ -153,6 +155,7 @@ extension BlockExchange {
         let wait = Duration.milliseconds(250) * (1 << min(peer.attempts, 8))
         let mayRetry = peer.attempts + 1 < limits.attempts && fault != .unsupported
         let next = mayRetry ? Link.waiting(until: now + wait) : .none
+        watch(id)
         guard purpose == .asking else {
             server.closed(id)
             peers[id]?.answerLink = next

@@ -87,6 +87,8 @@ public struct BlockExchange: Sendable {
     var sending: [UInt64: Sending] = [:]
     var orders = BoundedQueue<Order>(limit: 1 << 16)
     var events = BoundedQueue<Event>(limit: 1 << 16)
+    /// Peers that time may do something to: of whom an answer or a second attempt is due.
+    private var timed: Set<PeerID> = []
     /// Peers to whom there may be something to say.
     var restless: [PeerID] = []
     var nextNumber: UInt64 = 0
@@ -233,6 +235,7 @@ public struct BlockExchange: Sendable {
     public mutating func disconnected(_ id: PeerID, now: Instant) {
         tell(.unreachable(.disconnected), of: id)
         guard let peer = peers.removeValue(forKey: id) else { return }
+        timed.remove(id)
         peerOrder.removeAll { $0 == id }
         if let source = peer.source {
             peerOfSource[source] = nil
@@ -273,20 +276,27 @@ public struct BlockExchange: Sendable {
 
     /// When ``advance(to:)`` is to be called next.
     public var deadline: Instant? {
-        var next = table.deadline.earlier(server.deadline)
-        for id in peerOrder {
-            next = next.earlier(peers[id]?.asks.deadline)
-            if case .waiting(let until) = peers[id]?.link { next = next.earlier(until) }
-            if case .waiting(let until) = peers[id]?.answerLink { next = next.earlier(until) }
+        timed.reduce(table.deadline.earlier(server.deadline)) {
+            $0.earlier(deadline(of: $1))
         }
+    }
+
+    private func deadline(of id: PeerID) -> Instant? {
+        var next = peers[id]?.asks.deadline
+        if case .waiting(let until) = peers[id]?.link { next = next.earlier(until) }
+        if case .waiting(let until) = peers[id]?.answerLink { next = next.earlier(until) }
         return next
     }
+
+    /// Has a peer looked at when its time comes.
+    mutating func watch(_ id: PeerID) { timed.insert(id) }
 
     /// Time has passed.
     public mutating func advance(to now: Instant) {
         table.advance(to: now)
         server.advance(to: now)
-        for id in peerOrder {
+        guard !timed.isEmpty else { return }
+        for id in peerOrder where timed.contains(id) {
             if let due = peers[id]?.asks.deadline, due <= now {
                 let outcomes = peers[id]?.asks.advance(to: now) ?? []
                 take(outcomes, from: id, now: now)
@@ -300,6 +310,7 @@ public struct BlockExchange: Sendable {
                 peers[id]?.answerLink = .none
                 restless.append(id)
             }
+            if deadline(of: id) == nil { timed.remove(id) }
         }
     }
 }

@@ -20,6 +20,11 @@ public struct Multihash: Hashable, Sendable {
         self.digest = digest
     }
 
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(code)
+        hasher.combine(contentsOf: digest)
+    }
+
     /// The binary form: function and length as varints, then the digest.
     public var bytes: [UInt8] {
         var out: [UInt8] = []

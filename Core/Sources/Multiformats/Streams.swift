@@ -1,6 +1,8 @@
 // The seam between connections and what peers say on them: streams by number, whole messages, no
 // bytes of the wire. Whoever owns the connections keeps the order of each stream.
 
+import Wire
+
 /// The name of a protocol as multistream-select agrees on it, such as `/ipfs/id/1.0.0`.
 public struct ProtocolName: Hashable, Sendable {
     /// The longest name that is read, in bytes.
@@ -18,6 +20,8 @@ public struct ProtocolName: Hashable, Sendable {
     public init(_ text: StaticString) {
         self.utf8 = Array(text.description.utf8)
     }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(contentsOf: utf8) }
 }
 
 extension ProtocolName: CustomStringConvertible {

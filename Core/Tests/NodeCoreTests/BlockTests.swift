@@ -4,6 +4,7 @@ import Exchange
 import Multiformats
 import NodeCore
 import Peering
+import Simulation
 import Testing
 import Wire
 
@@ -22,7 +23,7 @@ struct BlockTests {
 
     @Test("Two nodes give each other what the other has, at the same time")
     func bothWays() throws {
-        var network = TestNetwork(seed: 11)
+        var network = VirtualNetwork(seed: 11)
         let one = try network.add()
         let two = try network.add()
         let left = Self.blocks(60, seed: 1)
@@ -46,7 +47,7 @@ struct BlockTests {
 
     @Test("A peer that connects after a session began takes part in it")
     func lateNeighbour() throws {
-        var network = TestNetwork(seed: 12)
+        var network = VirtualNetwork(seed: 12)
         let one = try network.add()
         let two = try network.add()
         let blocks = Self.blocks(10, seed: 3)
@@ -60,7 +61,7 @@ struct BlockTests {
 
     @Test("A block that comes into the store goes to those who asked for it before")
     func storedLater() throws {
-        var network = TestNetwork(seed: 13)
+        var network = VirtualNetwork(seed: 13)
         let one = try network.add()
         let two = try network.add()
         let three = try network.add()
@@ -81,7 +82,7 @@ struct BlockTests {
 
     @Test("What nobody has is said to be missing")
     func missing() throws {
-        var network = TestNetwork(seed: 14)
+        var network = VirtualNetwork(seed: 14)
         let one = try network.add()
         let two = try network.add()
         _ = network.connect(one, two)
@@ -93,7 +94,7 @@ struct BlockTests {
 
     @Test("Lost connections cost time, not blocks", arguments: [UInt64](1...6))
     func lossy(seed: UInt64) throws {
-        var network = TestNetwork(seed: seed)
+        var network = VirtualNetwork(seed: seed)
         let reader = try network.add()
         let blocks = Self.blocks(80, seed: seed)
         for _ in 0..<3 {
@@ -101,7 +102,7 @@ struct BlockTests {
             for block in blocks { network.hosts[host].store[block.cid.hash] = block.bytes }
             _ = network.connect(reader, host)
         }
-        network.loss = 0.02
+        network.conditions.breakage = 0.02
         let session = try network.session(reader)
         network.order(reader, .want(session, Self.want(blocks)))
         for _ in 0..<60 {

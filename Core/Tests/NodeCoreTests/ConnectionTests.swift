@@ -4,13 +4,14 @@ import Exchange
 import Multiformats
 import NodeCore
 import Peering
+import Simulation
 import Testing
 import Wire
 
 struct ConnectionTests {
     @Test("Two nodes connect, say who they are, and measure their distance")
     func meeting() throws {
-        var network = TestNetwork(seed: 1)
+        var network = VirtualNetwork(seed: 1)
         let one = try network.add()
         let two = try network.add()
         let connected = network.connect(one, two)
@@ -20,11 +21,11 @@ struct ConnectionTests {
         }
         #expect(peer == network.id(two))
         let there = try #require(try network.peers(one).first)
-        #expect(there.agent == Array("test/1".utf8))
+        #expect(there.agent == Array("simulated/1".utf8))
         #expect(there.protocols == network.hosts[two].node.protocols)
         #expect(there.connections.map { $0.facts.direction } == [.outbound])
         let back = try #require(try network.peers(two).first)
-        #expect(back.agent == Array("test/0".utf8))
+        #expect(back.agent == Array("simulated/0".utf8))
         let ping = network.order(two, .ping(network.id(one)))
         network.run(for: .seconds(1))
         guard case .roundTrip(let time) = network.answer(two, ping) else {
@@ -37,7 +38,7 @@ struct ConnectionTests {
 
     @Test("A ping to somebody unconnected dials what identify left in the address book")
     func dialsByBook() throws {
-        var network = TestNetwork(seed: 2)
+        var network = VirtualNetwork(seed: 2)
         let one = try network.add()
         let two = try network.add()
         _ = network.connect(one, two)
@@ -59,7 +60,7 @@ struct ConnectionTests {
         "A change of addresses reaches those who are connected; private ones stay at home",
         arguments: [true, false])
     func news(isPrivate: Bool) throws {
-        var network = TestNetwork(seed: 3)
+        var network = VirtualNetwork(seed: 3)
         let one = try network.add(at: isPrivate ? "/ip4/192.168.1.2/tcp/4001" : nil)
         let two = try network.add(at: isPrivate ? "/ip4/192.168.1.3/tcp/4001" : nil)
         _ = network.connect(two, one)
@@ -78,7 +79,7 @@ struct ConnectionTests {
 
     @Test("What a stranger says of private networks is not dialled, what a person says is")
     func privateRanges() throws {
-        var network = TestNetwork(seed: 4)
+        var network = VirtualNetwork(seed: 4)
         let one = try network.add()
         let two = try network.add()
         let home = try Multiaddr(text: "/ip4/192.168.1.2/tcp/4002")
@@ -102,7 +103,7 @@ struct ConnectionTests {
 
     @Test("What cannot be reached is said with what became of each address, and then left alone")
     func backOff() throws {
-        var network = TestNetwork(seed: 5)
+        var network = VirtualNetwork(seed: 5)
         let one = try network.add()
         let two = try network.add()
         network.hosts[two].door = .shut
@@ -125,7 +126,7 @@ struct ConnectionTests {
 
     @Test("The answer comes at the deadline, once, and nobody is dialled for nothing")
     func deadlines() throws {
-        var network = TestNetwork(seed: 6)
+        var network = VirtualNetwork(seed: 6)
         let one = try network.add()
         let two = try network.add()
         network.hosts[two].door = .silent
@@ -154,7 +155,7 @@ struct ConnectionTests {
 
     @Test("The newest of several connections carries streams; when it breaks, the other does")
     func severalConnections() throws {
-        var network = TestNetwork(seed: 7)
+        var network = VirtualNetwork(seed: 7)
         let one = try network.add()
         let two = try network.add()
         network.link(one, two)
@@ -176,8 +177,8 @@ struct ConnectionTests {
         "Whatever breaks, every command gets exactly one answer before its deadline",
         arguments: [UInt64](1...12))
     func noOrderIsLost(seed: UInt64) throws {
-        var network = TestNetwork(seed: seed)
-        network.loss = 0.05
+        var network = VirtualNetwork(seed: seed)
+        network.conditions.breakage = 0.05
         var random = SeededGenerator(seed: seed ^ 0xabcd)
         for _ in 0..<12 { try network.add() }
         network.hosts[10].door = .shut

@@ -4,6 +4,7 @@ import Exchange
 import Multiformats
 import NodeCore
 import Peering
+import Simulation
 import Testing
 import Wire
 
@@ -28,7 +29,7 @@ struct LimitTests {
 
     @Test("However many come, there are never more than the ceiling")
     func flood() throws {
-        var network = TestNetwork(seed: 21)
+        var network = VirtualNetwork(seed: 21)
         let host = try network.add(limits: Self.small)
         for number in 0..<400 {
             _ = network.knock(
@@ -46,7 +47,7 @@ struct LimitTests {
 
     @Test("A flood of strangers does not drive out those who are known")
     func floodAndFriends() throws {
-        var network = TestNetwork(seed: 22)
+        var network = VirtualNetwork(seed: 22)
         let host = try network.add(limits: Self.small)
         var friends: [Int] = []
         for _ in 0..<3 {
@@ -66,7 +67,7 @@ struct LimitTests {
 
     @Test("One address gets a few places, one peer gets fewer")
     func crowding() throws {
-        var network = TestNetwork(seed: 23)
+        var network = VirtualNetwork(seed: 23)
         let host = try network.add(limits: Self.small)
         for number in 0..<5 {
             _ = network.knock(
@@ -85,7 +86,7 @@ struct LimitTests {
 
     @Test("Strangers and spares are trimmed first, partners and protected peers stay")
     func trimming() throws {
-        var network = TestNetwork(seed: 24)
+        var network = VirtualNetwork(seed: 24)
         let host = try network.add(limits: Self.small)
         let blocks = BlockTests.blocks(5, seed: 9)
         let partner = try network.add()
@@ -120,7 +121,7 @@ struct LimitTests {
 
     @Test("Who is denied is neither let in nor dialled, from the moment it is denied")
     func denied() throws {
-        var network = TestNetwork(seed: 25)
+        var network = VirtualNetwork(seed: 25)
         let one = try network.add()
         let two = try network.add()
         _ = network.connect(one, two)
@@ -152,7 +153,7 @@ struct LimitTests {
 
     @Test("Dials take the places of connections, and a held one is said so")
     func outboundCeiling() throws {
-        var network = TestNetwork(seed: 26)
+        var network = VirtualNetwork(seed: 26)
         let host = try network.add(limits: Self.small)
         var orders: [UInt64] = []
         for _ in 0..<12 {
@@ -170,7 +171,7 @@ struct LimitTests {
 
     @Test("Lower limits take effect at once")
     func lowering() throws {
-        var network = TestNetwork(seed: 27)
+        var network = VirtualNetwork(seed: 27)
         let host = try network.add()
         for number in 0..<30 {
             _ = network.knock(
@@ -186,7 +187,7 @@ struct LimitTests {
 
     @Test("One peer may open so many streams, and further ones are reset")
     func streamFlood() throws {
-        var network = TestNetwork(seed: 28)
+        var network = VirtualNetwork(seed: 28)
         var limits = NodeLimits.home
         limits.streams.acceptedPerPeer = 16
         let host = try network.add(limits: limits)
@@ -207,7 +208,7 @@ struct LimitTests {
 
     @Test("A peer that keeps breaking the rules has to leave, and stays out for a while")
     func violations() throws {
-        var network = TestNetwork(seed: 29)
+        var network = VirtualNetwork(seed: 29)
         let host = try network.add()
         let peer = try Self.stranger(1)
         let number = network.knock(host, as: peer, from: try Self.far(1))

@@ -3,20 +3,21 @@
 import Multiformats
 import NodeCore
 import Peering
+import Simulation
 import Testing
 
 @Suite struct ReachabilityTests {
-    private func status(_ network: inout TestNetwork, _ host: Int) throws -> ReachabilityStatus {
+    private func status(_ network: inout VirtualNetwork, _ host: Int) throws -> ReachabilityStatus {
         let id = network.order(host, .reachability)
         guard case .reachability(let status) = network.answer(host, id) else {
-            throw TestNetwork.Unanswered()
+            throw VirtualNetwork.Unanswered()
         }
         return status
     }
 
     /// A node whose address works is told so by three servers, and only then serves the public DHT.
     @Test("servers confirm an address") func reachable() throws {
-        var network = TestNetwork(seed: 1)
+        var network = VirtualNetwork(seed: 1)
         let node = try network.add(
             routing: [.wide(.client, storage: .home)], reachability: ReachabilityOptions())
         for _ in 0..<3 { _ = network.connect(node, try network.add()) }
@@ -37,7 +38,7 @@ import Testing
     /// Behind a router that lets nobody in, the address is not told any more, a place is found at a
     /// relay that is met, and the node is reached through it.
     @Test("an unreachable node is reached through a relay") func relayed() throws {
-        var network = TestNetwork(seed: 2)
+        var network = VirtualNetwork(seed: 2)
         network.isPunchable = false
         var always = ReachabilityOptions()
         always.relayService = .always
@@ -84,7 +85,7 @@ import Testing
 
     /// A relayed connection becomes a direct one, and the relayed one is closed.
     @Test("two nodes behind routers punch a hole") func punched() throws {
-        var network = TestNetwork(seed: 3)
+        var network = VirtualNetwork(seed: 3)
         var always = ReachabilityOptions()
         always.relayService = .always
         let relay = try network.add(reachability: always)
@@ -114,7 +115,7 @@ import Testing
 
     /// A node that others may not use as a relay turns away who tries.
     @Test("no relay service unasked") func noService() throws {
-        var network = TestNetwork(seed: 4)
+        var network = VirtualNetwork(seed: 4)
         var never = ReachabilityOptions()
         never.relayService = .never
         let relay = try network.add(reachability: never)
@@ -162,5 +163,5 @@ import Testing
         #expect(symmetric.punchable.count == 3)
     }
 
-    private let network0 = TestNetwork(seed: 0).now
+    private let network0 = VirtualNetwork(seed: 0).now
 }

@@ -4,13 +4,14 @@ import Exchange
 import Multiformats
 import NodeCore
 import Peering
+import Simulation
 import Testing
 import Wire
 
 struct RoutingTests {
     /// A network whose nodes joined by the first one.
-    static func network(_ count: Int, seed: UInt64) throws -> TestNetwork {
-        var network = TestNetwork(seed: seed)
+    static func network(_ count: Int, seed: UInt64) throws -> VirtualNetwork {
+        var network = VirtualNetwork(seed: seed)
         for host in 0..<count {
             try network.add(routing: [.wide(.server, storage: .home)])
             guard host > 0 else { continue }
@@ -55,7 +56,7 @@ struct RoutingTests {
 
     @Test("Being a client of the DHT is not told as being a server, and a change is news")
     func clientsDoNotServe() throws {
-        var network = TestNetwork(seed: 3)
+        var network = VirtualNetwork(seed: 3)
         let one = try network.add(routing: [.wide(.client, storage: .home)])
         let two = try network.add(routing: [.wide(.client, storage: .home)])
         _ = network.connect(one, two)
@@ -86,7 +87,7 @@ struct RoutingTests {
 
     @Test("Peers at home are met in the local DHT alone, and find each other's content there")
     func local() throws {
-        var network = TestNetwork(seed: 6)
+        var network = VirtualNetwork(seed: 6)
         let both: [KadConfiguration] = [.wide(.client, storage: .home), .lan(storage: .home)]
         for host in 0..<3 {
             try network.add(at: "/ip4/192.168.1.\(host + 1)/tcp/4001", routing: both)
@@ -123,7 +124,7 @@ struct RoutingTests {
 
     @Test("A connected peer is found without asking anybody")
     func findConnected() throws {
-        var network = TestNetwork(seed: 7)
+        var network = VirtualNetwork(seed: 7)
         let routing: [KadConfiguration] = [.wide(.client, storage: .home)]
         let one = try network.add(routing: routing)
         let two = try network.add(routing: routing)

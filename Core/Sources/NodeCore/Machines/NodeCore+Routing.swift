@@ -16,7 +16,7 @@ extension NodeCore {
         }
 
         let purpose: Purpose
-        /// How many providers are enough.
+        /// How many providers are enough. More may be found, because no single peer's word is.
         let limit: Int
         /// The parts that are not over.
         var parts: [Part]
@@ -49,7 +49,8 @@ extension NodeCore {
                 answer(id, .searched(SearchAnswer(peers: [peer], value: nil, results: [])))
                 return
             }
-            begin(purpose, limit: 1, now: now) { kad, book, now in
+            // To its end: what a single peer says may be a lie, and only a connection proves it.
+            begin(purpose, limit: 0, now: now) { kad, book, now in
                 kad.find(peer, addresses: &book, now: now)
             }
         case .provide(let cid):
@@ -145,11 +146,6 @@ extension NodeCore {
                 guard access.admits(found.peer) else { break }
                 exchange.offer(found.peer, to: session, as: .provider, now: now)
             }
-            if search.limit > 0, search.found.count + 1 >= search.limit {
-                stop(id)
-                // One that has ended by itself says so next.
-                if searches[id]?.parts.isEmpty == true { conclude(id, now: now) }
-            }
         case .value(let number, let value):
             guard let id = searchOfPart[Part(table: table, number: number)] else { return }
             searches[id]?.value = value
@@ -159,6 +155,10 @@ extension NodeCore {
             searches[id]?.parts.removeAll { $0 == part }
             searches[id]?.results.append(result)
             if let value = result.value { searches[id]?.value = value }
+            // One DHT has found enough; the others need not go on.
+            if let search = searches[id], search.limit > 0, search.found.count >= search.limit {
+                stop(id)
+            }
             if searches[id]?.parts.isEmpty == true { conclude(id, now: now) }
         case .violation(let peer, let violation):
             violated(peer, .routing(violation), now: now)

@@ -25,6 +25,8 @@ extension Kad {
         /// Whether the stream has carried questions before. It may have ended unseen, so that a
         /// failure means nothing.
         var isReused = false
+        /// Whether its command goes on without it.
+        var isLate = false
     }
 
     /// Sends messages to a peer for a command.
@@ -38,6 +40,9 @@ extension Kad {
             operation: operation, peer: peer, messages: messages, reason: reason, begun: now,
             deadline: now + Self.answerTimeout)
         operations[operation]?.result.asked += 1
+        if reason == .question, operations[operation]?.isCheck == false {
+            deadlines.add(.patience(number), at: now + Self.patience)
+        }
         if let kept = idle[peer] {
             dropIdle(kept.stream)
             request.isReused = true
@@ -137,6 +142,15 @@ extension Kad {
         fail(number, .disconnected, addresses: &addresses, now: now)
     }
 
+    /// A request takes long; its command goes on without it.
+    mutating func late(_ number: UInt64, addresses: inout AddressBook, now: Instant) {
+        guard let request = requests[number] else { return }
+        requests[number]?.isLate = true
+        table.failed(KadID(request.peer))
+        operations[request.operation]?.lookup.late(KadID(request.peer))
+        pump(request.operation, addresses: &addresses, now: now)
+    }
+
     /// A request came to nothing. One on a stream that was used before is sent again on a new one.
     mutating func fail(
         _ number: UInt64, _ fault: StreamFault, addresses: inout AddressBook, now: Instant
@@ -162,7 +176,7 @@ extension Kad {
     ) {
         let id = KadID(request.peer)
         // A limit of our own says nothing about the peer.
-        if answer != .failed(.overLimit) { table.failed(id) }
+        if answer != .failed(.overLimit), !request.isLate { table.failed(id) }
         write(request, answer, now: now)
         if request.reason == .question {
             operations[request.operation]?.lookup.failed(id)

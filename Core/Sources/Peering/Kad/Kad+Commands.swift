@@ -135,7 +135,7 @@ extension Kad {
             waiting[stream] = nil
             orders.append(.reset(stream))
         }
-        return operation.isReported ? nil : operation.result
+        return operation.isReported ? nil : operation.outcome
     }
 
     /// Joins the DHT by these peers, whose addresses are in the book, and begins to keep the

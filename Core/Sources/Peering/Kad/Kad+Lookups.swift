@@ -17,6 +17,13 @@ extension Kad {
             while let peer = operation.lookup.next() { next.append(peer) }
             if next.isEmpty, operation.lookup.isConverged { operation.phase = .confirming }
         }
+        if case .findProviders(let limit) = operation.purpose, operation.phase == .confirming,
+            operation.found.count >= limit
+        {
+            operations[number] = operation
+            report(number, .complete)
+            return
+        }
         if operation.phase == .confirming, operation.needsAll,
             operation.lookup.askedCount < Self.maxAsked
         {
@@ -51,7 +58,8 @@ extension Kad {
         table.answered(peer, id, group: group, now: now)
         guard let (purpose, key) = operations[number].map({ ($0.purpose, $0.key) }) else { return }
         if case .getProviders = message.kind {
-            for provider in message.providers where provider.peer != own {
+            for provider in message.providers.prefix(Self.maxProvidersPerAnswer)
+            where provider.peer != own {
                 addresses.add(
                     provider.addresses, of: provider.peer, from: .told,
                     over: configuration.scope, for: AddressBook.Lifetime.told, now: now)
@@ -89,20 +97,15 @@ extension Kad {
         pump(number, addresses: &addresses, now: now)
     }
 
-    /// Notes a provider that was found, once.
+    /// Notes a provider that was found, once. When enough are known, the search ends as soon as the
+    /// peers nearest to the key have answered, and not on the word of any that lies on the way.
     mutating func note(_ provider: KadPeer, for number: UInt64) {
-        guard var operation = operations.removeValue(forKey: number) else { return }
-        guard case .findProviders(let limit) = operation.purpose,
-            operation.found.count < limit, operation.found.insert(provider.peer).inserted
-        else {
-            operations[number] = operation
-            return
-        }
-        operation.result.providers = operation.found.count
+        guard case .findProviders = operations[number]?.purpose,
+            let count = operations[number]?.found.count, count < Self.maxProvidersFound,
+            operations[number]?.found.insert(provider.peer).inserted == true
+        else { return }
+        operations[number]?.result.providers = count + 1
         events.append(.provider(command: number, provider))
-        let isEnough = operation.found.count >= limit
-        operations[number] = operation
-        if isEnough { report(number, .complete) }
     }
 
     /// Notes a valid value that a peer has.
@@ -208,11 +211,7 @@ extension Kad {
         if !operation.isReported {
             operation.isReported = true
             operation.result.end = end
-            if operation.result.closest.isEmpty {
-                let closest = operation.lookup.closest(Self.bucketSize)
-                operation.result.closest = closest.map { $0.peer }
-                operation.result.hops = closest.first.map { Int($0.hops) } ?? 0
-            }
+            operation.result = operation.outcome
             switch operation.purpose {
             case .refresh, .check: break
             default: events.append(.finished(command: number, operation.result))
@@ -253,6 +252,19 @@ extension Kad {
 }
 
 extension Kad.Operation {
+    /// The result so far.
+    var outcome: KadResult {
+        guard result.closest.isEmpty else { return result }
+        var outcome = result
+        let closest = lookup.closest(Kad.bucketSize)
+        outcome.closest = closest.map { $0.peer }
+        outcome.hops = closest.first.map { Int($0.hops) } ?? 0
+        return outcome
+    }
+
+    /// Whether one peer is asked whether it is there.
+    var isCheck: Bool { if case .check = purpose { true } else { false } }
+
     /// Whether all of the nearest peers are to be asked, not only the very nearest.
     var needsAll: Bool {
         switch purpose {

@@ -52,6 +52,7 @@ public struct Kad: Sendable {
 
     enum Due: Sendable {
         case request(UInt64)
+        case patience(UInt64)
         case operation(UInt64)
         case idle(StreamID)
         case incoming(StreamID)
@@ -143,6 +144,7 @@ public struct Kad: Sendable {
                     continue
                 }
                 fail(number, .timedOut, addresses: &addresses, now: now)
+            case .patience(let number): late(number, addresses: &addresses, now: now)
             case .operation(let number):
                 guard operations[number] != nil else { continue }
                 finish(number, .timedOut, addresses: &addresses, now: now)

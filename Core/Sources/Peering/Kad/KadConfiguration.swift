@@ -126,6 +126,13 @@ extension Kad {
     public static let maxAsked = 128
     /// How long a stream may take to open, and how long an answer may take.
     public static let answerTimeout: Duration = .seconds(10)
+    /// A peer that has not answered for so long is waited for no longer, though its answer counts
+    /// when it comes.
+    public static let patience: Duration = .seconds(3)
+    /// How many providers one answer can name, and how many one search can find: more than anyone
+    /// wants, so that the false ones of a few liars leave room for the true ones.
+    public static let maxProvidersPerAnswer = 20
+    public static let maxProvidersFound = 256
     /// How long a whole command may take.
     public static let commandTimeout: Duration = .seconds(60)
     /// How long a stream that a peer opened may be silent.

@@ -9,8 +9,13 @@ struct Lookup: Sendable {
     enum State: UInt8, Sendable {
         case heard
         case asked
+        /// Asked, and waited for no longer.
+        case late
         case answered
         case failed
+
+        /// Whether nobody counts on its answer.
+        var isGivenUp: Bool { self == .failed || self == .late }
     }
 
     struct Candidate: Sendable {
@@ -53,7 +58,7 @@ struct Lookup: Sendable {
             var first: Int?
             for index in candidates.indices where candidates[index].path == path {
                 switch candidates[index].state {
-                case .failed: continue
+                case .failed, .late: continue
                 case .heard: if first == nil { first = index }
                 case .asked: waiting += 1
                 case .answered: break
@@ -72,7 +77,7 @@ struct Lookup: Sendable {
     /// Whether nobody needs to be asked any more to know the nearest peers.
     var isConverged: Bool {
         (0..<UInt8(paths)).allSatisfy { path in
-            let nearest = candidates.lazy.filter { $0.path == path && $0.state != .failed }
+            let nearest = candidates.lazy.filter { $0.path == path && !$0.state.isGivenUp }
             return nearest.prefix(Kad.beta).allSatisfy { $0.state == .answered }
         }
     }
@@ -81,7 +86,7 @@ struct Lookup: Sendable {
     mutating func askRest(of count: Int) -> [PeerID] {
         var peers: [PeerID] = []
         var seen = 0
-        for index in candidates.indices where candidates[index].state != .failed {
+        for index in candidates.indices where !candidates[index].state.isGivenUp {
             guard seen < count else { break }
             seen += 1
             guard candidates[index].state == .heard else { continue }
@@ -93,9 +98,8 @@ struct Lookup: Sendable {
 
     /// A peer that was asked answered, and knows these.
     mutating func answered(_ peer: PeerID, _ id: KadID, closer: [(id: KadID, peer: PeerID)]) {
-        guard let index = index(of: id), candidates[index].state == .asked else { return }
+        guard let index = take(id) else { return }
         candidates[index].state = .answered
-        waitingCount -= 1
         let (path, hops) = (candidates[index].path, candidates[index].hops)
         for next in closer.prefix(Self.maxReferrals) {
             add(next.peer, next.id, path: path, hops: hops &+ 1)
@@ -104,9 +108,25 @@ struct Lookup: Sendable {
 
     /// A peer that was asked did not answer.
     mutating func failed(_ id: KadID) {
+        if let index = take(id) { candidates[index].state = .failed }
+    }
+
+    /// A peer that was asked has not answered for long.
+    mutating func late(_ id: KadID) {
         guard let index = index(of: id), candidates[index].state == .asked else { return }
-        candidates[index].state = .failed
+        candidates[index].state = .late
         waitingCount -= 1
+    }
+
+    /// The place of a peer whose answer is open.
+    private mutating func take(_ id: KadID) -> Int? {
+        guard let index = index(of: id) else { return nil }
+        switch candidates[index].state {
+        case .asked: waitingCount -= 1
+        case .late: break
+        case .heard, .answered, .failed: return nil
+        }
+        return index
     }
 
     /// The nearest peers that answered, the nearest first.

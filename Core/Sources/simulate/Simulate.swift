@@ -1,0 +1,74 @@
+// The simulator on the command line: it runs a network of nodes in this process and says how that
+// went. docs/simulator.md tells how to read it.
+
+import Simulation
+import Wire
+
+@main
+struct Simulate {
+    static func main() {
+        do throws(OptionError) {
+            let options = try Options(CommandLine.arguments.dropFirst())
+            guard !options.wantsHelp else {
+                print(Options.help)
+                return
+            }
+            let table = try run(options)
+            print(options.isJSON ? table.json : table.text)
+        } catch {
+            complain(error.message)
+            leave(with: 2)
+        }
+    }
+
+    private static func run(_ options: Options) throws(OptionError) -> Table {
+        do throws(DecodeError) {
+            return try simulateDHT(options)
+        } catch {
+            throw OptionError("the network could not be made: \(error)")
+        }
+    }
+
+    private static func simulateDHT(_ options: Options) throws(DecodeError) -> Table {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let before = residentBytes()
+        var run = DHTRun(options.dht)
+        try run.grow()
+        let grown = residentBytes() - before
+        run.provide()
+        try run.change()
+        run.search()
+        let (settings, network) = (run.settings, run.network)
+        var table = Table()
+        table.add("peers", Double(settings.peers), digits: 0)
+        table.add("log2_peers", log2(settings.peers), digits: 1)
+        table.add("liars", settings.liars, digits: 2)
+        table.add("loss", settings.loss, digits: 3)
+        table.add("churn", settings.churn, digits: 2)
+        table.add("seed", Double(settings.seed), digits: 0)
+        table.add("content_found", run.foundContent.success, digits: 4)
+        table.add("peers_found", run.foundPeers.success, digits: 4)
+        for (name, outcome) in [
+            ("content", run.foundContent), ("peer", run.foundPeers), ("provide", run.provided),
+        ] {
+            table.add(name + "_questions", outcome.mean(outcome.questions), digits: 1)
+            table.add(name + "_hops", outcome.mean(outcome.hops), digits: 2)
+            table.add(name + "_median_seconds", outcome.time(within: 0.5).inSeconds, digits: 3)
+            table.add(name + "_p95_seconds", outcome.time(within: 0.95).inSeconds, digits: 3)
+        }
+        table.add("provide_holders", run.provided.mean(run.provided.stored), digits: 1)
+        table.add("messages", Double(network.counts.messages), digits: 0)
+        table.add("message_bytes", Double(network.counts.bytes), digits: 0)
+        table.add("dials", Double(network.counts.dials), digits: 0)
+        table.add("connections", Double(network.counts.connections), digits: 0)
+        table.add("events", Double(network.counts.events), digits: 0)
+        table.add(
+            "virtual_seconds", network.now.since(Instant(nanoseconds: 1_000_000_000)).inSeconds,
+            digits: 0)
+        table.add("fingerprint", network.fingerprint)
+        table.add("bytes_per_peer", Double(grown) / Double(max(1, settings.peers)), digits: 0)
+        table.add("wall_seconds", (clock.now - start).inSeconds, digits: 1)
+        return table
+    }
+}
