@@ -14,6 +14,9 @@ final class ConnectionHandler: ChannelInboundHandler {
     /// What is written to the channel at once, at most, in bytes: four frames of Noise.
     private static let writeSize = 4 * (65_535 + 2)
 
+    /// How often a connection that is held back looks whether it may go on.
+    private static let memoryInterval = TimeAmount.milliseconds(20)
+
     private var connection: Connection
     private let acceptor: StreamAcceptor
     private let tls: TLSUpgrade
@@ -22,6 +25,8 @@ final class ConnectionHandler: ChannelInboundHandler {
     /// What is counted of it in the budget, and what streams hold outside of the machine.
     private var counted = 0
     private var heldByStreams = 0
+    /// Until when more than there should be may be held, and when that is looked at again.
+    private var pause: (end: NIODeadline, task: Scheduled<Void>)?
     private var receivers: [UInt32: StreamReceiver] = [:]
     /// Streams that have ended in one direction, and which; those that have in both.
     private var halfEnded: [UInt32: Direction] = [:]
@@ -219,17 +224,41 @@ final class ConnectionHandler: ChannelInboundHandler {
         }
     }
 
-    /// Counts what is held, and closes the connection when it is too much.
+    /// Counts what is held. While it is too much nothing is read, and if that does not help the
+    /// connection is closed.
     private func countMemory() {
-        guard !hasEnded else { return }
         let held = MemoryBudget.base + connection.heldBytes + heldByStreams
-        guard held != counted else { return }
-        if memory.change(from: counted, to: held) {
-            counted = held
-        } else {
-            failure = failure ?? .overMemory
-            context?.close(promise: nil)
+        guard !hasEnded, held != counted || pause != nil else { return }
+        let verdict = memory.change(from: counted, to: held)
+        counted = held
+        switch verdict {
+        case .fine:
+            pause?.task.cancel()
+            pause = nil
+            traffic.resumeReading()
+        case .paused: waitForMemory()
+        case .refused: runOutOfMemory()
         }
+    }
+
+    private func waitForMemory() {
+        guard let context else { return }
+        let end = pause?.end ?? NIODeadline.now() + memory.patience
+        guard NIODeadline.now() < end else {
+            memory.refuse()
+            return runOutOfMemory()
+        }
+        traffic.pauseReading()
+        pause?.task.cancel()
+        let task = context.eventLoop.assumeIsolated().scheduleTask(in: Self.memoryInterval) {
+            self.countMemory()
+        }
+        pause = (end, task)
+    }
+
+    private func runOutOfMemory() {
+        failure = failure ?? .overMemory
+        context?.close(promise: nil)
     }
 
     private func setTimer(_ context: ChannelHandlerContext) {
@@ -287,6 +316,8 @@ final class ConnectionHandler: ChannelInboundHandler {
         timer = nil
         if !hasEnded {
             hasEnded = true
+            pause?.task.cancel()
+            pause = nil
             _ = memory.change(from: counted, to: 0)
             memory.changeUsers(by: -1)
         }

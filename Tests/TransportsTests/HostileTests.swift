@@ -31,10 +31,10 @@ private func makeHoarder(_ memory: MemoryBudget) throws -> Transport {
 }
 
 @Suite struct HostileTests {
-    /// A connection that fills all the windows it can get is closed when it holds more than there
-    /// is; one beside it, which holds little, goes on, and all memory is given back.
+    /// A connection that fills all the windows it can get is held back, and closed when that does
+    /// not help; one beside it, which holds little, goes on, and all memory is given back.
     @Test("memory") func memory() async throws {
-        let memory = MemoryBudget(limit: 4 << 20)
+        let memory = MemoryBudget(limit: 4 << 20, patience: .milliseconds(300))
         let theirs = try makeHoarder(memory)
         let listener = try await theirs.listen(on: try loopback()) { _ in }
         let honest = try makeTransport([.noise])

@@ -29,6 +29,8 @@ final class TrafficHandler: ChannelDuplexHandler {
     private var context: ChannelHandlerContext?
     /// Whether reading was asked for and held back.
     private var isReadHeld = false
+    /// Whether nothing is to be read for now.
+    private var isPaused = false
     /// Whether the channel reads in small pieces.
     private var readsLittle: Bool?
 
@@ -61,12 +63,22 @@ final class TrafficHandler: ChannelDuplexHandler {
     // MARK: Reading
 
     func read(context: ChannelHandlerContext) {
-        guard inbound?.isClear != false else {
+        guard !isPaused, inbound?.isClear != false else {
             isReadHeld = true
             return
         }
         fitReads(context)
         context.read()
+    }
+
+    /// Reads nothing more, so that the peer is held back.
+    func pauseReading() { isPaused = true }
+
+    /// Takes that back.
+    func resumeReading() {
+        guard isPaused else { return }
+        isPaused = false
+        goOnReading()
     }
 
     private func goOnReading() {
