@@ -168,12 +168,18 @@ public final class Transport: Sendable {
         _ endpoint: Endpoint, _ role: Connection.Role, from local: SocketAddress?
     ) async throws -> PeerConnection {
         let ready = group.next().makePromise(of: PeerConnection.self)
+        let dialled = Mutex((channel: (any Channel)?.none, isCancelled: false))
         var bootstrap = ClientBootstrap(group: ready.futureResult.eventLoop)
             .connectTimeout(options.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.writeBufferWaterMark, value: Self.waterMark)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    let isCancelled = dialled.withLock {
+                        $0.channel = channel
+                        return $0.isCancelled
+                    }
+                    if isCancelled { throw TransportError.closed }
                     let traffic = try self.addTraffic(to: channel)
                     guard endpoint.carrier != .tcp else {
                         return try self.prepare(channel, role, traffic, ready)
@@ -193,14 +199,23 @@ public final class Transport: Sendable {
                 .channelOption(.socketOption(.reusePort), value: 1)
                 .bind(to: local)
         }
-        do {
-            let channel = try await endpoint.connect(bootstrap)
-            // While a WebSocket is asked for, nobody else would tell.
-            channel.closeFuture.whenComplete { _ in ready.fail(TransportError.closed) }
-        } catch {
-            ready.fail(TransportError.connecting(error))
+        let prepared = bootstrap
+        return try await withTaskCancellationHandler {
+            do {
+                let channel = try await endpoint.connect(prepared)
+                // While a WebSocket is asked for, nobody else would tell.
+                channel.closeFuture.whenComplete { _ in ready.fail(TransportError.closed) }
+            } catch {
+                ready.fail(TransportError.connecting(error))
+            }
+            return try await ready.futureResult.get()
+        } onCancel: {
+            let channel = dialled.withLock {
+                $0.isCancelled = true
+                return $0.channel
+            }
+            channel?.close(promise: nil)
         }
-        return try await ready.futureResult.get()
     }
 
     /// Makes a connection over a stream of another one, whose notices go to the receiver from now

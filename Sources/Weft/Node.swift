@@ -151,7 +151,8 @@ public final class Node: Sendable {
         options.connectionPool.retryConnectionEstablishment = false
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
         mesh = Mesh(
-            identity, configuration, store: store, eventLoops: eventLoops, logger: logger)
+            identity, configuration, reads: BlockReads(store, logger: logger),
+            eventLoops: eventLoops, logger: logger)
         store.observe { [weak mesh] hash, count in mesh?.stored(hash, byteCount: count) }
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, mesh: mesh,

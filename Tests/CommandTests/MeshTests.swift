@@ -125,15 +125,23 @@ import Testing
 }
 
 extension Workplace {
-    /// Runs a script of Tests/Interop with the clients that are installed for the tests.
-    func python(_ script: String, _ arguments: [String]) throws -> Outcome {
-        let root = DocumentationTests.root
-        let python = root.appending(path: ".build/venv/bin/python").path
+    /// The Python with the clients that are installed for the tests.
+    static func interpreter() throws -> String {
+        let python = DocumentationTests.root.appending(path: ".build/venv/bin/python").path
         try #require(
             FileManager.default.isExecutableFile(atPath: python),
             "the Python clients are missing: run 'Scripts/install-packages test'")
-        let path = root.appending(path: "Tests/Interop/\(script)").path
-        let words = [python, "-W", "ignore", path] + arguments
-        return try shell("exec timeout 120 " + words.map { "'\($0)'" }.joined(separator: " "))
+        return python
+    }
+
+    /// A script of Tests/Interop.
+    static func script(_ name: String) -> String {
+        DocumentationTests.root.appending(path: "Tests/Interop/\(name)").path
+    }
+
+    /// Runs a script of Tests/Interop.
+    func python(_ script: String, _ arguments: [String]) throws -> Outcome {
+        let words = [try Self.interpreter(), "-W", "ignore", Self.script(script)] + arguments
+        return try shell("exec timeout 300 " + words.map { "'\($0)'" }.joined(separator: " "))
     }
 }

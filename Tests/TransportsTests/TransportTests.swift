@@ -242,4 +242,25 @@ private func connect(
         #expect(foreign.line() == "ok")
         try await listener.close()
     }
+
+    /// A dial that is given up ends then, and not when its deadline passes.
+    @Test("giving up a dial", .timeLimit(.minutes(1))) func givingUp() async throws {
+        let (accepted, isAccepted) = AsyncStream.makeStream(of: (any Channel).self)
+        let mute = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelInitializer { channel in
+                isAccepted.yield(channel)
+                return channel.eventLoop.makeSucceededVoidFuture()
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let transport = try makeTransport([.noise]) { $0.handshakeTimeout = .seconds(3600) }
+        let port = try #require(mute.localAddress?.port)
+        let address = try Multiaddr(text: "/ip4/127.0.0.1/tcp/\(port)")
+        let dial = Task { try await transport.dial(address) }
+        var there = accepted.makeAsyncIterator()
+        let channel = try #require(await there.next())
+        dial.cancel()
+        await #expect(throws: (any Error).self) { try await dial.value }
+        try await channel.closeFuture.get()
+        try await mute.close()
+    }
 }

@@ -17,7 +17,8 @@ extension BlockExchange {
             lost(purpose, to: id, fault, now: now)
         case .accepted(let stream, let peer, let name): accepted(stream, peer, name)
         case .message: break
-        case .finished(let stream), .reset(let stream): ended(stream, now: now)
+        case .finished(let stream): finished(stream, now: now)
+        case .reset(let stream): ended(stream, now: now)
         }
     }
 
@@ -46,9 +47,9 @@ extension BlockExchange {
     /// nothing more.
     public mutating func malformed(_ error: DecodeError, on stream: StreamID, now: Instant) {
         guard let id = peerOfStream[stream] else { return }
+        distrust(id, .malformed(error), now: now)
         emit(.reset(stream))
         ended(stream, now: now)
-        distrust(id, .malformed(error), now: now)
     }
 
     /// A message has left.
@@ -60,7 +61,9 @@ extension BlockExchange {
             watch(id)
             restless.append(id)
         case .answer(_, let transmit): server.sent(transmit)
-        case .weftAnswer(_, let transmit): weftServer.sent(transmit)
+        case .weftAnswer(let stream, let transmit):
+            weftServer.sent(transmit)
+            if let id = peerOfStream[stream] { endAnswered(of: id, now: now) }
         case nil: break
         }
     }
@@ -118,6 +121,7 @@ extension BlockExchange {
 
     private mutating func accepted(_ stream: StreamID, _ id: PeerID, _ name: ProtocolName) {
         addPeer(id, .direct)
+        peers[id]?.isConnected = true
         let isWeft = name == WeftLimits.protocolName
         guard isWeft || BitswapVersion(name) != nil, let peer = peers[id], mayUse(peer),
             peer.accepted.count < limits.streamsPerPeer
@@ -132,15 +136,41 @@ extension BlockExchange {
         if isWeft { weftServer.opened(stream, by: id) }
     }
 
+    /// A peer will say no more on a stream. What it asked for on it is still answered, and what it
+    /// is told in bitswap needs no answer there.
+    private mutating func finished(_ stream: StreamID, now: Instant) {
+        guard let id = peerOfStream[stream], let peer = peers[id] else { return }
+        for link in [peer.link, peer.answerLink] {
+            if case .open(stream, .bitswap) = link { return }
+        }
+        if weftServer.isBusy(stream) {
+            peers[id]?.halfClosed.append(stream)
+            return
+        }
+        emit(.finish(stream))
+        ended(stream, now: now)
+    }
+
+    /// Ends streams of a peer that asks no more on them and has been answered.
+    mutating func endAnswered(of id: PeerID, now: Instant) {
+        for stream in peers[id]?.halfClosed ?? []
+        where !weftServer.isBusy(stream) {
+            emit(.finish(stream))
+            ended(stream, now: now)
+        }
+    }
+
     private mutating func ended(_ stream: StreamID, now: Instant) {
         guard let id = peerOfStream.removeValue(forKey: stream) else { return }
         if case .open(stream, _) = peers[id]?.link {
-            tell(.unreachable(.disconnected), of: id)
+            // Why it ended has been told, if this side had a reason.
+            if peers[id]?.hasLied == false { tell(.unreachable(.disconnected), of: id) }
             lost(.asking, to: id, .disconnected, now: now)
         } else if case .open(stream, _) = peers[id]?.answerLink {
             lost(.answering, to: id, .disconnected, now: now)
         } else {
             peers[id]?.accepted.removeAll { $0 == stream }
+            peers[id]?.halfClosed.removeAll { $0 == stream }
             weftServer.closed(stream)
         }
     }
@@ -172,6 +202,7 @@ extension BlockExchange {
         peers[id]?.link = next
         if !mayRetry { peers[id]?.offers = [] }
         countProspects(of: peer.offers.map { $0.session })
+        forgetIfIdle(id, now: now)
     }
 
     // MARK: Answers

@@ -15,6 +15,8 @@ extension BlockExchange {
         /// Send the one frame that this command makes on a stream of the Weft exchange, after
         /// ``ExchangeIntake/note(_:)``.
         case ask(StreamID, WeftCommand)
+        /// Nothing more is going to be sent on this stream.
+        case finish(StreamID)
         /// End this stream at once.
         case reset(StreamID)
         /// Find out how long these blocks are; answered with

@@ -47,6 +47,10 @@ public struct BlockExchange: Sendable {
         var offers: [Offer] = []
         /// The streams that it opened.
         var accepted: [StreamID] = []
+        /// Those of them on which it will say no more, while it is still being answered.
+        var halfClosed: [StreamID] = []
+        /// Whether there is a connection. Others are known as long as a session may ask them.
+        var isConnected = false
         var hasLied = false
     }
 
@@ -122,7 +126,10 @@ public struct BlockExchange: Sendable {
         // What the table takes back has to be told while the session is known.
         work(now: now)
         dags[id] = nil
-        for peer in peerOrder { peers[peer]?.offers.removeAll { $0.session == id } }
+        for peer in peerOrder {
+            peers[peer]?.offers.removeAll { $0.session == id }
+            forgetIfIdle(peer, now: now)
+        }
     }
 
     /// A session wants a block (see ``WantTable/want(_:at:size:in:now:)``).
@@ -229,6 +236,13 @@ public struct BlockExchange: Sendable {
     public mutating func connected(_ id: PeerID, _ route: Route, now: Instant) {
         addPeer(id, route)
         peers[id]?.route = route
+        peers[id]?.isConnected = true
+    }
+
+    /// Lets go of a peer that is not connected and that no session may ask any more.
+    mutating func forgetIfIdle(_ id: PeerID, now: Instant) {
+        guard let peer = peers[id], !peer.isConnected, peer.offers.isEmpty else { return }
+        disconnected(id, now: now)
     }
 
     /// There is no connection to a peer any longer.

@@ -206,6 +206,10 @@ struct PeerSwarm: CustomStringConvertible {
         case .ask(let stream, let command):
             intakes[stream]?.note(command)
             send(OutgoingMessage(command.encoded), on: stream, nil, by: node)
+        case .finish(let stream):
+            guard let other = far[stream] else { return }
+            let there = now + .fraction(nodes[node].latency)
+            schedule(.event(other.node, .finished(other.stream)), at: there)
         case .reset(let stream): breakStream(stream, besides: node)
         case .lookUp(let lookUp):
             schedule(.answer(node, lookUp), at: now + .microseconds(100))

@@ -212,7 +212,7 @@ import Wire
         }
     }
 
-    @Test("swarms of every kind finish", arguments: 1...10)
+    @Test("swarms of every kind finish", arguments: Array(1...10) + [88, 104])
     func randomSwarms(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var nodes = [SwarmNode(rate: 3e6)]

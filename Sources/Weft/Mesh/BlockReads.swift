@@ -14,15 +14,30 @@ final class BlockReads: Sendable {
 
     private typealias Work = @Sendable () async -> Void
 
-    private let store: BlockStore
+    /// The bytes of a block, if it is there.
+    private let bytes: @Sendable (Multihash) async throws -> ByteBuffer?
+    /// How long a block is, if it is there.
+    private let size: @Sendable (Multihash) async throws -> Int?
     private let logger: Logger
     private let queue: AsyncStream<Work>.Continuation
     private let worker: Task<Void, Never>
     private let count = Atomic(0)
     private let withheld = Mutex<(@Sendable (CID) -> Bool)?>(nil)
 
-    init(_ store: BlockStore, logger: Logger) {
-        self.store = store
+    /// Reads of the store of a node.
+    convenience init(_ store: BlockStore, logger: Logger) {
+        self.init(
+            bytes: { try await store.block($0) }, size: { try await store.size(of: $0) },
+            logger: logger)
+    }
+
+    /// Reads of something like it, in a test.
+    init(
+        bytes: @escaping @Sendable (Multihash) async throws -> ByteBuffer?,
+        size: @escaping @Sendable (Multihash) async throws -> Int?, logger: Logger
+    ) {
+        self.bytes = bytes
+        self.size = size
         self.logger = logger
         let (work, queue) = AsyncStream.makeStream(
             of: Work.self, bufferingPolicy: .bufferingOldest(Self.limit))
@@ -48,7 +63,7 @@ final class BlockReads: Sendable {
     func block(_ cid: CID, _ completion: @escaping @Sendable (ByteBuffer?) -> Void) {
         run { [self] in
             completion(
-                mayGive(cid) ? await read { try await store.block(cid.hash) } : nil)
+                mayGive(cid) ? await read { try await bytes(cid.hash) } : nil)
         } refused: {
             completion(nil)
         }
@@ -60,7 +75,7 @@ final class BlockReads: Sendable {
             var sizes: [Int?] = []
             for cid in cids {
                 sizes.append(
-                    mayGive(cid) ? await read { try await store.size(of: cid.hash) } : nil)
+                    mayGive(cid) ? await read { try await size(cid.hash) } : nil)
             }
             completion(sizes)
         } refused: {

@@ -50,7 +50,7 @@ public final class Mesh: Sendable {
     }
 
     init(
-        _ identity: PrivateKey, _ configuration: Configuration, store: BlockStore,
+        _ identity: PrivateKey, _ configuration: Configuration, reads: BlockReads,
         eventLoops: MultiThreadedEventLoopGroup, logger: Logger
     ) {
         let eventLoop = eventLoops.next()
@@ -59,7 +59,7 @@ public final class Mesh: Sendable {
         network = configuration.network
         current = Mutex(configuration.mesh)
         traffic = MeshTraffic(timersOn: eventLoop)
-        reads = BlockReads(store, logger: logger)
+        self.reads = reads
         driver = .makeEmptyBox(valueType: MeshDriver.self, eventLoop: eventLoop)
         let core = NodeCore(.init(identity, configuration))
         protocols = core.protocols

@@ -112,6 +112,13 @@ public struct WeftServer: Sendable {
     /// How many requests are open on a stream.
     public func requestCount(of stream: StreamID) -> Int { streams[stream]?.requests.count ?? 0 }
 
+    /// Whether a stream still has something to be answered, or on its way.
+    func isBusy(_ stream: StreamID) -> Bool {
+        guard let entry = streams[stream] else { return false }
+        return !entry.requests.isEmpty || !entry.refusals.isEmpty
+            || inFlight.contains { $0.value.stream == stream }
+    }
+
     // MARK: Requests
 
     /// Takes in the commands of a frame. What it throws costs the peer the stream.

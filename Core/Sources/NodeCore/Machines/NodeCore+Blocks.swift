@@ -62,6 +62,7 @@ extension NodeCore {
             guard streams[stream] != nil else { return }
             connections.use(stream.connection, now: now)
             outputs.append(.ask(stream, command))
+        case .finish(let stream): finish(stream, now: now)
         case .reset(let stream): reset(stream, now: now)
         case .lookUp(let lookUp): outputs.append(.lookUp(lookUp))
         case .load(let load): outputs.append(.load(load))

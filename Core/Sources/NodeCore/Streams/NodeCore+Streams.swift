@@ -46,8 +46,6 @@ extension NodeCore {
             let isOver = streams.finishThere(stream)
             deliver(event, to: entry.service, now: now)
             if isOver { removeStream(stream, now: now) }
-            // Each of its streams is for one direction, so that it is over when that is.
-            if entry.service == .exchange { finish(stream, now: now) }
         case .reset(let stream):
             guard let entry = streams[stream] else { return }
             removeStream(stream, now: now)

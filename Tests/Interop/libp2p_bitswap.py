@@ -1,0 +1,82 @@
+"""A foreign libp2p peer that has a file, or fetches one, over bitswap.
+
+Usage: libp2p_bitswap.py serve FILE            listens on 127.0.0.1, prints address and CID as JSON
+       libp2p_bitswap.py lie FILE              the same, but one of its blocks has wrong bytes
+       libp2p_bitswap.py fetch ADDRESS CID FILE   fetches a file, prints the seconds that it took
+
+A server runs until its standard input ends.
+"""
+
+import json
+import logging
+import sys
+import time
+
+import multiaddr
+import trio
+from libp2p import new_host
+from libp2p.bitswap.client import BitswapClient
+from libp2p.bitswap.cid import parse_cid
+from libp2p.bitswap.dag import MerkleDag
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as NoiseTransport
+
+logging.disable(logging.CRITICAL)
+
+
+def make_host():
+    keys = create_new_key_pair()
+    noise = NoiseTransport(keys, noise_privkey=create_x25519().private_key)
+    return new_host(key_pair=keys, sec_opt={NOISE: noise}, muxer_preference="YAMUX")
+
+
+async def start(host, nursery):
+    client = BitswapClient(host)
+    client.set_nursery(nursery)
+    await client.start()
+    return client
+
+
+async def serve(path, lies):
+    host = make_host()
+    place = multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")
+    async with host.run(listen_addrs=[place]), trio.open_nursery() as nursery:
+        client = await start(host, nursery)
+        with open(path, "rb") as file:
+            root = await MerkleDag(client).add_bytes(file.read(), chunk_size=1 << 18)
+        if lies:
+            store = client.block_store
+            for cid in store.get_all_cids():
+                data = await store.get_block(cid)
+                if len(data) == 1 << 18:
+                    await store.put_block(cid, bytes([data[0] ^ 1]) + data[1:])
+                    break
+        report = {"address": str(host.get_addrs()[0]), "root": str(parse_cid(root))}
+        print(json.dumps(report), flush=True)
+        await trio.to_thread.run_sync(sys.stdin.read)
+        nursery.cancel_scope.cancel()
+
+
+async def fetch(address, root, path):
+    host = make_host()
+    async with host.run(listen_addrs=[]), trio.open_nursery() as nursery:
+        client = await start(host, nursery)
+        info = info_from_p2p_addr(multiaddr.Multiaddr(address))
+        with trio.fail_after(300):
+            await host.connect(info)
+            began = time.monotonic()
+            data, _ = await MerkleDag(client).fetch_file(
+                parse_cid(root), info.peer_id, timeout=240)
+            print(json.dumps({"seconds": time.monotonic() - began}), flush=True)
+        with open(path, "wb") as file:
+            file.write(data)
+        nursery.cancel_scope.cancel()
+
+
+if sys.argv[1] == "fetch":
+    trio.run(fetch, *sys.argv[2:])
+else:
+    trio.run(serve, sys.argv[2], sys.argv[1] == "lie")
