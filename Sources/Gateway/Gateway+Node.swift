@@ -2,6 +2,7 @@
 
 import BlockStore
 import NIOCore
+import Synchronization
 public import Weft
 
 extension Gateway {
@@ -35,7 +36,23 @@ extension GatewayBackend {
             },
             has: { try await node.store.size(of: $0) != nil },
             ownAddresses: { (node.peer, url().flatMap(Self.multiaddr).map { [$0] } ?? []) })
+        guard node.configuration.network == .online else { return }
+        let searches = SearchAllowance()
+        findProviders = { cid in
+            await searches.run { time in
+                try await node.mesh.providers(of: cid, limit: Self.providersPerAnswer, within: time)
+            } ?? []
+        }
+        findPeer = { peer in
+            await searches.run { time in
+                let addresses = try await node.mesh.findPeer(peer, within: time).addresses
+                return FoundPeer(peer: peer, addresses: addresses)
+            }
+        }
     }
+
+    /// How many providers one answer names besides this node.
+    private static let providersPerAnswer = 20
 
     /// The multiaddr of an `http` URL; nil if it stands for all addresses of a machine.
     static func multiaddr(of url: String) -> String? {
@@ -53,5 +70,23 @@ extension GatewayBackend {
             return host == "0.0.0.0" ? nil : "/ip4/\(host)/tcp/\(port)/http"
         }
         return "/dns/\(host)/tcp/\(port)/http"
+    }
+}
+
+/// How much of the node's searching strangers may cause: so many searches at a time, each for so
+/// long. Beyond that they are told what is known here.
+private final class SearchAllowance: Sendable {
+    private static let most = 16
+    private static let time = Duration.seconds(8)
+    private let running = Atomic<Int>(0)
+
+    /// Searches; nil if that is too much or failed.
+    func run<Found: Sendable>(
+        _ search: @Sendable (Duration) async throws -> Found
+    ) async -> Found? {
+        defer { running.subtract(1, ordering: .relaxed) }
+        guard running.add(1, ordering: .relaxed).newValue <= Self.most else { return nil }
+        // Who asks is answered with what is known here all the same.
+        return try? await search(Self.time)
     }
 }

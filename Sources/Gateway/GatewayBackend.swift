@@ -34,6 +34,10 @@ public struct GatewayBackend: Sendable {
     public var has: @Sendable (Multihash) async throws -> Bool
     /// This node's own peer id and addresses, for routing; nil if it has none.
     public var ownAddresses: @Sendable () -> (id: PeerID, addresses: [String])?
+    /// Who else has a block, as far as the network says in time.
+    public var findProviders: @Sendable (CID) async -> [FoundPeer] = { _ in [] }
+    /// Where a peer is, as far as the network says in time.
+    public var findPeer: @Sendable (PeerID) async -> FoundPeer? = { _ in nil }
 
     /// What `/metrics` answers, in the text exposition format; nil if it answers nothing.
     public var exposition: (@Sendable () -> String)?

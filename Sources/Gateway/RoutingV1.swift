@@ -1,5 +1,6 @@
 // Routing V1 (specs.ipfs.tech/routing/http-routing-v1), answered from what this node knows
-// itself: its own blocks and addresses, and the records of names that it has.
+// itself, its own blocks and addresses and the records of names that it has, and from what it finds
+// in the DHTs in a short time.
 
 import HTTPTypes
 import IPLD
@@ -24,11 +25,11 @@ extension Gateway {
         case (["providers"], .get), (["providers"], .head):
             return records(try await providers(of: argument, target), "Providers", head)
         case (["peers"], .get), (["peers"], .head):
-            return records(try peers(argument, target), "Peers", head)
+            return records(try await peers(argument, target), "Peers", head)
         case (["ipns"], .get), (["ipns"], .head): return try await ipns(argument, head)
         case (["ipns"], .put): return try await publish(argument, incoming)
         case (["dht", "closest", "peers"], _):
-            throw ContentError(.notImplemented, "this node takes no part in a DHT")
+            throw ContentError(.notImplemented, "this node does not answer who is nearest to a key")
         case (["providers"], _), (["peers"], _), (["ipns"], _):
             throw ContentError(
                 .notImplemented, "\(head.method) is nothing that this endpoint can do")
@@ -49,36 +50,57 @@ extension Gateway {
         } catch {
             throw ContentError(.unprocessableContent, "\"\(text)\" is not a CID: \(error)")
         }
-        guard denylist.current.rule(for: cid) == nil, try await backend.has(cid.hash) else {
-            return []
-        }
-        return own(target).map { [$0] } ?? []
+        guard denylist.current.rule(for: cid) == nil else { return [] }
+        async let others = backend.findProviders(cid)
+        let mine = try await backend.has(cid.hash) ? own(target) : nil
+        return [mine].compactMap(\.self)
+            + (await others).compactMap { Self.record(of: $0, ["transport-bitswap"], target) }
     }
 
-    private func peers(_ text: String, _ target: Target) throws -> [String] {
+    private func peers(_ text: String, _ target: Target) async throws -> [String] {
         guard let peer = RootLabel.key(text) else {
             throw ContentError(.unprocessableContent, "\"\(text)\" is not a peer id")
         }
-        guard backend.ownAddresses()?.id == peer else { return [] }
-        return own(target).map { [$0] } ?? []
+        if backend.ownAddresses()?.id == peer { return own(target).map { [$0] } ?? [] }
+        guard let found = await backend.findPeer(peer), !found.addresses.isEmpty else { return [] }
+        return Self.record(of: found, [], target).map { [$0] } ?? []
     }
 
     /// This node as a peer record; nil if a filter of the request leaves nothing of it.
     private func own(_ target: Target) -> String? {
         guard let own = backend.ownAddresses() else { return nil }
+        return Self.record("\(own.id)", own.addresses, ["transport-ipfs-gateway-http"], target)
+    }
+
+    /// A peer that was found as a peer record, likewise.
+    private static func record(
+        of found: FoundPeer, _ protocols: [String], _ target: Target
+    ) -> String? {
+        // A name in an address is a stranger's text, which must not end the string that it is in.
+        let addresses = found.addresses.map { "\($0)" }.filter {
+            $0.utf8.allSatisfy {
+                0x21...0x7e ~= $0 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+            }
+        }
+        return record("\(found.peer)", addresses, protocols, target)
+    }
+
+    private static func record(
+        _ id: String, _ addresses: [String], _ protocols: [String], _ target: Target
+    ) -> String? {
         let query = QueryItems(target.query)
-        let protocols = ["transport-ipfs-gateway-http"]
-        if let words = Self.words(query["filter-protocols"]),
-            !words.contains(where: protocols.contains)
-        {
+        // What a peer speaks may not be known; there is a word for that.
+        let spoken = protocols.isEmpty ? ["unknown"] : protocols
+        if let words = words(query["filter-protocols"]), !words.contains(where: spoken.contains) {
             return nil
         }
-        guard let addresses = AddressFilter(Self.words(query["filter-addrs"])).kept(own.addresses)
-        else { return nil }
+        guard let kept = AddressFilter(words(query["filter-addrs"])).kept(addresses) else {
+            return nil
+        }
         func list(_ items: [String]) -> String {
             "[" + items.map { "\"\($0)\"" }.joined(separator: ",") + "]"
         }
-        return "{\"Schema\":\"peer\",\"ID\":\"\(own.id)\",\"Addrs\":\(list(addresses)),"
+        return "{\"Schema\":\"peer\",\"ID\":\"\(id)\",\"Addrs\":\(list(kept)),"
             + "\"Protocols\":\(list(protocols))}"
     }
 

@@ -11,7 +11,8 @@ import Synchronization
 
 /// A content node: a repository on disk, opened, with everything that works on it.
 ///
-/// It holds threads, files and connections until ``stop()``. Starting it contacts nobody.
+/// It holds threads, files and connections until ``stop()``. Starting it contacts nobody;
+/// ``listen()`` makes it take part in the network.
 public final class Node: Sendable {
     /// The directory that holds everything; no other process can open it meanwhile.
     public let repository: Repository
@@ -26,6 +27,8 @@ public final class Node: Sendable {
     public let client: HTTPClient
     /// Whom the node asks for what it does not have.
     public let retrieval: Retrieval
+    /// Who is asked about domains.
+    let dns: DNSResolver
     /// What mutable names stand for.
     public let names: NameResolver
     /// The private keys of the repository.
@@ -157,8 +160,9 @@ public final class Node: Sendable {
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, mesh: mesh,
             options: RetrievalOptions(configuration), logger: logger)
+        dns = DNSResolver(configuration.dns, client: client)
         names = NameResolver(
-            records: records, dns: DNSResolver(configuration.dns, client: client),
+            records: records, dns: dns,
             sources: retrieval.nameSources)
     }
 

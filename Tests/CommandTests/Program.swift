@@ -117,9 +117,11 @@ final class Workplace {
         return (url, try FileHandle(forWritingTo: url))
     }
 
-    /// Settings with which nobody outside is contacted.
+    /// Settings with which nobody outside is contacted, and no port is taken unasked.
     func isolate() throws {
-        #expect(try weft("config", "set", "routing.delegated", "").status == 0)
+        for key in ["routing.delegated", "mesh.bootstrap", "mesh.listen"] {
+            #expect(try weft("config", "set", key, "").status == 0)
+        }
     }
 }
 

@@ -143,13 +143,14 @@ class Node:
     """A running Weft node in a namespace."""
 
     def __init__(self, weft, space, port=4001, **settings):
-        """Settings are keys of the section `mesh`, with _ for -."""
+        """Settings are keys of the section `mesh`, with _ for -. Without a `bootstrap` the node
+        joins by nobody."""
         self.weft, self.space = weft, space
         self.place = tempfile.mkdtemp(prefix="weft-net-")
         self.home = os.path.join(self.place, "repository")
         self.call("config", "set", "routing.delegated", "")
         self.call("config", "set", "gateway.address", "127.0.0.1:0")
-        for key, value in settings.items():
+        for key, value in {"bootstrap": "", **settings}.items():
             self.call("config", "set", f"mesh.{key.replace('_', '-')}", value)
         self.log = open(os.path.join(self.place, "log"), "w")
         self.process = subprocess.Popen(

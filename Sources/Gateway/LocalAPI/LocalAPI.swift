@@ -105,6 +105,7 @@ public struct LocalAPI: Sendable {
         services.addRepoRoutes(to: router)
         services.addNameRoutes(to: router)
         services.addPeerRoutes(to: router)
+        services.addRoutingRoutes(to: router)
         services.addBandwidthRoutes(to: router)
         services.addKeyRoutes(to: router)
         guard access == .owner else { return router }

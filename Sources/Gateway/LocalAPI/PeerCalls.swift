@@ -94,7 +94,7 @@ extension LocalServices {
     // MARK: Arguments
 
     /// A peer, and where it is if that was said.
-    private struct Target {
+    struct Target {
         let peer: PeerID
         let address: Multiaddr?
     }
@@ -107,7 +107,7 @@ extension LocalServices {
         }
     }
 
-    private static func target(_ text: String) throws(APIError) -> Target {
+    static func target(_ text: String) throws(APIError) -> Target {
         guard text.hasPrefix("/") else {
             do {
                 return Target(peer: try PeerID(text: text), address: nil)

@@ -68,8 +68,24 @@ public struct Configuration: Sendable, Equatable {
             case off
         }
 
+        /// Where a node listens unless it is told otherwise, as far as the machine can. If the port
+        /// is taken, another one is chosen.
+        public static let usualListen = ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"]
+        /// The peers by which others join the public network, too.
+        public static let publicBootstrap = [
+            "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
+            "/dnsaddr/bootstrap.libp2p.io/p2p/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa",
+            "/dnsaddr/bootstrap.libp2p.io/p2p/QmbLHAnMoJPWSCR5Zhtx6BHJX9KiKNN6tpvbUcqanj75Nb",
+            "/dnsaddr/bootstrap.libp2p.io/p2p/QmcZf59bWwK5XFi76CZX8cbJ4BhTzzA3gU1ZjYZcYW3dwt",
+            "/dnsaddr/va1.bootstrap.libp2p.io/p2p/"
+                + "12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8",
+            "/ip4/104.131.131.82/tcp/4001/p2p/QmaCpDMGvV2BGHeYERUEnRQAwe3N8SzbUtfsmvsqQLuvuJ",
+        ]
+
         /// The multiaddrs where a running node listens for peers; empty for none.
-        public var listen: [String] = []
+        public var listen = Mesh.usualListen
+        /// The peers by which a running node joins the network; empty for none.
+        public var bootstrap = Mesh.publicBootstrap
         /// Relays through which this node wants to be reached when nobody can reach it directly.
         public var relays: [String] = []
         /// When others may use this node as a relay.

@@ -9,8 +9,17 @@ extension ConfigurationKey {
             .list(
                 "mesh.listen", \.mesh.listen,
                 """
-                Multiaddrs where a running node listens for peers, such as /ip4/0.0.0.0/tcp/4001.
+                Multiaddrs where a running node listens for peers. With the usual ones another \
+                port is chosen if 4001 is taken; an empty list lets nobody in.
                 """),
+            .checked(
+                "mesh.bootstrap", \.mesh.bootstrap,
+                "a list of multiaddrs that end in /p2p/PEER",
+                """
+                Peers by which the node joins the network, besides those that it remembers; an \
+                empty list joins by nobody.
+                """
+            ) { Mesh.peerAddress($0) != nil },
             .list(
                 "mesh.relays", \.mesh.relays,
                 """
@@ -60,23 +69,28 @@ extension ConfigurationKey {
                 Other totals at times of the day, in the machine's time zone; the first window \
                 that fits counts.
                 """
-            ) { BandwidthWindow($0) != nil },
+            ) { BandwidthWindow($0) != nil }
+            .live,
             .checked(
                 "mesh.allow-peers", \.mesh.allowPeers, "a list of peer ids",
                 "If there are any, these peers alone are dialled and let in."
-            ) { AccessRules.peer($0) != nil },
+            ) { AccessRules.peer($0) != nil }
+            .live,
             .checked(
                 "mesh.deny-peers", \.mesh.denyPeers, "a list of peer ids",
                 "Peers that are never dialled or let in."
-            ) { AccessRules.peer($0) != nil },
+            ) { AccessRules.peer($0) != nil }
+            .live,
             .checked(
                 "mesh.allow-addresses", \.mesh.allowAddresses, ranges,
                 "If there are any, these IP addresses alone are dialled and let in."
-            ) { AccessRules.range($0) != nil },
+            ) { AccessRules.range($0) != nil }
+            .live,
             .checked(
                 "mesh.deny-addresses", \.mesh.denyAddresses, ranges,
                 "IP addresses that are never dialled or let in."
-            ) { AccessRules.range($0) != nil },
+            ) { AccessRules.range($0) != nil }
+            .live,
             .text(
                 "mesh.private-key-file", \.mesh.privateKeyFile,
                 """
@@ -164,7 +178,6 @@ extension ConfigurationKey {
                 }
                 configuration[keyPath: field] = items
                 return true
-            }
-        ).live
+            })
     }
 }

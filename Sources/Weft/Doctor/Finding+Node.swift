@@ -25,8 +25,8 @@ extension Finding {
                 + "to a peer that you know and says why that fails.")
     }
 
-    /// How it stands with one DHT.
-    static func dht(_ status: DHTStatus) -> Finding {
+    /// How it stands with one DHT, and with joining it; nil for a node that joins by nobody.
+    static func dht(_ status: DHTStatus, _ joining: Joining?) -> Finding {
         let isLocal = status.name == PeerProtocols.lanKad
         let subject = isLocal ? "local DHT" : "DHT"
         let role = status.isServer ? "answers others" : "asks others, and answers nobody"
@@ -39,8 +39,16 @@ extension Finding {
         }
         // Alone at home is nothing to worry about.
         if isLocal { return Finding(subject, .good, "No other node is on the local network.") }
+        guard let joining else {
+            return Finding(
+                subject, .note,
+                "The node joins by nobody (mesh.bootstrap), and knows no server "
+                    + "of the DHT.")
+        }
         return Finding(
             subject, .problem, "No server of the DHT is known, so nothing can be found there.",
+            details: ["joining was tried \(joining.attempts) times, last by \(joining.peers) peers"]
+                + [joining.failure].compactMap(\.self),
             advice: "Check that this machine is on the internet, and that mesh.bootstrap names "
                 + "peers that are there.")
     }

@@ -7,6 +7,7 @@ import Multiformats
 import NIOCore
 import NIOHTTP1
 import NodeCore
+import Peering
 import Wire
 
 extension Node {
@@ -46,14 +47,15 @@ extension Node {
         let status = try await mesh.status()
         if let status { findings.append(.peers(status, isOnline: isOnline)) }
         if isOnline, let reachability = try await mesh.reachability() {
-            let isListening = !configuration.mesh.listen.isEmpty
+            let isListening = reachability.addresses.contains { $0.origin == .listening }
             findings.append(.reachability(reachability, isListening: isListening))
             if isListening {
                 findings.append(.router(reachability))
                 findings.append(.relays(reachability, named: configuration.mesh.relays))
             }
         }
-        findings += try await mesh.dhtStatus().map { .dht($0) }
+        let joining = isOnline && !configuration.mesh.bootstrap.isEmpty ? mesh.joiningStatus : nil
+        findings += try await mesh.dhtStatus().map { .dht($0, joining) }
         if let status { findings.append(.limits(status)) }
         return findings
     }

@@ -104,7 +104,7 @@ extension Mesh {
     public func connect(to address: Multiaddr) async throws -> (peer: PeerID, address: Multiaddr) {
         guard let peer = address.peer else { throw MeshError.noPeer(address) }
         guard let bare = address.bare(of: peer),
-            [.tcp, .webSocket, .secureWebSocket, .relay].contains(bare.transport),
+            Self.transports.contains(bare.transport),
             address.components.last?.protocol == .p2p
         else {
             throw MeshError.unsupported(address)
@@ -153,49 +153,26 @@ extension Mesh {
         return answer
     }
 
+    /// Asks for something. A task that is cancelled gives it up; whom the command finds is told on
+    /// the mesh's event loop.
     func ask(
-        _ command: NodeCore.Command, within limit: Duration
+        _ command: NodeCore.Command, within limit: Duration,
+        found: (@Sendable (FoundPeer) -> Void)? = nil
     ) async throws -> NodeCore.Answer {
         let reply = eventLoop.makePromise(of: NodeCore.Answer.self)
         let id = makeCommand()
         run {
-            $0.ask(id, command, within: limit, reply)
+            $0.ask(id, command, within: limit, reply, found: found)
         } stopped: {
             reply.fail(MeshError.stopped)
         }
-        return try await reply.futureResult.get()
+        return try await withTaskCancellationHandler {
+            try await reply.futureResult.get()
+        } onCancel: {
+            run { _ = $0.perform(.cancel(id)) }
+        }
     }
 
     /// An answer that does not fit its command does not exist; what to say if it did.
     private static func unexpected(_ peer: PeerID) -> MeshError { .failed(peer, .unavailable) }
-}
-
-extension Node {
-    /// Lets peers connect where the configuration says (`mesh.listen`). Files that it names for the
-    /// mesh are read now, so that what is wrong with them is said at once.
-    ///
-    /// - Throws: ``MeshError/cannotListen(_:_:)``, ``MeshError/notAnAddress(_:_:)``,
-    ///   ``MeshError/noPeer(_:)``, ``MeshError/badPrivateKey(_:_:)``,
-    ///   ``MeshError/badCertificate(chain:key:_:)``.
-    public func listen() async throws {
-        _ = try mesh.transportOptions(identity)
-        var wanted: [Multiaddr] = []
-        for text in configuration.mesh.listen {
-            do {
-                wanted.append(try Multiaddr(text: text))
-            } catch {
-                throw MeshError.notAnAddress(text, "\(error)")
-            }
-        }
-        for text in configuration.mesh.relays {
-            let address: Multiaddr
-            do {
-                address = try Multiaddr(text: text)
-            } catch {
-                throw MeshError.notAnAddress(text, "\(error)")
-            }
-            guard !address.isRelayed, address.peer != nil else { throw MeshError.noPeer(address) }
-        }
-        _ = try await mesh.listen(on: wanted)
-    }
 }

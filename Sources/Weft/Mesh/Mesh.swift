@@ -42,6 +42,7 @@ public final class Mesh: Sendable {
     private let isAwaited = Atomic(false)
     private let nextCommand = Atomic<UInt64>(0)
     private let listening = Mutex<[Multiaddr]>([])
+    let joining = Mutex(Joining())
 
     /// The connections, by what the transport calls them.
     private struct Registry {
@@ -79,6 +80,9 @@ public final class Mesh: Sendable {
 
     /// The addresses that peers can reach this node by, each with its peer id.
     public var addresses: [Multiaddr] { listening.withLock { $0 } }
+
+    /// How joining the network went last.
+    public var joiningStatus: Joining { joining.withLock { $0 } }
 
     /// The protocols that peers may speak to this node.
     public let protocols: [ProtocolName]
@@ -198,9 +202,10 @@ extension NodeCore.Configuration {
     fileprivate init(_ identity: PrivateKey, _ configuration: Configuration) {
         self.init(
             identity: identity, agent: Array(WeftVersion.agent.utf8),
-            transports: [.tcp, .webSocket, .secureWebSocket, .relay],
+            transports: Mesh.transports,
             limits: NodeLimits(configuration.mesh),
-            access: AccessRules(configuration.mesh, configuration.network), routing: [],
+            access: AccessRules(configuration.mesh, configuration.network),
+            routing: KadConfiguration.all(configuration),
             clock: WallClock(
                 NameResolver.systemTime(),
                 at: Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)),

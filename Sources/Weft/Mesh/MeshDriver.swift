@@ -31,8 +31,10 @@ final class MeshDriver {
     private var timer: (at: Instant, task: Scheduled<Void>)?
     /// What retrievals read.
     var sessions: [WantTable.SessionID: MeshSession] = [:]
-    /// The command that is being answered at once.
-    private var prompt: (id: UInt64, answer: NodeCore.Answer?)?
+    /// Who is told whom a command finds, until it is answered.
+    private var finders: [UInt64: @Sendable (FoundPeer) -> Void] = [:]
+    /// The commands that are being answered at once; one can be given while another is carried out.
+    private var prompts: [UInt64: NodeCore.Answer?] = [:]
 
     init(
         _ core: NodeCore, _ identity: PrivateKey, mesh: Mesh,
@@ -64,19 +66,20 @@ final class MeshDriver {
     /// Asks for something; the answer comes within `limit`.
     func ask(
         _ id: UInt64, _ command: NodeCore.Command, within limit: Duration,
-        _ reply: EventLoopPromise<NodeCore.Answer>
+        _ reply: EventLoopPromise<NodeCore.Answer>,
+        found: (@Sendable (FoundPeer) -> Void)? = nil
     ) {
         replies[id] = reply
+        finders[id] = found
         receive([.command(id, command, deadline: Self.now() + limit)])
     }
 
     /// Asks for something that is answered at once.
     func perform(_ command: NodeCore.Command) -> NodeCore.Answer? {
         let id = mesh.makeCommand()
-        prompt = (id, nil)
-        defer { prompt = nil }
+        prompts[id] = .some(nil)
         receive([.command(id, command, deadline: Self.now())])
-        return prompt?.answer
+        return prompts.removeValue(forKey: id) ?? nil
     }
 
     /// A connection is there: its peer has proven who it is.
@@ -169,12 +172,15 @@ final class MeshDriver {
         case .missing(let session, let cid, let failure):
             sessions[session]?.missing(cid, failure)
         case .news(let session, let news): sessions[session]?.note(news)
-        // This comes of searches, and none is begun here.
-        case .found: break
+        case .found(let id, let peer):
+            guard let tell = finders[id] else { break }
+            guard case .addresses(let known) = perform(.addresses(peer)) else { break }
+            tell(FoundPeer(peer: peer, addresses: known))
         case .answer(let id, let answer):
-            if id == prompt?.id {
-                prompt?.answer = answer
+            if prompts[id] != nil {
+                prompts[id] = answer
             } else {
+                finders[id] = nil
                 replies.removeValue(forKey: id)?.succeed(answer)
             }
         case .note(let note): mesh.counts.count(note, logger)
@@ -236,6 +242,7 @@ final class MeshDriver {
         for (_, session) in sessions { session.end(.unreachable("the node stops")) }
         dials = [:]
         replies = [:]
+        finders = [:]
         sessions = [:]
         connections = [:]
         listeners = []

@@ -18,6 +18,8 @@ public enum MeshError: Error, Sendable {
     case badCertificate(chain: String, key: String, CertificateFiles.Failure)
     /// It was not done, to or with this peer.
     case failed(PeerID, NodeCore.Failure)
+    /// The DHTs were not asked.
+    case notSearched(NodeCore.Failure)
     /// The node stops.
     case stopped
 }
@@ -32,7 +34,8 @@ extension MeshError: CustomStringConvertible {
         case .cannotListen(let address, let reason):
             "cannot listen on \(address): \(reason); choose another address with --listen"
         case .notAnAddress(let text, let reason):
-            "'\(text)' in 'mesh.listen' or 'mesh.relays' is not a multiaddr: \(reason)"
+            "'\(text)' in 'mesh.listen', 'mesh.bootstrap' or 'mesh.relays' is not a multiaddr: "
+                + reason
         case .badPrivateKey(let path, let reason):
             "'mesh.private-key-file' names \(path): \(reason); 'weft key private' makes a key file"
         case .badCertificate(let chain, _, .noCertificate):
@@ -52,6 +55,8 @@ extension MeshError: CustomStringConvertible {
             "no address of \(peer) is known that can be dialled from here; give one, as "
                 + "/ip4/…/tcp/PORT/p2p/\(peer)"
         case .failed(let peer, let failure): "\(peer): \(failure)"
+        case .notSearched(.timedOut): "the DHTs did not answer in time"
+        case .notSearched(let failure): "the DHTs were not asked: \(failure)"
         case .stopped: "the node stops"
         }
     }

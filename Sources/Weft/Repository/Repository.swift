@@ -3,7 +3,7 @@
 //     config.toml   what the node was told        version   the layout of this directory
 //     keys/         private keys, one a file       lock      held and named by the open process
 //     store/        blocks and pins                api.sock  the local API of a running node
-//     ipns/         records of published names
+//     ipns/         records of published names    servers   whom to join the network by
 
 import Glibc
 
@@ -24,6 +24,8 @@ public final class Repository: Sendable {
     public var storeDirectory: String { directory + "/store" }
     /// The directory of published records.
     public var namesDirectory: String { directory + "/ipns" }
+    /// The file of the DHT's servers that were known last.
+    var serversFile: String { directory + "/servers" }
     /// The socket of the local API.
     public var socket: String { Self.socket(in: directory) }
 

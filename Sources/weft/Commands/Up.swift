@@ -18,16 +18,18 @@ struct Up: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a node in the foreground.",
         discussion: """
-            The node serves its content over an HTTP gateway and does the work of the other \
-            commands. Ctrl-C or SIGTERM stops it. With --json the first line is an object with \
-            peer, listen, gateway (a URL), api (a URL or null), socket and repository.
+            The node joins the public network, where it finds content and others find its own, \
+            serves its content over an HTTP gateway and does the work of the other commands. \
+            Ctrl-C or SIGTERM stops it. With --json the first line is an object with peer, listen, \
+            gateway (a URL), api (a URL or null), socket and repository.
 
 
             """
                 + Examples.text(
-                    ("weft up", "serve on http://127.0.0.1:8080"),
+                    ("weft up", "join the network, and serve on http://127.0.0.1:8080"),
                     ("weft up --gateway 127.0.0.1:0 --json", "let the system choose the port"),
                     ("weft up --api 127.0.0.1:5001", "also serve clients of Kubo's RPC"),
+                    ("weft up --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/PEER", "join by a friend"),
                     ("weft up --private swarm.key", "join a private network"),
                     ("weft up --offline", "serve what is stored and contact nobody")))
 
@@ -49,9 +51,19 @@ struct Up: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "A multiaddr where peers may connect, such as /ip4/0.0.0.0/tcp/4001; may occur again"
-                + " (default: the configuration's, none).",
+                + " (default: the configuration's, TCP port 4001).",
             valueName: "multiaddr"))
     var listen: [MultiaddrArgument] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "A peer to join the network by, ending in /p2p/PEER; may occur again (default: the"
+                + " configuration's, those of the public network).",
+            valueName: "multiaddr"))
+    var bootstrap: [PeerAddressArgument] = []
+
+    @Flag(help: "Join no network; know the peers that connect alone.")
+    var noBootstrap = false
 
     @Option(
         name: .customLong("private"),
@@ -74,6 +86,9 @@ struct Up: AsyncParsableCommand {
     func validate() throws {
         if let api, !api.isLoopback {
             throw ValidationError("--api must be a loopback address, such as 127.0.0.1:5001")
+        }
+        if noBootstrap, !bootstrap.isEmpty {
+            throw ValidationError("--bootstrap and --no-bootstrap contradict each other")
         }
     }
 
@@ -124,6 +139,9 @@ struct Up: AsyncParsableCommand {
         if let api { configuration.api.address = api.text }
         if let privateKey { configuration.mesh.privateKeyFile = privateKey }
         if !listen.isEmpty { configuration.mesh.listen = listen.map(\.text) }
+        if noBootstrap || !bootstrap.isEmpty {
+            configuration.mesh.bootstrap = bootstrap.map(\.text)
+        }
         return configuration
     }
 }
@@ -311,6 +329,17 @@ enum LogLevelArgument: String, ExpressibleByArgument, CaseIterable {
     case trace, debug, info, notice, warning, error, critical
 
     var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .notice }
+}
+
+/// A multiaddr that ends in a peer id on the command line, checked.
+struct PeerAddressArgument: ExpressibleByArgument, Sendable {
+    let text: String
+
+    init?(argument: String) {
+        // Why it is wrong is said by the parser of arguments, which shows the text.
+        guard let address = Mesh.peerAddress(argument) else { return nil }
+        text = address.description
+    }
 }
 
 /// A multiaddr on the command line, checked.
