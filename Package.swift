@@ -75,8 +75,8 @@ let package = Package(
         .target(
             name: "Weft",
             dependencies: [
-                core, "BlockStore", "Transports", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
-                httpClient,
+                core, "BlockStore", "Transports", "CMiniUPnPc", nioCore, nioPosix, nioHTTP1,
+                httpTypes, logging, httpClient,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
@@ -91,6 +91,7 @@ let package = Package(
             ],
             swiftSettings: settings),
         .systemLibrary(name: "CMalloc"),
+        .systemLibrary(name: "CMiniUPnPc", providers: [.apt(["libminiupnpc-dev"])]),
         .executableTarget(
             name: "weft",
             dependencies: [

@@ -122,6 +122,7 @@ final class Workplace {
         for key in ["routing.delegated", "mesh.bootstrap", "mesh.listen"] {
             #expect(try weft("config", "set", key, "").status == 0)
         }
+        #expect(try weft("config", "set", "mesh.port-mapping", "off").status == 0)
     }
 }
 
@@ -138,7 +139,10 @@ final class RunningNode {
     /// Starts a node on ports that the system chooses and waits until it says where it listens.
     init(_ place: Workplace, _ arguments: String...) throws {
         process = place.process(
-            ["up", "--json", "--gateway", "127.0.0.1:0", "--api", "127.0.0.1:0"] + arguments)
+            [
+                "up", "--json", "--gateway", "127.0.0.1:0", "--api", "127.0.0.1:0",
+                "--no-port-mapping",
+            ] + arguments)
         log = URL(filePath: place.path("node-\(UUID()).log"))
         #expect(FileManager.default.createFile(atPath: log.path, contents: nil))
         let output = Pipe()

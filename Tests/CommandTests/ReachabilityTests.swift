@@ -34,4 +34,19 @@ import Testing
                 "the doctor explains it",
             ])
     }
+
+    /// Routers are asked in all three ways, by software that others wrote where there is any; who
+    /// comes from outside then reaches the node, and nothing is left when it stops.
+    @Test("routers forward ports: PCP, NAT-PMP, UPnP") func portMapping() throws {
+        let place = try Workplace()
+        let outcome = try place.python("portmap.py", [DocumentationTests.executable.path])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        let held = try outcome.objects().compactMap { $0["held"] as? String }
+        #expect(
+            held == [
+                "started", "in by PCP", "in by NAT-PMP", "in by UPnP", "the same after kill -9",
+                "confirmed and told", "given back", "a router that forwards nothing",
+                "switched off",
+            ])
+    }
 }

@@ -37,6 +37,8 @@ def run(*words, check=True):
 
 def alone():
     """Starts this program anew in namespaces of its own, in which it may do what root may."""
+    # Threads of a test hold signals back, and so would everything that is started here.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if os.environ.get("WEFT_ALONE") is None:
         user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
         os.environ["WEFT_ALONE"] = "1"
@@ -51,6 +53,7 @@ class Network:
         self.spaces = []
         self.count = 0
         self.addresses = {}
+        self.routers = {}
         self.core = self.space("core")
         run("ip", "netns", "exec", self.core, "sysctl", "-qw", "net.ipv4.ip_forward=1")
 
@@ -107,11 +110,13 @@ class Network:
                 chain through {{
                     type filter hook forward priority 0; policy drop;
                     ct state established,related accept
+                    ct status dnat accept
                     iifname != "wan" accept
                 }}
             }}""",
         )
         self.addresses[host] = self.addresses[router]
+        self.routers[host] = router
         return host
 
     @staticmethod
@@ -150,11 +155,15 @@ class Node:
         self.home = os.path.join(self.place, "repository")
         self.call("config", "set", "routing.delegated", "")
         self.call("config", "set", "gateway.address", "127.0.0.1:0")
-        for key, value in {"bootstrap": "", **settings}.items():
+        for key, value in {"bootstrap": "", "port_mapping": "off", **settings}.items():
             self.call("config", "set", f"mesh.{key.replace('_', '-')}", value)
         self.log = open(os.path.join(self.place, "log"), "w")
+        self.port = port
+        self.start()
+
+    def start(self):
         self.process = subprocess.Popen(
-            self.words("up", "--json", "--listen", f"/ip4/0.0.0.0/tcp/{port}"),
+            self.words("up", "--json", "--listen", f"/ip4/0.0.0.0/tcp/{self.port}"),
             stdout=subprocess.PIPE, stderr=self.log, env=self.environment(), text=True)
         line = self.process.stdout.readline()
         if not line:
@@ -164,13 +173,16 @@ class Node:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
         try:
             self.process.wait(timeout=15)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def __exit__(self, *_):
+        self.stop()
         self.log.close()
         shutil.rmtree(self.place, ignore_errors=True)
 

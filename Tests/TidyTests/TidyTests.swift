@@ -39,7 +39,7 @@ import Testing
             "NodeCore", "BlockStore", "Transports", "CoreFoundation", "NIOCore", "NIOPosix",
             "HTTPTypes", "Logging", "AsyncHTTPClient", "NIOHTTP1", "DequeModule", "TOMLKit",
             "Synchronization", "Glibc", "NIOConcurrencyHelpers", "FoundationEssentials",
-            "Foundation", "NIOSSL",
+            "Foundation", "NIOSSL", "CMiniUPnPc",
         ],
         "Gateway": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "NodeCore", "Peering", "Exchange",

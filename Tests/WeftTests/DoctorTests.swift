@@ -24,12 +24,13 @@ import Testing
 
     @Test("Not being reached is a problem unless a relay helps") func reached() throws {
         let relay = try PeerID(text: "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA")
+        let asking = PortMappingStatus.asking
         let found = [
-            Finding.reachability(reachability(.reachable), isListening: true),
-            .reachability(reachability(.unknown), isListening: true),
-            .reachability(reachability(.unreachable), isListening: true),
-            .reachability(reachability(.unreachable, relays: [relay]), isListening: true),
-            .reachability(reachability(.unknown), isListening: false),
+            Finding.reachability(reachability(.reachable), asking, isListening: true),
+            .reachability(reachability(.unknown), asking, isListening: true),
+            .reachability(reachability(.unreachable), asking, isListening: true),
+            .reachability(reachability(.unreachable, relays: [relay]), asking, isListening: true),
+            .reachability(reachability(.unknown), asking, isListening: false),
         ]
         #expect(found.map(\.verdict) == [.good, .note, .problem, .note, .note])
         #expect(found.map { $0.advice != nil } == [false, true, true, true, true])
@@ -41,6 +42,56 @@ import Testing
         let named = ["/ip4/203.0.113.7/tcp/4001/p2p/\(relay)"]
         #expect(Finding.relays(reachability(.unknown), named: named).verdict == .problem)
         #expect(Finding.relays(reachability(.reachable), named: named).verdict == .good)
+    }
+
+    private func mapped(_ address: [UInt8]) -> PortMappingStatus {
+        let endpoint = IPv4Endpoint(address: address, port: 4_001)
+        return .mapped([PortMapping(port: 4_001, external: endpoint, way: .natPMP)])
+    }
+
+    /// A forwarded port is of use on the internet alone; what is in the way has its name.
+    @Test("The router's part") func forwarding() {
+        let open = Finding.portMapping(mapped([8, 8, 4, 4]))
+        #expect(open.verdict == .good && open.advice == nil)
+        #expect(open.summary.contains("8.8.4.4, port 4001"))
+        #expect(open.details.first?.hasSuffix("NAT-PMP") == true)
+        let twice = Finding.portMapping(mapped([192, 168, 0, 2]))
+        #expect(twice.verdict == .problem && twice.advice?.contains("bridge mode") == true)
+        let shared = Finding.portMapping(mapped([100, 64, 0, 2]))
+        #expect(shared.advice?.contains("CGNAT") == true)
+        #expect(Finding.portMapping(mapped([0, 0, 0, 0])).verdict == .problem)
+        let failed: [PortMappingStatus.Attempt] = [
+            .init(way: .pcp, failure: .notAuthorized), .init(way: .natPMP, failure: .silent),
+            .init(way: .upnp, failure: .refused(501)),
+        ]
+        let refused = Finding.portMapping(.failed(failed))
+        #expect(refused.verdict == .note && refused.summary.contains("refuses"))
+        #expect(
+            refused.details == [
+                "PCP: the router is told to refuse", "NAT-PMP: no answer",
+                "UPnP: refused, with number 501",
+            ])
+        for reason: PortMappingStatus.Idle in [.off, .notListening, .noRouter] {
+            #expect(Finding.portMapping(.idle(reason)).verdict != .problem)
+        }
+        // Whoever is not reached although the router does its part has to look elsewhere.
+        let blocked = Finding.reachability(
+            reachability(.unreachable), mapped([8, 8, 4, 4]), isListening: true)
+        #expect(blocked.advice?.contains("firewall") == true)
+    }
+
+    /// Of several ways out, the one that the system prefers.
+    @Test("The default route, as Linux tells it") func route() {
+        let head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\n"
+        let table =
+            head + "wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n"
+            + "eth0\t00000000\tFE00000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
+            + "eth0\t0000000A\t00000000\t0001\t0\t0\t100\t000000FF\t0\t0\t0\n"
+        let best = DefaultRoute.best(in: table)
+        #expect(best?.device == "eth0" && best?.router == [10, 0, 0, 254])
+        for bad in ["", head, head + "eth0\t00000000\tx\t0003\t0\t0\t100\t00000000\n"] {
+            #expect(DefaultRoute.best(in: bad) == nil)
+        }
     }
 
     @Test("Disk, clock and limits") func rest() {

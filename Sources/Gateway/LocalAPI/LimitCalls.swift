@@ -7,6 +7,7 @@ import HummingbirdCore
 import IPLD
 import Multiformats
 import NodeCore
+import Peering
 import Weft
 
 extension LocalServices {
@@ -142,6 +143,7 @@ extension LocalServices {
             .init("profile", .string(settings.profile.rawValue)),
             .init("reach", .string(settings.reach.rawValue)),
             .init("addresses", .list(node.mesh.addresses.map { .string($0.description) })),
+            .init("portMapping", Self.entry(node.mesh.portMapping)),
             .init(
                 "store",
                 .object([
@@ -160,6 +162,24 @@ extension LocalServices {
         }
         entries.append(.init("bandwidth", try await traffic()))
         return .map(entries)
+    }
+
+    private static func entry(_ status: PortMappingStatus) -> Value {
+        var ports: [PortMapping] = []
+        if case .mapped(let mappings) = status { ports = mappings }
+        let finding = Finding.portMapping(status)
+        return .object([
+            "verdict": .string(finding.verdict.rawValue), "summary": .string(finding.summary),
+            "ports": .list(
+                ports.map { mapping in
+                    let address = mapping.external.address.map { String($0) }
+                    return .object([
+                        "port": .number(UInt64(mapping.port)),
+                        "externalAddress": .string(address.joined(separator: ".")),
+                        "externalPort": .number(UInt64(mapping.external.port)),
+                    ])
+                }),
+        ])
     }
 
     /// All ceilings: first those whose use is known.

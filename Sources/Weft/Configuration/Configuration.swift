@@ -90,6 +90,8 @@ public struct Configuration: Sendable, Equatable {
         public var relays: [String] = []
         /// When others may use this node as a relay.
         public var relayService = RelayService.auto
+        /// Whether the router is asked to forward the ports where the node listens.
+        public var portMapping = PortMapping.auto
         /// How far the mesh reaches.
         public var reach = Reach.everywhere
         /// The set of ceilings.
@@ -115,6 +117,13 @@ public struct Configuration: Sendable, Equatable {
         /// A PEM file of authorities whose certificates are believed, besides the system's, when
         /// dialling `/tls/ws`; empty for none.
         public var authorities = ""
+    }
+
+    /// When a router is asked to forward ports.
+    public enum PortMapping: String, Sendable, CaseIterable {
+        /// When the node listens in a private network and reaches everywhere.
+        case auto
+        case off
     }
 
     /// When others may use a node as a relay.

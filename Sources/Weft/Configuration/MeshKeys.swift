@@ -33,6 +33,14 @@ extension ConfigurationKey {
                 while it can be reached from everywhere.
                 """),
             .choice(
+                "mesh.port-mapping", \.mesh.portMapping,
+                """
+                Whether the router is asked (PCP, NAT-PMP, UPnP) to forward the ports where the \
+                node listens: with "auto" when it listens in a private network and reaches \
+                everywhere.
+                """
+            ).live,
+            .choice(
                 "mesh.reach", \.mesh.reach,
                 """
                 How far the mesh reaches. "local": this machine and its private networks. \

@@ -6,7 +6,9 @@ import Peering
 
 extension Finding {
     /// Whether others can reach the node, and by what.
-    static func reachability(_ status: ReachabilityStatus, isListening: Bool) -> Finding {
+    static func reachability(
+        _ status: ReachabilityStatus, _ forwarding: PortMappingStatus, isListening: Bool
+    ) -> Finding {
         let subject = "reachable"
         let details = status.addresses.map(line)
         guard isListening else {
@@ -29,13 +31,13 @@ extension Finding {
                 subject, .note,
                 "Nobody can connect directly, because the router lets nobody in; others come "
                     + "through a relay" + punching(status.mapping) + ".",
-                details: details, advice: openingTheRouter(status))
+                details: details, advice: openingTheRouter(status, forwarding))
         case .unreachable:
             return Finding(
                 subject, .problem,
                 "Nobody can connect to this node: the router lets nobody in, and no relay is "
                     + "known.",
-                details: details, advice: openingTheRouter(status))
+                details: details, advice: openingTheRouter(status, forwarding))
         }
     }
 
@@ -47,7 +49,15 @@ extension Finding {
         }
     }
 
-    private static func openingTheRouter(_ status: ReachabilityStatus) -> String {
+    private static func openingTheRouter(
+        _ status: ReachabilityStatus, _ forwarding: PortMappingStatus
+    ) -> String {
+        if case .mapped(let mappings) = forwarding,
+            mappings.contains(where: { AddressScope(ip: $0.external.address) == .world })
+        {
+            return "The router does forward the port, so look for a firewall on this machine "
+                + "that lets nobody in, or for a second router."
+        }
         let port =
             status.addresses.first { $0.origin == .listening }?.address.first(.tcp)?.text ?? "4001"
         return "In the settings of the router, forward TCP port \(port) to this machine, or turn "

@@ -48,8 +48,11 @@ extension Node {
         if let status { findings.append(.peers(status, isOnline: isOnline)) }
         if isOnline, let reachability = try await mesh.reachability() {
             let isListening = reachability.addresses.contains { $0.origin == .listening }
-            findings.append(.reachability(reachability, isListening: isListening))
+            let forwarding = mesh.portMapping
+            findings.append(
+                .reachability(reachability, forwarding, isListening: isListening))
             if isListening {
+                findings.append(.portMapping(forwarding))
                 findings.append(.router(reachability))
                 findings.append(.relays(reachability, named: configuration.mesh.relays))
             }

@@ -24,6 +24,7 @@ extension Mesh {
         setRates()
         _ = try await ask(.setLimits(NodeLimits(new)), within: Self.shortLimit)
         _ = try await ask(.setAccess(AccessRules(new, network)), within: Self.shortLimit)
+        run { $0.forwardPorts() }
     }
 
     /// Tells the sockets who may knock, and how much they may hold.

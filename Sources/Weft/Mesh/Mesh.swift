@@ -8,7 +8,7 @@ public import Multiformats
 import NIOCore
 import NIOPosix
 import NodeCore
-import Peering
+public import Peering
 import Synchronization
 import Transports
 import Wire
@@ -43,6 +43,7 @@ public final class Mesh: Sendable {
     private let nextCommand = Atomic<UInt64>(0)
     private let listening = Mutex<[Multiaddr]>([])
     let joining = Mutex(Joining())
+    private let forwarding = Mutex(PortMappingStatus.idle(.notListening))
 
     /// The connections, by what the transport calls them.
     private struct Registry {
@@ -89,6 +90,13 @@ public final class Mesh: Sendable {
 
     func setAddresses(_ addresses: [Multiaddr]) {
         listening.withLock { $0 = addresses }
+    }
+
+    /// How it stands with ports that the router forwards.
+    public var portMapping: PortMappingStatus { forwarding.withLock { $0 } }
+
+    func setPortMapping(_ status: PortMappingStatus) {
+        forwarding.withLock { $0 = status }
     }
 
     // MARK: The loop
@@ -170,17 +178,19 @@ public final class Mesh: Sendable {
     /// How long peers may take to hear that the node goes.
     private static let farewell = TimeAmount.seconds(1)
 
-    /// Closes everything and answers everyone who waits. It takes a second at most.
+    /// Closes everything, has the router forward nothing more, and answers everyone who waits. It
+    /// takes a second at most.
     func stop() async {
         let stopped = eventLoop.makePromise(of: Void.self)
         isStopping.store(true, ordering: .releasing)
         eventLoop.execute {
-            self.driver.value?.stop()
+            let released =
+                self.driver.value?.stop() ?? self.eventLoop.makeSucceededVoidFuture()
             self.driver.value = nil
             let connections = self.registry.withLock { Array($0.byConnection.values) }
             for connection in connections { connection.peer.close() }
             let timeout = self.eventLoop.scheduleTask(in: Self.farewell) { stopped.succeed() }
-            let ends = connections.map { $0.peer.ended }
+            let ends = connections.map { $0.peer.ended.map { _ in } } + [released]
             EventLoopFuture.andAllComplete(ends, on: self.eventLoop).whenComplete { _ in
                 timeout.cancel()
                 stopped.succeed()

@@ -28,6 +28,10 @@ final class MeshDriver {
     /// Who waits for a command; no more than NodeCore's ceiling allows.
     private var replies: [UInt64: EventLoopPromise<NodeCore.Answer>] = [:]
     private var listeners: [Listener] = []
+    /// Where they listen.
+    private var listening: [Multiaddr] = []
+    /// Has the router let others in.
+    let forwarder: PortForwarder
     private var timer: (at: Instant, task: Scheduled<Void>)?
     /// What retrievals read.
     var sessions: [WantTable.SessionID: MeshSession] = [:]
@@ -45,6 +49,7 @@ final class MeshDriver {
         self.mesh = mesh
         self.eventLoops = eventLoops
         logger = mesh.logger
+        forwarder = PortForwarder(mesh, nonce: identity.portMappingNonce)
     }
 
     private static func now() -> Instant {
@@ -228,12 +233,19 @@ final class MeshDriver {
         listeners += new
         let reply = mesh.eventLoop.makePromise(of: NodeCore.Answer.self)
         ask(mesh.makeCommand(), .listen(addresses, sequence: sequence), within: .zero, reply)
+        listening = addresses
+        forwardPorts()
     }
+
+    /// Has the router forward the ports where sockets listen, if that is wanted now.
+    func forwardPorts() { forwarder.update(listening, isOn: mesh.forwardsPorts) }
 
     // MARK: The end
 
-    /// Ends everything but the connections, and answers everyone who waits.
-    func stop() {
+    /// Ends everything but the connections, and answers everyone who waits. The future is complete
+    /// when the router knows.
+    func stop() -> EventLoopFuture<Void> {
+        let released = forwarder.stop()
         timer?.task.cancel()
         timer = nil
         for (_, dial) in dials { dial.cancel() }
@@ -247,5 +259,6 @@ final class MeshDriver {
         connections = [:]
         listeners = []
         transport = nil
+        return released
     }
 }

@@ -10,9 +10,10 @@ struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show what the node uses, its limits, and how often they held something back.",
         discussion: """
-            With --json one object: running, peer, profile, reach, addresses, store, peers, limits \
-            (each with name, key, limit and, where it is known, count and heldBack), turnedAway, \
-            denied, trimmed, violations and bandwidth (as 'weft bandwidth --json').
+            With --json one object: running, peer, profile, reach, addresses, portMapping \
+            (verdict, summary and ports, each with port, externalAddress and externalPort), store, \
+            peers, limits (each with name, key, limit and, where it is known, count and heldBack), \
+            turnedAway, denied, trimmed, violations and bandwidth (as 'weft bandwidth --json').
 
 
             """
@@ -40,6 +41,9 @@ struct Status: AsyncParsableCommand {
         ]
         for address in status["addresses"]?.elements ?? [] {
             rows.append(("listening", address.text ?? ""))
+        }
+        if isRunning, let forwarding = status["portMapping"]?["summary"]?.text {
+            rows.append(("port forwarding", forwarding))
         }
         let store = status["store"]
         rows.append(

@@ -74,6 +74,9 @@ struct Up: AsyncParsableCommand {
         completion: .file())
     var privateKey: String?
 
+    @Flag(help: "Do not ask the router to let others in, as mesh.port-mapping = \"off\" does.")
+    var noPortMapping = false
+
     @Flag(help: "Contact nobody; serve what is stored.")
     var offline = false
 
@@ -138,6 +141,7 @@ struct Up: AsyncParsableCommand {
         if let gateway { configuration.gateway.address = gateway.text }
         if let api { configuration.api.address = api.text }
         if let privateKey { configuration.mesh.privateKeyFile = privateKey }
+        if noPortMapping { configuration.mesh.portMapping = .off }
         if !listen.isEmpty { configuration.mesh.listen = listen.map(\.text) }
         if noBootstrap || !bootstrap.isEmpty {
             configuration.mesh.bootstrap = bootstrap.map(\.text)
