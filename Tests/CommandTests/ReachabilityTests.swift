@@ -49,4 +49,21 @@ import Testing
                 "switched off",
             ])
     }
+
+    /// Another implementation's relay carries our connections and ours its; blocks are fetched
+    /// through a relay that sets no limits; and holes are punched whoever begins.
+    @Test("py-libp2p: relays and hole punching, both ways") func foreignRelays() throws {
+        let place = try Workplace()
+        let outcome = try place.python("foreign_relay.py", [DocumentationTests.executable.path])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        let held = try outcome.objects().compactMap { $0["held"] as? String }
+        #expect(
+            held == [
+                "a place at py-libp2p", "met through py-libp2p",
+                "fetched through a relay without limits",
+                "py-libp2p fetched over bitswap through its relay", "py-libp2p has a place at Weft",
+                "reached py-libp2p through Weft", "then directly", "fetched from it",
+                "py-libp2p reached Weft through Weft", "and then directly",
+            ])
+    }
 }
