@@ -127,6 +127,34 @@ async def names(client, root):
     same((await client.key.rm("third"))["Keys"][0]["Name"], "third", "key rm")
 
 
+async def topics(client):
+    """Publishes and hears itself, in the form that Kubo has had since 0.11."""
+    # The library asks for the version to know the form.
+    client._agent_version = aioipfs.IpfsDaemonVersion("0.40.0")
+    heard = []
+
+    async def listen():
+        async for message in client.pubsub.sub("news/äöü"):
+            heard.append(message)
+            if len(heard) == 2:
+                return
+
+    listening = asyncio.create_task(listen())
+    while "news/äöü" not in (await client.pubsub.ls())["Strings"]:
+        await asyncio.sleep(0.05)
+    await client.pubsub.pub("news/äöü", "text")
+    await client.pubsub.pub("news/äöü", b"\xff\x00bytes")
+    await listening
+    same([message["data"] for message in heard], [b"text", b"\xff\x00bytes"], "what was heard")
+    same({message["from"] for message in heard}, {(await client.id())["ID"]}, "from whom")
+    same([message["topicIDs"] for message in heard], [["news/äöü"]] * 2, "of which topic")
+    same(len({message["seqno"] for message in heard}), 2, "numbers")
+    same(await client.pubsub.peers(), {"Strings": []}, "peers")
+    # Who goes away has ended its subscription.
+    while (await client.pubsub.ls())["Strings"]:
+        await asyncio.sleep(0.05)
+
+
 async def main(url):
     address = urllib.parse.urlparse(url)
     client = aioipfs.AsyncIPFS(maddr=f"/ip4/{address.hostname}/tcp/{address.port}")
@@ -140,6 +168,7 @@ async def main(url):
             node = await graph(client, folder, root)
             await pins(client, node, root)
             await names(client, root)
+        await topics(client)
         loose = (await client.add_str("not kept", pin=False))["Hash"]
         removed = [entry["Key"]["/"] for entry in await gather(client.repo.gc())]
         same(loose in removed, True, "what repo gc names")

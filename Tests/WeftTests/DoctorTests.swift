@@ -114,7 +114,8 @@ import Testing
         let status = NodeStatus(
             connections: gauge(3), inbound: gauge(), outbound: gauge(10, refused: 4),
             dials: gauge(), acceptedStreams: gauge(), openingStreams: gauge(), commands: gauge(),
-            knownPeers: gauge(), peers: 0, crowded: 0, denied: 0, trimmed: 0, dialled: 0,
+            knownPeers: gauge(), subscriptions: gauge(), peers: 0, crowded: 0, denied: 0,
+            trimmed: 0, dialled: 0,
             dialFailures: 0, violations: 0)
         #expect(
             Finding.limits(status).details == [

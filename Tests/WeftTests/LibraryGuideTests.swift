@@ -3,6 +3,7 @@
 
 import Foundation
 import HTTPTypes
+import Multiformats
 import NIOCore
 import NIOHTTP1
 import Testing
@@ -41,6 +42,14 @@ func look(for url: String, with node: Node) async throws -> String {
     }
 }
 
+func answerOnce(on topic: String, with node: Node) async throws {
+    let questions = try await node.subscribe(to: topic)
+    for await question in questions where question.author != node.peer {
+        try await node.publish(Array("heard you".utf8), to: topic)
+        break  // the subscription ends when nobody holds it any more
+    }
+}
+
 @Suite struct LibraryGuideTests {
     @Test("what the guide shows is what is compiled here") func same() throws {
         let root = URL(filePath: #filePath)
@@ -50,7 +59,7 @@ func look(for url: String, with node: Node) async throws -> String {
         let blocks = guide.components(separatedBy: "```swift\n").dropFirst().map {
             $0.components(separatedBy: "\n```")[0]
         }
-        #expect(blocks.count == 2)
+        #expect(blocks.count == 3)
         for block in blocks {
             let lines = block.components(separatedBy: "\n")
             let code = lines.drop { $0.isEmpty || $0.hasPrefix("import ") }.joined(separator: "\n")
@@ -77,5 +86,26 @@ func look(for url: String, with node: Node) async throws -> String {
         #expect(trace?.contains("providers of \(cid)") == true)
         await node.stop()
         try await router.stop()
+    }
+
+    @Test func topics() async throws {
+        try await withNode { mine, _ in
+            try await withNode { theirs, _ in
+                let there = try await theirs.mesh.listen(
+                    on: [Multiaddr(text: "/ip4/127.0.0.1/tcp/0")])
+                try await mine.mesh.connect(to: try #require(there.last))
+                let heard = try await mine.subscribe(to: "lobby")
+                let answering = Task { try await answerOnce(on: "lobby", with: theirs) }
+                while try await mine.mesh.topicPeers(of: Array("lobby".utf8)).isEmpty {
+                    await Task.yield()
+                }
+                try await mine.publish([1], to: "lobby")
+                for await message in heard where message.author == theirs.peer {
+                    #expect(message.data == Array("heard you".utf8))
+                    break
+                }
+                try await answering.value
+            }
+        }
     }
 }

@@ -87,6 +87,8 @@ extension NodeCore {
         case setLimits(NodeLimits)
         /// New rules. Connections that they do not allow are closed: `.done`.
         case setAccess(AccessRules)
+        /// Something about publish-subscribe: `.pubSub`, or as it says.
+        case pubSub(PubSubCommand)
         /// Give up an unanswered command, which is answered `.failed(.cancelled)`: `.done`.
         case cancel(UInt64)
     }
@@ -107,6 +109,7 @@ extension NodeCore {
         case searched(SearchAnswer)
         case dhts([DHTStatus])
         case servers([(peer: PeerID, addresses: [Multiaddr])])
+        case pubSub(PubSubAnswer)
         case failed(Failure)
     }
 

@@ -63,6 +63,8 @@ public struct NodeCore: Sendable {
         public var routing: [KadConfiguration]
         /// How it is reached, and helps others to be.
         public var reachability = ReachabilityOptions()
+        /// When it takes part in publish-subscribe.
+        public var pubSub = Participation.onDemand
         /// What time of day it is, for records that expire.
         public var clock: WallClock
         /// Makes its choices, none of which is a secret.
@@ -108,6 +110,7 @@ public struct NodeCore: Sendable {
     var dialer: Dialer
     var dhts: [Kad] = []
     var reaching: Reaching
+    var pubSub: PubSubService
     var searches: [UInt64: Search] = [:]
     var searchOfPart: [Part: UInt64] = [:]
 
@@ -161,7 +164,9 @@ public struct NodeCore: Sendable {
                     seed: configuration.seed &+ UInt64(index) &+ 1))
         }
         reaching = Reaching(configuration)
-        own.protocols = Self.protocols(with: dhts, relays: reaching.servesRelay)
+        pubSub = PubSubService(configuration)
+        own.protocols =
+            Self.protocols(with: dhts, relays: reaching.servesRelay) + pubSub.protocols
         own.protocolVersion = Array("ipfs/0.1.0".utf8)
         own.agentVersion = configuration.agent
         identify = Identify(own: own)
@@ -185,6 +190,7 @@ public struct NodeCore: Sendable {
 
     /// Something happened.
     public mutating func receive(_ input: Input, now: Instant) {
+        if pubSub.participation == .always, pubSub.machine == nil { takePart(now: now) }
         switch input {
         case .connected(let number, let facts): connected(number, facts, now: now)
         case .disconnected(let number):
@@ -232,6 +238,8 @@ public struct NodeCore: Sendable {
         exchange.advance(to: now)
         for table in dhts.indices { dhts[table].advance(to: now, addresses: &addresses) }
         reaching.advance(to: now)
+        pubSub.machine?.advance(to: now)
+        restFromPubSub(now: now)
         dialer.advance(to: now)
         settle(now: now)
     }
@@ -241,7 +249,7 @@ public struct NodeCore: Sendable {
         dhts.reduce(
             timers.first.earlier(identify.deadline).earlier(ping.deadline)
                 .earlier(exchange.deadline).earlier(dialer.deadline)
-                .earlier(reaching.deadline)
+                .earlier(reaching.deadline).earlier(pubSub.deadline)
         ) { $0.earlier($1.deadline) }
     }
 
@@ -296,6 +304,7 @@ public struct NodeCore: Sendable {
                 }
             }
             if settleReaching(now: now) { isQuiet = false }
+            if settlePubSub(now: now) { isQuiet = false }
             while let order = dialer.nextTransmit() {
                 carryOut(order, now: now)
                 isQuiet = false

@@ -65,12 +65,42 @@ public struct NodeLimits: Sendable {
         }
     }
 
+    /// What publish-subscribe may take.
+    public struct PublishSubscribe: Hashable, Sendable {
+        /// How many subscriptions there are, to all topics.
+        public var subscriptions: Int
+        /// What topics and messages may take.
+        public var machine: PubSub.Limits
+        /// How many messages may wait for one subscriber that does not take them.
+        public var waitingMessages: Int
+        /// How many bytes of data may.
+        public var waitingBytes: Int
+
+        /// These ceilings.
+        public init(
+            subscriptions: Int, machine: PubSub.Limits, waitingMessages: Int, waitingBytes: Int
+        ) {
+            self.subscriptions = subscriptions
+            self.machine = machine
+            self.waitingMessages = waitingMessages
+            self.waitingBytes = waitingBytes
+        }
+
+        /// 64 subscriptions to 32 topics, messages of 64 KiB.
+        public static let home = PublishSubscribe(
+            subscriptions: 64,
+            machine: PubSub.Limits(topics: 32, messageBytes: 64 << 10, cachedBytes: 4 << 20),
+            waitingMessages: 256, waitingBytes: 512 << 10)
+    }
+
     /// Connections.
     public var connections: Connections
     /// Dials.
     public var dialing: Dialer.Limits
     /// Streams.
     public var streams: Streams
+    /// Publish-subscribe.
+    public var pubSub = PublishSubscribe.home
     /// How many commands may be unanswered.
     public var commands: Int
     /// How many bytes of peers' data the driver may hold: what has come and not been dealt with,
@@ -117,7 +147,7 @@ extension NodeLimits {
         blocks.server.unacknowledgedBytes = 4 << 20
         blocks.server.requestsPerSecond = 2_000
         blocks.server.lookUps = 4
-        return NodeLimits(
+        var limits = NodeLimits(
             connections: Connections(
                 low: 8, high: 20, ceiling: 24, inbound: 12, outbound: 16, perPeer: 2,
                 perNetwork: 4, grace: .seconds(20), pause: .seconds(10)),
@@ -128,6 +158,11 @@ extension NodeLimits {
             addresses: AddressBook.Limits(
                 peers: 512, addressesPerPeer: 16, bytesPerPeer: 4 << 10),
             blocks: blocks)
+        limits.pubSub = PublishSubscribe(
+            subscriptions: 16,
+            machine: PubSub.Limits(topics: 16, messageBytes: 64 << 10, cachedBytes: 1 << 20),
+            waitingMessages: 128, waitingBytes: 256 << 10)
+        return limits
     }()
 
     /// For a machine in a data centre.
@@ -136,7 +171,7 @@ extension NodeLimits {
         blocks.server.unacknowledgedBytes = 256 << 20
         blocks.server.unacknowledgedBytesPerPeer = 4 << 20
         blocks.server.lookUps = 64
-        return NodeLimits(
+        var limits = NodeLimits(
             connections: Connections(
                 low: 600, high: 900, ceiling: 2_000, inbound: 1_600, outbound: 800, perPeer: 8,
                 perNetwork: 32, grace: .seconds(20), pause: .seconds(10)),
@@ -147,5 +182,10 @@ extension NodeLimits {
             addresses: AddressBook.Limits(
                 peers: 32_768, addressesPerPeer: 32, bytesPerPeer: 8 << 10),
             blocks: blocks)
+        limits.pubSub = PublishSubscribe(
+            subscriptions: 1_024,
+            machine: PubSub.Limits(topics: 512, messageBytes: 64 << 10, cachedBytes: 32 << 20),
+            waitingMessages: 1_024, waitingBytes: 1 << 20)
+        return limits
     }()
 }

@@ -31,6 +31,8 @@ public struct NodeStatus: Hashable, Sendable {
     public let commands: Gauge
     /// Peers whose addresses are known.
     public let knownPeers: Gauge
+    /// Subscriptions to topics.
+    public let subscriptions: Gauge
     /// Peers that are connected.
     public let peers: Int
     /// Connections refused because their peer or network had too many.
@@ -62,6 +64,7 @@ struct Tallies: Sendable {
     var openingsRefused: UInt64 = 0
     var commandsRefused: UInt64 = 0
     var violations: UInt64 = 0
+    var subscriptionsRefused: UInt64 = 0
 }
 
 /// A connected peer.

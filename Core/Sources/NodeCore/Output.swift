@@ -42,6 +42,9 @@ extension NodeCore {
         case missing(WantTable.SessionID, CID, WantTable.Failure)
         /// What is done for a session, for its trace.
         case news(WantTable.SessionID, SessionNews)
+        /// A message of a topic that these subscriptions are for, its signature checked, from a
+        /// peer, or from this node itself.
+        case message(PubSubMessage, from: PeerID, subscriptions: [SubscriptionID])
         /// A peer that a command looks for was found, or one that has what it looks for. Its
         /// addresses are in the book. The answer comes later.
         case found(command: UInt64, PeerID)
@@ -123,5 +126,7 @@ extension NodeCore {
         case identify(DecodeError)
         case blocks(BlockExchange.Violation)
         case routing(KadViolation)
+        /// What it published or passed on was so often bad that it is not listened to any more.
+        case pubSub
     }
 }

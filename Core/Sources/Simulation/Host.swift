@@ -47,6 +47,9 @@ public struct Host: Sendable {
     public internal(set) var missing: [WantTable.Failure] = []
     /// What was done for its sessions, if the network keeps that.
     public internal(set) var news: [NodeCore.SessionNews] = []
+    /// What it received of the topics that it subscribed to.
+    public internal(set) var received: [(message: PubSubMessage, subscriptions: [SubscriptionID])] =
+        []
     /// The addresses that it tells others, if it was told to find out.
     public internal(set) var told: [Multiaddr] = []
     /// The open connections.

@@ -94,7 +94,8 @@ public struct VirtualNetwork {
     @discardableResult
     public mutating func add(
         at text: String? = nil, limits: NodeLimits = .home, access: AccessRules = AccessRules(),
-        routing: [KadConfiguration] = [], reachability: ReachabilityOptions? = nil
+        routing: [KadConfiguration] = [], reachability: ReachabilityOptions? = nil,
+        pubSub: NodeCore.Participation = .onDemand
     ) throws(DecodeError) -> Int {
         let index = hosts.count
         // The first hosts of two networks are the same, so that tests can name them.
@@ -110,6 +111,7 @@ public struct VirtualNetwork {
             seed: random.next())
         // Servers that are asked dial back, which most do not count on.
         configuration.reachability.asksServers = false
+        configuration.pubSub = pubSub
         if let reachability { configuration.reachability = reachability }
         let node = NodeCore(configuration)
         let spread = conditions.distance.upperBound - conditions.distance.lowerBound + 1

@@ -214,6 +214,7 @@ extension LocalServices {
             gauge("dials under way", "mesh.dials-max", status.dials),
             gauge("streams from others", "mesh.streams-max", status.acceptedStreams),
             gauge("known peers", "mesh.known-peers", status.knownPeers),
+            gauge("subscriptions", "mesh.pubsub-subscriptions", status.subscriptions),
         ]
     }
 

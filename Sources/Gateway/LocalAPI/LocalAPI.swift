@@ -106,11 +106,13 @@ public struct LocalAPI: Sendable {
         services.addNameRoutes(to: router)
         services.addPeerRoutes(to: router)
         services.addRoutingRoutes(to: router)
+        services.addPubSubRoutes(to: router)
         services.addBandwidthRoutes(to: router)
         services.addKeyRoutes(to: router)
         guard access == .owner else { return router }
         services.addOwnRoutes(to: router)
         services.addOwnPeerRoutes(to: router)
+        services.addOwnPubSubRoutes(to: router)
         services.addDoctorRoutes(to: router)
         services.addLimitRoutes(to: router)
         services.addLocalAddRoutes(to: router)

@@ -7,15 +7,19 @@ import NIOCore
 /// The context of one request.
 struct LocalContext: RequestContext {
     var coreContext: CoreRequestContextStorage
+    /// Whether there is no connection whose end would be seen.
+    let isInProcess: Bool
 
     /// For a request that came over a socket.
     init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
+        isInProcess = false
     }
 
     /// For a request from this process.
     init(logger: Logger) {
         coreContext = .init(source: InProcess(logger: logger))
+        isInProcess = true
     }
 
     private struct InProcess: RequestContextSource {

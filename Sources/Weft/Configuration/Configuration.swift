@@ -92,6 +92,8 @@ public struct Configuration: Sendable, Equatable {
         public var relayService = RelayService.auto
         /// Whether the router is asked to forward the ports where the node listens.
         public var portMapping = PortMapping.auto
+        /// When the node takes part in publish-subscribe.
+        public var pubSub = PublishSubscribe.auto
         /// How far the mesh reaches.
         public var reach = Reach.everywhere
         /// The set of ceilings.

@@ -100,6 +100,18 @@ public struct MeshCeiling: Sendable {
             "known-peers", \.addresses.peers, 16...10_000_000, isLive: false,
             "The most peers whose addresses are remembered."),
         MeshCeiling(
+            "pubsub-subscriptions", \.pubSub.subscriptions, 0...100_000,
+            "The most subscriptions to topics that there are on this node."),
+        MeshCeiling(
+            "pubsub-topics", \.pubSub.machine.topics, 0...10_000,
+            "The most topics that they are for."),
+        MeshCeiling(
+            "pubsub-message", \.pubSub.machine.messageBytes, 1 << 10...960 << 10, isSize: true,
+            "The most data of a message that is published, received or passed on."),
+        MeshCeiling(
+            "pubsub-waiting", \.pubSub.waitingMessages, 1...1_000_000,
+            "The most messages that wait for one subscriber; then the oldest are dropped."),
+        MeshCeiling(
             "announced-keys", \.announcedKeys, 0...1_000_000_000,
             "The most keys of its content that the node announces."),
     ]

@@ -41,6 +41,12 @@ extension ConfigurationKey {
                 """
             ).live,
             .choice(
+                "mesh.pubsub", \.mesh.pubSub,
+                """
+                When the node takes part in publish-subscribe: with "auto" while somebody on it \
+                subscribes or publishes.
+                """),
+            .choice(
                 "mesh.reach", \.mesh.reach,
                 """
                 How far the mesh reaches. "local": this machine and its private networks. \

@@ -221,5 +221,6 @@ extension NodeCore.Configuration {
                 at: Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)),
             seed: .random(in: .min ... .max))
         reachability = ReachabilityOptions(configuration)
+        pubSub = configuration.mesh.pubSub.participation
     }
 }

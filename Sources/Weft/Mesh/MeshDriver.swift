@@ -35,6 +35,8 @@ final class MeshDriver {
     private var timer: (at: Instant, task: Scheduled<Void>)?
     /// What retrievals read.
     var sessions: [WantTable.SessionID: MeshSession] = [:]
+    /// Who receives what is published to topics.
+    var subscriptions: [SubscriptionID: SubscriptionQueue] = [:]
     /// Who is told whom a command finds, until it is answered.
     private var finders: [UInt64: @Sendable (FoundPeer) -> Void] = [:]
     /// The commands that are being answered at once; one can be given while another is carried out.
@@ -177,6 +179,7 @@ final class MeshDriver {
         case .missing(let session, let cid, let failure):
             sessions[session]?.missing(cid, failure)
         case .news(let session, let news): sessions[session]?.note(news)
+        case .message(let message, let peer, let ids): deliver(message, from: peer, to: ids)
         case .found(let id, let peer):
             guard let tell = finders[id] else { break }
             guard case .addresses(let known) = perform(.addresses(peer)) else { break }
@@ -251,6 +254,8 @@ final class MeshDriver {
         for (_, dial) in dials { dial.cancel() }
         for listener in listeners { listener.closeSoon() }
         for (_, reply) in replies { reply.fail(MeshError.stopped) }
+        for (_, queue) in subscriptions { queue.end() }
+        subscriptions = [:]
         for (_, session) in sessions { session.end(.unreachable("the node stops")) }
         dials = [:]
         replies = [:]

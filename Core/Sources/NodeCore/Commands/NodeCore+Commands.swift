@@ -87,6 +87,7 @@ extension NodeCore {
         case .unprotect(let peer): protected.remove(peer)
         case .setLimits(let new): setLimits(new, now: now)
         case .setAccess(let new): setAccess(new, now: now)
+        case .pubSub(let command): return carryOut(command, now: now)
         case .connect, .ping, .cancel, .findProviders, .findPeer, .provide, .getValue,
             .putValue:
             break

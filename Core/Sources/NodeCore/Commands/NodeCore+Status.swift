@@ -28,6 +28,9 @@ extension NodeCore {
             commands: Gauge(
                 count: pending.count, limit: limits.commands, refused: tallies.commandsRefused),
             knownPeers: Gauge(count: addresses.count, limit: limits.addresses.peers, refused: 0),
+            subscriptions: Gauge(
+                count: pubSub.subscriptions.count, limit: limits.pubSub.subscriptions,
+                refused: tallies.subscriptionsRefused),
             peers: connections.peerCount, crowded: tallies.crowded, denied: tallies.denied,
             trimmed: tallies.trimmed, dialled: tallies.dialled,
             dialFailures: tallies.dialFailures, violations: tallies.violations)

@@ -19,6 +19,8 @@ struct Acquaintance: Sendable {
     var isToBeAsked = false
     /// It is to be told who we are.
     var isToBeTold = false
+    /// What is told of us changed before it was known whether it listens to that.
+    var hasMissedNews = false
     var roundTrip: Duration?
     /// When blocks last went back or forth.
     var lastBlocks: Instant?
@@ -133,6 +135,7 @@ extension NodeCore {
     private func worth(of peer: PeerID, now: Instant) -> ConnectionTable.Worth {
         guard let known = peers[peer] else { return .stranger }
         if let last = known.lastBlocks, now.since(last) < Self.partnership { return .partner }
+        if pubSub.machine?.isInMesh(peer) == true { return .partner }
         return known.isIdentified ? .known : .stranger
     }
 
@@ -181,6 +184,7 @@ extension NodeCore {
         exchange.disconnected(peer, now: now)
         addresses.disconnected(from: peer, now: now)
         reaching.disconnected(from: peer)
+        pubSub.machine?.disconnected(from: peer, now: now)
         outputs.append(.note(.disconnected(peer)))
     }
 
@@ -241,6 +245,7 @@ extension NodeCore {
     mutating func setLimits(_ new: NodeLimits, now: Instant) {
         limits = new
         dialer.setLimits(new.dialing)
+        pubSub.machine?.limits = new.pubSub.machine
         let ceilings = new.connections
         for entry in leastUseful(now: now) {
             let isOver =

@@ -50,7 +50,13 @@ extension NodeCore {
         for table in dhts.indices where dhts[table].configuration.scope == .world {
             dhts[table].mode = mode
         }
-        let protocols = Self.protocols(with: dhts, relays: reaching.servesRelay)
+        announceProtocols()
+    }
+
+    /// Tells peers which protocols they may speak, if that has changed.
+    mutating func announceProtocols() {
+        let protocols =
+            Self.protocols(with: dhts, relays: reaching.servesRelay) + pubSub.protocols
         guard protocols != identify.own.protocols else { return }
         identify.own.protocols = protocols
         tellEveryone()
@@ -65,6 +71,7 @@ extension NodeCore {
     /// relay that does not serve refuses its streams itself.
     public var acceptedProtocols: [ProtocolName] {
         Service.protocols + [PeerProtocols.relayHop] + dhts.map { $0.configuration.name }
+            + PubSub.protocols
     }
 
     /// Whose protocol a name is here.

@@ -42,12 +42,21 @@ extension NodeCore {
     mutating func tellEveryone() {
         for entry in connections.all {
             let peer = entry.facts.peer
-            guard let known = peers[peer], !known.isToBeTold,
-                known.protocols.contains(PeerProtocols.identifyPush)
-            else { continue }
-            peers[peer]?.isToBeTold = true
-            queueIntroduction(to: peer)
+            guard let known = peers[peer], !known.isToBeTold else { continue }
+            guard known.isIdentified else {
+                // It may have asked who we are just before this.
+                peers[peer]?.hasMissedNews = true
+                continue
+            }
+            tell(peer)
         }
+    }
+
+    /// Has a peer told who we are by now, if it listens to that.
+    private mutating func tell(_ peer: PeerID) {
+        guard peers[peer]?.protocols.contains(PeerProtocols.identifyPush) == true else { return }
+        peers[peer]?.isToBeTold = true
+        queueIntroduction(to: peer)
     }
 
     mutating func take(_ event: Identify.Event, now: Instant) {
@@ -56,6 +65,10 @@ extension NodeCore {
             guard peers[peer] != nil else { return }
             peers[peer]?.isIdentified = true
             learn(message, of: peer, now: now)
+            if peers[peer]?.hasMissedNews == true {
+                peers[peer]?.hasMissedNews = false
+                tell(peer)
+            }
             outputs.append(.note(.identified(peer, agent: peers[peer]?.agent ?? [])))
             if let observed = message.observedAddress {
                 outputs.append(.note(.observed(observed, by: peer)))
@@ -77,6 +90,7 @@ extension NodeCore {
         peers[peer]?.protocols = Array(message.protocols.prefix(Acquaintance.protocolCount))
         offerNeighbour(peer, now: now)
         noteServers(peer, now: now)
+        noteSpeaker(peer, now: now)
         seekDirectWay(to: peer, now: now)
     }
 }

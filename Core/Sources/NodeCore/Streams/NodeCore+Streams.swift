@@ -76,7 +76,8 @@ extension NodeCore {
         guard let connection = connections[stream.connection] else { return }
         guard connection.facts.peer == peer, streams[stream] == nil,
             let service = service(of: name),
-            service != .relayServer || reaching.servesRelay
+            service != .relayServer || reaching.servesRelay,
+            service != .pubSub || pubSub.machine != nil
         else {
             outputs.append(.reset(stream))
             return
@@ -108,6 +109,7 @@ extension NodeCore {
         case .relayClient: reaching.relays.receive(event, now: now)
         case .relayServer: reaching.relay.receive(event, remote: remote(of: event), now: now)
         case .dcutr: reaching.dcutr.receive(event, now: now)
+        case .pubSub: receivePubSub(event, now: now)
         case .circuit: break
         }
     }

@@ -21,6 +21,7 @@ enum Service: Hashable, Sendable {
     case dcutr
     /// A connection of its own, which is the driver's.
     case circuit
+    case pubSub
 
     /// The protocols that every node accepts.
     static let protocols: [ProtocolName] =
@@ -40,6 +41,7 @@ enum Service: Hashable, Sendable {
         case PeerProtocols.relayHop: self = .relayServer
         case PeerProtocols.relayStop: self = .relayClient
         case PeerProtocols.dcutr: self = .dcutr
+        case _ where PubSub.protocols.contains(name): self = .pubSub
         default:
             guard name == WeftLimits.protocolName || BitswapVersion(name) != nil else {
                 return nil
@@ -52,7 +54,9 @@ enum Service: Hashable, Sendable {
     var dials: Bool {
         switch self {
         case .ping, .exchange, .kad, .relayClient: true
-        case .identify, .autoNATClient, .autoNATServer, .relayServer, .dcutr, .circuit: false
+        case .identify, .autoNATClient, .autoNATServer, .relayServer, .dcutr, .circuit,
+            .pubSub:
+            false
         }
     }
 
@@ -61,7 +65,8 @@ enum Service: Hashable, Sendable {
     var limitedUse: LimitedUse {
         switch self {
         case .identify, .ping, .dcutr, .circuit: .allowed
-        case .exchange, .kad, .autoNATClient, .autoNATServer, .relayClient, .relayServer: .refused
+        case .exchange, .kad, .autoNATClient, .autoNATServer, .relayClient, .relayServer, .pubSub:
+            .refused
         }
     }
 }
@@ -98,6 +103,13 @@ struct StreamTable: Sendable {
     func streams(on connection: UInt64) -> [StreamID] {
         (byConnection[connection] ?? []).sorted().map {
             StreamID(connection: connection, stream: $0)
+        }
+    }
+
+    /// The streams of a machine, in their order.
+    func streams(of service: Service) -> [StreamID] {
+        entries.filter { $0.value.service == service }.map { $0.key }.sorted {
+            ($0.connection, $0.stream) < ($1.connection, $1.stream)
         }
     }
 

@@ -4,25 +4,38 @@ import Wire
 // The heartbeat: who is in the mesh of each topic, and who is told what there is.
 extension PubSub {
     mutating func beat(now: Instant) {
-        for peer in order { settle(peer, now: now) }
+        beats += 1
+        punishBrokenPromises(now: now)
+        var members: Set<PeerID> = []
+        for topic in topics { members.formUnion(mesh[topic] ?? []) }
+        for peer in order { settle(peer, inMesh: members.contains(peer), now: now) }
         for topic in subscriptions { tend(topic, now: now) }
         gossip()
-        forget()
+        forget(now: now)
+    }
+
+    /// Counts against peers what they said they have and did not send, if nobody else has sent it.
+    private mutating func punishBrokenPromises(now: Instant) {
+        while let promise = promises.first, promise.due <= now {
+            _ = promises.popFirst()
+            if !seen.contains(promise.id) { peers[promise.peer]?.score.misbehaved() }
+        }
     }
 
     /// What is due for one peer at each heartbeat.
-    private mutating func settle(_ peer: PeerID, now: Instant) {
+    private mutating func settle(_ peer: PeerID, inMesh isInMesh: Bool, now: Instant) {
         guard var state = peers.removeValue(forKey: peer) else { return }
-        // A promise is due within a heartbeat; a second is plenty.
-        if !state.promised.isEmpty { state.score.misbehaviour += 1 }
-        state.promised = []
         state.haves = 0
         state.wants = 0
+        state.messages = 0
+        state.answeredBytes = 0
+        state.dontWantBefore = state.dontWant
         state.dontWant = []
-        state.score.decay()
-        let isInMesh = mesh.values.contains { $0.contains(peer) }
-        state.score.timeInMesh = isInMesh ? state.score.timeInMesh + 1 : 0
-        state.backoff = state.backoff.filter { $0.value > now }
+        state.score.passed(inMesh: isInMesh)
+        state.backoff = state.backoff.filter { $0.value + Self.backoffSlack > now }
+        if state.stream != nil, now.since(state.streamSince) > Self.provenAfter {
+            state.openings = 0
+        }
         let isSilent = state.stream == nil && !opening.values.contains(peer)
         peers[peer] = state
         if isSilent { open(peer) }
@@ -33,14 +46,17 @@ extension PubSub {
         for peer in mesh[topic] ?? [] where score(of: peer) < 0 {
             prune(peer, topic, now: now)
         }
-        let members = mesh[topic] ?? []
-        if members.count < Self.degreeLow { fill(topic, to: Self.degree, now: now) }
+        if meshPeers(of: topic).count < Self.degreeLow {
+            fill(topic, to: Self.degree, now: now)
+        }
+        let members = meshPeers(of: topic)
         if members.count > Self.degreeHigh { shrink(topic, members, now: now) }
-        let outgoing = (mesh[topic] ?? []).count { peers[$0]?.direction == .outgoing }
+        let outgoing = meshPeers(of: topic).count { peers[$0]?.direction == .outgoing }
         if members.count >= Self.degreeLow, outgoing < Self.degreeOut {
             let more = candidates(topic, now: now).filter { peers[$0]?.direction == .outgoing }
             for peer in more.prefix(Self.degreeOut - outgoing) { graft(peer, topic) }
         }
+        if beats % Self.opportunisticBeats == 0 { improve(topic, now: now) }
     }
 
     /// Keeps the best, some at random, and enough of those that we dialled ourselves, whom no
@@ -58,6 +74,17 @@ extension PubSub {
         for peer in members where !kept.contains(peer) { prune(peer, topic, now: now) }
     }
 
+    /// Opportunistic grafting: a mesh that brings little is given peers that bring more, so that
+    /// it does not stay in the hands of those who keep messages back.
+    private mutating func improve(_ topic: [UInt8], now: Instant) {
+        let scores = meshPeers(of: topic).map { score(of: $0) }.sorted()
+        guard scores.count > 1 else { return }
+        let median = scores[scores.count / 2]
+        guard median < PubSubScore.opportunisticThreshold else { return }
+        let better = candidates(topic, now: now).filter { score(of: $0) > median }
+        for peer in better.prefix(Self.opportunisticPeers) { graft(peer, topic) }
+    }
+
     /// Takes peers of a topic into its mesh until there are so many.
     mutating func fill(_ topic: [UInt8], to size: Int, now: Instant) {
         guard let members = mesh[topic], members.count < size else { return }
@@ -68,28 +95,30 @@ extension PubSub {
 
     /// Peers that could join a mesh, in random order.
     private mutating func candidates(_ topic: [UInt8], now: Instant) -> [PeerID] {
-        let members = mesh[topic] ?? []
+        let members = meshPeers(of: topic)
         let fit = order.filter { peer in
             guard let state = peers[peer], state.topics.contains(topic), state.stream != nil,
-                let version = state.version, version < 3, state.score.value >= 0,
-                !members.contains(peer)
+                state.knowsMeshes, score(of: peer) >= 0, !members.contains(peer)
             else { return false }
-            return state.backoff[topic].map { $0 <= now } ?? true
+            return state.backoff[topic].map { $0 + Self.backoffSlack <= now } ?? true
         }
         return fit.shuffled(using: &random)
     }
 
-    mutating func graft(_ peer: PeerID, _ topic: [UInt8]) {
+    private mutating func graft(_ peer: PeerID, _ topic: [UInt8]) {
         guard mesh[topic]?.contains(peer) == false else { return }
         mesh[topic]?.append(peer)
-        peers[peer]?.pending.graft.append(topic)
+        peers[peer]?.tell { $0.graft.append(topic) }
     }
 
-    private mutating func prune(_ peer: PeerID, _ topic: [UInt8], now: Instant) {
+    /// Takes a peer out of a mesh, and tells it for how long. Nobody is named to it in exchange
+    /// (peer exchange), and what others name is not believed: peers are found in other ways, whose
+    /// answers can be checked.
+    mutating func prune(_ peer: PeerID, _ topic: [UInt8], now: Instant) {
         mesh[topic]?.removeAll { $0 == peer }
         peers[peer]?.backoff[topic] = now + Self.pruneBackoff
-        peers[peer]?.pending.prune.append(
-            .init(topic: topic, backoffSeconds: Self.seconds(Self.pruneBackoff)))
+        let prune = PubSubRPC.Prune(topic: topic, backoffSeconds: Self.seconds(Self.pruneBackoff))
+        peers[peer]?.tell { $0.prune.append(prune) }
     }
 
     /// Tells some of those who are not in the mesh which messages there are.
@@ -103,29 +132,29 @@ extension PubSub {
         let byTopic = ids.sorted { $0.key.lexicographicallyPrecedes($1.key) }
         for (topic, all) in byTopic {
             var list = all
-            let members = mesh[topic] ?? []
+            let members = meshPeers(of: topic)
             let outside = order.filter { peer in
                 guard let state = peers[peer] else { return false }
-                return state.topics.contains(topic) && !members.contains(peer)
-                    && state.score.value >= PubSubScore.gossipThreshold
+                return state.topics.contains(topic) && state.knowsMeshes
+                    && !members.contains(peer)
+                    && score(of: peer) >= PubSubScore.gossipThreshold
             }
             let count = max(Self.degreeLazy, Int(Double(outside.count) * Self.gossipShare))
-            if list.count > PubSubRPC.maxIDs {
-                list = Array(list.shuffled(using: &random).prefix(PubSubRPC.maxIDs))
-            }
+            if list.count > PubSubRPC.maxIDs { list.shuffle(using: &random) }
             for peer in outside.shuffled(using: &random).prefix(count) {
-                peers[peer]?.pending.have.append(.init(topic: topic, ids: list))
+                peers[peer]?.tell { $0.tell(topic, list) }
             }
         }
     }
 
     /// Moves the history on by a window, and drops messages that nobody will ask for any more.
-    private mutating func forget() {
+    private mutating func forget(now: Instant) {
+        forgetSeen(now: now)
         history.insert([], at: 0)
         while history.count > Self.historyLength {
             for entry in history.removeLast() {
                 guard let gone = cache.removeValue(forKey: entry.id) else { continue }
-                cachedBytes -= gone.message.data.count
+                cachedBytes -= gone.message.cost
             }
         }
     }

@@ -6,9 +6,10 @@ extension PubSub {
     mutating func take(
         _ bytes: [UInt8], from peer: PeerID, on stream: StreamID, now: Instant
     ) {
-        guard let state = peers[peer] else { return }
-        guard state.score.value >= PubSubScore.graylistThreshold else {
-            if !state.isShunned { events.append(.shunned(peer)) }
+        guard peers[peer] != nil else { return }
+        let score = score(of: peer)
+        guard score >= PubSubScore.graylistThreshold else {
+            if peers[peer]?.isShunned == false { events.append(.shunned(peer)) }
             peers[peer]?.isShunned = true
             return
         }
@@ -17,19 +18,21 @@ extension PubSub {
         do throws(DecodeError) {
             rpc = try PubSubRPC(decoding: bytes.rawSpan)
         } catch {
-            peers[peer]?.score.misbehaviour += 1
+            peers[peer]?.score.misbehaved()
             incoming[stream] = nil
             orders.append(.reset(stream))
             return
         }
         for (topic, isOn) in rpc.subscriptions { note(topic, isOn, of: peer) }
-        peers[peer]?.score.invalidMessages += Double(rpc.unreadable)
-        for id in rpc.dontWant where (peers[peer]?.dontWant.count ?? 0) < PubSubRPC.maxIDs {
+        if rpc.unreadable > 0 { peers[peer]?.score.broughtInvalid(rpc.unreadable) }
+        for id in rpc.dontWant {
+            guard let count = peers[peer]?.dontWant.count, count < Self.maxDontWantsPerHeartbeat
+            else { break }
             peers[peer]?.dontWant.insert(id)
         }
         for message in rpc.messages { take(message, from: peer, now: now) }
-        if state.score.value >= PubSubScore.gossipThreshold {
-            take(rpc.have, from: peer)
+        if score >= PubSubScore.gossipThreshold {
+            take(rpc.have, from: peer, now: now)
             answer(rpc.want, of: peer)
         }
         for topic in rpc.graft { takeGraft(topic, from: peer, now: now) }
@@ -37,93 +40,135 @@ extension PubSub {
     }
 
     private mutating func note(_ topic: [UInt8], _ isOn: Bool, of peer: PeerID) {
-        if isOn {
-            guard let known = peers[peer]?.topics, known.count < Self.maxTopics,
-                !known.contains(topic)
-            else { return }
-            peers[peer]?.topics.insert(topic)
-            events.append(.subscribed(peer, topic: topic))
-        } else {
-            guard peers[peer]?.topics.remove(topic) != nil else { return }
-            mesh[topic]?.removeAll { $0 == peer }
-            events.append(.unsubscribed(peer, topic: topic))
+        guard isOn else {
+            if peers[peer]?.topics.remove(topic) != nil {
+                mesh[topic]?.removeAll { $0 == peer }
+            }
+            return
+        }
+        guard let known = peers[peer]?.topics, known.count < Self.maxTopicsPerPeer,
+            !known.contains(topic)
+        else { return }
+        peers[peer]?.topics.insert(topic)
+        catchUp(peer) { $0 == topic }
+    }
+
+    /// Sends a peer what this node published just before the peer was there.
+    mutating func catchUp(_ peer: PeerID, _ isIncluded: ([UInt8]) -> Bool) {
+        guard let state = peers[peer], state.stream != nil,
+            score(of: peer) >= PubSubScore.publishThreshold
+        else { return }
+        for window in history {
+            for entry in window where isIncluded(entry.topic) && state.topics.contains(entry.topic)
+            {
+                guard let cached = cache[entry.id], cached.message.author == own,
+                    cached.sent[peer] == nil
+                else { continue }
+                cache[entry.id]?.sent[peer] = 1
+                peers[peer]?.tell { $0.messages.append(cached.message) }
+            }
         }
     }
 
     private mutating func take(_ message: PubSubMessage, from peer: PeerID, now: Instant) {
-        let id = message.id
-        peers[peer]?.promised.remove(id)
-        guard topics.contains(message.topic), seen[id] == nil, message.author != own else { return }
-        guard message.data.count <= Self.maxDataBytes, message.isValid else {
-            peers[peer]?.score.invalidMessages += 1
+        guard let count = peers[peer]?.messages else { return }
+        peers[peer]?.messages = count + 1
+        guard count < Self.maxMessagesPerHeartbeat else {
+            // Once for each flood, not for each message of it.
+            if count == Self.maxMessagesPerHeartbeat { peers[peer]?.score.misbehaved() }
             return
         }
-        remember(message, now: now)
-        peers[peer]?.score.firstDeliveries += 1
+        let id = message.id
+        guard topics.contains(message.topic), !seen.contains(id), message.author != own else {
+            return
+        }
+        guard message.data.count <= limits.messageBytes else {
+            // Others have other limits, so that nobody is to blame.
+            see(id, now: now)
+            return
+        }
+        guard message.isValid else {
+            peers[peer]?.score.broughtInvalid(1)
+            return
+        }
+        see(id, now: now)
+        keep(message, now: now)
+        peers[peer]?.score.delivered()
         events.append(.message(message, from: peer))
-        for other in mesh[message.topic] ?? [] where other != peer && other != message.author {
-            guard let state = peers[other], !state.dontWant.contains(id) else { continue }
-            peers[other]?.pending.messages.append(message)
+        pass(message, id, from: peer)
+    }
+
+    private mutating func pass(_ message: PubSubMessage, _ id: [UInt8], from peer: PeerID) {
+        for other in meshPeers(of: message.topic) where other != peer {
+            guard let state = peers[other] else { continue }
+            // Said even to one that has it: it may be about to send it.
             if message.data.count > Self.dontWantBytes, state.version == 0 {
-                peers[other]?.pending.dontWant.append(id)
+                peers[other]?.tell { $0.dontWant.append(id) }
             }
+            guard other != message.author, !state.refuses(id) else { continue }
+            peers[other]?.tell { $0.messages.append(message) }
         }
         // Peers that do not know the mesh get everything.
-        for other in order where peers[other]?.version == 3 && other != peer {
-            guard peers[other]?.topics.contains(message.topic) == true else { continue }
-            peers[other]?.pending.messages.append(message)
+        for other in order where other != peer && other != message.author {
+            guard let state = peers[other], state.version == 3,
+                state.topics.contains(message.topic)
+            else { continue }
+            peers[other]?.tell { $0.messages.append(message) }
         }
     }
 
     /// Gossip: asks for what is new.
-    private mutating func take(_ have: [PubSubRPC.Have], from peer: PeerID) {
+    private mutating func take(_ have: [PubSubRPC.Have], from peer: PeerID, now: Instant) {
+        guard !have.isEmpty, let state = peers[peer], state.haves < Self.maxHavesPerHeartbeat
+        else { return }
+        peers[peer]?.haves += 1
+        var room = Self.maxWantsPerHeartbeat - state.wants
+        var wanted: [[UInt8]] = []
+        var chosen: Set<[UInt8]> = []
         for entry in have where topics.contains(entry.topic) {
-            guard let state = peers[peer], state.haves < Self.maxHavesPerHeartbeat else { return }
-            peers[peer]?.haves += 1
-            for id in entry.ids where seen[id] == nil {
-                guard let wants = peers[peer]?.wants, wants < Self.maxWantsPerHeartbeat else {
-                    return
-                }
-                peers[peer]?.wants += 1
-                peers[peer]?.pending.want.append(id)
-                // One of them has to come, or the peer promised too much.
-                if peers[peer]?.promised.isEmpty == true { peers[peer]?.promised.insert(id) }
+            for id in entry.ids where room > 0 && !seen.contains(id) {
+                guard chosen.insert(id).inserted else { continue }
+                wanted.append(id)
+                room -= 1
             }
         }
+        // One of them, which the peer cannot know, has to come, or it promised too much.
+        guard let tested = wanted.randomElement(using: &random) else { return }
+        peers[peer]?.wants += wanted.count
+        peers[peer]?.tell { $0.want += wanted }
+        _ = promises.append(Promise(id: tested, peer: peer, due: now + Self.promiseTime))
     }
 
     private mutating func answer(_ want: [[UInt8]], of peer: PeerID) {
         for id in want {
-            guard let cached = cache[id], cached.sent[peer, default: 0] < Self.maxResends else {
-                continue
-            }
+            guard let cached = cache[id], let given = peers[peer]?.answeredBytes,
+                given < Self.maxAnsweredBytesPerHeartbeat,
+                cached.sent[peer, default: 0] < Self.maxResends
+            else { continue }
             cache[id]?.sent[peer, default: 0] += 1
-            peers[peer]?.pending.messages.append(cached.message)
+            peers[peer]?.answeredBytes = given + cached.message.data.count
+            peers[peer]?.tell { $0.messages.append(cached.message) }
         }
     }
 
     private mutating func takeGraft(_ topic: [UInt8], from peer: PeerID, now: Instant) {
-        guard let members = mesh[topic], let state = peers[peer] else { return }
-        guard !members.contains(peer) else { return }
+        // Without a word for topics that are not ours, which would tell which are.
+        guard let members = mesh[topic], let state = peers[peer], state.version != 3,
+            !members.contains(peer)
+        else { return }
         if let until = state.backoff[topic], until > now {
             // It was told when it may come back.
-            peers[peer]?.score.misbehaviour += 1
-            refuse(peer, topic, now: now)
+            peers[peer]?.score.misbehaved()
+            prune(peer, topic, now: now)
             return
         }
         let isFull = members.count >= Self.degreeHigh && state.direction == .incoming
-        guard !isFull, state.score.value >= 0 else {
-            refuse(peer, topic, now: now)
+        guard !isFull, score(of: peer) >= 0 else {
+            prune(peer, topic, now: now)
             return
         }
         peers[peer]?.topics.insert(topic)
         mesh[topic]?.append(peer)
-    }
-
-    private mutating func refuse(_ peer: PeerID, _ topic: [UInt8], now: Instant) {
-        peers[peer]?.backoff[topic] = now + Self.pruneBackoff
-        peers[peer]?.pending.prune.append(
-            .init(topic: topic, backoffSeconds: Self.seconds(Self.pruneBackoff)))
     }
 
     private mutating func takePrune(
@@ -131,23 +176,33 @@ extension PubSub {
     ) {
         guard mesh[prune.topic] != nil else { return }
         mesh[prune.topic]?.removeAll { $0 == peer }
-        let seconds = min(prune.backoffSeconds ?? Self.seconds(Self.pruneBackoff), 3_600)
+        let seconds = min(
+            prune.backoffSeconds ?? Self.seconds(Self.pruneBackoff), Self.maxBackoffSeconds)
         peers[peer]?.backoff[prune.topic] = now + .seconds(Int64(seconds))
     }
 
-    /// Notes a message as seen, and keeps it for those who will ask for it.
-    mutating func remember(_ message: PubSubMessage, now: Instant) {
-        let id = message.id
-        while let first = seenOrder.first,
-            seenOrder.isFull || now.since(first.at) > Self.seenFor
-        {
-            _ = seenOrder.popFirst()
-            seen[first.id] = nil
-        }
-        seen[id] = now
+    // MARK: Remembering
+
+    /// Notes that a message has been seen.
+    mutating func see(_ id: [UInt8], now: Instant) {
+        forgetSeen(now: now)
+        if seenOrder.isFull, let first = seenOrder.popFirst() { seen.remove(first.id) }
+        seen.insert(id)
         _ = seenOrder.append((id, now))
-        guard cachedBytes + message.data.count <= Self.maxCachedBytes else { return }
-        cachedBytes += message.data.count
+    }
+
+    mutating func forgetSeen(now: Instant) {
+        while let first = seenOrder.first, now.since(first.at) > Self.seenFor {
+            _ = seenOrder.popFirst()
+            seen.remove(first.id)
+        }
+    }
+
+    /// Keeps a message for those who will ask for it.
+    mutating func keep(_ message: PubSubMessage, now: Instant) {
+        guard cachedBytes + message.cost <= limits.cachedBytes else { return }
+        let id = message.id
+        cachedBytes += message.cost
         cache[id] = Cached(message: message)
         history[0].append((id, message.topic))
         if nextHeartbeat == nil { nextHeartbeat = now + Self.heartbeat }

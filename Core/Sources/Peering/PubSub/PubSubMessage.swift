@@ -21,6 +21,9 @@ public struct PubSubMessage: Hashable, Sendable {
     /// What tells messages apart: author and sequence.
     public var id: [UInt8] { author.bytes + sequence }
 
+    /// About how many bytes of memory it takes.
+    var cost: Int { data.count + topic.count + signature.count + key.count + 256 }
+
     /// Signs a message.
     init(
         _ data: [UInt8], topic: [UInt8], sequence: UInt64, signingWith key: PrivateKey
@@ -223,6 +226,12 @@ struct PubSubRPC: Hashable, Sendable {
             }
         }
         return (topic, ids, backoff)
+    }
+
+    /// Says which messages there are, as far as one RPC goes.
+    mutating func tell(_ topic: [UInt8], _ ids: [[UInt8]]) {
+        let room = Self.maxIDs - have.reduce(0) { $0 + $1.ids.count }
+        if room > 0 { have.append(Have(topic: topic, ids: Array(ids.prefix(room)))) }
     }
 
     var isEmpty: Bool {

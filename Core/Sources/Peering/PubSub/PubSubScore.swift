@@ -1,10 +1,12 @@
 import Wire
 
-/// What a peer's behaviour is worth (gossipsub 1.1, "Peer Scoring"): time in meshes, first
-/// deliveries, invalid messages, broken promises and rudeness, and many peers at one address.
+/// What a peer's behaviour is worth (gossipsub 1.1, "Peer Scoring"): time in meshes (P1), first
+/// deliveries (P2), invalid messages (P4), the application's opinion (P5), many peers at one
+/// address (P6), broken promises and rudeness (P7). Each part is bounded and fades.
 ///
-/// The share of a mesh's messages that a peer delivers (P₃) is not counted: it needs the expected
-/// rate of each topic, and punishes honest peers where that is wrong.
+/// The share of a mesh's messages that a peer delivers (P3) is not counted: it needs the expected
+/// rate of each topic, and punishes honest peers where that is wrong. A mesh that brings little is
+/// improved by opportunistic grafting instead.
 struct PubSubScore: Sendable {
     /// Below this a peer is told no gossip and believed none.
     static let gossipThreshold = -100.0
@@ -12,38 +14,68 @@ struct PubSubScore: Sendable {
     static let publishThreshold = -200.0
     /// Below this a peer is not listened to.
     static let graylistThreshold = -400.0
+    /// A mesh whose median is lower is given better peers, if there are any.
+    static let opportunisticThreshold = 5.0
     /// How many peers one address may have before it counts against them.
     static let colocationFree = 8
+    /// How many lapses are forgiven, because networks have them too.
+    static let misbehaviourFree = 4.0
+
+    // How far each part goes.
+    static let maxTime = 300.0
+    static let maxFirstDeliveries = 100.0
+    static let maxInvalid = 50.0
+    static let maxMisbehaviour = 50.0
+    static let maxOpinion = 1_000.0
 
     /// How many heartbeats it has been in meshes.
-    var timeInMesh = 0.0
-    var firstDeliveries = 0.0
-    var invalidMessages = 0.0
-    var misbehaviour = 0.0
-    /// How many other peers share its address.
-    var colocated = 0
-    /// What the application thinks of it.
-    var opinion = 0.0
+    private(set) var timeInMesh = 0.0
+    private(set) var firstDeliveries = 0.0
+    private(set) var invalidMessages = 0.0
+    private(set) var misbehaviour = 0.0
+    private(set) var opinion = 0.0
 
-    /// The score.
-    var value: Double {
-        var score = min(timeInMesh, 300) * 0.03
-        score += min(firstDeliveries, 100) * 0.5
+    /// The score of a peer that is one of so many at its address.
+    func value(colocated: Int) -> Double {
+        var score = timeInMesh * 0.01
+        score += firstDeliveries * 0.5
         score -= invalidMessages * invalidMessages * 20
-        let rudeness = max(0, misbehaviour - 4)
+        let rudeness = max(0, misbehaviour - Self.misbehaviourFree)
         score -= rudeness * rudeness * 10
-        let crowd = Double(max(0, colocated - Self.colocationFree))
+        let crowd = Double(max(0, min(colocated, 1_000) - Self.colocationFree))
         score -= crowd * crowd * 10
         return score + opinion
     }
 
-    /// Forgets a little, at every heartbeat.
-    mutating func decay() {
-        firstDeliveries *= 0.99
-        invalidMessages *= 0.999
-        misbehaviour *= 0.99
-        if misbehaviour < 0.01 { misbehaviour = 0 }
-        if invalidMessages < 0.01 { invalidMessages = 0 }
-        if firstDeliveries < 0.01 { firstDeliveries = 0 }
+    /// It was the first to bring a valid message.
+    mutating func delivered() {
+        firstDeliveries = min(firstDeliveries + 1, Self.maxFirstDeliveries)
+    }
+
+    /// It brought messages that are not what they should be.
+    mutating func broughtInvalid(_ count: Int) {
+        invalidMessages = min(invalidMessages + Double(count), Self.maxInvalid)
+    }
+
+    /// It did what it should not, or did not do what it said.
+    mutating func misbehaved() { misbehaviour = min(misbehaviour + 1, Self.maxMisbehaviour) }
+
+    /// The application thinks more or less of it.
+    mutating func judge(by amount: Double) {
+        opinion = max(-Self.maxOpinion, min(opinion + amount, Self.maxOpinion))
+    }
+
+    /// A heartbeat passed: it forgets a little.
+    mutating func passed(inMesh: Bool) {
+        timeInMesh = inMesh ? min(timeInMesh + 1, Self.maxTime) : 0
+        firstDeliveries = Self.faded(firstDeliveries, 0.99)
+        invalidMessages = Self.faded(invalidMessages, 0.999)
+        misbehaviour = Self.faded(misbehaviour, 0.99)
+        opinion = Self.faded(opinion, 0.999)
+    }
+
+    private static func faded(_ value: Double, _ share: Double) -> Double {
+        let rest = value * share
+        return rest < 0.01 && rest > -0.01 ? 0 : rest
     }
 }
