@@ -82,7 +82,8 @@ class Bench:
         """A node that listens for peers on loopback and joins no network: yields its address and
         its process."""
         command = [self.weft, "--repo", str(repo), "up", "--json", "--gateway", "127.0.0.1:0",
-                   "--listen", "/ip4/127.0.0.1/tcp/0", "--no-bootstrap", "--no-port-mapping"]
+                   "--listen", "/ip4/127.0.0.1/tcp/0", "--no-bootstrap", "--no-mdns",
+                   "--no-port-mapping"]
         with self.running(command) as (first, process, _):
             yield f"{first['listen'][0]}", process
 

@@ -123,6 +123,7 @@ final class Workplace {
             #expect(try weft("config", "set", key, "").status == 0)
         }
         #expect(try weft("config", "set", "mesh.port-mapping", "off").status == 0)
+        #expect(try weft("config", "set", "mesh.mdns", "off").status == 0)
     }
 }
 

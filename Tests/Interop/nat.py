@@ -6,23 +6,12 @@ Prints one JSON object for each thing that held, with the seconds it took.
 import contextlib
 import json
 import sys
-import time
 
-from network import Network, Node, alone, until
+from network import Network, Node, Report, alone, until
 
 
 def relayed(address):
     return "/p2p-circuit" in address
-
-
-class Report:
-    def __init__(self):
-        self.start = time.monotonic()
-
-    def __call__(self, what, **more):
-        passed = round(time.monotonic() - self.start, 1)
-        print(json.dumps({"held": what, "seconds": passed, **more}), flush=True)
-        self.start = time.monotonic()
 
 
 def main(weft):

@@ -88,6 +88,22 @@ class Network:
         self.addresses[space] = f"5.{self.count}.0.2"
         return space
 
+    def local(self, *names):
+        """Hosts of one local network without a way out."""
+        if "switch" not in self.spaces:
+            self.space("switch")
+            run("ip", "-n", "switch", "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0")
+            run("ip", "-n", "switch", "link", "set", "bridge", "up")
+        for name in names:
+            self.count += 1
+            host, device = self.space(name), f"port{self.count}"
+            run("ip", "-n", host, "link", "add", "lan", "type", "veth", "peer", device, "netns", "switch")
+            run("ip", "-n", host, "addr", "add", f"192.168.77.{self.count}/24", "dev", "lan")
+            run("ip", "-n", host, "link", "set", "lan", "up")
+            run("ip", "-n", "switch", "link", "set", device, "master", "bridge", "up")
+            self.addresses[host] = f"192.168.77.{self.count}"
+        return names
+
     def private(self, name, kind):
         """A host behind a router of its own, and the router."""
         router = self.public(f"{name}-router")
@@ -147,23 +163,25 @@ class Network:
 class Node:
     """A running Weft node in a namespace."""
 
-    def __init__(self, weft, space, port=4001, **settings):
-        """Settings are keys of the section `mesh`, with _ for -. Without a `bootstrap` the node
-        joins by nobody."""
+    def __init__(self, weft, space, port=4001, usual=False, **settings):
+        """Settings are configuration keys or, without a dot, keys of the section `mesh`, with _ for
+        -. Without `bootstrap` and `mdns` the node joins by nobody and looks for nobody. A usual node
+        listens where nodes do that are told nothing."""
         self.weft, self.space = weft, space
         self.place = tempfile.mkdtemp(prefix="weft-net-")
         self.home = os.path.join(self.place, "repository")
         self.call("config", "set", "routing.delegated", "")
         self.call("config", "set", "gateway.address", "127.0.0.1:0")
-        for key, value in {"bootstrap": "", "port_mapping": "off", **settings}.items():
-            self.call("config", "set", f"mesh.{key.replace('_', '-')}", value)
+        for key, value in {"bootstrap": "", "mdns": "off", "port_mapping": "off", **settings}.items():
+            name = key if "." in key else f"mesh.{key.replace('_', '-')}"
+            self.call("config", "set", name, value)
+        self.options = [] if usual else ["--listen", f"/ip4/0.0.0.0/tcp/{port}"]
         self.log = open(os.path.join(self.place, "log"), "w")
-        self.port = port
         self.start()
 
     def start(self):
         self.process = subprocess.Popen(
-            self.words("up", "--json", "--listen", f"/ip4/0.0.0.0/tcp/{self.port}"),
+            self.words("up", "--json", *self.options),
             stdout=subprocess.PIPE, stderr=self.log, env=self.environment(), text=True)
         line = self.process.stdout.readline()
         if not line:
@@ -212,6 +230,18 @@ class Node:
             if entry["peer"] == peer:
                 return [connection["address"] for connection in entry["connections"]]
         return []
+
+
+class Report:
+    """Says what held, and how long it took since the last thing."""
+
+    def __init__(self):
+        self.start = time.monotonic()
+
+    def __call__(self, what, **more):
+        passed = round(time.monotonic() - self.start, 1)
+        print(json.dumps({"held": what, "seconds": passed, **more}), flush=True)
+        self.start = time.monotonic()
 
 
 def until(what, condition, limit=40):

@@ -27,6 +27,9 @@ extension NodeCore {
         /// Connect to a peer by these addresses and by those that are known: `.connected`. The
         /// addresses come from a person and are believed; `dnsaddr` is resolved before.
         case connect(PeerID, [Multiaddr])
+        /// A peer of the local network says that it is at these addresses. It is dialled, unless
+        /// there is a connection or there are as many as wanted: `.done`.
+        case meet(PeerID, [Multiaddr])
         /// Close all connections to a peer: `.done`.
         case disconnect(PeerID)
         /// Measure how far away a peer is: `.roundTrip`.

@@ -36,6 +36,25 @@ let peeringTargets: [String: Target] = [
             }
         }
     },
+    "mdns": { bytes in
+        guard let message = try? MDNSMessage(decoding: bytes) else { return }
+        if message.announcements.count > MDNSMessage.maxPeers { violated("peers are limited") }
+        for entry in message.announcements {
+            if entry.addresses.isEmpty { violated("who is announced is somewhere") }
+            let packet = MDNSMessage.announcement(
+                of: entry.peer, as: Array("fuzz".utf8), at: entry.addresses)
+            guard !packet.isEmpty else { continue }
+            let again = try? MDNSMessage(decoding: packet.span.bytes)
+            if again?.announcements.first?.peer != entry.peer {
+                violated("an announcement can be read")
+            }
+        }
+        let now = Instant(nanoseconds: 1_000_000_000)
+        let own = PeerID(PrivateKey.generateEd25519().publicKey)
+        var machine = MDNS(own: own, seed: 1, now: now)
+        _ = try? machine.receive(bytes, now: now)
+        machine.advance(to: now + .seconds(1))
+    },
     "port-mapping": portMapping,
 ]
 

@@ -86,6 +86,8 @@ public struct Configuration: Sendable, Equatable {
         public var listen = Mesh.usualListen
         /// The peers by which a running node joins the network; empty for none.
         public var bootstrap = Mesh.publicBootstrap
+        /// Whether peers of the local network are looked for.
+        public var mdns = Switch.on
         /// Relays through which this node wants to be reached when nobody can reach it directly.
         public var relays: [String] = []
         /// When others may use this node as a relay.
@@ -125,6 +127,12 @@ public struct Configuration: Sendable, Equatable {
     public enum PortMapping: String, Sendable, CaseIterable {
         /// When the node listens in a private network and reaches everywhere.
         case auto
+        case off
+    }
+
+    /// Whether something is done.
+    public enum Switch: String, Sendable, CaseIterable {
+        case on
         case off
     }
 

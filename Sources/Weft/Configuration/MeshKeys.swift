@@ -20,6 +20,11 @@ extension ConfigurationKey {
                 empty list joins by nobody.
                 """
             ) { Mesh.peerAddress($0) != nil },
+            .choice(
+                "mesh.mdns", \.mesh.mdns,
+                """
+                Whether the node finds, and is found by, peers of the local network (multicast DNS).
+                """),
             .list(
                 "mesh.relays", \.mesh.relays,
                 """

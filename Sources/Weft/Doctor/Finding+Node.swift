@@ -53,6 +53,24 @@ extension Finding {
                 + "peers that are there.")
     }
 
+    /// Whether peers of the local network are found.
+    static func localNetwork(_ status: LocalDiscoveryStatus) -> Finding {
+        let subject = "local network"
+        let details = [status.failure].compactMap(\.self)
+        guard status.networks > 0 else {
+            return Finding(
+                subject, .note, "Peers of the local network cannot be looked for (multicast DNS).",
+                details: details,
+                advice: "A firewall that allows UDP port 5353 lets neighbours find each other; "
+                    + "'weft up --no-mdns' does without.")
+        }
+        let places = status.networks == 1 ? "one network" : "\(status.networks) networks"
+        return Finding(
+            subject, .good,
+            "\(status.found) peers have been found in \(places) that this machine is in.",
+            details: details)
+    }
+
     /// Which ceilings have held something back.
     static func limits(_ status: NodeStatus) -> Finding {
         let gauges: [(String, Gauge)] = [

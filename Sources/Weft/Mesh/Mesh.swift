@@ -44,6 +44,7 @@ public final class Mesh: Sendable {
     private let listening = Mutex<[Multiaddr]>([])
     let joining = Mutex(Joining())
     private let forwarding = Mutex(PortMappingStatus.idle(.notListening))
+    let discoveryState = Mutex(LocalDiscoveryStatus())
 
     /// The connections, by what the transport calls them.
     private struct Registry {

@@ -33,6 +33,8 @@ final class MeshDriver {
     /// Has the router let others in.
     let forwarder: PortForwarder
     private var timer: (at: Instant, task: Scheduled<Void>)?
+    /// Who looks for peers of the local network; nil if nobody does.
+    var discovery: LocalDiscovery?
     /// What retrievals read.
     var sessions: [WantTable.SessionID: MeshSession] = [:]
     /// Who receives what is published to topics.
@@ -54,7 +56,7 @@ final class MeshDriver {
         forwarder = PortForwarder(mesh, nonce: identity.portMappingNonce)
     }
 
-    private static func now() -> Instant {
+    static func now() -> Instant {
         Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)
     }
 
@@ -234,6 +236,7 @@ final class MeshDriver {
     /// These sockets listen, under these addresses.
     func listens(_ new: [Listener], _ addresses: [Multiaddr], sequence: UInt64) {
         listeners += new
+        discovery?.setAddresses(addresses)
         let reply = mesh.eventLoop.makePromise(of: NodeCore.Answer.self)
         ask(mesh.makeCommand(), .listen(addresses, sequence: sequence), within: .zero, reply)
         listening = addresses
@@ -253,6 +256,8 @@ final class MeshDriver {
         timer = nil
         for (_, dial) in dials { dial.cancel() }
         for listener in listeners { listener.closeSoon() }
+        discovery?.stop()
+        discovery = nil
         for (_, reply) in replies { reply.fail(MeshError.stopped) }
         for (_, queue) in subscriptions { queue.end() }
         subscriptions = [:]

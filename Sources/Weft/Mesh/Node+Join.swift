@@ -30,7 +30,8 @@ extension Node {
 
     /// Takes part in the network: lets peers connect where the configuration says (`mesh.listen`),
     /// and joins the DHTs by the peers that it names (`mesh.bootstrap`) and those remembered from
-    /// the last time, for as long as the node runs. Files that it names for the mesh are read now,
+    /// the last time, and finds peers of the local network (`mesh.mdns`), for as long as the node
+    /// runs. Files that it names for the mesh are read now,
     /// so that what is wrong with them is said at once; nobody is waited for.
     ///
     /// - Throws: ``MeshError/cannotListen(_:_:)``, ``MeshError/notAnAddress(_:_:)``,
@@ -53,7 +54,9 @@ extension Node {
         } else {
             _ = try await mesh.listen(on: configuration.mesh.listen.map(Self.address))
         }
-        guard configuration.network == .online, !bootstrap.isEmpty else { return }
+        guard configuration.network == .online, configuration.mesh.reach != .off else { return }
+        if configuration.mesh.mdns == .on { mesh.discover() }
+        guard !bootstrap.isEmpty else { return }
         background.run { [weak self] in await self?.keepJoined(by: bootstrap) }
     }
 

@@ -65,6 +65,9 @@ struct Up: AsyncParsableCommand {
     @Flag(help: "Join no network; know the peers that connect alone.")
     var noBootstrap = false
 
+    @Flag(name: .customLong("no-mdns"), help: "Do not look for peers of the local network.")
+    var noMDNS = false
+
     @Option(
         name: .customLong("private"),
         help: ArgumentHelp(
@@ -143,6 +146,7 @@ struct Up: AsyncParsableCommand {
         if let privateKey { configuration.mesh.privateKeyFile = privateKey }
         if noPortMapping { configuration.mesh.portMapping = .off }
         if !listen.isEmpty { configuration.mesh.listen = listen.map(\.text) }
+        if noMDNS { configuration.mesh.mdns = .off }
         if noBootstrap || !bootstrap.isEmpty {
             configuration.mesh.bootstrap = bootstrap.map(\.text)
         }

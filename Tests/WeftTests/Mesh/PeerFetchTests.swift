@@ -17,6 +17,8 @@ import Wire
         var configuration = Configuration()
         configuration.routing.delegated = []
         configuration.providers.http = []
+        configuration.mesh.mdns = .off
+        configuration.mesh.portMapping = .off
         return configuration
     }
 

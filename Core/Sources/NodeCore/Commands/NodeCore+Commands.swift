@@ -61,6 +61,7 @@ extension NodeCore {
     /// Commands that are answered at once.
     private mutating func carryOut(_ command: Command, now: Instant) -> Answer {
         switch command {
+        case .meet(let peer, let named): meet(peer, at: named, now: now)
         case .disconnect(let peer): return disconnect(peer, now: now)
         case .peers: return .peers(snapshot(now: now))
         case .addresses(let peer): return .addresses(addresses.addresses(of: peer, now: now))

@@ -55,6 +55,18 @@ extension NodeCore {
         return true
     }
 
+    /// A neighbour is there. Its word does not lead to this machine's own sockets.
+    mutating func meet(_ peer: PeerID, at named: [Multiaddr], now: Instant) {
+        guard peer != self.peer, access.admits(peer) else { return }
+        addresses.add(
+            named, of: peer, from: .neighbour, over: .link, for: AddressBook.Lifetime.told,
+            now: now)
+        guard !connections.isConnected(to: peer),
+            connections.count < limits.connections.high
+        else { return }
+        reach(peer, now: now)
+    }
+
     mutating func carryOut(_ order: Dialer.Order, now: Instant) {
         switch order {
         case .attempt(let number, let peer, let address, let timeout):

@@ -18,6 +18,8 @@ public struct AddressBook: Sendable {
         case itself
         /// The peer, signed.
         case signed
+        /// The peer, in the same local network: what it signs has public addresses alone.
+        case neighbour
         /// A person.
         case person
         /// A connection that was made by it.

@@ -1,0 +1,35 @@
+// Nodes that find each other in networks of their own (Tests/Interop/join.py).
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct NetworkTests {
+    private func held(_ scene: String) throws -> [String] {
+        let place = try Workplace()
+        let outcome = try place.python("join.py", [DocumentationTests.executable.path, scene])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        return try outcome.objects().compactMap { $0["held"] as? String }
+    }
+
+    /// Three nodes that were told nothing find each other in a local network; what the first adds
+    /// comes to the others, several at once, and stays when the first is gone.
+    @Test("neighbours find each other and what they have") func neighbours() throws {
+        #expect(
+            try held("neighbours") == [
+                "three nodes found each other", "the second fetched a folder from the first",
+                "the third from both at once", "without the first, the content is there",
+                "two nodes on one machine found each other", "the doctor explains it",
+            ])
+    }
+
+    /// A node that is told of one other finds them all, and finds them again without that one.
+    @Test("an internet is joined by a name, and joined again without it") func join() throws {
+        #expect(
+            try held("public") == [
+                "four nodes joined by a name, were reached, and serve the DHT",
+                "one found where another is", "what one announced, another found and fetched",
+                "without the one that it joined by, a node finds the network again",
+                "a second node on a machine chose another port",
+            ])
+    }
+}

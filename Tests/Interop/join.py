@@ -1,0 +1,135 @@
+"""Joins networks of its own, made for it. Usage: join.py WEFT neighbours|public
+
+Prints one JSON object for each thing that held, with the seconds it took.
+"""
+
+import contextlib
+import json
+import os
+import sys
+
+from network import Network, Node, Report, alone, until
+
+def connected(node, *others):
+    known = {entry["peer"] for entry in node.json("peers")}
+    return all(other.peer in known for other in others)
+
+
+def neighbours(weft, report):
+    """Three nodes in one local network, which were told nothing of each other."""
+    with contextlib.ExitStack() as stack:
+        net = stack.enter_context(Network())
+        *hosts, last = net.local("anna", "ben", "carl", "dave")
+        a, b, c = nodes = [stack.enter_context(Node(weft, host, mdns="on")) for host in hosts]
+        for node in nodes:
+            until("neighbours", lambda: connected(node, *(x for x in nodes if x is not node)))
+        report("three nodes found each other")
+
+        # A folder on the first is fetched by the second, then by the third from both.
+        folder = os.path.join(a.place, "folder")
+        os.mkdir(folder)
+        for number in range(6):
+            with open(os.path.join(folder, f"{number}.bin"), "wb") as file:
+                file.write(os.urandom(3 << 20))
+        root = a.call("add", "-q", folder).stdout.strip()
+        b.call("get", root, "-o", os.path.join(b.place, "got"))
+        same(folder, os.path.join(b.place, "got"))
+        report("the second fetched a folder from the first")
+        c.call("get", root, "-o", os.path.join(c.place, "got"))
+        same(folder, os.path.join(c.place, "got"))
+        sources = [
+            entry["peer"] for entry in c.json("peers")
+            if entry["receivedBytes"] > 1 << 20
+        ]
+        assert sorted(sources) == sorted([a.peer, b.peer]), sources
+        report("the third from both at once")
+
+        a.process.kill()
+        a.process.wait()
+        dave = stack.enter_context(Node(weft, last, mdns="on"))
+        until("neighbours", lambda: connected(dave, b, c))
+        c.call("disconnect", dave.peer)
+        dave.call("get", root, "-o", os.path.join(dave.place, "got"))
+        same(folder, os.path.join(dave.place, "got"))
+        report("without the first, the content is there")
+
+        same_host = stack.enter_context(Node(weft, last, usual=True, mdns="on"))
+        until("neighbour", lambda: connected(same_host, dave, b, c))
+        report("two nodes on one machine found each other")
+
+        said = json.loads(b.call("doctor", "--json", check=False).stdout)["findings"]
+        found = [x for x in said if x["subject"] == "local network"]
+        assert found and found[0]["verdict"] == "good", said
+        assert [x for x in said if x["subject"] == "local DHT" and "servers are known" in x["summary"]]
+        report("the doctor explains it")
+
+
+def same(left, right):
+    for name in os.listdir(left):
+        with open(os.path.join(left, name), "rb") as one, open(os.path.join(right, name), "rb") as two:
+            assert one.read() == two.read(), name
+
+
+def public(weft, report):
+    """Nodes of an internet that join by one that they are told of, and find each other."""
+    with contextlib.ExitStack() as stack:
+        net = stack.enter_context(Network())
+        hosts = [net.public(name) for name in ("first", "second", "third", "fourth")]
+        first = stack.enter_context(Node(weft, hosts[0], usual=True))
+        seed = f"/ip4/{net.addresses[hosts[0]]}/tcp/4001/p2p/{first.peer}"
+        records = os.path.join(first.place, "records")
+        with open(records, "w") as file:
+            file.write(f"_dnsaddr.seeds.example dnsaddr=/dnsaddr/one.example/p2p/{first.peer}\n")
+            file.write(f"_dnsaddr.one.example dnsaddr={seed}\n")
+        named = f"/dnsaddr/seeds.example/p2p/{first.peer}"
+        others = [
+            stack.enter_context(Node(
+                weft, host, usual=True, bootstrap=named, **{"dns.static": records}))
+            for host in hosts[1:]
+        ]
+        nodes = [first, *others]
+
+        def servers(node):
+            said = json.loads(node.call("doctor", "--json", check=False).stdout)["findings"]
+            found = [x for x in said if x["subject"] == "DHT"]
+            return "servers are known" in found[0]["summary"] and "answers others" in found[0]["summary"]
+
+        for node in nodes:
+            until("part in the DHT", lambda: servers(node), 90)
+        report("four nodes joined by a name, were reached, and serve the DHT")
+
+        two, three, four = others
+        two.call("disconnect", four.peer, check=False)
+        places = four.json("find", two.peer)[0]["addresses"]
+        assert f"/ip4/{net.addresses[hosts[1]]}/tcp/4001" in places, places
+        report("one found where another is")
+
+        with open(os.path.join(two.place, "file"), "wb") as file:
+            file.write(os.urandom(1 << 20))
+        cid = two.call("add", "-q", file.name).stdout.strip()
+        assert two.json("provide", cid)[0]["servers"] >= 2
+        assert [x["peer"] for x in four.json("providers", cid)] == [two.peer]
+        four.call("disconnect", two.peer, check=False)
+        trace = four.call("fetch", "--trace", f"ipfs://{cid}", "-o", os.path.join(four.place, "got"))
+        with open(file.name, "rb") as one, open(os.path.join(four.place, "got"), "rb") as other:
+            assert one.read() == other.read()
+        assert two.peer in trace.stderr, trace.stderr
+        report("what one announced, another found and fetched")
+
+        # The first is gone; whoever starts again knows the others.
+        first.stop()
+        three.stop()
+        assert seed in open(os.path.join(three.home, "servers")).read()
+        three.start()
+        until("part in the DHT", lambda: connected(three, two) and connected(three, four), 90)
+        report("without the one that it joined by, a node finds the network again")
+
+        other = stack.enter_context(Node(weft, hosts[1], usual=True))
+        ports = {x.split("/tcp/")[1].split("/")[0] for x in other.addresses()}
+        assert ports and "4001" not in ports, ports
+        assert "port 4001 is taken" in open(other.log.name).read()
+        report("a second node on a machine chose another port")
+
+
+alone()
+{"neighbours": neighbours, "public": public}[sys.argv[2]](sys.argv[1], Report())
