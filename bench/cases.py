@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import mesh
-from harness import (GIB, MIB, ROUNDS, median, random_bytes, random_file, resident_kib, seconds, warm)
+from harness import (GIB, MIB, ROUNDS, median, random_bytes, random_file, resident_kib,
+                     seconds, small_files, warm)
 
 
 
@@ -31,17 +32,6 @@ def add_large(bench):
     bench.row("add 1 GiB, time", "slower of openssl dgst -sha256 and dd conv=fsync",
               figures["weft"] / slower, 1.3, "low",
               ", ".join(f"{name} {value:.2f} s" for name, value in figures.items()))
-
-
-def small_files(folder, count):
-    """`count` files of 1 KiB in folders of 1,000."""
-    content = memoryview(random_bytes(count * 1024, folder.name))
-    for index in range(count):
-        if index % 1000 == 0:
-            part = folder / f"{index // 1000:03}"
-            part.mkdir(parents=True)
-        (part / f"{index:06}").write_bytes(content[index * 1024:(index + 1) * 1024])
-    return folder
 
 
 def add_small(bench):

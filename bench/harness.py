@@ -174,6 +174,17 @@ def random_file(path, size, seed):
     return path
 
 
+def small_files(folder, count):
+    """`count` files of 1 KiB in folders of 1,000."""
+    content = memoryview(random_bytes(count * 1024, folder.name))
+    for index in range(count):
+        if index % 1000 == 0:
+            part = folder / f"{index // 1000:03}"
+            part.mkdir(parents=True)
+        (part / f"{index:06}").write_bytes(content[index * 1024:(index + 1) * 1024])
+    return folder
+
+
 def warm(path):
     """Reads a file once, so that it is in the page cache."""
     with open(path, "rb") as file:

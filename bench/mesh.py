@@ -1,13 +1,15 @@
 """The benchmarks of peers: each takes a `Bench`, measures and records rows of the table."""
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 from harness import (GIB, MIB, ROUNDS, median, processor_seconds, random_file, resident_kib,
-                     seconds, warm)
+                     seconds, small_files, warm)
 
 PYTHON = [".build/venv/bin/python", "-W", "ignore"]
 
@@ -117,6 +119,173 @@ def peer_large(bench):
               limit / time, 0.6, "high", detail + f"the limit {limit:.2f} s")
 
 
+def objects(bench):
+    """10,000 objects of 1 KiB from a peer to an empty one, verified and stored, against as many
+    files from nginx over one connection that is kept."""
+    count, size = 10_000, 1024
+    web = small_files(bench.scratch / "peer-objects", count)
+    source = bench.repo("objects-source")
+    cid = bench.run(["--repo", source, "add", "-q", web])
+    stored = bench.scratch / "objects"
+    weft, theirs, overheads = [], [], []
+    with bench.nginx(web) as url:
+        requests = bench.scratch / "requests"
+        requests.write_text("".join(
+            f"url = {url}/{index // 1000:03}/{index:06}\noutput = {stored}/{index:06}\n"
+            for index in range(count)))
+        for round in range(ROUNDS):
+            stored.mkdir()
+            theirs.append(seconds(["curl", "-sSf", "-K", requests]))
+            shutil.rmtree(stored)
+            time, moved = objects_from_peer(bench, source, cid)
+            weft.append(time)
+            overheads.append((moved - count * size) / count)
+    shutil.rmtree(web)
+    shutil.rmtree(source)
+    theirs, weft, overhead = median(theirs), median(weft), median(overheads)
+    bench.row("10,000 objects of 1 KiB from a peer, speed", "nginx, HTTP/1.1 kept alive, curl",
+              theirs / weft, 5, "high", f"weft {weft:.3f} s, nginx {theirs:.3f} s")
+    bench.row("10,000 objects of 1 KiB from a peer, overhead of each, bytes", "–", overhead, 40,
+              "low", "all traffic both ways, without the objects and the folders that name them")
+
+
+def objects_from_peer(bench, source, cid):
+    """Has an empty node pin a folder of a connected node. Returns the seconds, and the bytes that
+    went both ways without the blocks of folders."""
+    repo = bench.repo("objects-target", routing__delegated="")
+    with bench.peer(source) as (address, _), bench.peer(repo) as (_, leecher):
+        bench.run(["--repo", repo, "connect", address])
+        before = traffic(bench, repo)
+        time = seconds([bench.weft, "--repo", repo, "pin", "add", cid])
+        moved = traffic(bench, repo) - before
+        folders = sum(
+            json.loads(bench.run(["--repo", repo, "block", "stat", "--json", folder]))["Size"]
+            for folder in folders_of(bench, repo, cid))
+    shutil.rmtree(repo)
+    return time, moved - folders
+
+
+def folders_of(bench, repo, cid):
+    """The CIDs of a folder and of the folders in it."""
+    listing = json.loads(bench.run(["--repo", repo, "dag", "get", cid]))
+    return [cid] + [link["Hash"]["/"] for link in listing["Links"]]
+
+
+def traffic(bench, repo):
+    """The bytes that a running node has received and sent."""
+    flows = json.loads(bench.run(["--repo", repo, "status", "--json"]))["bandwidth"]
+    return flows["received"]["bytes"] + flows["sent"]["bytes"]
+
+
+BITSWAP = PYTHON + ["Tests/Interop/libp2p_bitswap.py"]
+
+
+@contextlib.contextmanager
+def foreign_owner(file):
+    """A peer of py-libp2p that has a file: yields its address and the file's CID."""
+    with subprocess.Popen(BITSWAP + ["serve", file], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as peer:
+        try:
+            said = json.loads(peer.stdout.readline())
+            yield said["address"], said["root"]
+        finally:
+            peer.stdin.close()
+
+
+def foreign_fetch(bench, address, cid):
+    """The seconds in which a peer of py-libp2p fetches a file over bitswap."""
+    out = subprocess.run(BITSWAP + ["fetch", address, cid, bench.scratch / "bitswap-got"],
+                         check=True, timeout=300, stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, text=True).stdout
+    return json.loads(out)["seconds"]
+
+
+def bitswap(bench):
+    """64 MiB over bitswap to and from a peer of py-libp2p, against two of its kind."""
+    file = random_file(bench.scratch / "64MiB", 64 * MIB, "bitswap")
+    source = bench.repo("bitswap-source")
+    cid = bench.run(["--repo", source, "add", "-q", "--chunker", "size-262144", file])
+    theirs, sending, receiving = [], [], []
+    for round in range(3):
+        with foreign_owner(file) as (address, root):
+            theirs.append(foreign_fetch(bench, address, root))
+            repo = bench.repo("bitswap-target", routing__delegated="")
+            with bench.peer(repo):
+                bench.run(["--repo", repo, "connect", address])
+                receiving.append(seconds([bench.weft, "--repo", repo, "pin", "add", root]))
+            shutil.rmtree(repo)
+        with bench.peer(source) as (address, _):
+            sending.append(foreign_fetch(bench, address, cid))
+    shutil.rmtree(source)
+    theirs, sending, receiving = median(theirs), median(sending), median(receiving)
+    detail = f"sending {sending:.2f} s, receiving {receiving:.2f} s, py-libp2p {theirs:.2f} s"
+    bench.row("bitswap, 64 MiB to py-libp2p, speed", "py-libp2p to py-libp2p",
+              theirs / sending, 1, "high", detail)
+    bench.row("bitswap, 64 MiB from py-libp2p, speed", "py-libp2p to py-libp2p",
+              theirs / receiving, 1, "high", detail)
+
+
+def several(bench):
+    """One file from four peers that send 10 MB a second each, against the sum."""
+    size, cap = 256 * MIB, 10_000_000
+    file = random_file(bench.scratch / "several", size, "several")
+    repos = [bench.repo(f"seeder-{index}", mesh__bandwidth_out=str(cap)) for index in range(4)]
+    for repo in repos:
+        cid = bench.run(["--repo", repo, "add", "-q", file])
+    target = bench.repo("several-target", routing__delegated="")
+    with contextlib.ExitStack() as nodes:
+        addresses = [nodes.enter_context(bench.peer(repo))[0] for repo in repos]
+        nodes.enter_context(bench.peer(target))
+        for address in addresses:
+            bench.run(["--repo", target, "connect", address])
+        time = seconds([bench.weft, "--repo", target, "pin", "add", cid])
+    for repo in [*repos, target]:
+        shutil.rmtree(repo)
+    bench.row("256 MiB from 4 peers capped at 10 MB/s each, throughput", "the sum of the caps",
+              size / time / (4 * cap), 0.95, "high", f"{size / time / 1e6:.1f} MB/s")
+
+
+DELAY = [sys.executable, "bench/delay.py"]
+
+
+@contextlib.contextmanager
+def running_line(command):
+    """A program that prints one line and runs until its standard input ends: yields the line."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+
+
+def delayed(bench):
+    """A stream between two peers, and the dial before it, over a way of 60 ms there and back
+    against plain TCP over the same."""
+    size, round_trip = GIB, 0.06
+    weft, plain, dials = [], [], []
+    for round in range(3):
+        with running_line(DELAY + ["serve"]) as port, \
+                running_line(DELAY + ["proxy", port, "60"]) as way:
+            out = subprocess.run(DELAY + ["send", way, str(size)], check=True, text=True,
+                                 stdout=subprocess.PIPE).stdout
+            plain.append(size / (float(out) - 2 * round_trip))
+        with running_line([bench.peer_bench, "serve"]) as address:
+            port = address.split("/")[4]
+            with running_line(DELAY + ["proxy", port, "60"]) as way:
+                address = address.replace(f"/tcp/{port}/", f"/tcp/{way}/")
+                out = subprocess.run([bench.peer_bench, "dial", address, "tls", str(size)],
+                                     check=True, text=True, stdout=subprocess.PIPE).stdout
+                times = dict(re.findall(r"^([a-z ]+): ([0-9.e-]+) s", out, re.M))
+                weft.append(size / (float(times["upload"]) - 2 * round_trip))
+                dials.append(float(times["first byte"]) / round_trip)
+    weft, plain, dial = median(weft), median(plain), median(dials)
+    bench.row("a stream over a way of 60 ms, throughput", "plain TCP with tuned windows",
+              weft / plain, 0.8, "high", f"weft {weft / 1e6:.0f} MB/s, TCP {plain / 1e6:.0f} MB/s")
+    bench.row("dial to first byte over a way of 60 ms, round trips", "–", dial, 3.2, "low",
+              f"{dial * round_trip * 1000:.0f} ms")
+
+
 def idle(bench):
     """Memory, processor time and traffic of a node with 96 connections on which nothing happens."""
     repo = bench.repo("idle", routing__delegated="")
@@ -157,5 +326,9 @@ def idle_figures(bench, repo, pid):
 ALL = {
     "raw-stream": raw_stream,
     "peer-large": peer_large,
+    "peer-objects": objects,
+    "bitswap": bitswap,
+    "several-peers": several,
+    "delay": delayed,
     "peers-idle": idle,
 }

@@ -65,6 +65,14 @@ public struct Block: Sendable, Equatable {
         self.bytes = ByteBuffer(bytes: block.bytes)
     }
 
+    /// Bytes that were a block's a moment ago: they have been checked against `cid` since they came
+    /// in, or come from the store. To hash them again would cost as much as all the rest of keeping
+    /// them.
+    package init(_ bytes: ByteBuffer, checkedAs cid: CID) {
+        self.cid = cid
+        self.bytes = bytes
+    }
+
     private static func checkSize(_ bytes: ByteBuffer) throws(DecodeError) {
         guard bytes.readableBytes <= BlockLimits.maxBytes else {
             throw DecodeError(.overLimit, "the block is larger than 2 MiB")

@@ -42,7 +42,7 @@ public final class BlockStore: Sendable {
     let maintenance: Worker
     let readers: Worker
     private let events: Mutex<[StoreEvent]>
-    private let observer = Mutex<Observer?>(nil)
+    private let observation = Mutex(Observation())
 
     init(_ opened: OpenedStore) {
         options = opened.options
@@ -133,11 +133,17 @@ public final class BlockStore: Sendable {
     /// Has `observer` told of each block that comes in from now on, when it can be read. It is
     /// called on the thread that wrote the block, and must return soon.
     public func observe(_ observer: @escaping Observer) {
-        self.observer.withLock { $0 = observer }
+        observation.withLock { $0.observer = observer }
+    }
+
+    /// Holds the observer. A function that is in a lock by itself is wrapped once more each time
+    /// that it is taken out.
+    private struct Observation {
+        var observer: Observer?
     }
 
     func tell(_ blocks: [PreparedBlock]) {
-        guard let observer = observer.withLock({ $0 }) else { return }
+        guard let observer = observation.withLock({ $0.observer }) else { return }
         for block in blocks { observer(block.hash, block.bytes.readableBytes) }
     }
 

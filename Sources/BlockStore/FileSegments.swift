@@ -18,6 +18,44 @@ private final class OpenFile: Sendable {
     }
 
     deinit { _ = Glibc.close(descriptor) }
+
+    /// Writes buffers one behind the other, with one call of the system if it takes them all.
+    /// Returns how many bytes they have.
+    func write(_ buffers: [ByteBuffer], at offset: UInt64) throws(StoreError) -> UInt64 {
+        // The buffers are not changed meanwhile, so that their memory stays where it is.
+        defer { withExtendedLifetime(buffers) {} }
+        var parts: [iovec] = []
+        parts.reserveCapacity(buffers.count)
+        for buffer in buffers where buffer.readableBytes > 0 {
+            buffer.withUnsafeReadableBytes { bytes in
+                let base = UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+                parts.append(iovec(iov_base: base, iov_len: bytes.count))
+            }
+        }
+        var done: UInt64 = 0
+        var first = 0
+        while first < parts.count {
+            var written = try parts.withUnsafeBufferPointer { list throws(StoreError) in
+                try SystemCall.retry("write", path) {
+                    pwritev(
+                        descriptor, list.baseAddress.map { $0 + first },
+                        Int32(min(list.count - first, Self.maxParts)), off_t(offset + done))
+                }
+            }
+            done += UInt64(written)
+            while first < parts.count, written >= parts[first].iov_len {
+                written -= parts[first].iov_len
+                first += 1
+            }
+            guard written > 0 else { continue }
+            parts[first].iov_base += written
+            parts[first].iov_len -= written
+        }
+        return done
+    }
+
+    /// How many pieces Linux takes at a time (`IOV_MAX`).
+    private static let maxParts = 1_024
 }
 
 /// The storage of a store on disk. It keeps a bounded number of files open.
@@ -84,19 +122,7 @@ final class FileSegments: SegmentStorage {
         _ number: UInt32, at offset: UInt64, _ bytes: [ByteBuffer]
     ) throws(StoreError) {
         let file = try file(number)
-        var position = offset
-        for piece in bytes {
-            var rest = piece
-            while rest.readableBytes > 0 {
-                let written = try rest.withUnsafeReadableBytes { pointer throws(StoreError) in
-                    try SystemCall.retry("write", file.path) {
-                        pwrite(file.descriptor, pointer.baseAddress, pointer.count, off_t(position))
-                    }
-                }
-                rest.moveReaderIndex(forwardBy: written)
-                position += UInt64(written)
-            }
-        }
+        let position = offset + (try file.write(bytes, at: offset))
         let range = files.withLock { state -> Range<UInt64>? in
             let start = state.started[number] ?? min(offset, position)
             guard position - min(start, position) >= Self.writebackStep else {

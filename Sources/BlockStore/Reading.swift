@@ -32,17 +32,54 @@ extension BlockStore {
 
     /// How long a block is, in bytes; nil if it is not here.
     public func size(of hash: Multihash) async throws(StoreError) -> Int? {
-        if hash.code == .identity { return hash.digest.count }
-        let key = BlockKey(hash)
-        switch remembered(key) {
-        case .bytes(let bytes): return bytes.readableBytes
-        case .place(_, let length): return length
-        case .nothing: break
+        try await sizes(of: [hash])[0]
+    }
+
+    /// How long blocks are, in bytes; nil for each that is not here. Looking up many at once costs
+    /// far less than one after the other.
+    public func sizes(of hashes: [Multihash]) async throws(StoreError) -> [Int?] {
+        var sizes = [Int?](repeating: nil, count: hashes.count)
+        var unknown: [(index: Int, key: BlockKey)] = []
+        state.withLock { state in
+            for (index, hash) in hashes.enumerated() {
+                guard hash.code != .identity else {
+                    sizes[index] = hash.digest.count
+                    continue
+                }
+                let key = BlockKey(hash)
+                switch state.remembered(key) {
+                case .bytes(let bytes): sizes[index] = bytes.readableBytes
+                case .place(_, let length): sizes[index] = length
+                case .nothing: unknown.append((index, key))
+                }
+            }
         }
         try checkOpen()
-        return try await readers.run { () throws(StoreError) in
-            try self.find(key)?.length
+        guard !unknown.isEmpty else { return sizes }
+        // The order of the index keeps neighbours on one page.
+        unknown.sort { BlockKey.precedes($0.key, $1.key) }
+        let keys = unknown.map(\.key)
+        let found = try await readers.run { () throws(StoreError) in try self.lengths(of: keys) }
+        for (entry, length) in zip(unknown, found) { sizes[entry.index] = length }
+        return sizes
+    }
+
+    /// The lengths of blocks that memory does not know.
+    private func lengths(of keys: [BlockKey]) throws(StoreError) -> [Int?] {
+        let rows = try index.read { db in
+            try keys.map { key -> IndexRow? in
+                let row = try IndexTransaction.row(db, key)
+                return row?.place.segment == 0 ? nil : row
+            }
         }
+        state.withLock { state in
+            for (key, row) in zip(keys, rows) {
+                guard let row else { continue }
+                state.places.insert(key, (row.place, row.length), cost: 120)
+                state.markUsed(row.place)
+            }
+        }
+        return rows.map { $0?.length }
     }
 
     /// The hashes of up to `limit` blocks that come after `after`, in the store's own order.

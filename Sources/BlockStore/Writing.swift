@@ -11,12 +11,17 @@ extension BlockStore {
     static let flushCount = 128 << 10
     private static let flushBytes: UInt64 = 256 << 20
 
-    /// Keeps a block as cache: until its time or the space runs out. When this returns, the block
-    /// survives the end of this process, but not a power failure.
+    /// Keeps a block as cache, as ``put(_:)-([Block])`` does.
     public func put(_ block: Block) async throws(StoreError) {
+        try await put([block])
+    }
+
+    /// Keeps blocks as cache: until their time or the space runs out. When this returns, they
+    /// survive the end of this process, but not a power failure.
+    public func put(_ blocks: [Block]) async throws(StoreError) {
         try checkOpen()
         try await readers.run { () throws(StoreError) in
-            try self.write([block], to: .cache, session: nil)
+            try self.write(blocks, to: .cache, session: nil)
         }
     }
 

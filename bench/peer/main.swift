@@ -48,6 +48,8 @@ if arguments.first == "serve" {
     let start = ContinuousClock().now
     let peer = try await transport.dial(Multiaddr(text: arguments[2]))
     print("dial: \(seconds(ContinuousClock().now - start)) s")
+    _ = try await Perf.measure(peer, upload: 0, download: 1)
+    print("first byte: \(seconds(ContinuousClock().now - start)) s")
     for (name, upload, download) in [("upload", size, 0), ("download", 0, size)] {
         let before = processorTime()
         let times = try await Perf.measure(peer, upload: upload, download: download)

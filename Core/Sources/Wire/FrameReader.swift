@@ -15,7 +15,8 @@ public struct FrameReader: Sendable {
     /// What has arrived of the current message.
     private var message: [UInt8] = []
 
-    /// Bytes that are set aside for a message at its start, however long it claims to be.
+    /// Bytes that are set aside for a message at its start, however long it claims to be. When they
+    /// are full, four times as much is, so that a long message is moved once or twice.
     private static let firstReservation = 1 << 16
 
     /// A reader of messages of up to `limit` bytes.
@@ -42,7 +43,10 @@ public struct FrameReader: Sendable {
             self.length = nil
             return try input.readBytes(missing)
         }
-        if message.isEmpty { message.reserveCapacity(min(length, Self.firstReservation)) }
+        let end = message.count + min(missing, input.remaining)
+        if end > message.capacity {
+            message.reserveCapacity(min(length, max(Self.firstReservation, end, 4 * message.count)))
+        }
         message.append(try input.readSpan(min(missing, input.remaining)))
         guard message.count == length else { return nil }
         self.length = nil

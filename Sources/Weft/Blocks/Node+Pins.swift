@@ -32,19 +32,28 @@ extension Node {
         }
         // A session protects what it holds, so that nothing is collected before the pin stands.
         let session = store.beginWrite()
-        let source = blocks(of: cid, kind == .recursive ? .all : .block)
+        let scope = RetrievalScope(root: cid, extent: kind == .recursive ? .all : .block)
+        // Large content takes as long as it takes, provided that it keeps coming.
+        let source = retrieval.session(
+            for: scope,
+            limits: MeshOptions(deadline: nil, idleDeadline: configuration.fetch.deadline),
+            storing: .byReader)
         var walk = DAGWalk(
             root: cid, scope: kind == .recursive ? .all : .block, repeats: .omitted)
         var done = PinProgress()
+        // How many of the blocks that follow have been named.
+        var named = 0
         while case .block(let next) = walk.next() {
-            source.prefetch(walk.upcoming(ContentReader.readAhead))
-            let bytes = try await source.block(next)
-            if next.hash.code != .identity {
-                try session.put(Block(verifying: bytes, as: next))
+            if named <= ContentReader.readAhead / 2 {
+                source.prefetch(walk.upcoming(ContentReader.readAhead))
+                named = ContentReader.readAhead
             }
-            try walk.supply(bytes.readableBytesSpan)
+            named = next.codec == .raw ? named - 1 : 0
+            let block = try await source.wholeBlock(next)
+            try session.put(block)
+            try walk.supply(block.bytes.readableBytesSpan)
             done.blocks += 1
-            done.bytes += UInt64(bytes.readableBytes)
+            done.bytes += UInt64(block.bytes.readableBytes)
             progress?(done)
         }
         session.pin(cid, kind, name: name)

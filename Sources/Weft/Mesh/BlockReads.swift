@@ -14,30 +14,36 @@ final class BlockReads: Sendable {
 
     private typealias Work = @Sendable () async -> Void
 
+    /// Holds the rule. A function that is in a lock by itself is wrapped once more each time that
+    /// it is taken out.
+    private struct Withholding {
+        var isWithheld: (@Sendable (CID) -> Bool)?
+    }
+
     /// The bytes of a block, if it is there.
     private let bytes: @Sendable (Multihash) async throws -> ByteBuffer?
-    /// How long a block is, if it is there.
-    private let size: @Sendable (Multihash) async throws -> Int?
+    /// How long blocks are that are there.
+    private let sizes: @Sendable ([Multihash]) async throws -> [Int?]
     private let logger: Logger
     private let queue: AsyncStream<Work>.Continuation
     private let worker: Task<Void, Never>
     private let count = Atomic(0)
-    private let withheld = Mutex<(@Sendable (CID) -> Bool)?>(nil)
+    private let withholding = Mutex(Withholding())
 
     /// Reads of the store of a node.
     convenience init(_ store: BlockStore, logger: Logger) {
         self.init(
-            bytes: { try await store.block($0) }, size: { try await store.size(of: $0) },
+            bytes: { try await store.block($0) }, sizes: { try await store.sizes(of: $0) },
             logger: logger)
     }
 
     /// Reads of something like it, in a test.
     init(
         bytes: @escaping @Sendable (Multihash) async throws -> ByteBuffer?,
-        size: @escaping @Sendable (Multihash) async throws -> Int?, logger: Logger
+        sizes: @escaping @Sendable ([Multihash]) async throws -> [Int?], logger: Logger
     ) {
         self.bytes = bytes
-        self.size = size
+        self.sizes = sizes
         self.logger = logger
         let (work, queue) = AsyncStream.makeStream(
             of: Work.self, bufferingPolicy: .bufferingOldest(Self.limit))
@@ -52,32 +58,35 @@ final class BlockReads: Sendable {
     /// Has blocks kept from peers for which `isWithheld` holds; to them they are not here. It is
     /// called on any thread.
     func withhold(_ isWithheld: @escaping @Sendable (CID) -> Bool) {
-        withheld.withLock { $0 = isWithheld }
+        withholding.withLock { $0.isWithheld = isWithheld }
     }
 
     private func mayGive(_ cid: CID) -> Bool {
-        withheld.withLock({ $0 }).map { !$0(cid) } ?? true
+        withholding.withLock { $0.isWithheld }.map { !$0(cid) } ?? true
     }
 
-    /// Reads a block; nil if it is not here. `completion` is called on any thread, once.
-    func block(_ cid: CID, _ completion: @escaping @Sendable (ByteBuffer?) -> Void) {
+    /// Reads blocks; nil for one that is not here. `completion` is called on any thread, once.
+    func blocks(_ cids: [CID], _ completion: @escaping @Sendable ([ByteBuffer?]) -> Void) {
         run { [self] in
-            completion(
-                mayGive(cid) ? await read { try await bytes(cid.hash) } : nil)
+            var blocks: [ByteBuffer?] = []
+            blocks.reserveCapacity(cids.count)
+            for cid in cids {
+                blocks.append(mayGive(cid) ? await read { try await bytes(cid.hash) } : nil)
+            }
+            completion(blocks)
         } refused: {
-            completion(nil)
+            completion([ByteBuffer?](repeating: nil, count: cids.count))
         }
     }
 
     /// Finds out how long blocks are; nil for one that is not here.
     func sizes(of cids: [CID], _ completion: @escaping @Sendable ([Int?]) -> Void) {
         run { [self] in
-            var sizes: [Int?] = []
-            for cid in cids {
-                sizes.append(
-                    mayGive(cid) ? await read { try await size(cid.hash) } : nil)
-            }
-            completion(sizes)
+            let given = cids.indices.filter { mayGive(cids[$0]) }
+            let found = await read { try await sizes(given.map { cids[$0].hash }) }
+            var result = [Int?](repeating: nil, count: cids.count)
+            for (index, size) in zip(given, found ?? []) { result[index] = size }
+            completion(result)
         } refused: {
             completion([Int?](repeating: nil, count: cids.count))
         }

@@ -172,10 +172,10 @@ final class MeshConnection: Sendable {
         state.value.streams[stream.stream] = nil
     }
 
-    /// Reads a block, which the stream gets.
-    func read(_ cid: CID, for stream: StreamID) {
-        mesh.reads.block(cid) { [self] bytes in
-            onLoop { [self] in state.value.streams[stream.stream]?.loaded(bytes) }
+    /// Reads blocks, which the stream gets.
+    func read(_ cids: [CID], for stream: StreamID) {
+        mesh.reads.blocks(cids) { [self] blocks in
+            onLoop { [self] in state.value.streams[stream.stream]?.loaded(blocks) }
         }
     }
 

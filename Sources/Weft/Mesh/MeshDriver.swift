@@ -173,8 +173,9 @@ final class MeshDriver {
             }
         case .load(let load) where !mesh.serves(load.peer): mesh.receive([.loaded(load, nil)])
         case .load(let load):
-            mesh.reads.block(load.cid) { [mesh] bytes in
-                mesh.receive([.loaded(load, bytes.map { Array($0.readableBytesView) })])
+            mesh.reads.blocks([load.cid]) { [mesh] blocks in
+                let bytes = blocks.first.flatMap { $0 }.map { Array($0.readableBytesView) }
+                mesh.receive([.loaded(load, bytes)])
             }
         case .reach(let order): carryOut(order)
         case .block(let block, let peer, let ids): deliver(block, from: peer, to: ids)

@@ -78,6 +78,16 @@ final class MeshSession: Sendable {
         }
     }
 
+    /// Redeems a claim if the block has come; nil if not.
+    func redeemAtOnce(_ cid: CID) -> Block? {
+        state.withLock { state in
+            guard !state.isClosed, case .success(let block)? = state.interests[cid.hash]?.outcome
+            else { return nil }
+            Self.dropClaim(on: cid.hash, in: &state)
+            return block
+        }
+    }
+
     /// Waits for a block that was claimed.
     ///
     /// - Throws: ``Fault``.

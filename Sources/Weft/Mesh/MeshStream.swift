@@ -19,6 +19,9 @@ final class MeshStream {
     /// How many bytes are sent at once, at most, while the protocol has a ceiling.
     private static let limitedWrite = 32 << 10
 
+    /// How many bytes of small blocks are read from the store at a time.
+    private static let readSize = 64 << 10
+
     private enum Outgoing {
         case bytes(ArraySlice<UInt8>)
         /// A block that is to be as long as this.
@@ -258,9 +261,7 @@ final class MeshStream {
                     return
                 }
                 sent(piece.count, of: bytes)
-            case .block(let cid, _):
-                isReading = true
-                connection.read(cid, for: id)
+            case .block: readBlocks()
             case .end(let number):
                 outgoing.removeFirst()
                 connection.report(.sent(number))
@@ -284,16 +285,46 @@ final class MeshStream {
         }
     }
 
-    /// The block that was being read; nil if it is not here any more.
-    func loaded(_ bytes: ByteBuffer?) {
-        guard isReading, !isGone, case .block(_, let count)? = outgoing.first else { return }
-        isReading = false
-        guard let bytes, bytes.readableBytes == count else {
-            // The length of the message has been sent, so that half of it cannot be taken back.
-            return giveUp()
+    /// Has the next blocks read, small ones together.
+    private func readBlocks() {
+        var cids: [CID] = []
+        var bytes = 0
+        gathering: for next in outgoing {
+            switch next {
+            case .bytes: continue
+            case .block(let cid, let count):
+                guard cids.isEmpty || bytes + count <= Self.readSize else { break gathering }
+                cids.append(cid)
+                bytes += count
+            case .end, .finish: break gathering
+            }
         }
-        outgoing[0] = .bytes(Array(bytes.readableBytesView)[...])
-        waiting += count
+        isReading = true
+        connection.read(cids, for: id)
+    }
+
+    /// The blocks that were being read; nil for one that is not here any more.
+    func loaded(_ blocks: [ByteBuffer?]) {
+        guard isReading, !isGone else { return }
+        isReading = false
+        var ready: [UInt8] = []
+        ready.reserveCapacity(blocks.reduce(0) { $0 + ($1?.readableBytes ?? 0) + 16 })
+        var rest = blocks[...]
+        while !rest.isEmpty, let next = outgoing.popFirst() {
+            switch next {
+            case .bytes(let bytes): ready += bytes
+            case .block(_, let count):
+                guard let block = rest.removeFirst(), block.readableBytes == count else {
+                    // The length of the message has been sent, so that half of it cannot be taken
+                    // back.
+                    return giveUp()
+                }
+                waiting += count
+                block.withUnsafeReadableBytes { ready.append(contentsOf: $0) }
+            case .end, .finish: break
+            }
+        }
+        outgoing.prepend(.bytes(ready[...]))
         pump()
     }
 

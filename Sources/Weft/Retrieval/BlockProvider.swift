@@ -2,6 +2,40 @@
 
 import BlockStore
 import Multiformats
+import NIOCore
+
+/// A verified block that came from a provider, and what it tells about others.
+struct ArrivedBlock {
+    let block: Block
+    let anatomy: BlockAnatomy
+}
+
+/// Blocks that came together: small ones are handed on many at a time, because each time costs as
+/// much as dozens of them.
+struct Arrivals {
+    private static let maxCount = 64
+    private static let maxBytes = 256 << 10
+
+    private var blocks: [ArrivedBlock] = []
+    private var bytes = 0
+
+    /// Whether there is nothing to be handed on.
+    var isEmpty: Bool { blocks.isEmpty }
+
+    /// Whether it is time to hand them on.
+    var isFull: Bool { blocks.count >= Self.maxCount || bytes >= Self.maxBytes }
+
+    mutating func append(_ block: Block, _ anatomy: BlockAnatomy) {
+        blocks.append(ArrivedBlock(block: block, anatomy: anatomy))
+        bytes += block.bytes.readableBytes
+    }
+
+    /// Takes them out.
+    mutating func take() -> [ArrivedBlock] {
+        defer { self = Arrivals() }
+        return blocks
+    }
+}
 
 /// A thing that can be asked for blocks.
 enum BlockProvider: Sendable {
@@ -13,8 +47,9 @@ enum BlockProvider: Sendable {
     struct Events {
         /// So many bytes came.
         let progress: (Int) -> Void
-        /// A block came; answers after a pause, if there must be one, and false to stop.
-        let block: (Block, BlockAnatomy) async -> Bool
+        /// Blocks came, in this order; answers after a pause, if there must be one, and false to
+        /// stop.
+        let blocks: ([ArrivedBlock]) async -> Bool
     }
 
     /// How it is remembered and shown.

@@ -15,15 +15,22 @@ struct BlockCache: Sendable {
     let block: @Sendable (Multihash) async throws -> ByteBuffer?
     /// A part of a block of this size, if it is there.
     let part: @Sendable (Range<Int>, Multihash, Int) async throws -> ByteBuffer?
-    /// Keeps a block until its time or the space runs out.
-    let put: @Sendable (Block) async throws -> Void
+    /// Which of these blocks are there.
+    let present: @Sendable ([Multihash]) async throws -> Set<Multihash>
+    /// Keeps blocks until their time or the space runs out.
+    let put: @Sendable ([Block]) async throws -> Void
 
     init(
         block: @escaping @Sendable (Multihash) async throws -> ByteBuffer?,
-        put: @escaping @Sendable (Block) async throws -> Void
+        put: @escaping @Sendable ([Block]) async throws -> Void
     ) {
         self.block = block
         part = { _, _, _ in nil }
+        present = { hashes in
+            var found: Set<Multihash> = []
+            for hash in hashes where try await block(hash) != nil { found.insert(hash) }
+            return found
+        }
         self.put = put
     }
 
@@ -31,6 +38,10 @@ struct BlockCache: Sendable {
     init(_ store: BlockStore) {
         block = { try await store.block($0) }
         part = { try await store.part($0, of: $1, size: $2) }
+        present = { hashes in
+            let sizes = try await store.sizes(of: hashes)
+            return Set(zip(hashes, sizes).lazy.filter { $1 != nil }.map(\.0))
+        }
         put = { try await store.put($0) }
     }
 }
@@ -42,6 +53,10 @@ final class CacheWriter: Sendable {
     /// How many bytes may wait before those who bring more wait for ``room()``. Blocks that are
     /// stored soon after they came are still in the processor's cache.
     static let comfort = 8 << 20
+    /// How many blocks are stored at a time at most, and how many bytes: small ones together, so
+    /// that a thousand cost little more than one, and large ones as they come.
+    private static let batchCount = 1_024
+    private static let batchBytes = 1 << 20
     /// How long they wait at most.
     static let patience: Duration = .seconds(2)
 
@@ -131,18 +146,20 @@ final class CacheWriter: Sendable {
     }
 
     private func drain() async {
-        while let block = takeNext() {
+        while let blocks = takeNext() {
             do {
-                try await cache.put(block)
+                try await cache.put(blocks)
             } catch {
                 // The fetch goes on without; the content is only not cached.
-                logger.debug("a fetched block was not stored", metadata: ["error": "\(error)"])
-                state.withLock { $0.skipped += 1 }
+                logger.debug("fetched blocks were not stored", metadata: ["error": "\(error)"])
+                state.withLock { $0.skipped += blocks.count }
             }
             var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
             state.withLock { state in
-                state.waiting[block.cid.hash] = nil
-                state.bytes -= block.bytes.readableBytes
+                for block in blocks {
+                    state.waiting[block.cid.hash] = nil
+                    state.bytes -= block.bytes.readableBytes
+                }
                 state.isStuck = false
                 if state.bytes <= Self.comfort { swap(&waiters, &state.waiters) }
             }
@@ -150,11 +167,21 @@ final class CacheWriter: Sendable {
         }
     }
 
-    private func takeNext() -> Block? {
+    /// The blocks that are stored next; nil if none wait.
+    private func takeNext() -> [Block]? {
         state.withLock { state in
-            let block = state.queue.popFirst()
-            if block == nil { state.task = nil }
-            return block
+            var blocks: [Block] = []
+            var bytes = 0
+            while let next = state.queue.first, blocks.count < Self.batchCount,
+                blocks.isEmpty || bytes + next.bytes.readableBytes <= Self.batchBytes
+            {
+                blocks.append(next)
+                bytes += next.bytes.readableBytes
+                state.queue.removeFirst()
+            }
+            guard blocks.isEmpty else { return blocks }
+            state.task = nil
+            return nil
         }
     }
 }

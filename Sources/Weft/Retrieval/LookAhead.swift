@@ -105,16 +105,35 @@ struct LookAhead {
         }
     }
 
+    /// Takes a block that has been asked for and has come; nil if there is none.
+    mutating func redeemAtOnce(_ cid: CID) -> Block? {
+        guard claims[cid.hash] != nil, let block = session.redeemAtOnce(cid) else { return nil }
+        settle(cid)
+        note(block, as: cid)
+        return block
+    }
+
     /// Waits for a block that has been asked for.
     mutating func redeem(_ cid: CID) async throws -> Block {
-        guard let claim = claims.removeValue(forKey: cid.hash) else { throw Fault.cancelled }
+        guard settle(cid) else { throw Fault.cancelled }
+        let block = try await session.redeem(cid)
+        note(block, as: cid)
+        return block
+    }
+
+    /// Takes a claim off the list; false if there is none.
+    @discardableResult
+    private mutating func settle(_ cid: CID) -> Bool {
+        guard let claim = claims.removeValue(forKey: cid.hash) else { return false }
         bytes -= claim.size
         floor = claim.position
-        let block = try await session.redeem(cid)
+        return true
+    }
+
+    private mutating func note(_ block: Block, as cid: CID) {
         averageSize = max(1, (averageSize * 7 + block.bytes.readableBytes) / 8)
         // It may be linked to once more.
         note(present: cid)
-        return block
     }
 
     /// Notes how long the parts of a node are.

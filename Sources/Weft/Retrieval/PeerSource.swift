@@ -16,6 +16,8 @@ struct PeerSource: Sendable {
     let lookAhead: Int
     /// The bytes of a block that need not be asked for, because it is here.
     let stored: @Sendable (Multihash) async throws -> ByteBuffer?
+    /// Which blocks need not be asked for, because they are here.
+    let present: @Sendable ([Multihash]) async throws -> Set<Multihash>
 
     /// How many bytes of nodes a stream keeps for walks that come by them again.
     private static let keptBytes = 4 << 20
@@ -35,27 +37,36 @@ struct PeerSource: Sendable {
         defer { ahead.release() }
         var kept: [Multihash: ByteBuffer] = [:]
         var keptBytes = 0
-        // Whether the walk has found what it did not know of.
+        var arrivals = Arrivals()
+        // Whether the walk has found what it did not know of, and whether it knows of more than
+        // has been asked for.
         var isNews = true
+        var knowsMore = true
         do {
             while true {
                 switch try walk.next() {
-                case .done: return
+                case .done: return try await handOn(&arrivals, events)
                 case .revisit(let cid):
+                    try await handOn(&arrivals, events)
                     var bytes = kept[cid.hash]
                     if bytes == nil { bytes = try await stored(cid.hash) }
                     if bytes == nil { bytes = try await block(cid).bytes }
                     if let bytes { try walk.supply(bytes.readableBytesSpan) }
                 case .block(let cid):
-                    if !ahead.isClaimed(cid), let bytes = try await stored(cid.hash) {
-                        try walk.supply(bytes.readableBytesSpan)
-                        isNews = true
-                        continue
+                    if !ahead.isClaimed(cid) {
+                        try await handOn(&arrivals, events)
+                        if let bytes = try await stored(cid.hash) {
+                            try walk.supply(bytes.readableBytesSpan)
+                            isNews = true
+                            continue
+                        }
                     }
-                    if isNews || ahead.isLow {
-                        try await extend(&ahead, by: [cid] + walk.upcoming(LookAhead.reach))
+                    if isNews || !ahead.isClaimed(cid) || knowsMore && ahead.isLow {
+                        try await handOn(&arrivals, events)
+                        knowsMore = try await extend(
+                            &ahead, by: [cid] + walk.upcoming(LookAhead.reach))
                     }
-                    let block = try await ahead.redeem(cid)
+                    let block = try await redeem(cid, &ahead, &arrivals, events)
                     let anatomy = BlockAnatomy(block)
                     isNews = !anatomy.links.isEmpty
                     ahead.learn(anatomy)
@@ -64,33 +75,58 @@ struct PeerSource: Sendable {
                         keptBytes += block.bytes.readableBytes
                         kept[cid.hash] = block.bytes
                     }
-                    guard await events.block(block, anatomy) else { throw Fault.cancelled }
+                    arrivals.append(block, anatomy)
+                    if arrivals.isFull { try await handOn(&arrivals, events) }
                 }
             }
         } catch let error as DAGError {
+            try await handOn(&arrivals, events)
             // Its bytes are right, so that everybody has the same.
             throw Fault.unsupported("the content cannot be followed: \(error)")
         }
     }
 
+    /// Takes the next block. Nothing that came before waits for it.
+    private func redeem(
+        _ cid: CID, _ ahead: inout LookAhead, _ arrivals: inout Arrivals,
+        _ events: BlockProvider.Events
+    ) async throws -> Block {
+        if let block = ahead.redeemAtOnce(cid) { return block }
+        try await handOn(&arrivals, events)
+        return try await ahead.redeem(cid)
+    }
+
+    private func handOn(
+        _ arrivals: inout Arrivals, _ events: BlockProvider.Events
+    ) async throws {
+        guard !arrivals.isEmpty else { return }
+        guard await events.blocks(arrivals.take()) else { throw Fault.cancelled }
+    }
+
     /// Asks for the first of these blocks and, as far as there is room, for those of the others
-    /// that are not here.
-    private func extend(_ ahead: inout LookAhead, by cids: [CID]) async throws {
+    /// that are not here. Answers whether there may be more of them.
+    private func extend(_ ahead: inout LookAhead, by cids: [CID]) async throws -> Bool {
         ahead.extend(Array(cids.prefix(1)))
         var wanted: [CID] = []
-        var newCount = 0
+        var new: [Multihash] = []
+        var knowsMore = cids.count > LookAhead.reach
         for cid in cids where cid.hash.code != .identity && !ahead.isPresent(cid) {
             if !ahead.isClaimed(cid) {
-                guard ahead.hasRoom(for: newCount) else { break }
-                guard try await stored(cid.hash) == nil else {
-                    ahead.note(present: cid)
-                    continue
+                guard ahead.hasRoom(for: new.count) else {
+                    knowsMore = true
+                    break
                 }
-                newCount += 1
+                new.append(cid.hash)
             }
             wanted.append(cid)
         }
+        let found = new.isEmpty ? [] : try await present(new)
+        if !found.isEmpty {
+            for cid in wanted where found.contains(cid.hash) { ahead.note(present: cid) }
+            wanted.removeAll { found.contains($0.hash) }
+        }
         ahead.extend(wanted)
+        return knowsMore || !wanted.allSatisfy(ahead.isClaimed)
     }
 }
 

@@ -21,6 +21,14 @@ public final class Retrieval: Sendable {
         case noStore
     }
 
+    /// Who stores what providers bring.
+    enum Storing: Sendable {
+        /// The retrieval, as cache.
+        case asCache
+        /// Whoever reads it.
+        case byReader
+    }
+
     /// The limits.
     public var options: RetrievalOptions { shared.options }
 
@@ -39,9 +47,19 @@ public final class Retrieval: Sendable {
         for scope: RetrievalScope, policy: Policy = .network, limits: MeshOptions = MeshOptions(),
         trace: Trace = Trace()
     ) -> RetrievalSession {
+        session(for: scope, policy: policy, limits: limits, trace: trace, storing: .asCache)
+    }
+
+    /// As ``session(for:policy:limits:trace:)``.
+    func session(
+        for scope: RetrievalScope, policy: Policy = .network, limits: MeshOptions,
+        trace: Trace = Trace(), storing: Storing
+    ) -> RetrievalSession {
         let policy = options.network == .offline ? .localOnly : policy
         return RetrievalSession(
-            RetrievalCore(scope, policy: policy, limits: limits, trace: trace, shared: shared))
+            RetrievalCore(
+                scope, policy: policy, storing: storing, limits: limits, trace: trace,
+                shared: shared))
     }
 
     /// Waits until everything fetched so far is stored, or given up.
@@ -91,6 +109,11 @@ public final class Retrieval: Sendable {
         func stored(_ hash: Multihash) async throws -> ByteBuffer? {
             if let bytes = writer.pending(hash) { return bytes }
             return try await cache.block(hash)
+        }
+
+        /// Which of these blocks are here or about to be stored.
+        func present(_ hashes: [Multihash]) async throws -> Set<Multihash> {
+            try await cache.present(hashes).union(hashes.filter { writer.pending($0) != nil })
         }
 
         func part(

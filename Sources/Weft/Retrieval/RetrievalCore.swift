@@ -11,6 +11,7 @@ import Synchronization
 final class RetrievalCore: Sendable {
     let scope: RetrievalScope
     let policy: Retrieval.Policy
+    private let storing: Retrieval.Storing
     let limits: MeshOptions
     let trace: Trace
     let shared: Retrieval.Shared
@@ -52,11 +53,12 @@ final class RetrievalCore: Sendable {
     private let began = ContinuousClock.now
 
     init(
-        _ scope: RetrievalScope, policy: Retrieval.Policy, limits: MeshOptions, trace: Trace,
-        shared: Retrieval.Shared
+        _ scope: RetrievalScope, policy: Retrieval.Policy, storing: Retrieval.Storing,
+        limits: MeshOptions, trace: Trace, shared: Retrieval.Shared
     ) {
         self.scope = scope
         self.policy = policy
+        self.storing = storing
         self.limits = limits
         self.trace = trace
         self.shared = shared
@@ -79,12 +81,26 @@ final class RetrievalCore: Sendable {
 
     /// A block that came and was not read yet.
     func shelved(_ hash: Multihash) -> ByteBuffer? {
-        update { state, _ in state.schedule.shelf.read(hash) }
+        let (bytes, isWaitedFor) = state.withLock { state in
+            (state.schedule.shelf.read(hash), state.schedule.waitsForRoom)
+        }
+        // Reading made room.
+        if isWaitedFor { update { _, _ in } }
+        return bytes
+    }
+
+    /// Whether a block came and is still in memory.
+    func isShelved(_ hash: Multihash) -> Bool {
+        state.withLock { $0.schedule.shelf.contains(hash) }
     }
 
     /// Notes what will be read next.
     func hint(_ cids: [CID]) {
-        update { state, _ in state.schedule.hints = Array(cids.prefix(128)) }
+        let isWaitedFor = state.withLock { state in
+            state.schedule.hints = Array(cids.prefix(128))
+            return state.schedule.waitsForHints
+        }
+        if isWaitedFor { update { _, _ in } }
     }
 
     /// Waits until a block comes from a provider.
@@ -286,7 +302,7 @@ final class RetrievalCore: Sendable {
             }
             let block = try await provider.block(cid) { self.progressed(job, bytes: $0) }
             if !provider.isPeers { store(block) }
-            arrived(block, BlockAnatomy(block), by: job)
+            arrived([ArrivedBlock(block: block, anatomy: BlockAnatomy(block))], by: job)
             await shared.writer.room()
             update { state, now in
                 if !provider.isPeers { tally(block, provider, id, in: &state) }
@@ -311,13 +327,13 @@ final class RetrievalCore: Sendable {
         let count = Mutex((blocks: 0, bytes: UInt64(0)))
         let events = BlockProvider.Events(
             progress: { self.progressed(job, bytes: $0) },
-            block: { block, anatomy in
+            blocks: { blocks in
                 count.withLock {
-                    $0.blocks += 1
-                    $0.bytes += UInt64(block.bytes.readableBytes)
+                    $0.blocks += blocks.count
+                    for entry in blocks { $0.bytes += UInt64(entry.block.bytes.readableBytes) }
                 }
-                self.store(block)
-                if !self.arrived(block, anatomy, by: job) { await self.pause(job) }
+                for entry in blocks { self.store(entry.block) }
+                if !self.arrived(blocks, by: job) { await self.pause(job) }
                 await self.shared.writer.room()
                 return !Task.isCancelled
             })
@@ -360,21 +376,22 @@ final class RetrievalCore: Sendable {
         state.withLock { $0.schedule.progressed(job, bytes: bytes, now: now) }
     }
 
-    /// Keeps a verified block, unless this retrieval keeps nothing.
+    /// Keeps a verified block, unless somebody else does or nobody is to.
     private func store(_ block: Block) {
-        if policy != .noStore { shared.writer.put(block) }
+        if policy != .noStore, storing == .asCache { shared.writer.put(block) }
     }
 
-    /// Takes in a verified block. Answers whether the stream that brought it may go on at once.
+    /// Takes in verified blocks. Answers whether the stream that brought them may go on at once.
     @discardableResult
-    private func arrived(
-        _ block: Block, _ anatomy: BlockAnatomy, by job: Schedule.JobID
-    ) -> Bool {
-        let hash = block.cid.hash
-        return update { state, now in
-            let goesOn = state.schedule.arrived(
-                block.cid, block.bytes, children: anatomy.children, by: job, now: now)
-            deliver(hash, in: &state)
+    private func arrived(_ blocks: [ArrivedBlock], by job: Schedule.JobID) -> Bool {
+        update { state, now in
+            var goesOn = true
+            for entry in blocks {
+                goesOn = state.schedule.arrived(
+                    entry.block.cid, entry.block.bytes, children: entry.anatomy.children,
+                    by: job, now: now)
+                deliver(entry.block.cid.hash, in: &state)
+            }
             return goesOn
         }
     }
@@ -499,9 +516,10 @@ final class RetrievalCore: Sendable {
         let reads = policy == .network
         state.providers.append(
             .peers(
-                PeerSource(session: session, lookAhead: shared.options.lookAhead) {
-                    [shared] hash in reads ? try await shared.stored(hash) : nil
-                }))
+                PeerSource(
+                    session: session, lookAhead: shared.options.lookAhead,
+                    stored: { [shared] in reads ? try await shared.stored($0) : nil },
+                    present: { [shared] in reads ? try await shared.present($0) : [] })))
         state.tallies.append(Tally())
         _ = state.schedule.joined(prior: .infinity, isMany: true)
     }
@@ -523,8 +541,8 @@ final class RetrievalCore: Sendable {
     ) async {
         let events = BlockProvider.Events(
             progress: { _ in },
-            block: { block, anatomy in
-                if !self.arrived(block, anatomy, by: job) { await self.pause(job) }
+            blocks: { blocks in
+                if !self.arrived(blocks, by: job) { await self.pause(job) }
                 await self.shared.writer.room()
                 return !Task.isCancelled
             })

@@ -1,6 +1,7 @@
 // One piece of content being fetched: a block source that reads the local store first and asks
 // providers for the rest.
 
+import BlockStore
 import IPLD
 public import Multiformats
 public import NIOCore
@@ -45,9 +46,15 @@ public final class RetrievalSession: BlockSource {
         return try await core.wait(for: cid)
     }
 
-    /// A part of a block that is stored here.
+    /// A block as ``block(_:)`` gets it, for whoever keeps it.
+    func wholeBlock(_ cid: CID) async throws -> Block {
+        Block(try await block(cid), checkedAs: cid)
+    }
+
+    /// A part of a block that is stored here. One that is in memory is not read from there.
     public func part(_ range: Range<Int>, of cid: CID, size: Int) async throws -> ByteBuffer? {
-        switch core.policy {
+        guard !core.isShelved(cid.hash) else { return nil }
+        return switch core.policy {
         case .network, .localOnly: try await core.shared.part(range, of: cid.hash, size: size)
         case .reload, .noStore: nil
         }

@@ -241,6 +241,12 @@ struct Schedule {
 
     // MARK: Small rules
 
+    /// Whether something is done as soon as there is more room.
+    var waitsForRoom: Bool { mode == .pull || open.values.contains { $0.isPaused } }
+
+    /// Whether something is done as soon as it is known what will be read next.
+    var waitsForHints: Bool { mode == .pull || hints.count > 1 && seats.count > 1 }
+
     /// Whether a stream may bring more: there is room, or someone waits for what only it brings.
     func mayContinue(_ entry: Open) -> Bool {
         guard shelf.unreadBytes >= limits.lookAhead else { return true }

@@ -78,17 +78,38 @@ struct TrustlessGateway: Sendable {
             }
             events.progress(part.readableBytes)
             intake.feed(part)
-            reading: while true {
-                switch try intake.next() {
-                case .starved: break reading
-                case .end: return total
-                case .block(let block, let anatomy):
-                    guard await events.block(block, anatomy) else { throw Fault.cancelled }
-                }
-            }
+            if try await Self.read(&intake, events) { return total }
         }
         try intake.finish()
         return total
+    }
+
+    /// Hands on the blocks that have come whole. Answers whether the archive ends here.
+    private static func read(
+        _ intake: inout CARIntake, _ events: BlockProvider.Events
+    ) async throws -> Bool {
+        var arrivals = Arrivals()
+        var isAtEnd = false
+        var fault: Fault?
+        reading: while true {
+            do {
+                switch try intake.next() {
+                case .starved: break reading
+                case .end:
+                    isAtEnd = true
+                    break reading
+                case .block(let block, let anatomy): arrivals.append(block, anatomy)
+                }
+            } catch {
+                // What came before is good.
+                fault = error
+                break reading
+            }
+            if arrivals.isFull, !(await events.blocks(arrivals.take())) { throw Fault.cancelled }
+        }
+        if !arrivals.isEmpty, !(await events.blocks(arrivals.take())) { throw Fault.cancelled }
+        if let fault { throw fault }
+        return isAtEnd
     }
 
     /// Asks for the IPNS record of a name.

@@ -25,7 +25,7 @@ import Wire
                 guard var bytes = blocks[hash] else { return nil }
                 if isWrong(hash) { bytes[0] ^= 1 }
                 return ByteBuffer(bytes: bytes)
-            }, size: { blocks[$0]?.count }, logger: logger)
+            }, sizes: { $0.map { blocks[$0]?.count } }, logger: logger)
         let mesh = Mesh(
             .generateEd25519(), PeerFetchTests.configuration, reads: reads,
             eventLoops: .singleton, logger: logger)

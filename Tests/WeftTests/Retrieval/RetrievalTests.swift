@@ -41,9 +41,9 @@ final class Bench: Sendable {
         retrieval = Retrieval(
             cache: BlockCache(
                 block: { hash in box.bench.withLock { $0?.value }?.stored.withLock { $0[hash] } },
-                put: { block in
+                put: { blocks in
                     box.bench.withLock { $0?.value }?.stored.withLock {
-                        $0[block.cid.hash] = block.bytes
+                        for block in blocks { $0[block.cid.hash] = block.bytes }
                     }
                 }),
             client: Self.client, options: options, logger: Logger(label: "test"))

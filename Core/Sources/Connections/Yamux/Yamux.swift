@@ -139,7 +139,9 @@ struct Yamux {
             let credit = streams[id]?.credit, let lastCredit = streams[id]?.lastCredit
         else { return }
         let free = window - credit - unconsumed
-        guard free >= window / 2 else { return }
+        // Half of the window at a time tells whether it should grow. At its limit that would let
+        // the path lie idle for half of the time.
+        guard free >= (window < limits.maxWindow ? window / 2 : window / 16) else { return }
         // Half a window within four round trips: the window, not the path, is what limits.
         let isFast = allowsGrowth && (roundTrip.map { now.since(lastCredit) < $0 * 4 } ?? false)
         let step = isFast ? min(window, limits.maxWindow - window) : 0
