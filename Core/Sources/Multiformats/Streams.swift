@@ -85,6 +85,9 @@ public enum StreamOrder: Hashable, Sendable {
     /// Open a stream to a peer, dialling it if need be, on the first of these protocols that it
     /// speaks. Answered by `opened` or `refused` with the same number.
     case open(PeerID, [ProtocolName], request: UInt64)
+    /// A stream that was asked for is not wanted any more; if nobody else waits for the peer, it is
+    /// no longer dialled. Nothing answers. A stream that is there already comes all the same.
+    case withdraw(PeerID, request: UInt64)
     /// Send one message, or raw bytes on a raw protocol.
     case send(StreamID, [UInt8])
     /// Nothing more is going to be sent; the other direction stays open.

@@ -54,6 +54,33 @@ struct RoutingTests {
         #expect(network.hosts[reader].missing.isEmpty)
     }
 
+    @Test("A lookup may ask many more peers than this node may be connected to")
+    func fewConnections() throws {
+        var network = try Self.network(40, seed: 5)
+        var limits = NodeLimits.home
+        limits.connections.outbound = 5
+        limits.dialing.simultaneous = 3
+        let reader = try network.add(
+            limits: limits, routing: [.wide(.client, storage: .home)])
+        let first = (peer: network.id(0), addresses: [network.hosts[0].address])
+        network.order(reader, .join([first]))
+        network.run(for: .seconds(30))
+        for number in 0..<3 as Range<UInt8> {
+            let digest = [UInt8](repeating: number, count: 32)
+            let cid = CID(.raw, Multihash(code: .sha2_256, digest: digest))
+            network.order(Int(number) + 30, .provide(cid))
+            network.run(for: .seconds(20))
+            let search = network.order(reader, .findProviders(cid, limit: 10))
+            network.run(for: .seconds(30))
+            #expect(network.hosts[reader].found[search] == [network.id(Int(number) + 30)])
+            guard case .searched(let answer)? = network.answer(reader, search) else {
+                Issue.record("\(String(describing: network.answer(reader, search)))")
+                continue
+            }
+            #expect(answer.results.map { $0.answered }.max() ?? 0 >= 20)
+        }
+    }
+
     @Test("Being a client of the DHT is not told as being a server, and a change is news")
     func clientsDoNotServe() throws {
         var network = VirtualNetwork(seed: 3)

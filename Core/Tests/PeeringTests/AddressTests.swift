@@ -123,5 +123,10 @@ func peer(_ number: UInt64) throws -> PeerID {
         #expect(!isNewer)
         book.add([old], of: one, from: .told, over: .world, for: .seconds(60), now: now)
         #expect(book.addresses(of: one, now: now) == [new])
+        // What the peer says with a provider record keeps the signed address known for as long as
+        // the record is, and adds none.
+        book.add([old, new], of: one, from: .itself, over: .world, for: .seconds(600), now: now)
+        #expect(book.addresses(of: one, now: instant(500)) == [new])
+        #expect(book.addresses(of: one, now: instant(700)).isEmpty)
     }
 }

@@ -71,6 +71,7 @@ import Wire
                 next += 1
                 give(.opened(request: request, stream, names[0]), to: side)
                 give(.accepted(stream, side == 0 ? oneID : twoID, names[0]), to: 1 - side)
+            case .withdraw: break
             case .send(let stream, let bytes): give(.message(stream, bytes), to: 1 - side)
             case .finish(let stream): give(.finished(stream), to: 1 - side)
             case .reset(let stream): give(.reset(stream), to: 1 - side)

@@ -194,6 +194,8 @@ struct KadNetwork {
                 streams[stream] = (node, target)
                 post(.accepted(stream, nodes[node].kad.own, names[0]), to: target, after: .zero)
                 post(.opened(request: request, stream, names[0]), to: node)
+            // Nobody is dialled here.
+            case .withdraw: break
             case .send(let stream, let bytes):
                 messages += 1
                 guard Int.random(in: 0..<100, using: &random) >= lossPercent else { continue }

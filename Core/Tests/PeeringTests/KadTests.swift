@@ -238,6 +238,72 @@ import Wire
         #expect(last == .reset(late))
     }
 
+    /// A question that a limit of this node holds back is tried again, and nobody is asked in the
+    /// place of the peer, who is not to blame.
+    @Test func held() throws {
+        var (kad, book, other) = (try client(), AddressBook(limits: .home), try peer(1))
+        kad.join(by: [other], addresses: &book, now: instant(1))
+        var now = instant(1)
+        var tries = 0
+        while now < instant(4) {
+            kad.advance(to: now, addresses: &book)
+            while let order = kad.nextTransmit() {
+                guard case .open(other, let names, let request) = order else { continue }
+                tries += 1
+                guard tries == 8 else {
+                    kad.receive(.refused(request: request, .overLimit), addresses: &book, now: now)
+                    continue
+                }
+                let stream = StreamID(connection: 1, stream: 1)
+                kad.receive(
+                    .opened(request: request, stream, names[0]), addresses: &book, now: now)
+                kad.receive(
+                    .message(stream, KadMessage(.findNode, key: [1]).encoded), addresses: &book,
+                    now: now)
+            }
+            now = now + .milliseconds(50)
+        }
+        #expect(tries == 8)
+        #expect(kad.knownPeers == [other])
+    }
+
+    /// Dials are few: a peer that is not reached within the patience is given up, and so is one
+    /// that a cancelled command waits for.
+    @Test func withdrawn() throws {
+        var (kad, book, other) = (try client(), AddressBook(limits: .home), try peer(1))
+        kad.join(by: [other], addresses: &book, now: instant(1))
+        guard case .open(other, _, let first)? = kad.nextTransmit() else { throw Nothing() }
+        kad.advance(to: instant(3), addresses: &book)
+        #expect(kad.nextTransmit() == nil)
+        kad.advance(to: instant(4), addresses: &book)
+        #expect(kad.nextTransmit() == .withdraw(other, request: first))
+
+        kad.join(by: [other], addresses: &book, now: instant(5))
+        guard case .open(other, let names, let request)? = kad.nextTransmit() else {
+            throw Nothing()
+        }
+        let stream = StreamID(connection: 1, stream: 1)
+        kad.receive(.opened(request: request, stream, names[0]), addresses: &book, now: instant(5))
+        guard case .send? = kad.nextTransmit() else { throw Nothing() }
+        kad.receive(
+            .message(stream, KadMessage(.findNode, key: [1]).encoded), addresses: &book,
+            now: instant(5))
+        kad.advance(to: instant(20), addresses: &book)
+        while kad.nextTransmit() != nil {}
+        let command = kad.findClosest(to: [1], addresses: &book, now: instant(20))
+        guard case .open(other, _, let last)? = kad.nextTransmit() else { throw Nothing() }
+        kad.cancel(command)
+        #expect(kad.nextTransmit() == .withdraw(other, request: last))
+    }
+
+    private struct Nothing: Error {}
+
+    private func client() throws -> Kad {
+        Kad(
+            own: try peer(0), configuration: .wide(.client, storage: .home),
+            clock: WallClock(Timestamp(seconds: 1_800_000_000), at: instant(0)), seed: 1)
+    }
+
     /// A node that has lost everyone joins again by the peers it knows, and one that nobody can
     /// reach announces nothing.
     @Test func loneliness() throws {

@@ -112,6 +112,7 @@ import Wire
                 streams[stream] = (index, other, name)
                 post(.accepted(stream, ids[index], name), to: other, on: stream)
                 post(.opened(request: request, stream, name), to: index, on: stream)
+            case .withdraw: break
             case .send(let stream, let bytes):
                 guard let ends = streams[stream] else { return }
                 guard var rpc = try? PubSubRPC(decoding: bytes.rawSpan) else { return }

@@ -63,6 +63,7 @@ import Wire
                         .accepted(stream, ids[index], names[0]), remote: remotes[index], now: now)
                     clients[index].receive(
                         .opened(request: request, stream, names[0]), now: now)
+                case .withdraw: break
                 case .send(let stream, let bytes):
                     relay.receive(.message(stream, bytes), remote: nil, now: now)
                 case .finish(let stream): relay.receive(.finished(stream), remote: nil, now: now)
@@ -84,6 +85,7 @@ import Wire
                     clients[index].receive(.accepted(stream, relayID, names[0]), now: now)
                     relay.receive(
                         .opened(request: request, stream, names[0]), remote: nil, now: now)
+                case .withdraw: break
                 case .send(let stream, let bytes):
                     guard let index = ends[stream] else { return }
                     if circuits.contains(stream) {

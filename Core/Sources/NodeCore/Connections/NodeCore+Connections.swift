@@ -30,6 +30,9 @@ struct Acquaintance: Sendable {
 extension NodeCore {
     /// How long a peer that exchanged blocks is a partner.
     static let partnership: Duration = .seconds(60)
+    /// How old a connection must be that this node opened, to give way to the next one that it
+    /// wants to open: a lookup asks many peers one thing each.
+    static let ownGrace: Duration = .seconds(1)
     /// After how many broken rules a peer has to leave.
     static let violationsMax = 4
     /// How long it is not let in again.
@@ -95,26 +98,27 @@ extension NodeCore {
         return makeRoom(for: facts.direction, facts.peer, now: now).map { .overLimit($0) }
     }
 
-    /// Closes an expendable connection if a ceiling leaves no place for another. Returns the
-    /// ceiling if there is none.
+    /// Closes an expendable connection if a ceiling leaves no place for another, besides the dials
+    /// under way. Returns the ceiling if there is none.
     mutating func makeRoom(
-        for direction: ConnectionFacts.Direction, _ peer: PeerID, now: Instant
+        for direction: ConnectionFacts.Direction, _ peer: PeerID, dials: Int = 0, now: Instant
     ) -> ConnectionCeiling? {
-        guard let full = fullCeiling(for: direction) else { return nil }
+        guard let full = fullCeiling(for: direction, dials: dials) else { return nil }
         let isFavoured = protected.contains(peer)
-        let grace = isFavoured ? .zero : limits.connections.grace
         let candidates = leastUseful(now: now)
         // A flood of strangers must not drive out whom we know; what we want may.
         let limit: ConnectionTable.Worth = direction == .inbound ? .stranger : .known
         let victim = candidates.first { entry in
-            if now.since(entry.opened) < grace { return false }
+            let isOurs = entry.facts.direction == .outbound && direction == .outbound
+            let grace = isOurs ? Self.ownGrace : limits.connections.grace
+            if !isFavoured, now.since(entry.opened) < grace { return false }
             if full != .total, entry.facts.direction != direction { return false }
             if isFavoured { return true }
             return entry.streams == 0 && worth(of: entry.facts.peer, now: now) <= limit
         }
         guard let victim else { return full }
         close(victim.number, .trimmed, now: now)
-        return fullCeiling(for: direction)
+        return fullCeiling(for: direction, dials: dials)
     }
 
     private func leastUseful(now: Instant) -> [ConnectionTable.Entry] {
@@ -123,12 +127,15 @@ extension NodeCore {
         }
     }
 
-    private func fullCeiling(for direction: ConnectionFacts.Direction) -> ConnectionCeiling? {
+    private func fullCeiling(
+        for direction: ConnectionFacts.Direction, dials: Int
+    ) -> ConnectionCeiling? {
         let ceilings = limits.connections
-        if connections.count >= ceilings.ceiling { return .total }
+        if connections.count + dials >= ceilings.ceiling { return .total }
         switch direction {
         case .inbound: return connections.inbound >= ceilings.inbound ? .inbound : nil
-        case .outbound: return connections.outbound >= ceilings.outbound ? .outbound : nil
+        case .outbound:
+            return connections.outbound + dials >= ceilings.outbound ? .outbound : nil
         }
     }
 

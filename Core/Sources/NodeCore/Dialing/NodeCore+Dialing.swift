@@ -41,18 +41,15 @@ extension NodeCore {
 
     /// Every dial may become a connection, so it takes the place of one.
     mutating func hasRoom(toDial peer: PeerID, now: Instant) -> Bool {
-        let ceilings = limits.connections
         guard dialling.count < limits.dialing.waiting else { return false }
-        while connections.outbound + dialling.count >= ceilings.outbound
-            || connections.count + dialling.count >= ceilings.ceiling
-        {
-            let before = connections.count
-            guard
-                connections.count >= ceilings.ceiling || connections.outbound >= ceilings.outbound,
-                makeRoom(for: .outbound, peer, now: now) == nil, connections.count < before
-            else { return false }
-        }
-        return true
+        var before: Int
+        repeat {
+            before = connections.count
+            if makeRoom(for: .outbound, peer, dials: dialling.count, now: now) == nil {
+                return true
+            }
+        } while connections.count < before
+        return false
     }
 
     /// A neighbour is there. Its word does not lead to this machine's own sockets.

@@ -126,6 +126,7 @@ extension NodeCore {
         switch order {
         case .open(let peer, let protocols, let local):
             open(peer, protocols, local, for: service, now: now)
+        case .withdraw(let peer, let local): withdraw(peer, local, of: service)
         case .send(let stream, let bytes):
             guard streams[stream] != nil else { return }
             connections.use(stream.connection, now: now)
@@ -180,6 +181,20 @@ extension NodeCore {
         timers.add(.request(number), at: now + Self.reachingTimeout)
         waiting[peer, default: []].append(.request(number))
         reach(peer, now: now)
+    }
+
+    /// Forgets a stream that waits for a connection, and its dial with it.
+    private mutating func withdraw(_ peer: PeerID, _ local: UInt64, of service: Service) {
+        let waiter = waiting[peer]?.first { waiter in
+            guard case .request(let number) = waiter, let request = requests[number] else {
+                return false
+            }
+            return request.service == service && request.local == local
+        }
+        guard let waiter, case .request(let number) = waiter else { return }
+        forget(number)
+        waiting[peer]?.removeAll { $0 == waiter }
+        stopWaiting(for: peer)
     }
 
     /// Opens a stream on a connection, if there is one that will do.

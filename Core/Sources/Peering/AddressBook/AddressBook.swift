@@ -92,7 +92,18 @@ public struct AddressBook: Sendable {
     ) {
         guard !addresses.isEmpty else { return }
         var entry = entries[peer] ?? Entry()
-        if source == .told || source == .itself, entry.sequence != nil { return }
+        if source == .told || source == .itself, entry.sequence != nil {
+            // The signed record says where the peer is. That it says the same again, such as with a
+            // provider record, lets that be believed for longer.
+            guard source == .itself else { return }
+            let again = Set(addresses.compactMap { $0.bare(of: peer)?.bytes })
+            for index in entry.known.indices where again.contains(entry.known[index].bytes) {
+                let until = max(entry.known[index].expires, now + lifetime)
+                entry.known[index].expires = until
+            }
+            entries[peer] = entry
+            return
+        }
         for address in addresses {
             note(address, of: peer, in: &entry, source, channel, until: now + lifetime, now: now)
         }

@@ -19,7 +19,7 @@ extension Kad {
         let peer: PeerID
         let messages: [[UInt8]]
         let reason: Reason
-        let begun: Instant
+        var begun: Instant
         var stream: StreamID?
         var deadline: Instant
         /// Whether the stream has carried questions before. It may have ended unseen, so that a
@@ -27,6 +27,8 @@ extension Kad {
         var isReused = false
         /// Whether its command goes on without it.
         var isLate = false
+        /// Whether it waits until a limit of this node leaves room for it.
+        var isHeld = false
     }
 
     /// Sends messages to a peer for a command.
@@ -142,9 +144,19 @@ extension Kad {
         fail(number, .disconnected, addresses: &addresses, now: now)
     }
 
-    /// A request takes long; its command goes on without it.
+    /// A request takes long; its command goes on without it. A peer that has not even been reached
+    /// is given up, because dials are few.
     mutating func late(_ number: UInt64, addresses: inout AddressBook, now: Instant) {
         guard let request = requests[number] else { return }
+        let due = request.isHeld ? now + Self.patience : request.begun + Self.patience
+        guard due <= now else {
+            deadlines.add(.patience(number), at: due)
+            return
+        }
+        guard request.stream != nil else {
+            fail(number, .timedOut, addresses: &addresses, now: now)
+            return
+        }
         requests[number]?.isLate = true
         table.failed(KadID(request.peer))
         operations[request.operation]?.lookup.late(KadID(request.peer))
@@ -160,6 +172,17 @@ extension Kad {
             waiting[stream] = nil
             orders.append(.reset(stream))
         }
+        if fault == .overLimit, request.stream == nil, operations[request.operation] != nil {
+            // A limit of our own says nothing about the peer; nobody else is asked in its place.
+            request.isHeld = true
+            requests[number] = request
+            deadlines.add(.held(number), at: now + Self.holdTime)
+            finishOldestIdle()
+            return
+        }
+        if request.stream == nil, fault == .timedOut {
+            orders.append(.withdraw(request.peer, request: number))
+        }
         if request.isReused, fault == .disconnected {
             request.isReused = false
             request.stream = nil
@@ -170,13 +193,22 @@ extension Kad {
         end(request, .failed(fault), addresses: &addresses, now: now)
     }
 
+    /// Tries a request again that a limit of this node did not let through.
+    mutating func retry(_ number: UInt64, now: Instant) {
+        guard var request = requests[number], request.isHeld else { return }
+        request.isHeld = false
+        request.begun = now
+        request.deadline = now + Self.answerTimeout
+        requests[number] = request
+        orders.append(.open(request.peer, [configuration.name], request: number))
+    }
+
     /// Tells a request's command that nothing came of it.
     private mutating func end(
         _ request: Request, _ answer: KadStep.Answer, addresses: inout AddressBook, now: Instant
     ) {
         let id = KadID(request.peer)
-        // A limit of our own says nothing about the peer.
-        if answer != .failed(.overLimit), !request.isLate { table.failed(id) }
+        if !request.isLate { table.failed(id) }
         write(request, answer, now: now)
         if request.reason == .question {
             operations[request.operation]?.lookup.failed(id)
@@ -214,6 +246,18 @@ extension Kad {
         idle[peer] = Idle(stream: stream, until: until)
         idlePeers[stream] = peer
         deadlines.add(.idle(stream), at: until)
+    }
+
+    /// Lets go of a stream that is kept for a question that may not come, and so of its connection.
+    private mutating func finishOldestIdle() {
+        let oldest = idle.values.min { one, two in
+            if one.until != two.until { return one.until < two.until }
+            let (a, b) = (one.stream, two.stream)
+            return (a.connection, a.stream) < (b.connection, b.stream)
+        }
+        guard let oldest else { return }
+        dropIdle(oldest.stream)
+        orders.append(.finish(oldest.stream))
     }
 
     mutating func dropIdle(_ stream: StreamID) {

@@ -131,7 +131,10 @@ extension Kad {
         let open = requests.filter { $0.value.operation == command }.map { $0.key }.sorted()
         for number in open {
             guard let request = requests.removeValue(forKey: number) else { continue }
-            guard let stream = request.stream else { continue }
+            guard let stream = request.stream else {
+                orders.append(.withdraw(request.peer, request: number))
+                continue
+            }
             waiting[stream] = nil
             orders.append(.reset(stream))
         }

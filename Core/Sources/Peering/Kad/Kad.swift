@@ -53,6 +53,7 @@ public struct Kad: Sendable {
     enum Due: Sendable {
         case request(UInt64)
         case patience(UInt64)
+        case held(UInt64)
         case operation(UInt64)
         case idle(StreamID)
         case incoming(StreamID)
@@ -137,8 +138,13 @@ public struct Kad: Sendable {
     public mutating func advance(to now: Instant, addresses: inout AddressBook) {
         while let due = deadlines.popDue(at: now) {
             switch due {
+            case .held(let number): retry(number, now: now)
             case .request(let number):
                 guard let request = requests[number] else { continue }
+                guard !request.isHeld else {
+                    deadlines.add(due, at: now + Self.answerTimeout)
+                    continue
+                }
                 guard request.deadline <= now else {
                     deadlines.add(due, at: request.deadline)
                     continue

@@ -129,6 +129,9 @@ extension Kad {
     /// A peer that has not answered for so long is waited for no longer, though its answer counts
     /// when it comes.
     public static let patience: Duration = .seconds(3)
+    /// When a question is tried again that a limit of this node, such as that of its dials, did not
+    /// let through.
+    public static let holdTime: Duration = .milliseconds(250)
     /// How many providers one answer can name, and how many one search can find: more than anyone
     /// wants, so that the false ones of a few liars leave room for the true ones.
     public static let maxProvidersPerAnswer = 20
@@ -143,7 +146,7 @@ extension Kad {
     public static let maxIncoming = 1_024
     public static let maxIncomingPerPeer = 16
     /// How many streams of ours are kept for the next question.
-    public static let maxIdle = 128
+    public static let maxIdle = 16
     /// How many commands run at once.
     public static let maxCommands = 128
     /// How many peers are asked at once whether they answer.
