@@ -226,7 +226,7 @@ public struct NodeCore: Sendable {
     public mutating func advance(to now: Instant) {
         while let timer = timers.popDue(at: now) {
             switch timer {
-            case .command(let id): expire(command: id)
+            case .command(let id): expire(command: id, now: now)
             case .request(let number): expire(request: number, now: now)
             case .attempt(let number): expire(attempt: number, now: now)
             case .trim: trim(now: now)

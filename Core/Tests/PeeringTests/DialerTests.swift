@@ -60,6 +60,21 @@ import Wire
         #expect(dialer.attemptCount == 0)
     }
 
+    /// An attempt that was given up before its time says nothing of the address; one that was
+    /// waited for in vain does.
+    @Test(arguments: [(1.0, false), (3.0, true)]) func patience(_ wait: Double, isHeldAgainst: Bool)
+        throws
+    {
+        var dialer = Dialer(transports: [.tcp], limits: .home)
+        let one = try peer(1)
+        let place = try address("/ip4/8.8.8.8/tcp/1")
+        dialer.dial(one, by: [place], now: instant(1))
+        dialer.cancel(one, now: instant(1 + wait))
+        dialer.dial(one, by: [place], now: instant(1.5 + wait))
+        let refusal = Dialer.Event.failed(one, .failed([DialAttempt(place, .backedOff)]))
+        #expect(dialer.nextEvent() == (isHeldAgainst ? refusal : nil))
+    }
+
     /// However many peers are asked for, the ceilings of dials at once and per second hold, and
     /// every dial is answered.
     @Test func ceilings() throws {

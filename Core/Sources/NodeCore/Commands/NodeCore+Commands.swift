@@ -52,7 +52,7 @@ extension NodeCore {
             }
             outputs.append(.answer(id, answered))
         case .cancel(let other):
-            if pending[other] != nil { abandon(other, .cancelled) }
+            if pending[other] != nil { abandon(other, .cancelled, now: now) }
             outputs.append(.answer(id, .done))
         default: outputs.append(.answer(id, carryOut(command, now: now)))
         }
@@ -132,7 +132,7 @@ extension NodeCore {
             return
         }
         // Dialled anew, so that these addresses are among those that are tried.
-        if dialling[peer] != nil { cancelDial(peer) }
+        if dialling[peer] != nil { cancelDial(peer, now: now) }
         dial(peer, vouched: named.compactMap { $0.bare(of: peer) }, now: now)
     }
 
@@ -168,11 +168,11 @@ extension NodeCore {
         outputs.append(.answer(id, answer))
     }
 
-    mutating func expire(command id: UInt64) {
-        if pending[id] != nil { abandon(id, .timedOut) }
+    mutating func expire(command id: UInt64, now: Instant) {
+        if pending[id] != nil { abandon(id, .timedOut, now: now) }
     }
 
-    private mutating func abandon(_ id: UInt64, _ failure: Failure) {
+    private mutating func abandon(_ id: UInt64, _ failure: Failure, now: Instant) {
         guard let command = pending[id] else { return }
         answer(id, .failed(failure))
         guard let peer = command.peer else {
@@ -182,7 +182,7 @@ extension NodeCore {
         if let number = pings.first(where: { $0.value == id })?.key { pings[number] = nil }
         guard waiting[peer] != nil else { return }
         waiting[peer]?.removeAll { $0 == .command(id) }
-        stopWaiting(for: peer)
+        stopWaiting(for: peer, now: now)
     }
 
     private mutating func disconnect(_ peer: PeerID, now: Instant) -> Answer {
@@ -191,7 +191,7 @@ extension NodeCore {
             return .failed(.notConnected)
         }
         if isDialled {
-            cancelDial(peer)
+            cancelDial(peer, now: now)
             failWaiters(for: peer, .cancelled, now: now)
         }
         closeAll(to: peer, .requested, now: now)

@@ -275,7 +275,7 @@ extension NodeCore {
         where dialling[target.peer] != nil
             && !(new.admits(target.peer) && new.admits(target.address))
         {
-            cancelDial(target.peer)
+            cancelDial(target.peer, now: now)
             failWaiters(for: target.peer, .denied, now: now)
         }
     }

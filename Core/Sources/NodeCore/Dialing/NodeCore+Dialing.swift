@@ -120,10 +120,10 @@ extension NodeCore {
         }
     }
 
-    mutating func cancelDial(_ peer: PeerID) {
+    mutating func cancelDial(_ peer: PeerID, now: Instant) {
         dialling[peer] = nil
         reaching.reversing.remove(peer)
-        dialer.cancel(peer)
+        dialer.cancel(peer, now: now)
     }
 
     // MARK: Waiting
@@ -141,14 +141,16 @@ extension NodeCore {
         if dialling[peer] == nil, waiting[peer]?.isEmpty == false, !mayBecomeDirect(peer) {
             failWaiters(for: peer, .unreachable([]), now: now)
         }
-        stopWaiting(for: peer)
+        stopWaiting(for: peer, now: now)
     }
 
     /// Nobody may be waiting any more; then nobody need be dialled.
-    mutating func stopWaiting(for peer: PeerID) {
+    mutating func stopWaiting(for peer: PeerID, now: Instant) {
         guard waiting[peer]?.isEmpty ?? true else { return }
         waiting[peer] = nil
-        if dialling[peer] != nil, !reaching.reversing.contains(peer) { cancelDial(peer) }
+        if dialling[peer] != nil, !reaching.reversing.contains(peer) {
+            cancelDial(peer, now: now)
+        }
     }
 
     mutating func failWaiters(for peer: PeerID, _ failure: Failure, now: Instant) {

@@ -126,7 +126,7 @@ extension NodeCore {
         switch order {
         case .open(let peer, let protocols, let local):
             open(peer, protocols, local, for: service, now: now)
-        case .withdraw(let peer, let local): withdraw(peer, local, of: service)
+        case .withdraw(let peer, let local): withdraw(peer, local, of: service, now: now)
         case .send(let stream, let bytes):
             guard streams[stream] != nil else { return }
             connections.use(stream.connection, now: now)
@@ -184,7 +184,9 @@ extension NodeCore {
     }
 
     /// Forgets a stream that waits for a connection, and its dial with it.
-    private mutating func withdraw(_ peer: PeerID, _ local: UInt64, of service: Service) {
+    private mutating func withdraw(
+        _ peer: PeerID, _ local: UInt64, of service: Service, now: Instant
+    ) {
         let waiter = waiting[peer]?.first { waiter in
             guard case .request(let number) = waiter, let request = requests[number] else {
                 return false
@@ -194,7 +196,7 @@ extension NodeCore {
         guard let waiter, case .request(let number) = waiter else { return }
         forget(number)
         waiting[peer]?.removeAll { $0 == waiter }
-        stopWaiting(for: peer)
+        stopWaiting(for: peer, now: now)
     }
 
     /// Opens a stream on a connection, if there is one that will do.
@@ -222,7 +224,7 @@ extension NodeCore {
         forget(number)
         if request.connection == nil {
             waiting[request.peer]?.removeAll { $0 == .request(number) }
-            stopWaiting(for: request.peer)
+            stopWaiting(for: request.peer, now: now)
         }
         deliver(.refused(request: request.local, fault), to: request.service, now: now)
     }

@@ -89,7 +89,9 @@ public struct Dialer: Sendable {
 
     /// How long an attempt may take, up to a multiplexed connection.
     public static let timeout: Duration = .seconds(15)
-    /// The same in a private network.
+    /// An attempt that is given up after so long without an answer has failed.
+    public static let patience: Duration = .seconds(3)
+    /// How long an attempt may take in a private network.
     public static let privateTimeout: Duration = .seconds(5)
 
     private struct Job {
@@ -102,6 +104,7 @@ public struct Dialer: Sendable {
     private struct Attempt {
         let peer: PeerID
         let address: Multiaddr
+        let begun: Instant
     }
 
     private let transports: TransportSet
@@ -167,7 +170,13 @@ public struct Dialer: Sendable {
     }
 
     /// Stops dialling a peer, for instance because it connected by itself. Nothing answers.
-    public mutating func cancel(_ peer: PeerID) {
+    public mutating func cancel(_ peer: PeerID, now: Instant) {
+        for number in jobs[peer]?.running ?? [] {
+            guard let attempt = attempts[number], now.since(attempt.begun) >= Self.patience else {
+                continue
+            }
+            backoff.failed(attempt.address, now: now)
+        }
         end(peer)
     }
 
@@ -213,7 +222,7 @@ public struct Dialer: Sendable {
                 let number = nextNumber
                 nextNumber += 1
                 job.running.append(number)
-                attempts[number] = Attempt(peer: peer, address: next.address)
+                attempts[number] = Attempt(peer: peer, address: next.address, begun: now)
                 let isNear = next.address.scope != .world
                 orders.append(
                     .attempt(
