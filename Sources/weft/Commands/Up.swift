@@ -213,7 +213,11 @@ extension Up {
             services: services, gracefulShutdownSignals: [.sigint, .sigterm], logger: quiet)
         configuration.maximumGracefulShutdownDuration = Self.grace
         configuration.maximumCancellationDuration = .seconds(1)
-        try await ServiceGroup(configuration: configuration).run()
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch is CancellationError {
+            // Answers were cut off at the end of the grace, as the signal wanted.
+        }
     }
 
     /// What is printed when everything listens.
