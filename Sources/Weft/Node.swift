@@ -161,6 +161,7 @@ public final class Node: Sendable {
             cache: BlockCache(store), client: client, mesh: mesh,
             options: RetrievalOptions(configuration), logger: logger)
         dns = DNSResolver(configuration.dns, client: client)
+        mesh.serve(records)
         names = NameResolver(
             records: records, dns: dns,
             sources: retrieval.nameSources)

@@ -139,4 +139,18 @@ import Testing
         #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
         #expect(outcome.output == "ok")
     }
+
+    /// py-libp2p gets the record of a name by the fetch protocol, and nothing else.
+    @Test("a foreign peer fetches an IPNS record") func record() throws {
+        let (place, node, address) = try Self.start()
+        defer { node.stop() }
+        #expect(try place.weft("name", "publish", "/ipfs/bafkqaaa").status == 0)
+        let peer = try #require(node.announcement["peer"] as? String)
+        let url = "\(node.gateway)/ipns/\(peer)?format=ipns-record"
+        #expect(try place.shell("curl -sfL -o record '\(url)'").status == 0)
+        let outcome = try place.python(
+            "libp2p_fetch.py", [address, peer, place.path("record")])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        #expect(outcome.output == "ok")
+    }
 }

@@ -32,7 +32,9 @@ let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 func makeTransport(_ security: [SecurityProtocol]) throws -> Transport {
     var options = TransportOptions(identity: .generateEd25519(), protocols: [Perf.name])
     options.security = security
-    return try Transport(options, group: group) { _, stream, _ in Perf.serve(stream) }
+    return try Transport(options, group: group) { peer, stream, _ in
+        Perf.serve(stream, on: peer.eventLoop)
+    }
 }
 
 let arguments = CommandLine.arguments.dropFirst()

@@ -90,6 +90,9 @@ extension NodeCore {
         case setLimits(NodeLimits)
         /// New rules. Connections that they do not allow are closed: `.done`.
         case setAccess(AccessRules)
+        /// Ask a peer, over a connection to it, for the IPNS record of a name: `.record`, which is
+        /// to be checked.
+        case fetchRecord(PeerID, of: PeerID)
         /// Something about publish-subscribe: `.pubSub`, or as it says.
         case pubSub(PubSubCommand)
         /// Give up an unanswered command, which is answered `.failed(.cancelled)`: `.done`.
@@ -112,6 +115,8 @@ extension NodeCore {
         case searched(SearchAnswer)
         case dhts([DHTStatus])
         case servers([(peer: PeerID, addresses: [Multiaddr])])
+        /// What the peer has, or nothing.
+        case record([UInt8]?)
         case pubSub(PubSubAnswer)
         case failed(Failure)
     }

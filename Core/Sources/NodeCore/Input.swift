@@ -67,6 +67,8 @@ extension NodeCore {
         case loaded(Load, [UInt8]?)
         /// A block has come into the store by whatever way.
         case stored(Multihash, byteCount: Int)
+        /// The answer to ``Output/lookUpRecord(_:of:)``: a valid record, or nil.
+        case record(UInt64, [UInt8]?)
         /// The answer to ``ReachabilityOrder/dialBack(_:_:_:nonce:)``.
         case dialedBack(UInt64, AutoNATServer.Outcome)
         /// Somebody wants something. The number is the caller's choice and is not in use. There is

@@ -63,6 +63,9 @@ public struct NodeCore: Sendable {
         public var routing: [KadConfiguration]
         /// How it is reached, and helps others to be.
         public var reachability = ReachabilityOptions()
+        /// Protocols that the driver speaks by itself, so that peers are told of them. Their
+        /// streams are unknown to the node.
+        public var driverProtocols: [ProtocolName] = []
         /// When it takes part in publish-subscribe.
         public var pubSub = Participation.onDemand
         /// What time of day it is, for records that expire.
@@ -110,7 +113,11 @@ public struct NodeCore: Sendable {
     var dialer: Dialer
     var dhts: [Kad] = []
     var reaching: Reaching
+    let driverProtocols: [ProtocolName]
     var pubSub: PubSubService
+    var keyFetch = KeyFetch()
+    /// The commands that wait for a record, by the number of the question.
+    var recordQuestions: [UInt64: UInt64] = [:]
     var searches: [UInt64: Search] = [:]
     var searchOfPart: [Part: UInt64] = [:]
 
@@ -164,9 +171,11 @@ public struct NodeCore: Sendable {
                     seed: configuration.seed &+ UInt64(index) &+ 1))
         }
         reaching = Reaching(configuration)
+        driverProtocols = configuration.driverProtocols
         pubSub = PubSubService(configuration)
         own.protocols =
-            Self.protocols(with: dhts, relays: reaching.servesRelay) + pubSub.protocols
+            Self.protocols(with: dhts, relays: reaching.servesRelay) + driverProtocols
+            + pubSub.protocols
         own.protocolVersion = Array("ipfs/0.1.0".utf8)
         own.agentVersion = configuration.agent
         identify = Identify(own: own)
@@ -215,6 +224,7 @@ public struct NodeCore: Sendable {
             exchange.lookedUp(lookUp, byteCounts: counts, now: now)
         case .loaded(let load, let bytes): exchange.loaded(load, bytes)
         case .stored(let hash, let count): exchange.stored(hash, byteCount: count)
+        case .record(let number, let record): keyFetch.answer(number, record)
         case .dialedBack(let number, let outcome): reaching.tester.dialed(number, outcome)
         case .command(let id, let command, let deadline):
             receive(command, id: id, deadline: deadline, now: now)
@@ -239,6 +249,7 @@ public struct NodeCore: Sendable {
         for table in dhts.indices { dhts[table].advance(to: now, addresses: &addresses) }
         reaching.advance(to: now)
         pubSub.machine?.advance(to: now)
+        keyFetch.advance(to: now)
         restFromPubSub(now: now)
         dialer.advance(to: now)
         settle(now: now)
@@ -250,6 +261,7 @@ public struct NodeCore: Sendable {
             timers.first.earlier(identify.deadline).earlier(ping.deadline)
                 .earlier(exchange.deadline).earlier(dialer.deadline)
                 .earlier(reaching.deadline).earlier(pubSub.deadline)
+                .earlier(keyFetch.deadline)
         ) { $0.earlier($1.deadline) }
     }
 
@@ -305,6 +317,7 @@ public struct NodeCore: Sendable {
             }
             if settleReaching(now: now) { isQuiet = false }
             if settlePubSub(now: now) { isQuiet = false }
+            if settleFetch(now: now) { isQuiet = false }
             while let order = dialer.nextTransmit() {
                 carryOut(order, now: now)
                 isQuiet = false

@@ -35,6 +35,8 @@ extension NodeCore {
         case lookUp(LookUp)
         /// Read a block from the store; answered by `loaded`.
         case load(Load)
+        /// A peer asks for the IPNS record of a name; answered by `record` with the number.
+        case lookUpRecord(UInt64, of: PeerID)
         /// A block that these sessions wanted, checked against its CID. Who stores it says so with
         /// `stored`.
         case block(ReceivedBlock, from: PeerID, sessions: [WantTable.SessionID])

@@ -23,6 +23,7 @@ public enum PeerProtocols {
     public static let autoNATv2DialBack = ProtocolName("/libp2p/autonat/2/dial-back")
     public static let relayHop = ProtocolName("/libp2p/circuit/relay/0.2.0/hop")
     public static let relayStop = ProtocolName("/libp2p/circuit/relay/0.2.0/stop")
+    public static let fetch = ProtocolName("/libp2p/fetch/0.0.1")
     public static let dcutr = ProtocolName("/libp2p/dcutr")
 
     /// How streams of a protocol are cut up; nil for one that this module does not speak.
@@ -34,6 +35,7 @@ public enum PeerProtocols {
             .messages(limit: AutoNATMessage.maxBytes)
         // Messages at first, then a connection of its own.
         case relayHop, relayStop: .raw
+        case fetch: .messages(limit: KeyFetch.maxBytes)
         case dcutr: .messages(limit: DCUtR.maxBytes)
         case kad, lanKad: .messages(limit: KadMessage.maxBytes)
         case _ where PubSub.protocols.contains(name): .messages(limit: PubSub.maxMessageBytes)

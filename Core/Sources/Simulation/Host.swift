@@ -35,6 +35,8 @@ public struct Host: Sendable {
     /// The blocks that it has.
     public var store: [Multihash: [UInt8]] = [:]
 
+    /// The IPNS records that it has, by their names.
+    public var records: [PeerID: [UInt8]] = [:]
     /// What each command was answered with.
     public var answers: [UInt64: [NodeCore.Answer]] = [:]
     /// Whom each search found.

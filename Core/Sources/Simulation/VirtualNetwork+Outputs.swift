@@ -62,6 +62,8 @@ extension VirtualNetwork {
             hosts[host].answers[id, default: []].append(answer)
             if hosts[host].answeredAt[id] == nil { hosts[host].answeredAt[id] = now }
         case .found(let id, let peer): hosts[host].found[id, default: []].append(peer)
+        case .lookUpRecord(let number, let name):
+            events.add(.input(host, .record(number, hosts[host].records[name])), at: now)
         case .message(let message, _, let subscriptions):
             hosts[host].received.append((message, subscriptions))
         case .note(let note): if keepsNotes { hosts[host].notes.append(note) }

@@ -10,6 +10,8 @@ import Glibc
         let all = targets.merging(shellTargets) { target, _ in target }
             .merging(connectionTargets) { target, _ in target }
             .merging(peeringTargets) { target, _ in target }
+            .merging(channelTargets) { target, _ in target }
+            .merging(nodeTargets) { target, _ in target }
         guard let target = getenv("FUZZ_TARGET").flatMap({ all[String(cString: $0)] }) else {
             print(all.keys.sorted().joined(separator: "\n"))
             return

@@ -56,6 +56,13 @@ extension LocalServices {
             let bytes = node.mesh.bytesByConnection
             return APIAnswer.json(["peers": .list(peers.map { Self.entry(of: $0, bytes) })])
         }
+        router.call("/weft/v1/perf") { call in
+            let bytes = try call.number("bytes") ?? Self.usualMeasured
+            guard 1...Mesh.maxMeasured ~= bytes else {
+                throw APIError.badArgument("'bytes' must be from 1 to \(Mesh.maxMeasured)")
+            }
+            return try await perf(try Self.target(try call.only("peer ID")), bytes)
+        }
         router.call("/weft/v1/connect") { call in
             let (peer, by) = try await node.mesh.connect(
                 to: Self.address(try call.only("address")))
@@ -63,6 +70,20 @@ extension LocalServices {
                 "peer": .string(peer.description), "address": .string(by.description),
             ])
         }
+    }
+
+    /// How much is measured each way unless the call says otherwise.
+    private static let usualMeasured: UInt64 = 16 << 20
+
+    private func perf(_ target: Target, _ bytes: UInt64) async throws -> ServerResponse {
+        if let address = target.address { try await node.mesh.connect(to: address) }
+        let speed = try await node.mesh.measure(target.peer, sending: bytes, receiving: bytes)
+        return APIAnswer.json([
+            "peer": .string(target.peer.description), "sentBytes": .number(speed.sentBytes),
+            "sentNanoseconds": .number(speed.sendingTime.nanoseconds),
+            "receivedBytes": .number(speed.receivedBytes),
+            "receivedNanoseconds": .number(speed.receivingTime.nanoseconds),
+        ])
     }
 
     /// Round trips, one line each. A peer that cannot be reached is an error of the call.

@@ -96,6 +96,8 @@ public struct Configuration: Sendable, Equatable {
         public var portMapping = PortMapping.auto
         /// When the node takes part in publish-subscribe.
         public var pubSub = PublishSubscribe.auto
+        /// Whether peers may measure their connection to this node.
+        public var perf = PerfService.off
         /// How far the mesh reaches.
         public var reach = Reach.everywhere
         /// The set of ceilings.

@@ -52,6 +52,12 @@ extension ConfigurationKey {
                 subscribes or publishes.
                 """),
             .choice(
+                "mesh.perf", \.mesh.perf,
+                """
+                Whether peers may measure how fast their connection to this node is; that costs \
+                its line up to a GiB each way and time.
+                """),
+            .choice(
                 "mesh.reach", \.mesh.reach,
                 """
                 How far the mesh reaches. "local": this machine and its private networks. \

@@ -32,6 +32,10 @@ public final class Mesh: Sendable {
     /// Whether the node may talk to others at all.
     let network: Configuration.Network
     private let current: Mutex<Configuration.Mesh>
+    /// How many peers measure their connections now.
+    let measurements = Mutex(0)
+    /// Where the records are that peers may ask for.
+    let nameRecords = Mutex<NameRecords?>(nil)
     /// What has happened, for the metrics.
     public let counts = MeshCounts()
 
@@ -223,5 +227,6 @@ extension NodeCore.Configuration {
             seed: .random(in: .min ... .max))
         reachability = ReachabilityOptions(configuration)
         pubSub = configuration.mesh.pubSub.participation
+        driverProtocols = Mesh.ownProtocols(configuration.mesh)
     }
 }

@@ -147,6 +147,7 @@ final class MeshConnection: Sendable {
 
     /// A peer opened a stream.
     func accept(_ stream: PeerStream, _ name: ProtocolName) -> StreamReceiver? {
+        if name == Perf.name { return mesh.measured(stream, by: peer) }
         guard let new = add(stream, name, openedBy: .them) else { return nil }
         report(.stream(.accepted(new.id, peer.peer, name)))
         return { new.receive($0) }

@@ -177,6 +177,7 @@ final class MeshDriver {
                 let bytes = blocks.first.flatMap { $0 }.map { Array($0.readableBytesView) }
                 mesh.receive([.loaded(load, bytes)])
             }
+        case .lookUpRecord(let number, let name): mesh.lookUpRecord(number, of: name)
         case .reach(let order): carryOut(order)
         case .block(let block, let peer, let ids): deliver(block, from: peer, to: ids)
         case .missing(let session, let cid, let failure):

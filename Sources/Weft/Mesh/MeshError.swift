@@ -20,6 +20,8 @@ public enum MeshError: Error, Sendable {
     case failed(PeerID, NodeCore.Failure)
     /// The DHTs were not asked.
     case notSearched(NodeCore.Failure)
+    /// The peer lets nobody measure its connection, or not now.
+    case notMeasured(PeerID)
     /// The node stops.
     case stopped
 }
@@ -57,6 +59,9 @@ extension MeshError: CustomStringConvertible {
         case .failed(let peer, let failure): "\(peer): \(failure)"
         case .notSearched(.timedOut): "the DHTs did not answer in time"
         case .notSearched(let failure): "the DHTs were not asked: \(failure)"
+        case .notMeasured(let peer):
+            "\(peer) does not let its connection be measured now; on a Weft node that is allowed "
+                + "by 'mesh.perf'"
         case .stopped: "the node stops"
         }
     }

@@ -25,6 +25,8 @@ public final class NameResolver: Sendable {
         var network: Configuration.Network
         var routers: [DelegatedRouting]
         var gateways: [TrustlessGateway]
+        /// Whose connected peers are asked too.
+        var mesh: Mesh?
         /// How long one of them may take.
         var timeout: Duration = .seconds(10)
     }
@@ -194,8 +196,18 @@ public final class NameResolver: Sendable {
             limits?.deadline.map { max(.zero, $0 - trace.elapsed) } ?? sources.timeout)
         let until = NIODeadline.now() + TimeAmount(timeout)
         let name = key.ipnsName
+        let holders = await sources.mesh?.recordHolders() ?? []
         await withTaskGroup(of: LookUpEvent.self) { group in
-            var open = sources.routers.count + sources.gateways.count
+            var open = sources.routers.count + sources.gateways.count + holders.count
+            for peer in holders {
+                group.addTask {
+                    await self.ask(peer.description, for: key, trace: trace) {
+                        try await self.sources.mesh?.record(of: key, from: peer).map {
+                            ByteBuffer(bytes: $0)
+                        }
+                    } ? .found : .nothing
+                }
+            }
             for router in sources.routers {
                 group.addTask {
                     await self.ask(router.base, for: key, trace: trace) {

@@ -72,7 +72,7 @@ public final class Retrieval: Sendable {
         NameResolver.Sources(
             network: options.network, routers: shared.routers,
             gateways: shared.configured.map { shared.gateway($0, .configured) },
-            timeout: options.routingTimeout)
+            mesh: shared.mesh, timeout: options.routingTimeout)
     }
 
     /// What all sessions share.

@@ -11,10 +11,11 @@ extension NodeCore {
         case connect(PeerID)
         case ping(PeerID)
         case search
+        case record(PeerID)
 
         var peer: PeerID? {
             switch self {
-            case .connect(let peer), .ping(let peer): peer
+            case .connect(let peer), .ping(let peer), .record(let peer): peer
             case .search: nil
             }
         }
@@ -38,6 +39,12 @@ extension NodeCore {
                     wait(id, for: peer)
                     reach(peer, now: now)
                 }
+                return
+            }
+            outputs.append(.answer(id, answered))
+        case .fetchRecord(let peer, let name):
+            guard let answered = begin(id, .record(peer), deadline: deadline) else {
+                ask(peer, for: name, by: id)
                 return
             }
             outputs.append(.answer(id, answered))
@@ -89,7 +96,7 @@ extension NodeCore {
         case .setLimits(let new): setLimits(new, now: now)
         case .setAccess(let new): setAccess(new, now: now)
         case .pubSub(let command): return carryOut(command, now: now)
-        case .connect, .ping, .cancel, .findProviders, .findPeer, .provide, .getValue,
+        case .connect, .ping, .cancel, .fetchRecord, .findProviders, .findPeer, .provide, .getValue,
             .putValue:
             break
         }
@@ -147,7 +154,7 @@ extension NodeCore {
             guard let entry = connections.best(to: peer, limited: .allowed) else { return }
             answer(id, .connected(peer, entry.facts.remoteAddress))
         case .ping(let peer): pings[ping.ping(peer, now: now)] = id
-        case .search, nil: break
+        case .search, .record, nil: break
         }
     }
 
@@ -179,6 +186,7 @@ extension NodeCore {
             stopSearch(for: id)
             return
         }
+        if case .record = command { dropQuestion(of: id) }
         if let number = pings.first(where: { $0.value == id })?.key { pings[number] = nil }
         guard waiting[peer] != nil else { return }
         waiting[peer]?.removeAll { $0 == .command(id) }

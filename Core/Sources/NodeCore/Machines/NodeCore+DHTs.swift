@@ -56,7 +56,8 @@ extension NodeCore {
     /// Tells peers which protocols they may speak, if that has changed.
     mutating func announceProtocols() {
         let protocols =
-            Self.protocols(with: dhts, relays: reaching.servesRelay) + pubSub.protocols
+            Self.protocols(with: dhts, relays: reaching.servesRelay) + driverProtocols
+            + pubSub.protocols
         guard protocols != identify.own.protocols else { return }
         identify.own.protocols = protocols
         tellEveryone()
@@ -71,7 +72,7 @@ extension NodeCore {
     /// relay that does not serve refuses its streams itself.
     public var acceptedProtocols: [ProtocolName] {
         Service.protocols + [PeerProtocols.relayHop] + dhts.map { $0.configuration.name }
-            + PubSub.protocols
+            + driverProtocols + PubSub.protocols
     }
 
     /// Whose protocol a name is here.

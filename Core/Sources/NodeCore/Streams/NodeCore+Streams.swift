@@ -110,6 +110,7 @@ extension NodeCore {
         case .relayServer: reaching.relay.receive(event, remote: remote(of: event), now: now)
         case .dcutr: reaching.dcutr.receive(event, now: now)
         case .pubSub: receivePubSub(event, now: now)
+        case .keyFetch: keyFetch.receive(event, now: now)
         case .circuit: break
         }
     }

@@ -22,6 +22,7 @@ enum Service: Hashable, Sendable {
     /// A connection of its own, which is the driver's.
     case circuit
     case pubSub
+    case keyFetch
 
     /// The protocols that every node accepts.
     static let protocols: [ProtocolName] =
@@ -30,6 +31,7 @@ enum Service: Hashable, Sendable {
         + [
             PeerProtocols.autoNATv1, PeerProtocols.autoNATv2Request,
             PeerProtocols.autoNATv2DialBack, PeerProtocols.relayStop, PeerProtocols.dcutr,
+            PeerProtocols.fetch,
         ]
 
     init?(_ name: ProtocolName) {
@@ -41,6 +43,7 @@ enum Service: Hashable, Sendable {
         case PeerProtocols.relayHop: self = .relayServer
         case PeerProtocols.relayStop: self = .relayClient
         case PeerProtocols.dcutr: self = .dcutr
+        case PeerProtocols.fetch: self = .keyFetch
         case _ where PubSub.protocols.contains(name): self = .pubSub
         default:
             guard name == WeftLimits.protocolName || BitswapVersion(name) != nil else {
@@ -55,7 +58,7 @@ enum Service: Hashable, Sendable {
         switch self {
         case .ping, .exchange, .kad, .relayClient: true
         case .identify, .autoNATClient, .autoNATServer, .relayServer, .dcutr, .circuit,
-            .pubSub:
+            .pubSub, .keyFetch:
             false
         }
     }
@@ -64,7 +67,7 @@ enum Service: Hashable, Sendable {
     /// own.
     var limitedUse: LimitedUse {
         switch self {
-        case .identify, .ping, .dcutr, .circuit: .allowed
+        case .identify, .ping, .dcutr, .circuit, .keyFetch: .allowed
         case .exchange, .kad, .autoNATClient, .autoNATServer, .relayClient, .relayServer, .pubSub:
             .refused
         }
