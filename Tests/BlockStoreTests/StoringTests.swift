@@ -32,6 +32,29 @@ import Testing
         try await test.store.close()
     }
 
+    @Test("many are put and looked up at once, wherever they are", arguments: Backing.allCases)
+    func batches(backing: Backing) async throws {
+        let test = try StoreUnderTest(backing)
+        var random = Seeded(3)
+        let first = [0, 1, 1000, 300 << 10].map { leaf($0, &random) }
+        try await test.store.put(first + first)
+        try await test.reopen()
+        let second = (0..<2000).map { leaf($0, &random) }
+        try await test.store.put(second)
+        let absent = leaf(7, &random).cid.hash
+        let inlined = Multihash(code: .identity, digest: [1, 2, 3])
+        let blocks = (second + first).map(\.cid.hash)
+        let lengths: [Int?] = (second + first).map(\.bytes.readableBytes)
+        for _ in 0..<2 {
+            let sizes = try await test.store.sizes(of: [absent] + blocks + [inlined])
+            #expect(sizes == [nil] + lengths + [3])
+            for block in first + second { #expect(try await test.store.holds(block)) }
+            #expect(test.store.statistics().blocks == UInt64(first.count + second.count - 1))
+            try await test.reopen()
+        }
+        try await test.store.close()
+    }
+
     @Test("a block is stored once, by whichever way it comes", arguments: Backing.allCases)
     func duplicates(backing: Backing) async throws {
         let test = try StoreUnderTest(backing)

@@ -189,6 +189,20 @@ private struct Link {
         #expect(link.resets[0] == [id] && link.sides[0].streams.isEmpty)
     }
 
+    /// A window that may not grow any more is opened long before half of it is used up, so that who
+    /// writes over a long path need not wait for it.
+    @Test func stepsAtTheLimit() throws {
+        var limits = YamuxLimits()
+        limits.maxWindow = YamuxLimits.firstWindow
+        var link = Link(seed: 1, limits: limits)
+        try link.settle()
+        let id = try link.open(0)
+        let count = YamuxLimits.firstWindow / 16
+        link.write([UInt8](repeating: 7, count: count)[...], 0, id)
+        try link.settle()
+        #expect(link.sides[0].streams[id]?.sendWindow == UInt64(YamuxLimits.firstWindow))
+    }
+
     /// No more streams than the limit are opened without an answer, or taken in.
     @Test func streamLimits() throws {
         var limits = YamuxLimits()
