@@ -43,6 +43,14 @@ extension GatewayBackend {
                 try await node.mesh.providers(of: cid, limit: Self.providersPerAnswer, within: time)
             } ?? []
         }
+        findRecord = { name in
+            let found = await searches.run { time in
+                try await node.names.recordFromDHT(of: name, within: time)
+            }
+            return (found ?? nil).map {
+                NameRecord(bytes: ByteBuffer(bytes: $0.bytes), ttl: $0.ttl)
+            }
+        }
         findPeer = { peer in
             await searches.run { time in
                 let addresses = try await node.mesh.findPeer(peer, within: time).addresses

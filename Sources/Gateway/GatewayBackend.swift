@@ -36,6 +36,8 @@ public struct GatewayBackend: Sendable {
     public var ownAddresses: @Sendable () -> (id: PeerID, addresses: [String])?
     /// Who else has a block, as far as the network says in time.
     public var findProviders: @Sendable (CID) async -> [FoundPeer] = { _ in [] }
+    /// The newest record of a name that is known here or found in the network in time.
+    public var findRecord: (@Sendable (PeerID) async -> NameRecord?)?
     /// Where a peer is, as far as the network says in time.
     public var findPeer: @Sendable (PeerID) async -> FoundPeer? = { _ in nil }
 

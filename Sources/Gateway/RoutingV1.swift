@@ -138,7 +138,9 @@ extension Gateway {
                 .notAcceptable,
                 "retry with 'Accept: \(Self.recordType)'; a record has no other form")
         }
-        guard let record = try await backend.record(key, .onlyIfCached) else {
+        var found = await backend.findRecord?(key)
+        if found == nil { found = try await backend.record(key, .onlyIfCached) }
+        guard let record = found else {
             // 200 with another type says that there is none (IPIP-513).
             return Self.plain(
                 "no valid record of \(key.ipnsName) is known here\n", "text/plain; charset=utf-8",

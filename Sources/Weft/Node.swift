@@ -173,6 +173,7 @@ public final class Node: Sendable {
         guard await background.stop() else { return }
         await names.stop()
         await mesh.stop()
+        mesh.announcer?.stop()
         await retrieval.flush()
         do {
             try await client.shutdown()

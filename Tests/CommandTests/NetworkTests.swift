@@ -18,6 +18,7 @@ import Testing
             try held("neighbours") == [
                 "three nodes found each other", "the second fetched a folder from the first",
                 "the third from both at once", "without the first, the content is there",
+                "py-libp2p fetches it, too",
                 "two nodes on one machine found each other", "the doctor explains it",
             ])
     }
@@ -28,6 +29,8 @@ import Testing
             try held("public") == [
                 "four nodes joined by a name, were reached, and serve the DHT",
                 "one found where another is", "what one announced, another found and fetched",
+                "what was added was announced, and a name published",
+                "py-libp2p finds, provides, gets and puts, and is found",
                 "without the one that it joined by, a node finds the network again",
                 "a second node on a machine chose another port",
             ])

@@ -6,6 +6,7 @@ Prints one JSON object for each thing that held, with the seconds it took.
 import contextlib
 import json
 import os
+import subprocess
 import sys
 
 from network import Network, Node, Report, alone, until
@@ -52,6 +53,16 @@ def neighbours(weft, report):
         dave.call("get", root, "-o", os.path.join(dave.place, "got"))
         same(folder, os.path.join(dave.place, "got"))
         report("without the first, the content is there")
+
+        # Another implementation gets the blocks of the folder's root and of a file from the third.
+        way = [x for x in c.addresses() if net.addresses[hosts[2]] in x][0]
+        python = [
+            "ip", "netns", "exec", last, sys.executable, "-W", "ignore",
+            os.path.join(os.path.dirname(__file__), "libp2p_client.py"), way,
+            os.path.join(dave.place, "foreign"), root]
+        subprocess.run(python, check=True, stdout=subprocess.DEVNULL, timeout=120)
+        assert os.path.getsize(os.path.join(dave.place, "foreign")) > 0
+        report("py-libp2p fetches it, too")
 
         same_host = stack.enter_context(Node(weft, last, usual=True, mdns="on"))
         until("neighbour", lambda: connected(same_host, dave, b, c))
@@ -116,6 +127,19 @@ def public(weft, report):
         assert two.peer in trace.stderr, trace.stderr
         report("what one announced, another found and fetched")
 
+        # What is added is announced without an order, and names are published to the DHT.
+        with open(os.path.join(two.place, "later"), "wb") as file:
+            file.write(os.urandom(1 << 10))
+        later = two.call("add", "-q", file.name).stdout.strip()
+        until("announcement", lambda: [
+            x for x in four.json("providers", later) if x["peer"] == two.peer])
+        name = two.json("name", "publish", f"/ipfs/{later}")[0]["name"]
+        assert four.call("name", "resolve", name).stdout.strip() == f"/ipfs/{later}"
+        report("what was added was announced, and a name published")
+
+        foreign(net, stack.enter_context, seed, three, four, cid, name)
+        report("py-libp2p finds, provides, gets and puts, and is found")
+
         # The first is gone; whoever starts again knows the others.
         first.stop()
         three.stop()
@@ -129,6 +153,73 @@ def public(weft, report):
         assert ports and "4001" not in ports, ports
         assert "port 4001 is taken" in open(other.log.name).read()
         report("a second node on a machine chose another port")
+
+
+def foreign(net, enter, seed, server, client, cid, name):
+    """A peer of py-libp2p in the same DHT."""
+    host = net.public("python")
+    ip = net.addresses[host]
+    python = enter(Talking(
+        ["ip", "netns", "exec", host, sys.executable, "-W", "ignore",
+         os.path.join(os.path.dirname(__file__), "libp2p_kad.py"), ip, seed]))
+    # It asks, and we answer.
+    assert python.ask("providers", cid), "no provider"
+    places = python.ask("find", server.peer)
+    assert f"/ip4/{net.addresses[server.space]}/tcp/4001" in "".join(places), places
+    # It provides, and we find it.
+    with open(os.path.join(client.place, "own"), "wb") as file:
+        file.write(b"from python")
+    own = client.call("add", "-q", "--only-hash", file.name).stdout.strip()
+    assert python.ask("provide", own)
+    found = until("provider", lambda: [
+        x for x in client.json("providers", own) if x["peer"] == python.hello["peer"]])
+    assert f"/ip4/{ip}/tcp/4001" in found[0]["addresses"], found
+    assert f"/ip4/{ip}/tcp/4001" in client.json("find", python.hello["peer"])[0]["addresses"]
+    # It gets the record of a name that we put, and we get one that it put.
+    assert python.ask("get", key(name)) == record(client, name)
+    closet = ("--repo", os.path.join(client.place, "closet"))
+    client.call(*closet, "config", "set", "routing.delegated", "")
+    other = client.json(*closet, "name", "publish", f"/ipfs/{cid}")[0]["name"]
+    assert python.ask("put", key(other), record(client, other, *closet)) >= 1
+    assert client.call("name", "resolve", other).stdout.strip() == f"/ipfs/{cid}"
+
+
+def key(name):
+    """The key of a name's record, in hexadecimal digits. The name is a CID in base 36."""
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    number = 0
+    for digit in name[1:]:
+        number = number * 36 + digits.index(digit)
+    cid = number.to_bytes(40, "big")
+    return (b"/ipns/" + cid[2:]).hex()
+
+
+def record(node, name, *options):
+    path = os.path.join(node.place, "record")
+    node.call(*options, "fetch", f"ipns://{name}?format=ipns-record", "-o", path)
+    with open(path, "rb") as file:
+        return file.read().hex()
+
+
+class Talking:
+    """A program that answers each line with a line of JSON."""
+
+    def __init__(self, words):
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.hello = json.loads(self.process.stdout.readline())
+
+    def ask(self, *words):
+        self.process.stdin.write(json.dumps(words) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
 
 
 alone()

@@ -69,6 +69,12 @@ extension NodeCore {
         case findPeer(PeerID)
         /// Tell the DHTs that this node has a block: `.searched`.
         case provide(CID)
+        /// Announce all keys of this node in a DHT again and again, once in `cycle`, from a
+        /// position on; without a position stop it: `.done`. The keys are asked for by
+        /// ``Output/keys(of:request:from:through:limit:)``.
+        case sweep(ProtocolName, from: Sweep.Position?, cycle: Duration)
+        /// Where these walks are: `.sweeps`.
+        case sweeps
         /// The best value under a key, such as `/ipns/` and a multihash: `.searched`.
         case getValue([UInt8])
         /// Put a value under a key: `.searched`.
@@ -117,6 +123,7 @@ extension NodeCore {
         case servers([(peer: PeerID, addresses: [Multiaddr])])
         /// What the peer has, or nothing.
         case record([UInt8]?)
+        case sweeps([(name: ProtocolName, position: Sweep.Position)])
         case pubSub(PubSubAnswer)
         case failed(Failure)
     }

@@ -112,6 +112,8 @@ public struct NodeCore: Sendable {
     var exchange: BlockExchange
     var dialer: Dialer
     var dhts: [Kad] = []
+    /// The walks that announce all keys, one for each DHT or none.
+    var sweeps: [Sweep?] = []
     var reaching: Reaching
     let driverProtocols: [ProtocolName]
     var pubSub: PubSubService
@@ -170,6 +172,7 @@ public struct NodeCore: Sendable {
                     own: name, configuration: routing, clock: configuration.clock,
                     seed: configuration.seed &+ UInt64(index) &+ 1))
         }
+        sweeps = [Sweep?](repeating: nil, count: dhts.count)
         reaching = Reaching(configuration)
         driverProtocols = configuration.driverProtocols
         pubSub = PubSubService(configuration)
@@ -225,6 +228,8 @@ public struct NodeCore: Sendable {
         case .loaded(let load, let bytes): exchange.loaded(load, bytes)
         case .stored(let hash, let count): exchange.stored(hash, byteCount: count)
         case .record(let number, let record): keyFetch.answer(number, record)
+        case .keys(let name, let request, let hashes):
+            take(hashes, for: request, of: name, now: now)
         case .dialedBack(let number, let outcome): reaching.tester.dialed(number, outcome)
         case .command(let id, let command, let deadline):
             receive(command, id: id, deadline: deadline, now: now)
@@ -246,7 +251,7 @@ public struct NodeCore: Sendable {
         identify.advance(to: now)
         ping.advance(to: now)
         exchange.advance(to: now)
-        for table in dhts.indices { dhts[table].advance(to: now, addresses: &addresses) }
+        for table in dhts.indices { advance(dht: table, to: now) }
         reaching.advance(to: now)
         pubSub.machine?.advance(to: now)
         keyFetch.advance(to: now)
@@ -257,12 +262,12 @@ public struct NodeCore: Sendable {
 
     /// When ``advance(to:)`` has something to do.
     public var deadline: Instant? {
-        dhts.reduce(
+        dhts.indices.reduce(
             timers.first.earlier(identify.deadline).earlier(ping.deadline)
                 .earlier(exchange.deadline).earlier(dialer.deadline)
                 .earlier(reaching.deadline).earlier(pubSub.deadline)
                 .earlier(keyFetch.deadline)
-        ) { $0.earlier($1.deadline) }
+        ) { $0.earlier(dhts[$1].deadline).earlier(sweepDeadline(of: $1)) }
     }
 
     /// The next thing to be done.
@@ -314,6 +319,7 @@ public struct NodeCore: Sendable {
                     take(event, from: table, now: now)
                     isQuiet = false
                 }
+                if settleSweep(of: table) { isQuiet = false }
             }
             if settleReaching(now: now) { isQuiet = false }
             if settlePubSub(now: now) { isQuiet = false }

@@ -50,6 +50,13 @@ extension NodeCore {
         /// A peer that a command looks for was found, or one that has what it looks for. Its
         /// addresses are in the book. The answer comes later.
         case found(command: UInt64, PeerID)
+        /// Give the first `limit` keys that the node announces, from one place in the key space of
+        /// a DHT through another, in the order of their places; answered by `keys`.
+        case keys(
+            of: ProtocolName, request: UInt64, from: KadID, through: KadID, limit: Int)
+        /// A value that a command looks for was found, better than those before. The answer, with
+        /// the best of all, comes later.
+        case value(command: UInt64, [UInt8])
         /// Do something for reaching others or being reached.
         case reach(ReachabilityOrder)
         /// The answer to a command.
@@ -117,6 +124,10 @@ extension NodeCore {
         case upgraded(PeerID)
         /// It was not, and that is not tried any more.
         case notUpgraded(PeerID)
+        /// A part of the node's keys was announced in a DHT to so many servers.
+        case announced(ProtocolName, keys: Int, servers: Int)
+        /// All of them were, as far as servers were found.
+        case swept(ProtocolName)
         /// A peer broke the rules.
         case violation(PeerID, Violation)
         /// A stream of a peer was refused because it has too many.

@@ -57,10 +57,19 @@ extension VirtualNetwork {
             events.add(.input(host, .stored(hash, byteCount: block.bytes.count)), at: now)
         case .news(_, let news): if keepsNotes { hosts[host].news.append(news) }
         case .reach(let order): carryOut(order, by: host)
+        case .keys(let name, let request, let from, let through, let limit):
+            let keys = hosts[host].store.map { (place: KadID(of: $0.key.bytes), hash: $0.key) }
+                .filter { $0.place >= from && $0.place <= through }
+                .sorted { $0.place < $1.place }
+            let share = keys.prefix(limit).map { $0.hash }
+            events.add(
+                .input(host, .keys(of: name, request: request, share)), at: now + Self.storeTime)
         case .missing(_, _, let failure): hosts[host].missing.append(failure)
         case .answer(let id, let answer):
             hosts[host].answers[id, default: []].append(answer)
             if hosts[host].answeredAt[id] == nil { hosts[host].answeredAt[id] = now }
+        // The answer has the best of them.
+        case .value: break
         case .found(let id, let peer): hosts[host].found[id, default: []].append(peer)
         case .lookUpRecord(let number, let name):
             events.add(.input(host, .record(number, hosts[host].records[name])), at: now)

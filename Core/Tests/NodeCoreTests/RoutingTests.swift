@@ -149,6 +149,33 @@ struct RoutingTests {
         #expect(network.hosts[2].answers[search]?.count == 1)
     }
 
+    /// All that a node has is announced once in a cycle, without an order for each; as long as
+    /// there is nobody to tell, it waits.
+    @Test("A node announces all that it has, again in each cycle") func announcing() throws {
+        var network = try Self.network(24, seed: 9)
+        let blocks = BlockTests.blocks(12, seed: 9)
+        let owner = try network.add(routing: [.wide(.client, storage: .home)])
+        for block in blocks { network.hosts[owner].store[block.cid.hash] = block.bytes }
+        let start = Sweep.Position(place: 0, elapsed: .zero)
+        network.order(owner, .sweep(PeerProtocols.kad, from: start, cycle: .seconds(600)))
+        network.run(for: .seconds(700))
+        let waiting = network.order(owner, .sweeps)
+        guard case .sweeps(let before)? = network.answer(owner, waiting) else { throw NoAnswer() }
+        #expect(before.map { $0.position.place } == [0])
+        let first = (peer: network.id(0), addresses: [network.hosts[0].address])
+        network.order(owner, .join([first]))
+        network.run(for: .seconds(1_300))
+        for block in blocks {
+            let search = network.order(1, .findProviders(block.cid, limit: 1))
+            network.run(for: .seconds(10))
+            #expect(network.hosts[1].found[search] == [network.id(owner)])
+        }
+        network.order(owner, .sweep(PeerProtocols.kad, from: nil, cycle: .seconds(600)))
+        let stopped = network.order(owner, .sweeps)
+        guard case .sweeps(let after)? = network.answer(owner, stopped) else { throw NoAnswer() }
+        #expect(after.isEmpty)
+    }
+
     @Test("A connected peer is found without asking anybody")
     func findConnected() throws {
         var network = VirtualNetwork(seed: 7)

@@ -160,6 +160,11 @@ extension LocalServices {
                 .init("violations", .number(status.violations)),
             ]
         }
+        let dhts = try await node.mesh.dhtStatus()
+        entries.append(.init("dhts", .list(dhts.map(Self.entry))))
+        if let announcing = node.mesh.announcingStatus {
+            entries.append(.init("announcing", Self.entry(announcing)))
+        }
         entries.append(.init("bandwidth", try await traffic()))
         return .map(entries)
     }
@@ -179,6 +184,23 @@ extension LocalServices {
                         "externalPort": .number(UInt64(mapping.external.port)),
                     ])
                 }),
+        ])
+    }
+
+    private static func entry(_ status: DHTStatus) -> Value {
+        .object([
+            "protocol": .string(status.name.description), "peers": .number(status.peers),
+            "role": .string(status.isServer ? "server" : "client"),
+        ])
+    }
+
+    private static func entry(_ status: AnnouncingStatus) -> Value {
+        .object([
+            "strategy": .string(status.strategy.rawValue), "keys": .number(status.keys),
+            "waiting": .number(status.waiting), "announced": .number(status.announced),
+            "lastSecondsAgo": status.last.map {
+                .number($0.duration(to: .now).components.seconds)
+            },
         ])
     }
 

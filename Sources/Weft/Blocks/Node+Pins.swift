@@ -26,6 +26,7 @@ extension Node {
     ) async throws {
         do {
             try await store.pin(cid, kind, name: name)
+            mesh.announcer?.added([cid])
             return
         } catch {
             guard case .incomplete = error, configuration.network == .online else { throw error }
@@ -58,5 +59,6 @@ extension Node {
         }
         session.pin(cid, kind, name: name)
         try await session.commit()
+        mesh.announcer?.added([cid])
     }
 }

@@ -174,6 +174,26 @@ public struct Configuration: Sendable, Equatable {
         public var resolver = "system"
     }
 
+    /// What the DHTs are told of what is here.
+    public struct Reprovide: Sendable, Equatable {
+        /// What is announced.
+        public enum Strategy: String, Sendable, CaseIterable {
+            /// Every block.
+            case all
+            /// Every block that pins keep, and the roots of what was fetched.
+            case pinned
+            /// The roots of pins and of what was fetched.
+            case roots
+            /// Nothing.
+            case none
+        }
+
+        /// What is announced.
+        public var strategy = Strategy.roots
+        /// How often all of it is announced again. Others forget it after 48 hours.
+        public var interval: Duration = .seconds(22 * 3600)
+    }
+
     /// Limits of fetching.
     public struct Fetch: Sendable, Equatable {
         /// How long a fetch may make no progress, unless the request says otherwise.
@@ -210,6 +230,8 @@ public struct Configuration: Sendable, Equatable {
     public var mesh = Mesh()
     /// How DNSLink names are looked up.
     public var dns = DNS()
+    /// What the DHTs are told of what is here.
+    public var reprovide = Reprovide()
     /// Limits of fetching.
     public var fetch = Fetch()
     /// Published names.

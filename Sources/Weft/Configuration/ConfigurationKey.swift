@@ -71,6 +71,15 @@ public struct ConfigurationKey: Sendable {
         .text(
             "dns.resolver", \.dns.resolver,
             "A DNS-over-HTTPS URL, a server as host:port, or \"system\"."),
+        .choice(
+            "reprovide.strategy", \.reprovide.strategy,
+            """
+            What the DHTs are told of what is here: "all" blocks, all that is "pinned", or the \
+            "roots" of pins and of what was fetched.
+            """),
+        .duration(
+            "reprovide.interval", \.reprovide.interval,
+            "How often all of it is announced again; others forget it after 48 hours."),
         .duration(
             "fetch.deadline", \.fetch.deadline,
             "How long a fetch waits for the next byte before it fails."),

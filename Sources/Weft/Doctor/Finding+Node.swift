@@ -53,6 +53,23 @@ extension Finding {
                 + "peers that are there.")
     }
 
+    /// Whether others learn what is here.
+    static func announcing(_ status: AnnouncingStatus) -> Finding {
+        let subject = "announcing"
+        let what = "\(status.keys) keys (reprovide.strategy is \(status.strategy.rawValue))"
+        var details = ["\(status.announced) announcements since the start"]
+        if status.waiting > 0 { details.append("\(status.waiting) keys wait for their first") }
+        guard let last = status.last else {
+            let verdict: Verdict = status.keys == 0 && status.waiting == 0 ? .good : .note
+            return Finding(
+                subject, verdict, "\(what) to announce; none has been since the start.",
+                details: details)
+        }
+        let age = DurationText.text(.seconds(last.duration(to: .now).components.seconds))
+        return Finding(
+            subject, .good, "\(what) are announced; the last one \(age) ago.", details: details)
+    }
+
     /// Whether peers of the local network are found.
     static func localNetwork(_ status: LocalDiscoveryStatus) -> Finding {
         let subject = "local network"

@@ -59,6 +59,7 @@ extension Node {
         }
         let joining = isOnline && !configuration.mesh.bootstrap.isEmpty ? mesh.joiningStatus : nil
         findings += try await mesh.dhtStatus().map { .dht($0, joining) }
+        if let announcing = mesh.announcingStatus { findings.append(.announcing(announcing)) }
         if isOnline, let local = mesh.localDiscovery { findings.append(.localNetwork(local)) }
         if let status { findings.append(.limits(status)) }
         return findings

@@ -39,6 +39,7 @@ extension Node {
             for root in roots { session.pin(root, .recursive, name: name) }
         }
         try await session.commit()
+        mesh.announcer?.added(roots)
     }
 
     /// As above, for what an import wrote, if it wrote at all.

@@ -61,7 +61,8 @@ final class BlockReads: Sendable {
         withholding.withLock { $0.isWithheld = isWithheld }
     }
 
-    private func mayGive(_ cid: CID) -> Bool {
+    /// Whether others may have a block, or be told of it.
+    func mayGive(_ cid: CID) -> Bool {
         withholding.withLock { $0.isWithheld }.map { !$0(cid) } ?? true
     }
 

@@ -153,11 +153,11 @@ extension Mesh {
         return answer
     }
 
-    /// Asks for something. A task that is cancelled gives it up; whom the command finds is told on
+    /// Asks for something. A task that is cancelled gives it up; what the command finds is told on
     /// the mesh's event loop.
     func ask(
         _ command: NodeCore.Command, within limit: Duration,
-        found: (@Sendable (FoundPeer) -> Void)? = nil
+        found: (@Sendable (Finding) -> Void)? = nil
     ) async throws -> NodeCore.Answer {
         let reply = eventLoop.makePromise(of: NodeCore.Answer.self)
         let id = makeCommand()

@@ -44,6 +44,12 @@ extension Mesh {
 
     // MARK: Searching
 
+    /// What a search finds before it is over.
+    enum Finding: Sendable {
+        case peer(FoundPeer)
+        case value([UInt8])
+    }
+
     /// Who has a block, as the DHTs say: each is told as soon as it is found, on the mesh's event
     /// loop. The search ends when `limit` are found, or all that can be expected.
     ///
@@ -53,7 +59,9 @@ extension Mesh {
         of cid: CID, limit: Int, within time: Duration = Mesh.searchLimit,
         found: @escaping @Sendable (FoundPeer) -> Void = { _ in }
     ) async throws -> NodeCore.SearchAnswer {
-        try await search(.findProviders(cid, limit: limit), within: time, found)
+        try await search(.findProviders(cid, limit: limit), within: time) {
+            if case .peer(let peer) = $0 { found(peer) }
+        }
     }
 
     /// The providers of a block that are found in this time.
@@ -95,9 +103,14 @@ extension Mesh {
         try await search(.provide(cid), within: time) { _ in }
     }
 
-    /// The best value that the DHTs have under a key; nil if they have none.
-    func value(of key: [UInt8], within time: Duration) async throws -> [UInt8]? {
-        try await search(.getValue(key), within: time) { _ in }.value
+    /// Looks for the values under a key; each that is better than those before is told on the
+    /// mesh's event loop.
+    func findValues(
+        under key: [UInt8], within time: Duration, found: @escaping @Sendable ([UInt8]) -> Void
+    ) async throws {
+        _ = try await search(.getValue(key), within: time) {
+            if case .value(let value) = $0 { found(value) }
+        }
     }
 
     /// Puts a value into the DHTs; answers how many peers took it.
@@ -107,7 +120,7 @@ extension Mesh {
 
     private func search(
         _ command: NodeCore.Command, within time: Duration,
-        _ found: @escaping @Sendable (FoundPeer) -> Void
+        _ found: @escaping @Sendable (Finding) -> Void
     ) async throws -> NodeCore.SearchAnswer {
         switch try await ask(command, within: time, found: found) {
         case .searched(let answer): return answer
@@ -122,6 +135,27 @@ extension Mesh {
     func join(by peers: [(peer: PeerID, addresses: [Multiaddr])]) async throws {
         _ = try await ask(.join(peers), within: Self.shortLimit)
     }
+
+    /// Announces all keys again and again, once in `cycle`, from these positions on.
+    func sweep(
+        _ walks: [(name: ProtocolName, position: Sweep.Position)], cycle: Duration
+    ) async throws {
+        for walk in walks {
+            _ = try await ask(
+                .sweep(walk.name, from: walk.position, cycle: cycle), within: Self.shortLimit)
+        }
+    }
+
+    /// Where these walks are.
+    func sweeps() async throws -> [(name: ProtocolName, position: Sweep.Position)] {
+        guard case .sweeps(let all) = try await ask(.sweeps, within: Self.shortLimit) else {
+            return []
+        }
+        return all
+    }
+
+    /// Whether others may be told that this node has a block.
+    func mayTell(of cid: CID) -> Bool { reads.mayGive(cid) }
 
     /// The servers of the DHTs that are known best.
     func servers(limit: Int) async throws -> [(peer: PeerID, addresses: [Multiaddr])] {

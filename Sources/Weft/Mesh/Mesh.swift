@@ -47,6 +47,7 @@ public final class Mesh: Sendable {
     private let nextCommand = Atomic<UInt64>(0)
     private let listening = Mutex<[Multiaddr]>([])
     let joining = Mutex(Joining())
+    private let announcing = Mutex<Announcer?>(nil)
     private let forwarding = Mutex(PortMappingStatus.idle(.notListening))
     let discoveryState = Mutex(LocalDiscoveryStatus())
 
@@ -103,6 +104,15 @@ public final class Mesh: Sendable {
     func setPortMapping(_ status: PortMappingStatus) {
         forwarding.withLock { $0 = status }
     }
+
+    /// Who announces what is here; nil if nobody does.
+    var announcer: Announcer? {
+        get { announcing.withLock { $0 } }
+        set { announcing.withLock { $0 = newValue } }
+    }
+
+    /// What is announced, and how that goes; nil for a node that takes no part in the network.
+    public var announcingStatus: AnnouncingStatus? { announcer?.status }
 
     // MARK: The loop
 

@@ -58,6 +58,9 @@ extension NodeCore.Note {
             ["event": "unreserved", "relay": "\(relay)", "reason": "\(failure)"]
         case .upgraded(let peer): ["event": "upgraded", "peer": "\(peer)"]
         case .notUpgraded(let peer): ["event": "not-upgraded", "peer": "\(peer)"]
+        case .announced(let name, let keys, let servers):
+            ["event": "announced", "dht": "\(name)", "keys": "\(keys)", "servers": "\(servers)"]
+        case .swept(let name): ["event": "swept", "dht": "\(name)"]
         case .violation(let peer, let violation):
             ["event": "violation", "peer": "\(peer)", "reason": "\(violation)"]
         case .streamRefused(let peer, let name):

@@ -39,8 +39,8 @@ final class MeshDriver {
     var sessions: [WantTable.SessionID: MeshSession] = [:]
     /// Who receives what is published to topics.
     var subscriptions: [SubscriptionID: SubscriptionQueue] = [:]
-    /// Who is told whom a command finds, until it is answered.
-    private var finders: [UInt64: @Sendable (FoundPeer) -> Void] = [:]
+    /// Who is told what a command finds, until it is answered.
+    private var finders: [UInt64: @Sendable (Mesh.Finding) -> Void] = [:]
     /// The commands that are being answered at once; one can be given while another is carried out.
     private var prompts: [UInt64: NodeCore.Answer?] = [:]
 
@@ -76,7 +76,7 @@ final class MeshDriver {
     func ask(
         _ id: UInt64, _ command: NodeCore.Command, within limit: Duration,
         _ reply: EventLoopPromise<NodeCore.Answer>,
-        found: (@Sendable (FoundPeer) -> Void)? = nil
+        found: (@Sendable (Mesh.Finding) -> Void)? = nil
     ) {
         replies[id] = reply
         finders[id] = found
@@ -187,7 +187,8 @@ final class MeshDriver {
         case .found(let id, let peer):
             guard let tell = finders[id] else { break }
             guard case .addresses(let known) = perform(.addresses(peer)) else { break }
-            tell(FoundPeer(peer: peer, addresses: known))
+            tell(.peer(FoundPeer(peer: peer, addresses: known)))
+        case .value(let id, let value): finders[id]?(.value(value))
         case .answer(let id, let answer):
             if prompts[id] != nil {
                 prompts[id] = answer
@@ -195,7 +196,14 @@ final class MeshDriver {
                 finders[id] = nil
                 replies.removeValue(forKey: id)?.succeed(answer)
             }
-        case .note(let note): mesh.counts.count(note, logger)
+        case .keys(let name, let request, let from, let through, let limit):
+            Task { [mesh] in
+                let found = await mesh.announcer?.keys(from: from, through: through, limit: limit)
+                mesh.receive([.keys(of: name, request: request, found ?? [])])
+            }
+        case .note(let note):
+            mesh.announcer?.take(note)
+            mesh.counts.count(note, logger)
         }
     }
 

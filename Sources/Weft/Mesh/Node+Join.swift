@@ -56,8 +56,18 @@ extension Node {
         }
         guard configuration.network == .online, configuration.mesh.reach != .off else { return }
         if configuration.mesh.mdns == .on { mesh.discover() }
+        if configuration.reprovide.strategy != .none { try announce() }
         guard !bootstrap.isEmpty else { return }
         background.run { [weak self] in await self?.keepJoined(by: bootstrap) }
+    }
+
+    /// Tells the DHTs what is here, and what comes.
+    private func announce() throws {
+        guard mesh.announcer == nil else { return }
+        let announcer = try Announcer(mesh, store, repository, configuration.reprovide, logger)
+        mesh.announcer = announcer
+        background.run { await announcer.announceNew() }
+        background.run { await announcer.announceAll() }
     }
 
     private static func address(_ text: String) throws -> Multiaddr {

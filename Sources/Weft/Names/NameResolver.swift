@@ -27,6 +27,8 @@ public final class NameResolver: Sendable {
         var gateways: [TrustlessGateway]
         /// Whose connected peers are asked too.
         var mesh: Mesh?
+        /// The DHTs; nil for a node that has none.
+        var dht: DHTRecords?
         /// How long one of them may take.
         var timeout: Duration = .seconds(10)
     }
@@ -99,6 +101,23 @@ public final class NameResolver: Sendable {
         return (record.encoded, ttl(of: record))
     }
 
+    /// The same, with nobody but the DHTs to ask, and known records good enough.
+    public func recordFromDHT(
+        of name: PeerID, within time: Duration
+    ) async throws -> (bytes: [UInt8], ttl: Duration)? {
+        if try await record(of: name, cache: .onlyIfCached) == nil, sources.network == .online {
+            let dht = sources.dht
+            // When the time is up, the search goes on for whoever asks next.
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { _ = await self.ask(dht, for: name, trace: Trace()) }
+                group.addTask { _ = await Self.pause(time) }
+                await group.next()
+                group.cancelAll()
+            }
+        }
+        return try await record(of: name, cache: .onlyIfCached)
+    }
+
     /// Takes a record that somebody brings.
     ///
     /// - Throws: what is wrong with it.
@@ -116,6 +135,7 @@ public final class NameResolver: Sendable {
         }
         for task in tasks { task.cancel() }
         for task in tasks { await task.value }
+        await sources.dht?.stop()
     }
 
     // MARK: IPNS
@@ -199,6 +219,12 @@ public final class NameResolver: Sendable {
         let holders = await sources.mesh?.recordHolders() ?? []
         await withTaskGroup(of: LookUpEvent.self) { group in
             var open = sources.routers.count + sources.gateways.count + holders.count
+            if let dht = sources.dht {
+                open += 1
+                group.addTask {
+                    await self.ask(dht, for: key, trace: trace) ? .found : .nothing
+                }
+            }
             for peer in holders {
                 group.addTask {
                     await self.ask(peer.description, for: key, trace: trace) {
@@ -243,6 +269,22 @@ public final class NameResolver: Sendable {
             if state.lookedUp.count >= Self.capacity { state.lookedUp = [:] }
             state.lookedUp[key] = began.duration(to: .now)
         }
+    }
+
+    /// Asks the DHTs; answers whether there was a valid record, which is then kept.
+    private func ask(_ dht: DHTRecords?, for key: PeerID, trace: Trace) async -> Bool {
+        guard let dht else { return false }
+        let mark = trace.begin(.name, "record of \(key.ipnsName)", peer: "DHT")
+        let isFound = await dht.find(key) { bytes in
+            do {
+                try self.accept(bytes, of: key)
+                return true
+            } catch {
+                return false
+            }
+        }
+        trace.end(mark, isFound ? "a valid one" : "none was found", succeeded: isFound)
+        return isFound
     }
 
     private static func pause(_ time: Duration) async -> LookUpEvent {

@@ -1,5 +1,6 @@
-// Publishing names: a signed record that says what a key stands for, kept here, handed to the
-// routers that are configured, and renewed while the node runs (specs.ipfs.tech/ipns/ipns-record).
+// Publishing names: a signed record that says what a key stands for, kept here, handed to the DHTs
+// and the routers that are configured, and renewed while the node runs
+// (specs.ipfs.tech/ipns/ipns-record).
 
 import AsyncHTTPClient
 public import IPLD
@@ -7,13 +8,14 @@ import Logging
 public import Multiformats
 import NIOCore
 import NIOHTTP1
+import NodeCore
 import Wire
 
 /// A name that was published.
 public struct PublishedName: Sendable, Hashable {
     /// What a router said to a record.
     public struct Announcement: Sendable, Hashable {
-        /// The router's URL.
+        /// The router's URL, or "DHT".
         public let router: String
         /// Why it did not take the record; nil if it did.
         public let failure: String?
@@ -77,7 +79,7 @@ extension Node {
 
     /// Who is told of a name that is published.
     public enum Audience: Sendable, Hashable {
-        /// The routers that are configured, unless the node is offline.
+        /// The DHTs and the routers that are configured, unless the node is offline.
         case routers
         /// Nobody; the record is kept here, and told when it is renewed.
         case nobody
@@ -106,11 +108,30 @@ extension Node {
         }
     }
 
-    /// Hands a record to all routers at the same time.
+    /// How long putting a record into the DHTs may take.
+    private static let puttingLimit = Duration.seconds(30)
+
+    /// Hands a record to the DHTs, if the node is in one.
+    private func putIntoDHT(
+        _ record: IPNSRecord, of name: PeerID
+    ) async -> PublishedName.Announcement? {
+        do {
+            guard try await mesh.dhtStatus().contains(where: { $0.peers > 0 }) else { return nil }
+            let count = try await mesh.put(
+                record.encoded, under: DHTRecords.key(of: name), within: Self.puttingLimit)
+            return PublishedName.Announcement(
+                router: "DHT", failure: count > 0 ? nil : "no server took it")
+        } catch {
+            return PublishedName.Announcement(router: "DHT", failure: "\(error)")
+        }
+    }
+
+    /// Hands a record to the DHTs and all routers at the same time.
     private func announce(
         _ record: IPNSRecord, of name: PeerID
     ) async -> [PublishedName.Announcement] {
         guard configuration.network == .online else { return [] }
+        async let dht = putIntoDHT(record, of: name)
         let found = await withTaskGroup { group in
             for router in configuration.routing.delegated {
                 group.addTask { [client] in
@@ -120,7 +141,7 @@ extension Node {
             }
             return await group.reduce(into: []) { $0.append($1) }
         }
-        return found.sorted { $0.router < $1.router }
+        return [await dht].compactMap(\.self) + found.sorted { $0.router < $1.router }
     }
 
     /// - Returns: why the router did not take the record; nil if it did.

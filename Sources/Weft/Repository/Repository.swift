@@ -4,6 +4,7 @@
 //     keys/         private keys, one a file       lock      held and named by the open process
 //     store/        blocks and pins                api.sock  the local API of a running node
 //     ipns/         records of published names    servers   whom to join the network by
+//     announced.sqlite, sweeps   what is announced to the DHTs, and how far that is
 
 import Glibc
 
@@ -24,6 +25,10 @@ public final class Repository: Sendable {
     public var storeDirectory: String { directory + "/store" }
     /// The directory of published records.
     public var namesDirectory: String { directory + "/ipns" }
+    /// The file of the keys that are announced to the DHTs.
+    var announcedKeysFile: String { directory + "/announced.sqlite" }
+    /// The file of where the walks are that announce them.
+    var sweepsFile: String { directory + "/sweeps" }
     /// The file of the DHT's servers that were known last.
     var serversFile: String { directory + "/servers" }
     /// The socket of the local API.

@@ -72,7 +72,8 @@ public final class Retrieval: Sendable {
         NameResolver.Sources(
             network: options.network, routers: shared.routers,
             gateways: shared.configured.map { shared.gateway($0, .configured) },
-            mesh: shared.mesh, timeout: options.routingTimeout)
+            mesh: shared.mesh, dht: shared.mesh.map { DHTRecords($0) },
+            timeout: options.routingTimeout)
     }
 
     /// What all sessions share.

@@ -378,7 +378,9 @@ final class RetrievalCore: Sendable {
 
     /// Keeps a verified block, unless somebody else does or nobody is to.
     private func store(_ block: Block) {
-        if policy != .noStore, storing == .asCache { shared.writer.put(block) }
+        guard policy != .noStore, storing == .asCache else { return }
+        shared.writer.put(block)
+        if block.cid.hash == scope.root.hash { shared.mesh?.announcer?.fetched(scope.root) }
     }
 
     /// Takes in verified blocks. Answers whether the stream that brought them may go on at once.

@@ -13,7 +13,9 @@ struct Status: AsyncParsableCommand {
             With --json one object: running, peer, profile, reach, addresses, portMapping \
             (verdict, summary and ports, each with port, externalAddress and externalPort), store, \
             peers, limits (each with name, key, limit and, where it is known, count and heldBack), \
-            turnedAway, denied, trimmed, violations and bandwidth (as 'weft bandwidth --json').
+            turnedAway, denied, trimmed, violations, dhts (protocol, peers and role), announcing \
+            (strategy, keys, waiting, announced and lastSecondsAgo) and bandwidth (as 'weft \
+            bandwidth --json').
 
 
             """
@@ -65,6 +67,15 @@ struct Status: AsyncParsableCommand {
                 ))
         }
         rows.append(("peers", peers(status)))
+        for dht in status["dhts"]?.elements ?? [] {
+            let role = dht["role"]?.text == "server" ? "answers others" : "asks others"
+            rows.append(
+                (
+                    dht["protocol"]?.text?.contains("lan") == true ? "local DHT" : "DHT",
+                    "\(dht["peers"]?.count ?? 0) servers known; this node \(role)"
+                ))
+        }
+        if let announcing = status["announcing"] { rows.append(("announcing", keys(announcing))) }
         rows += Bandwidth.rows(status["bandwidth"])
         let width = rows.map(\.0.count).max() ?? 0
         return rows.map { "\(StandardOutput.dim($0.0.padded(to: width)))  \($0.1)" }
@@ -77,6 +88,14 @@ struct Status: AsyncParsableCommand {
         case "off": "off: no peers at all (mesh.reach)"
         default: "everywhere (mesh.reach)"
         }
+    }
+
+    private static func keys(_ status: Value) -> String {
+        let count = status["keys"]?.count ?? 0
+        let strategy = status["strategy"]?.text ?? ""
+        let last = status["lastSecondsAgo"]?.count.map { "the last one \($0) s ago" }
+        return "\(count) keys (reprovide.strategy is \(strategy)), "
+            + (last ?? "none since the start")
     }
 
     private static func peers(_ status: Value) -> String {

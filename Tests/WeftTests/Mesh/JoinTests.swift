@@ -174,6 +174,44 @@ import Wire
         }
     }
 
+    /// A name that one node publishes is resolved by another, which asks nobody but the DHT, and a
+    /// newer record replaces the older one there.
+    @Test("names are published and resolved by the DHT") func names() async throws {
+        try await withNode(Self.configuration()) { first, _ in
+            try await first.listen()
+            try await withNode(Self.configuration(by: first)) { second, _ in
+                try await withNode(Self.configuration(by: first)) { third, _ in
+                    for node in [second, third] {
+                        try await node.listen()
+                        try await Self.until("server") {
+                            try await node.mesh.dhtStatus().contains { $0.peers > 0 }
+                        }
+                    }
+                    let old = try await second.publish("/ipfs/bafkqaaa")
+                    #expect(old.announcements == [.init(router: "DHT", failure: nil)])
+                    let path = "/ipns/\(old.name.ipnsName)"
+                    let trace = Trace()
+                    let found = try await third.names.resolve(path, trace: trace)
+                    #expect(found.path == "/ipfs/bafkqaaa")
+                    #expect(trace.entries.contains { $0.peer == "DHT" })
+                    _ = try await second.publish(
+                        "/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
+                    let newer = try await third.names.resolve(path, cache: .noCache)
+                    #expect(
+                        newer.path
+                            == "/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
+                    let stranger = PeerID(PrivateKey.generateEd25519().publicKey)
+                    await #expect(throws: FetchError.self) {
+                        try await third.names.resolve("/ipns/\(stranger.ipnsName)")
+                    }
+                    let routed = try await first.names.recordFromDHT(
+                        of: old.name, within: .seconds(20))
+                    #expect(routed != nil)
+                }
+            }
+        }
+    }
+
     /// A node that does not listen takes part in nothing, and one that joins by nobody asks nobody.
     @Test("nothing is joined unasked") func unasked() async throws {
         try await withNode(PeerFetchTests.configuration) { node, _ in

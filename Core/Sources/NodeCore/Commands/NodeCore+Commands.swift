@@ -91,6 +91,9 @@ extension NodeCore {
         case .dhts: return .dhts(dhtStatus)
         case .servers(let limit): return .servers(servers(limit: limit, now: now))
         case .serve(let mode): serve(mode)
+        case .sweep(let name, let position, let cycle):
+            sweep(name, from: position, cycle: cycle, now: now)
+        case .sweeps: return .sweeps(sweepPositions(now: now))
         case .protect(let peer): protected.insert(peer)
         case .unprotect(let peer): protected.remove(peer)
         case .setLimits(let new): setLimits(new, now: now)

@@ -132,6 +132,7 @@ extension NodeCore {
     // MARK: Events
 
     mutating func take(_ event: KadEvent, from table: Int, now: Instant) {
+        if isAnnouncing(event, from: table, now: now) { return }
         switch event {
         case .provider(let number, let found), .peer(let number, let found):
             let part = Part(table: table, number: number)
@@ -149,6 +150,9 @@ extension NodeCore {
         case .value(let number, let value):
             guard let id = searchOfPart[Part(table: table, number: number)] else { return }
             searches[id]?.value = value
+            if case .command(let command)? = searches[id]?.purpose {
+                outputs.append(.value(command: command, value))
+            }
         case .finished(let number, let result):
             let part = Part(table: table, number: number)
             guard let id = searchOfPart.removeValue(forKey: part) else { return }

@@ -186,6 +186,11 @@ public struct Kad: Sendable {
     /// What was found out.
     public mutating func nextEvent() -> KadEvent? { events.popFirst() }
 
+    /// Whether there is anybody to tell, and an address to tell them.
+    public var canAnnounce: Bool {
+        table.count > 0 && ownAddresses.contains { $0.scope >= configuration.scope }
+    }
+
     /// The addresses of a peer as this DHT may tell them.
     func told(_ peer: PeerID, _ addresses: borrowing AddressBook, now: Instant) -> KadPeer {
         let known =

@@ -12,8 +12,8 @@ public import Wire
 /// find the servers of a region, and each server is told of all its keys over one stream. So the
 /// cost follows from the number of regions, which have as many servers each as keep one record.
 public struct Sweep: Sendable {
-    /// How long one walk takes; records are valid for longer.
-    public static let cycle: Duration = .seconds(22 * 3_600)
+    /// How long one walk usually takes; records are valid for longer.
+    public static let usualCycle: Duration = .seconds(22 * 3_600)
     /// How many keys are held at once.
     public static let batch = 4_096
     /// How many lookups explore the servers of a batch.
@@ -77,6 +77,7 @@ public struct Sweep: Sendable {
         var failed = 0
     }
 
+    private let cycle: Duration
     private var state = State.resting
     private var place: UInt64
     private var start: Instant
@@ -84,8 +85,9 @@ public struct Sweep: Sendable {
     private var orders = Outbox<Order>()
     private var events = Outbox<Event>()
 
-    /// Goes on from a position.
-    public init(from position: Position, now: Instant) {
+    /// Goes on from a position. A walk takes `cycle`.
+    public init(from position: Position, cycle: Duration, now: Instant) {
+        self.cycle = max(cycle, .seconds(1))
         place = position.place
         start = Instant(
             nanoseconds: now.nanoseconds
@@ -101,7 +103,7 @@ public struct Sweep: Sendable {
     public var deadline: Instant? {
         guard case .resting = state else { return nil }
         // As far into the cycle as the place is into the key space.
-        let cycle = UInt64(clamping: Self.cycle.wholeNanoseconds)
+        let cycle = UInt64(clamping: cycle.wholeNanoseconds)
         return start + .nanoseconds(Int64(clamping: place.multipliedFullWidth(by: cycle).high))
     }
 
@@ -109,7 +111,7 @@ public struct Sweep: Sendable {
     public mutating func advance(to now: Instant, kad: borrowing Kad) {
         guard let deadline, deadline <= now else { return }
         // After a long absence the walk is not run many times over.
-        if now.since(start) > Self.cycle * 2 { start = now }
+        if now.since(start) > cycle * 2 { start = now }
         let size = max(kad.estimatedNetworkSize ?? Self.assumedSize, 1)
         var bits: UInt64 = 0
         while bits < 24, size / Double(UInt64(1) << (bits + 1)) >= Double(Kad.bucketSize) {
@@ -235,7 +237,7 @@ public struct Sweep: Sendable {
         place = next ?? 0
         guard next == nil else { return }
         events.append(.finished)
-        start = max(now, start + Self.cycle)
+        start = max(now, start + cycle)
     }
 }
 
