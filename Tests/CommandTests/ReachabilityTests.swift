@@ -66,4 +66,19 @@ import Testing
                 "py-libp2p reached Weft through Weft", "and then directly",
             ])
     }
+
+    /// Who vanishes in the middle of a transfer costs no more than the block that it was sending,
+    /// and who comes back is used again.
+    @Test("peers and links vanish in the middle of a transfer") func faults() throws {
+        let place = try Workplace()
+        let outcome = try place.python("faults.py", [DocumentationTests.executable.path])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        let held = try outcome.objects().compactMap { $0["held"] as? String }
+        #expect(
+            held == [
+                "three owners at once", "kill -9 in the middle", "a cut link in the middle",
+                "the dead connection is noticed", "a partition heals: the transfer goes on",
+                "the only owner is restarted: the transfer goes on",
+            ])
+    }
 }

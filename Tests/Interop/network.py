@@ -160,6 +160,26 @@ class Network:
             run("ip", "netns", "exec", self.core, "nft", "delete", "table", "ip", "cut")
 
 
+    @contextlib.contextmanager
+    def cut(self, host):
+        """Nothing reaches a host or leaves it, and nobody is told."""
+        address = self.addresses[host]
+        self.rules(
+            self.core,
+            f"""table ip cable {{
+                chain through {{
+                    type filter hook forward priority 0;
+                    ip saddr {address} drop
+                    ip daddr {address} drop
+                }}
+            }}""",
+        )
+        try:
+            yield
+        finally:
+            run("ip", "netns", "exec", self.core, "nft", "delete", "table", "ip", "cable")
+
+
 class Node:
     """A running Weft node in a namespace."""
 

@@ -112,6 +112,7 @@ extension BlockExchange {
                 requests: version == nil ? WeftLimits.maxListed : BitswapLimits.maxWants / 2),
             now: now)
         peers[id]?.source = source
+        peers[id]?.isMissed = false
         peerOfSource[source] = id
         for offer in peers[id]?.offers ?? [] {
             table.join(source, in: offer.session, as: offer.standing)
@@ -182,8 +183,10 @@ extension BlockExchange {
         guard let peer = peers[id] else { return }
         peers[id]?.attempts += 1
         // A quarter of a second, then twice as long each time.
-        let wait = Duration.milliseconds(250) * (1 << min(peer.attempts, 8))
-        let mayRetry = peer.attempts + 1 < limits.attempts && fault != .unsupported
+        var wait = Duration.milliseconds(250) * (1 << min(peer.attempts, 8))
+        if peer.isMissed { wait = min(wait, limits.returnPause) }
+        let most = peer.isMissed ? limits.returns : limits.attempts
+        let mayRetry = peer.attempts + 1 < most && fault != .unsupported
         let next = mayRetry ? Link.waiting(until: now + wait) : .none
         watch(id)
         guard purpose == .asking else {
@@ -225,6 +228,7 @@ extension BlockExchange {
         _ block: ReceivedBlock, from id: PeerID, _ source: WantTable.SourceID, now: Instant
     ) {
         peers[id]?.attempts = 0
+        peers[id]?.hasBrought = true
         let arrival = table.arrived(
             block.cid.hash, byteCount: block.bytes.count, from: source, now: now)
         if case .wanted(let sessions) = arrival {
@@ -261,6 +265,7 @@ extension BlockExchange {
             switch meaning {
             case .block(let block): arrived(block, from: id, source, now: now)
             case .streamed(let block, let session):
+                peers[id]?.hasBrought = true
                 let sessions = table.streamed(
                     block.cid.hash, byteCount: block.bytes.count, from: source, in: session,
                     now: now)

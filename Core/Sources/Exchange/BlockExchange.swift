@@ -52,6 +52,10 @@ public struct BlockExchange: Sendable {
         /// Whether there is a connection. Others are known as long as a session may ask them.
         var isConnected = false
         var hasLied = false
+        /// Whether it has brought a block since it was connected.
+        var hasBrought = false
+        /// It was lost while somebody read from it, and is waited for.
+        var isMissed = false
     }
 
     /// A peer's part in a session.
@@ -239,14 +243,18 @@ public struct BlockExchange: Sendable {
         peers[id]?.isConnected = true
     }
 
+    /// Whether a peer was lost while somebody read from it, and is sought.
+    public func misses(_ id: PeerID) -> Bool { peers[id]?.isMissed ?? false }
+
     /// Lets go of a peer that is not connected and that no session may ask any more.
     mutating func forgetIfIdle(_ id: PeerID, now: Instant) {
         guard let peer = peers[id], !peer.isConnected, peer.offers.isEmpty else { return }
         disconnected(id, now: now)
     }
 
-    /// There is no connection to a peer any longer.
-    public mutating func disconnected(_ id: PeerID, now: Instant) {
+    /// There is no connection to a peer any longer. If it was of use to a session and `isMissed`,
+    /// it is sought again for as long as that may wait.
+    public mutating func disconnected(_ id: PeerID, isMissed: Bool = false, now: Instant) {
         tell(.unreachable(.disconnected), of: id)
         guard let peer = peers.removeValue(forKey: id) else { return }
         timed.remove(id)
@@ -264,7 +272,14 @@ public struct BlockExchange: Sendable {
             weftServer.closed(stream)
         }
         server.disconnected(id)
-        countProspects(of: peer.offers.map { $0.session })
+        let sessions = peer.offers.map { $0.session }
+        if isMissed, peer.hasBrought, !peer.hasLied {
+            for session in sessions where table.wantsMore(session) {
+                offer(id, to: session, as: .provider, now: now)
+                peers[id]?.isMissed = true
+            }
+        }
+        countProspects(of: sessions)
     }
 
     mutating func addPeer(_ id: PeerID, _ route: Route) {

@@ -206,7 +206,7 @@ public struct NodeCore: Sendable {
         switch input {
         case .connected(let number, let facts): connected(number, facts, now: now)
         case .disconnected(let number):
-            if let entry = connections.remove(number) { lost(entry, now: now) }
+            if let entry = connections.remove(number) { lost(entry, isBroken: true, now: now) }
         case .dialFailed(let attempt, let failure): dialFailed(attempt, failure, now: now)
         case .stream(let event): receive(event, now: now)
         case .exchange(let stream, let message):

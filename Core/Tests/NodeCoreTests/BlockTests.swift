@@ -115,4 +115,51 @@ struct BlockTests {
         #expect(network.hosts[reader].blocks.count == 80)
         #expect(network.hosts[reader].missing.isEmpty)
     }
+
+    /// Whoever was reading from a peer gets it back by itself: at once after a break, and soon
+    /// after a division of the network is over.
+    @Test("A peer that was lost is sought again", arguments: [0, 3, 12])
+    func lostAndFound(seconds: Int) throws {
+        var network = VirtualNetwork(seed: 15)
+        let reader = try network.add()
+        let owner = try network.add()
+        let blocks = Self.blocks(400, seed: 6)
+        for block in blocks { network.hosts[owner].store[block.cid.hash] = block.bytes }
+        _ = network.connect(reader, owner)
+        let session = try network.session(reader)
+        network.order(reader, .want(session, Self.want(blocks)))
+        while network.hosts[reader].blocks.count < 40 { network.run(for: .milliseconds(20)) }
+        #expect(network.hosts[reader].blocks.count < 300)
+        if seconds > 0 { network.divide { $0 } }
+        network.cut(reader, owner)
+        network.run(for: .seconds(seconds))
+        if seconds > 0 {
+            #expect(network.hosts[reader].blocks.count < 400)
+            network.divide { _ in 0 }
+        }
+        // A dial that was under way has its time; the packets of this network are not sent again.
+        let before = network.hosts[reader].blocks.count
+        network.run(for: .seconds(18))
+        #expect(network.hosts[reader].blocks.count > before)
+        network.run(for: .seconds(30))
+        #expect(network.hosts[reader].blocks.count == 400)
+        #expect(network.hosts[reader].missing.isEmpty)
+    }
+
+    /// One that this node let go of is not, and who reads hears soon that nobody is left.
+    @Test("A peer that was sent away is not sought again") func sentAway() throws {
+        var network = VirtualNetwork(seed: 16)
+        let reader = try network.add()
+        let owner = try network.add()
+        let blocks = Self.blocks(400, seed: 7)
+        for block in blocks { network.hosts[owner].store[block.cid.hash] = block.bytes }
+        _ = network.connect(reader, owner)
+        let session = try network.session(reader)
+        network.order(reader, .want(session, Self.want(blocks)))
+        while network.hosts[reader].blocks.count < 40 { network.run(for: .milliseconds(20)) }
+        network.order(reader, .disconnect(network.id(owner)))
+        network.run(for: .seconds(5))
+        let got = network.hosts[reader].blocks.count
+        #expect(got < 400 && network.hosts[reader].missing.count == 400 - got)
+    }
 }

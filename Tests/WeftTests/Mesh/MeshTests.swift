@@ -15,7 +15,7 @@ import Testing
     }
 
     /// Both sides see the connection with its direction, and both see its end.
-    @Test("connecting, both ways at once, and parting")
+    @Test("connecting, both ways at once, and parting", .timeLimit(.minutes(1)))
     func connecting() async throws {
         try await withNode { mine, _ in
             try await withNode { theirs, _ in
@@ -29,8 +29,14 @@ import Testing
                 #expect(time > .zero)
                 #expect(try await mine.mesh.peers().map(\.peer) == [theirs.peer])
                 #expect(try await theirs.mesh.peers().map(\.peer) == [mine.peer])
-                try await mine.mesh.disconnect(from: theirs.peer)
-                #expect(try await mine.mesh.peers().isEmpty)
+                // The second connection may still be on its way when the first is closed.
+                while try await !mine.mesh.peers().isEmpty {
+                    do {
+                        try await mine.mesh.disconnect(from: theirs.peer)
+                    } catch MeshError.failed(_, .notConnected) {
+                        // It closed meanwhile.
+                    }
+                }
             }
         }
     }

@@ -292,10 +292,18 @@ extension WantTable {
 
     private func isHopeless(_ hash: Multihash, in session: Session) -> Bool {
         !session.order.contains { source in
-            guard let other = sources[source], !other.isDropped else { return false }
-            guard !other.isSuspended || other.strikes < limits.strikes else { return false }
-            return session.seats[source].map { !$0.missing.contains(hash) } ?? false
+            guard let other = sources[source], let seat = session.seats[source],
+                !other.isSuspended || mayTryAgain(other, seat)
+            else { return false }
+            return !other.isDropped && !seat.missing.contains(hash)
         }
+    }
+
+    /// Whether who broke off is worth another try. One that has brought something always is, as
+    /// long as the session waits: when a line fails for a few seconds, it is the same one that goes
+    /// on.
+    private func mayTryAgain(_ source: Source, _ seat: Seat) -> Bool {
+        !source.isDropped && (source.strikes < limits.strikes || seat.promise == .proven)
     }
 
     private mutating func fail(
@@ -313,12 +321,13 @@ extension WantTable {
             })
         else { return }
         for source in session.order {
-            guard let entry = sources[source], entry.isSuspended, !entry.isDropped,
-                entry.strikes < limits.strikes
+            guard let entry = sources[source], let seat = session.seats[source],
+                entry.isSuspended, mayTryAgain(entry, seat)
             else { continue }
             sources[source]?.isSuspended = false
-            // Longer each time: half a second, one, two.
-            sources[source]?.pausedUntil = now + .milliseconds(500) * (1 << entry.strikes) / 2
+            // Longer each time: half a second, one, two, and no more than four.
+            let doublings = min(entry.strikes, 4)
+            sources[source]?.pausedUntil = now + .milliseconds(500) * (1 << doublings) / 2
         }
     }
 }

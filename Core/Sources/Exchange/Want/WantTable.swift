@@ -80,6 +80,9 @@ public struct WantTable: Sendable {
         isStale = true
     }
 
+    /// Whether a session waits for a block.
+    func wantsMore(_ id: SessionID) -> Bool { sessions[id].map { $0.wantCount > 0 } ?? false }
+
     /// What a session has received.
     public func tally(of id: SessionID) -> Tally { sessions[id]?.tally ?? Tally() }
 

@@ -177,8 +177,8 @@ extension NodeCore {
         lost(entry, now: now)
     }
 
-    /// A connection is gone from the table.
-    mutating func lost(_ entry: ConnectionTable.Entry, now: Instant) {
+    /// A connection is gone from the table: it broke, or this node closed it.
+    mutating func lost(_ entry: ConnectionTable.Entry, isBroken: Bool = false, now: Instant) {
         let peer = entry.facts.peer
         loseStreams(on: entry.number, now: now)
         if connections.isConnected(to: peer) {
@@ -188,7 +188,7 @@ extension NodeCore {
         peers[peer] = nil
         introductions.removeAll { $0 == peer }
         identify.disconnected(from: peer)
-        exchange.disconnected(peer, now: now)
+        exchange.disconnected(peer, isMissed: isBroken, now: now)
         addresses.disconnected(from: peer, now: now)
         reaching.disconnected(from: peer)
         pubSub.machine?.disconnected(from: peer, now: now)

@@ -36,7 +36,9 @@ extension NodeCore {
         }
         let usable = addresses.addresses(of: peer, now: now).filter { access.admits($0) }
         dialling[peer] = vouched
-        dialer.dial(peer, by: usable, now: now)
+        let urgency: Dialer.Urgency =
+            exchange.misses(peer) ? .missed : vouched.isEmpty ? .usual : .asked
+        dialer.dial(peer, by: usable, for: urgency, now: now)
     }
 
     /// Every dial may become a connection, so it takes the place of one.
@@ -148,9 +150,16 @@ extension NodeCore {
     mutating func stopWaiting(for peer: PeerID, now: Instant) {
         guard waiting[peer]?.isEmpty ?? true else { return }
         waiting[peer] = nil
-        if dialling[peer] != nil, !reaching.reversing.contains(peer) {
+        guard dialling[peer] != nil, !reaching.reversing.contains(peer) else { return }
+        let open = connections.connections(to: peer)
+        guard !open.isEmpty, open.allSatisfy({ $0.facts.direction == .inbound }) else {
             cancelDial(peer, now: now)
+            return
         }
+        // Both dialled at once. If each gave up its own attempt because of the other's, which the
+        // other gives up as well, both would be left with nothing.
+        dialer.settle(peer)
+        if !dialer.isDialling(peer) { dialling[peer] = nil }
     }
 
     mutating func failWaiters(for peer: PeerID, _ failure: Failure, now: Instant) {

@@ -73,6 +73,17 @@ public struct Dialer: Sendable {
             simultaneous: 160, perPeer: 8, perSecond: 200, waiting: 2_048)
     }
 
+    /// Why a peer is dialled.
+    public enum Urgency: Hashable, Sendable {
+        /// What failed not long ago is not tried again.
+        case usual
+        /// A person asks for it, so that everything is tried.
+        case asked
+        /// It was lost just before and is waited for. Who asks has pauses of its own; a new attempt
+        /// is heard sooner than the system repeats an old one.
+        case missed
+    }
+
     /// What the shell has to do.
     public enum Order: Hashable, Sendable {
         /// Connect, secure and multiplex; answer with `connected` or `failed` and the number.
@@ -91,12 +102,13 @@ public struct Dialer: Sendable {
     public static let timeout: Duration = .seconds(15)
     /// An attempt that is given up after so long without an answer has failed.
     public static let patience: Duration = .seconds(3)
-    /// How long an attempt may take in a private network.
-    public static let privateTimeout: Duration = .seconds(5)
+    /// How long an attempt may take in a private network, and to a peer that was there just before.
+    public static let shortTimeout: Duration = .seconds(5)
 
     private struct Job {
         var waiting: [RankedAddress]
         let start: Instant
+        let urgency: Urgency
         var running: [UInt64] = []
         var attempts: [DialAttempt] = []
     }
@@ -143,7 +155,9 @@ public struct Dialer: Sendable {
 
     /// Dials a peer by these addresses, as far as this node has their transports. While it is
     /// being dialled already, this does nothing. One event answers.
-    public mutating func dial(_ peer: PeerID, by addresses: [Multiaddr], now: Instant) {
+    public mutating func dial(
+        _ peer: PeerID, by addresses: [Multiaddr], for urgency: Urgency = .usual, now: Instant
+    ) {
         guard jobs[peer] == nil else { return }
         guard jobs.count < limits.waiting else {
             events.append(.failed(peer, .overLimit))
@@ -154,8 +168,8 @@ public struct Dialer: Sendable {
             events.append(.failed(peer, .noAddress))
             return
         }
-        var job = Job(waiting: [], start: now)
-        let fresh = usable.filter { backoff.isReady($0, now: now) }
+        var job = Job(waiting: [], start: now, urgency: urgency)
+        let fresh = usable.filter { urgency != .usual || backoff.isReady($0, now: now) }
         for address in usable where !fresh.contains(address) {
             job.attempts.append(DialAttempt(address, .backedOff))
         }
@@ -178,6 +192,14 @@ public struct Dialer: Sendable {
             backoff.failed(attempt.address, now: now)
         }
         end(peer)
+    }
+
+    /// Begins no further attempts to reach a peer, which is connected otherwise; those under way
+    /// come to their end.
+    public mutating func settle(_ peer: PeerID) {
+        guard let job = jobs[peer] else { return }
+        if job.running.isEmpty { return end(peer) }
+        jobs[peer]?.waiting = []
     }
 
     /// An attempt led to a usable connection.
@@ -223,11 +245,11 @@ public struct Dialer: Sendable {
                 nextNumber += 1
                 job.running.append(number)
                 attempts[number] = Attempt(peer: peer, address: next.address, begun: now)
-                let isNear = next.address.scope != .world
+                let isShort = next.address.scope != .world || job.urgency == .missed
                 orders.append(
                     .attempt(
                         number, peer, next.address,
-                        timeout: isNear ? Self.privateTimeout : Self.timeout))
+                        timeout: isShort ? Self.shortTimeout : Self.timeout))
             }
             jobs[peer] = job
         }
