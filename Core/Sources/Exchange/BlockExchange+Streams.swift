@@ -185,8 +185,7 @@ extension BlockExchange {
         // A quarter of a second, then twice as long each time.
         var wait = Duration.milliseconds(250) * (1 << min(peer.attempts, 8))
         if peer.isMissed { wait = min(wait, limits.returnPause) }
-        let most = peer.isMissed ? limits.returns : limits.attempts
-        let mayRetry = peer.attempts + 1 < most && fault != .unsupported
+        let mayRetry = peer.attempts + 1 < mostAttempts(to: peer) && fault != .unsupported
         let next = mayRetry ? Link.waiting(until: now + wait) : .none
         watch(id)
         guard purpose == .asking else {
@@ -426,8 +425,14 @@ extension BlockExchange {
         }
     }
 
+    /// How often a stream to a peer is opened in vain before it is let go.
+    private func mostAttempts(to peer: Peer) -> Int {
+        peer.isMissed ? limits.returns : limits.attempts
+    }
+
     private mutating func open(_ purpose: Purpose, to id: PeerID, _ names: [ProtocolName]) {
-        guard let peer = peers[id], mayUse(peer), peer.attempts < limits.attempts else { return }
+        guard let peer = peers[id], mayUse(peer), peer.attempts < mostAttempts(to: peer)
+        else { return }
         let request = makeNumber()
         switch purpose {
         case .asking: peers[id]?.link = .opening(request: request)

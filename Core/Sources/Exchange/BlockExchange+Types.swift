@@ -83,9 +83,10 @@ extension BlockExchange {
         public var streamsPerPeer = 32
         /// How often a stream to a peer is opened again after it broke.
         public var attempts = 3
-        /// How often a peer that brought blocks and was lost is tried again for who still reads,
-        /// and the longest pause between two times: about as long as a session waits (`idle`).
+        /// How often a peer that brought blocks and was lost is tried again for who still reads:
+        /// about as long as a session waits (`WantTable.Limits.idle`).
         public var returns = 11
+        /// The longest pause before the next time.
         public var returnPause: Duration = .seconds(4)
         /// Whether limited connections may be used as well.
         public var limitedConnections = LimitedConnections.unused
