@@ -333,6 +333,10 @@ struct NodeRun {
             .pubSub(.subscribe([1])),
             .pubSub(.publish([UInt8(truncatingIfNeeded: byte())], to: [1])),
             .pubSub(.topics), .pubSub(.peers(topic: nil)), .serve(.server), .serve(.client),
+            .sweep(
+                PeerProtocols.kad, from: Sweep.Position(place: 0, elapsed: .zero),
+                cycle: .seconds(60)),
+            .sweep(PeerProtocols.kad, from: nil, cycle: .seconds(60)), .sweeps,
         ]
         var command = choices[byte() % choices.count]
         switch (byte() % 8, sessions.last, subscriptions.last) {
@@ -384,7 +388,10 @@ struct NodeRun {
             if case .pubSub(.subscribed(let id)) = answer { subscriptions.append(id) }
         case .lookUpRecord(let number, _):
             node.receive(.record(number, byte() & 1 == 0 ? [1] : nil), now: now)
-        case .send, .finish, .block, .missing, .news, .message, .found, .reach, .note: break
+        case .keys(let name, let request, _, _, _):
+            let hash = Multihash.sha2_256(of: [UInt8(truncatingIfNeeded: byte())].rawSpan)
+            node.receive(.keys(of: name, request: request, [hash]), now: now)
+        case .send, .finish, .block, .missing, .news, .message, .found, .value, .reach, .note: break
         }
     }
 
