@@ -54,7 +54,12 @@ struct Endpoint: Sendable {
 
     func bind(_ bootstrap: ServerBootstrap) async throws -> any Channel {
         switch host {
-        case .ip(_, let text):
+        case .ip(let kind, let text):
+            if kind == .ip6 {
+                // What listens on IPv4 has a listener of its own, at the same port.
+                let option = ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only)
+                _ = bootstrap.serverChannelOption(option, value: 1)
+            }
             let address = try SocketAddress(ipAddress: text, port: port)
             return try await bootstrap.bind(to: address).get()
         case .name(let name): return try await bootstrap.bind(host: name, port: port).get()

@@ -45,6 +45,21 @@ private func connect(
         try await listener.close()
     }
 
+    /// A node listens at one port of every interface, on IPv4 and on IPv6.
+    @Test func everywhere() async throws {
+        let transport = try makeTransport([.noise])
+        let first = try await transport.listen(on: try address("/ip4/0.0.0.0/tcp/0")) { _ in }
+        let port = try #require(first.address.components.first { $0.protocol == .tcp }).text
+        let second = try await transport.listen(on: try address("/ip6/::/tcp/\(port)")) { _ in }
+        let mine = try makeTransport([.noise])
+        for place in ["/ip4/127.0.0.1/tcp/\(port)", "/ip6/::1/tcp/\(port)"] {
+            let peer = try await mine.dial(try address(place), peer: transport.peer)
+            peer.close()
+        }
+        try await first.close()
+        try await second.close()
+    }
+
     /// What goes wrong is said: the wrong peer, nobody there, an unknown protocol, a closed
     /// connection.
     @Test func faults() async throws {
