@@ -8,9 +8,13 @@ import Wire
 @testable import Peering
 
 @Suite struct MDNSTests {
-    private let one = PeerID(PrivateKey.generateEd25519().publicKey)
-    private let two = PeerID(PrivateKey.generateEd25519().publicKey)
+    private let one: PeerID
+    private let two: PeerID
     private let start = Instant(nanoseconds: 1_000_000_000)
+
+    init() throws {
+        (one, two) = (try peer(1), try peer(2))
+    }
 
     private func addresses(_ texts: String...) throws -> [Multiaddr] {
         try texts.map { try Multiaddr(text: $0) }
@@ -130,9 +134,8 @@ import Wire
         #expect(throws: DecodeError.self) { try decode(many) }
         var machine = MDNS(own: one, seed: 1, now: start)
         for index in 0..<1_000 {
-            let peer = PeerID(PrivateKey.generateEd25519().publicKey)
             let packet = MDNSMessage.announcement(
-                of: peer, as: Array("x".utf8), at: try addresses("/ip4/10.0.0.1/tcp/1"))
+                of: try peer(UInt64(index) + 3), as: Array("x".utf8), at: try addresses("/ip4/10.0.0.1/tcp/1"))
             try machine.receive(
                 packet.rawSpan, now: start + .milliseconds(Int64(index)))
             #expect(machine.nextEvent() != nil)
