@@ -135,7 +135,8 @@ import Wire
         var machine = MDNS(own: one, seed: 1, now: start)
         for index in 0..<1_000 {
             let packet = MDNSMessage.announcement(
-                of: try peer(UInt64(index) + 3), as: Array("x".utf8), at: try addresses("/ip4/10.0.0.1/tcp/1"))
+                of: try peer(UInt64(index) + 3), as: Array("x".utf8),
+                at: try addresses("/ip4/10.0.0.1/tcp/1"))
             try machine.receive(
                 packet.rawSpan, now: start + .milliseconds(Int64(index)))
             #expect(machine.nextEvent() != nil)
