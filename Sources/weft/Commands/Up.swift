@@ -1,6 +1,7 @@
 // weft up: a node with its servers, in the foreground
 
 import ArgumentParser
+import Dispatch
 import BlockStore
 import Gateway
 import Glibc
@@ -206,13 +207,14 @@ extension Up {
                     await announcement.ready()
                 })
         }
+        // It is told first, because the group stops its services from the last to the first.
+        services.append(LastResort(logger: logger))
         // What the group reports below warnings is about itself.
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
         var configuration = ServiceGroupConfiguration(
             services: services, gracefulShutdownSignals: [.sigint, .sigterm], logger: quiet)
         configuration.maximumGracefulShutdownDuration = Self.grace
-        configuration.maximumCancellationDuration = .seconds(1)
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch is CancellationError {
@@ -248,6 +250,23 @@ extension Up {
                 }
             }
             try StandardOutput.flush()
+        }
+    }
+}
+
+/// Ends the process when stopping takes too long. That loses nothing: what was acknowledged survives
+/// the end of the process at any instant.
+private struct LastResort: Service {
+    /// How long stopping may take.
+    static let patience = DispatchTimeInterval.milliseconds(4_400)
+    let logger: Logger
+
+    func run() async throws {
+        try await gracefulShutdown()
+        // On a thread of its own kind: tasks may be what does not end.
+        DispatchQueue.global().asyncAfter(deadline: .now() + Self.patience) { [logger] in
+            logger.notice("what was under way did not end in time and was cut off")
+            _exit(0)
         }
     }
 }
