@@ -1,7 +1,6 @@
 // weft up: a node with its servers, in the foreground
 
 import ArgumentParser
-import Dispatch
 import BlockStore
 import Gateway
 import Glibc
@@ -254,17 +253,18 @@ extension Up {
     }
 }
 
-/// Ends the process when stopping takes too long. That loses nothing: what was acknowledged survives
-/// the end of the process at any instant.
+/// Ends the process when stopping takes too long. That loses nothing: what was acknowledged
+/// survives the end of the process at any instant.
 private struct LastResort: Service {
     /// How long stopping may take.
-    static let patience = DispatchTimeInterval.milliseconds(4_400)
+    static let patience = TimeAmount.milliseconds(4_400)
     let logger: Logger
 
     func run() async throws {
         try await gracefulShutdown()
-        // On a thread of its own kind: tasks may be what does not end.
-        DispatchQueue.global().asyncAfter(deadline: .now() + Self.patience) { [logger] in
+        // On an event loop, because tasks may be what does not end.
+        let loop = MultiThreadedEventLoopGroup.singleton.any()
+        loop.scheduleTask(in: Self.patience) { [logger] in
             logger.notice("what was under way did not end in time and was cut off")
             _exit(0)
         }
