@@ -162,28 +162,3 @@ public final class AnnouncedKeys: Sendable {
         }
     }
 }
-
-extension BlockStore {
-    /// The hashes of up to `limit` blocks that pins keep and that come after `after`, in the
-    /// store's own order.
-    public func pinnedBlocks(
-        after: Multihash?, limit: Int
-    ) async throws(StoreError) -> [Multihash] {
-        try checkOpen()
-        return try await indexer.run { () throws(StoreError) in
-            try self.flush()
-            let start = after.map { BlockKey($0).indexed } ?? Data()
-            return try self.index.read { db in
-                try Data.fetchAll(
-                    db,
-                    sql: """
-                        SELECT key FROM blocks
-                        WHERE key > ? AND segment != 0 AND (refs > 0 OR flags & ? != 0)
-                        ORDER BY key LIMIT ?
-                        """,
-                    arguments: [start, RowFlags.pinnedDirectly.rawValue, limit]
-                ).compactMap { BlockKey(indexed: $0)?.multihash }
-            }
-        }
-    }
-}

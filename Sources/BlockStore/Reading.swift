@@ -82,19 +82,22 @@ extension BlockStore {
         return rows.map { $0?.length }
     }
 
-    /// The hashes of up to `limit` blocks that come after `after`, in the store's own order.
+    /// The hashes of up to `limit` blocks that come after `after`, in the store's own order: of
+    /// all, or of those that pins keep.
     public func blocks(
-        after: Multihash?, limit: Int
+        after: Multihash?, limit: Int, onlyPinned: Bool = false
     ) async throws(StoreError) -> [Multihash] {
         try checkOpen()
         return try await indexer.run { () throws(StoreError) in
             try self.flush()
             let start = after.map { BlockKey($0).indexed } ?? Data()
+            let directly = RowFlags.pinnedDirectly.rawValue
             return try self.index.read { db in
                 try Data.fetchAll(
                     db,
                     sql: """
                         SELECT key FROM blocks WHERE key > ? AND segment != 0
+                        \(onlyPinned ? "AND (refs > 0 OR flags & \(directly) != 0)" : "")
                         ORDER BY key LIMIT ?
                         """,
                     arguments: [start, limit]

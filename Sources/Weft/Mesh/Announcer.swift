@@ -257,10 +257,8 @@ final class Announcer: Sendable {
         }
         var last: Multihash?
         while count < limit, settings.strategy == .all || settings.strategy == .pinned {
-            let page =
-                settings.strategy == .all
-                ? try await store.blocks(after: last, limit: Self.step)
-                : try await store.pinnedBlocks(after: last, limit: Self.step)
+            let page = try await store.blocks(
+                after: last, limit: Self.step, onlyPinned: settings.strategy == .pinned)
             guard !page.isEmpty else { break }
             last = page.last
             count = try await keys.add(page, limit: limit)
