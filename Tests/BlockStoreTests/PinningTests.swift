@@ -20,6 +20,8 @@ import Testing
         try await test.store.add(leaves + [shared, a], pinning: a.cid, name: "a")
         try await test.store.add([b, alone])
         try await test.store.pin(b.cid, .recursive, name: "b")
+        let pinned = try await test.store.blocks(after: nil, limit: 100, onlyPinned: true)
+        #expect(Set(pinned) == Set((leaves + [shared, a, b]).map(\.cid.hash)))
         try await test.store.collect(.everything)
         for block in leaves + [shared, a, b] { #expect(try await test.store.holds(block)) }
         #expect(try await test.store.holds(alone) == false)
