@@ -6,6 +6,7 @@ DESTDIR ?=
 # The Swift runtime is linked in, so that the program runs where no toolchain is and starts faster.
 BUILD = $(SWIFT) build -c release --static-swift-stdlib --product weft
 WEFT = .build/release/weft
+TEST = SWIFT=$(SWIFT) Scripts/test
 
 .PHONY: help run build test test-core test-browser test-long simulate bench fuzz install uninstall \
 	format lint docs clean
@@ -22,12 +23,12 @@ run: build ## Start a node that serves this repository's docs/ as its first fold
 
 # One test at a time: many of them run nodes and servers, which would starve each other of time.
 test: test-core test-browser ## Run all tests of every run
-	$(SWIFT) test --no-parallel
+	$(TEST) --no-parallel
 
 test-core: ## Test the pure part alone, with both sets of cryptography (fast)
 	@Scripts/install-packages test
-	$(SWIFT) test --package-path Core
-	$(SWIFT) test --package-path Core --disable-default-traits --scratch-path Core/.build/pure \
+	$(TEST) --package-path Core
+	$(TEST) --package-path Core --disable-default-traits --scratch-path Core/.build/pure \
 	    --filter "^(Wire|Cryptography|Multiformats|IPLD)Tests"
 
 test-browser: ## Build Core as Embedded Swift for WebAssembly and ask it questions under node
@@ -37,8 +38,8 @@ test-browser: ## Build Core as Embedded Swift for WebAssembly and ask it questio
 
 test-long: ## Also run the tests that are too slow for every run
 	@Scripts/install-packages test
-	WEFT_LONG=1 $(SWIFT) test -c release -Xswiftc -enable-testing --package-path Core
-	WEFT_LONG=1 $(SWIFT) test --no-parallel
+	WEFT_LONG=1 $(TEST) -c release -Xswiftc -enable-testing --package-path Core
+	WEFT_LONG=1 $(TEST) --no-parallel
 
 simulate: ## Simulate networks of nodes; ARGS="dht --peers 1000 --liars 0.2"
 	@Scripts/install-packages build

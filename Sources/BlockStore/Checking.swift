@@ -73,7 +73,9 @@ extension BlockStore {
         try flush()
         var found = CheckedBlocks()
         guard let segment = state.withLock({ $0.segments[number] }) else { return found }
-        var scanner = SegmentScanner(storage, number, from: 0, to: segment.size)
+        // What was appended since then is of writes under way, and no business of a check.
+        let end = min(segment.size, segment.row.indexed)
+        var scanner = SegmentScanner(storage, number, from: 0, to: end)
         var isSound = true
         var isReading = true
         while isReading {

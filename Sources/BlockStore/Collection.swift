@@ -44,10 +44,8 @@ extension BlockStore {
                 removed?(dropped.map(\.multihash))
             }
         }
-        let current = Set(heads.values.compactMap(\.segment))
         let cleanings = state.withLock { state in
-            state.segments.values.filter { !current.contains($0.row.number) }
-                .sorted { $0.row.number < $1.row.number }
+            state.segments.values.filter(\.isComplete).sorted { $0.row.number < $1.row.number }
                 .compactMap { self.cleaning($0, what) }
         }
         for cleaning in cleanings where claim(cleaning.segment) {
@@ -131,10 +129,13 @@ extension BlockStore {
             let fits = state.withLock { $0.occupied + bytes <= limit }
             if fits { return true }
             guard let cleaning = victim() else {
-                if isSealed { return false }
-                for head in heads.values { try head.seal(state) }
+                if !isSealed {
+                    for head in heads.values { try head.seal(state) }
+                    isSealed = true
+                } else if !state.withLock({ $0.hasUnindexedSegment }) {
+                    return false
+                }
                 try flush()
-                isSealed = true
                 continue
             }
             guard claim(cleaning.segment) else { continue }
@@ -148,12 +149,11 @@ extension BlockStore {
 
     /// The segment whose cleaning frees most for its cost, among the quarter of them that was
     /// written longest ago; nil if cleaning frees nothing.
-    private func victim() -> Cleaning? {
-        let current = Set(heads.values.compactMap(\.segment))
-        return state.withLock { state in
+    func victim() -> Cleaning? {
+        state.withLock { state in
             let eligible = state.segments.values.filter { segment in
-                !current.contains(segment.row.number) && !segment.isBeingCleaned
-                    && !segment.isDamaged && Self.gain(segment, state) > 0
+                segment.isComplete && !segment.isBeingCleaned && !segment.isDamaged
+                    && Self.gain(segment, state) > 0
             }.sorted { ($0.row.written, $0.row.number) < ($1.row.written, $1.row.number) }
             let oldest = eligible.prefix(max(1, eligible.count / 4))
             guard let best = oldest.max(by: { Self.worth($0, state) < Self.worth($1, state) })

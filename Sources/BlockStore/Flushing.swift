@@ -89,24 +89,26 @@ extension BlockStore {
         }
     }
 
-    /// Writes what the heads have gathered and sets the fresh blocks apart.
+    /// Writes what the heads have gathered and sets the fresh blocks apart; answers how far the
+    /// segments will be in the index with them.
     private func seal() throws(StoreError) -> [IndexedEnd] {
         guard let kept = heads[.kept], let cache = heads[.cache] else { return [] }
+        var ends: [IndexedEnd] = []
         try kept.writeOut(state) { () throws(StoreError) in
             try cache.writeOut(state) { () throws(StoreError) in
-                state.withLock { state in
+                // A block that is appended after this is neither among those nor before these ends.
+                ends = state.withLock { state in
                     state.entering = state.fresh
                     state.fresh = [:]
                     state.unindexedBytes = 0
                     state.isFlushScheduled = false
+                    return state.segments.values.filter(\.isStale).map {
+                        IndexedEnd(row: $0.row, end: $0.size)
+                    }
                 }
             }
         }
-        return state.withLock { state in
-            state.segments.values.filter(\.isStale).map {
-                IndexedEnd(row: $0.row, end: $0.size)
-            }
-        }
+        return ends
     }
 
     /// After a failure, the blocks are fresh again.

@@ -65,8 +65,14 @@ final class Head: Sendable {
     func seal(_ state: StateLock) throws(StoreError) {
         try locked { tail throws(StoreError) in
             try self.writeTail(&tail, nil, state)
+            Self.letGo(tail, state)
             tail = Tail()
         }
+    }
+
+    private static func letGo(_ tail: Tail, _ state: StateLock) {
+        guard let number = tail.segment else { return }
+        state.withLock { $0.segments[number]?.isOpen = false }
     }
 
     /// Writes what has been gathered, and calls `body` while nothing can be appended.
@@ -184,12 +190,13 @@ final class Head: Sendable {
             return number
         }
         try storage.create(number)
+        Self.letGo(tail, state)
         let now = Clock.seconds
         let row = SegmentRow(
             number: number, kind: kind, indexed: 0, written: now, used: now)
         state.withLock { state in
             state.segments[number] = SegmentState(
-                row: row, size: SegmentHeader.length, isStale: true)
+                row: row, size: SegmentHeader.length, isOpen: true, isStale: true)
             state.segmentBytes += SegmentHeader.length + StoreState.segmentOverhead
         }
         tail = Tail(segment: number, written: 0, end: SegmentHeader.length)

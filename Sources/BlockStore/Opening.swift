@@ -200,6 +200,7 @@ struct OpenedStore {
                 newest.size < layout.segmentSize / 4 * 3
             else { continue }
             head.resume(newest.row.number, size: newest.size)
+            state.withLock { $0.segments[newest.row.number]?.isOpen = true }
         }
     }
 }

@@ -30,6 +30,8 @@ struct SegmentState: Sendable {
     var row: SegmentRow
     /// Bytes of the segment, including those that are about to be written.
     var size: UInt64
+    /// Whether a head fills it; once one has let go of it, it never grows again.
+    var isOpen = false
     /// Whether it has bytes that have not been synced.
     var isUnsynced = false
     /// Whether its times or its indexed end are newer than what the index has.
@@ -46,6 +48,10 @@ struct SegmentState: Sendable {
     var guarded = BlockMarks()
     /// The latest session that relies on a block here.
     var guardSession: UInt64 = 0
+
+    /// Whether the index has all of its blocks, for good. Only then can collection judge it: what
+    /// the index does not have yet would look like garbage.
+    var isComplete: Bool { !isOpen && row.indexed >= size }
 }
 
 /// One mark for every small stretch of a segment. Neighbouring blocks may share one, which errs
@@ -122,6 +128,11 @@ struct StoreState: Sendable {
     static let rowBytes: UInt64 = 100
     /// What a segment's last, partly filled disk block may add.
     static let segmentOverhead: UInt64 = 4096
+
+    /// Whether a segment that grows no more waits for a flush.
+    var hasUnindexedSegment: Bool {
+        segments.values.contains { !$0.isOpen && !$0.isComplete }
+    }
 
     /// Everything on disk, or promised, except the index's log.
     var occupied: UInt64 {

@@ -124,6 +124,25 @@ import Testing
         try await test.store.close()
     }
 
+    @Test("what the index does not have yet is no garbage, however full the store is")
+    func unindexedIsNoVictim() async throws {
+        let test = try StoreUnderTest(.files, StoreOptions(maxBytes: 16 << 20))
+        var random = Seeded(22)
+        // Several segments, none of which has been entered into the index.
+        for _ in 0..<40 { try await test.store.put(leaf(100_000, &random)) }
+        #expect(test.store.state.withLock { $0.segments.count } > 2)
+        #expect(test.store.victim() == nil)
+        _ = try await test.store.blocks(after: nil, limit: 1)
+        #expect(test.store.victim() != nil)
+        // The head goes on with its segment: what follows is not in the index again.
+        let open = test.store.state.withLock { state in
+            state.segments.values.filter(\.isOpen).map(\.row.number)
+        }
+        #expect(open.count == 1)
+        #expect(test.store.victim().map { !open.contains($0.segment) } == true)
+        try await test.store.close()
+    }
+
     @Test("collection while reading and writing loses nothing that is kept")
     func concurrentCollection() async throws {
         let test = try StoreUnderTest(.files, StoreOptions(maxBytes: 32 << 20))

@@ -45,11 +45,12 @@ import Testing
         let large = try place.weft("add", "-q", try place.write("large", Data(count: 64 << 20)))
         let node = try RunningNode(place)
 
-        // Downloads that stand still, one that goes on, one over HTTP/2.
+        // A client that says nothing, downloads that stand still, one that goes on, one over HTTP/2.
         let port = try #require(URL(string: node.gateway)?.port.flatMap { UInt16($0) })
         let request = "GET /ipfs/\(large.output) HTTP/1.1\r\nHost: a\r\n\r\n"
+        let silent = [try RawHTTP.begin(port, Data()), try RawHTTP.begin(node.apiPort, Data())]
         let stalled = try (0..<4).map { _ in try RawHTTP.begin(port, Data(request.utf8)) }
-        defer { for descriptor in stalled { close(descriptor) } }
+        defer { for descriptor in silent + stalled { close(descriptor) } }
         let downloads = [["--http1.1"], ["--http2-prior-knowledge"]].map { option in
             let curl = place.process([])
             curl.executableURL = URL(filePath: "/usr/bin/env")
@@ -76,6 +77,8 @@ import Testing
         #expect(node.stop(signal) < .seconds(5))
         #expect(node.process.terminationStatus == 0)
         #expect(node.process.terminationReason == .exit)
+        let log = try String(contentsOf: node.log, encoding: .utf8)
+        #expect(!log.contains("did not end in time"), "something hung: \(log)")
         #expect(adder.ended.wait(timeout: .now() + 30) == .success)
         try input.fileHandleForWriting.close()
         unfinished.waitUntilExit()

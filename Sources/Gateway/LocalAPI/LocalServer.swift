@@ -58,9 +58,13 @@ public struct LocalServer: Service {
         // What the server reports of itself when it is cancelled is no news.
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .critical)
+        let connections = OpenConnections()
+        let configuration = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [OpenConnection(connections)],
+            idleTimeout: .seconds(120))
         let application = Application(
             responder: api.responder(for: access),
-            server: .http1(configuration: .init(idleTimeout: .seconds(120))),
+            server: .http1(configuration: configuration),
             configuration: ApplicationConfiguration(
                 address: address, serverName: WeftVersion.agent,
                 availableConnectionsDelegate: MaximumAvailableConnections(Self.maxConnections)),
@@ -75,6 +79,10 @@ public struct LocalServer: Service {
             },
             logger: quiet)
         defer { if case .socket(let path) = place { unlink(path) } }
-        try await application.run()
+        try await withTaskCancellationHandler {
+            try await application.run()
+        } onCancel: {
+            connections.close()
+        }
     }
 }

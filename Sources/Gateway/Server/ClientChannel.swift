@@ -22,9 +22,11 @@ struct PlainChannel: ServerChildChannel {
     let http2: HTTP2Channel
     let limits: PrefaceHandler.Limits
     let quiet: TimeAmount
+    let connections: OpenConnections
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
-        channel.eventLoop.makeCompletedFuture {
+        connections.insert(channel)
+        return channel.eventLoop.makeCompletedFuture {
             let promise = channel.eventLoop.makePromise(of: Spoken.self)
             let handler = PrefaceHandler(limits, promise) { isHTTP2 in
                 guard isHTTP2 else {
@@ -58,11 +60,13 @@ struct SecureChannel: ServerChildChannel {
     let negotiated: HTTP2UpgradeChannel
     let patience: TimeAmount
     let quiet: TimeAmount
+    let connections: OpenConnections
 
     func setup(
         channel: any Channel, logger: Logger
     ) -> EventLoopFuture<HTTP2UpgradeChannel.Value> {
-        negotiated.setup(channel: channel, logger: logger).flatMapThrowing { value in
+        connections.insert(channel)
+        return negotiated.setup(channel: channel, logger: logger).flatMapThrowing { value in
             let pipeline = channel.pipeline.syncOperations
             try pipeline.addHandler(QuietConnection(within: quiet), position: .first)
             try pipeline.addHandler(FirstBytes(within: patience))

@@ -43,7 +43,8 @@ extension Gateway {
     ) throws -> any Service {
         var quiet = logger
         if quiet.logLevel < .notice { quiet.logLevel = .notice }
-        let server = try builder(logger).buildServer(
+        let connections = OpenConnections()
+        let server = try builder(connections, logger).buildServer(
             configuration: ServerConfiguration(
                 address: .hostname(address.host, port: address.port),
                 availableConnectionsDelegate: MaximumAvailableConnections(
@@ -57,10 +58,13 @@ extension Gateway {
                 await channel.acceptSingly()
                 await onRunning(channel.localAddress?.port ?? 0)
             })
-        return GatewayService(server: server, gateway: self, logger: logger)
+        return GatewayService(
+            server: server, connections: connections, gateway: self, logger: logger)
     }
 
-    private func builder(_ logger: Logger) throws -> HTTPServerBuilder {
+    private func builder(
+        _ connections: OpenConnections, _ logger: Logger
+    ) throws -> HTTPServerBuilder {
         let options = options
         let cache = cache
         let limits = HTTP1Channel.Configuration.DecoderConfiguration(
@@ -84,7 +88,7 @@ extension Gateway {
                     http1: HTTP1Channel(responder: responder, configuration: http1),
                     http2: HTTP2Channel(responder: responder, configuration: http2),
                     limits: .init(patience: patience, headerBytes: options.maxHeaderBytes),
-                    quiet: quiet)
+                    quiet: quiet, connections: connections)
             }
         }
         let tls = try certificate.configuration(logger)
@@ -92,7 +96,7 @@ extension Gateway {
             SecureChannel(
                 negotiated: try HTTP2UpgradeChannel(
                     tlsConfiguration: tls, configuration: http2, responder: responder),
-                patience: patience, quiet: quiet)
+                patience: patience, quiet: quiet, connections: connections)
         }
     }
 }
@@ -141,12 +145,19 @@ extension GatewayOptions.Certificate {
 /// A gateway's server together with what it does from time to time.
 private struct GatewayService: Service {
     let server: any Service
+    let connections: OpenConnections
     let gateway: Gateway
     let logger: Logger
 
     func run() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
+            group.addTask {
+                try await withTaskCancellationHandler {
+                    try await server.run()
+                } onCancel: {
+                    connections.close()
+                }
+            }
             group.addTask { [gateway, logger] in
                 while !Task.isCancelled {
                     try await Task.sleep(for: .seconds(1))
