@@ -124,6 +124,11 @@ class Foreign:
     async def subscribe(self, topic):
         self.subscriptions[topic] = await self.pubsub.subscribe(topic)
 
+    async def publish(self, topic, data, to):
+        """Publishes once there is somebody to send it to; what goes to nobody is lost."""
+        await until(lambda: to in self.router.mesh.get(topic, ()), f"the mesh of {self.id}")
+        await self.pubsub.publish(topic, data)
+
     async def expect(self, topic, data, author):
         with trio.move_on_after(30):
             message = await self.subscriptions[topic].get()
@@ -164,14 +169,14 @@ async def several_topics(api, node, one, two):
     await until(lambda: api.peers(WEATHER) == {one.id, two.id}, "two peers of the other")
     same(set(api.call("pubsub/ls")["Strings"]),
          {text(NEWS.encode()), text(WEATHER.encode())}, "topics")
-    await one.pubsub.publish(NEWS, b"from one")
+    await one.publish(NEWS, b"from one", node)
     await heard(api, NEWS, b"from one", one.id)
     await one.expect(NEWS, b"from one", one.host.get_id())
     await trio.to_thread.run_sync(api.publish, WEATHER, b"from the node")
     await heard(api, WEATHER, b"from the node", node.to_string())
     for peer in [one, two]:
         await peer.expect(WEATHER, b"from the node", node)
-    await two.pubsub.publish(WEATHER, b"from two")
+    await two.publish(WEATHER, b"from two", node)
     await heard(api, WEATHER, b"from two", two.id)
     await one.expect(WEATHER, b"from two", two.host.get_id())
     await two.expect(WEATHER, b"from two", two.host.get_id())
@@ -220,7 +225,7 @@ async def main(nursery, protocol, address, url):
     await trio.to_thread.run_sync(api.publish, NEWS, b"to the third")
     await three.expect(NEWS, b"to the third", node.peer_id)
     await heard(api, NEWS, b"to the third", node.peer_id.to_string())
-    await three.pubsub.publish(NEWS, b"from the third")
+    await three.publish(NEWS, b"from the third", node.peer_id)
     await heard(api, NEWS, b"from the third", three.id)
 
     # One leaves, and one ends a subscription; the rest goes on.
@@ -228,9 +233,9 @@ async def main(nursery, protocol, address, url):
     await until(lambda: api.peers(WEATHER) == {one.id}, "the peer that left")
     await one.pubsub.unsubscribe(NEWS)
     await until(lambda: api.peers(NEWS) == {three.id}, "the subscription that ended")
-    await one.pubsub.publish(WEATHER, b"still here")
+    await one.publish(WEATHER, b"still here", node.peer_id)
     await heard(api, WEATHER, b"still here", one.id)
-    await three.pubsub.publish(NEWS, b"here too")
+    await three.publish(NEWS, b"here too", node.peer_id)
     await heard(api, NEWS, b"here too", three.id)
     await unsigned(api, one, three)
     print("ok", flush=True)
