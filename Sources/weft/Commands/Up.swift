@@ -206,13 +206,13 @@ extension Up {
                     await announcement.ready()
                 })
         }
-        // It is told first, because the group stops its services from the last to the first.
-        services.append(LastResort(logger: logger))
         // What the group reports below warnings is about itself.
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
+        // The last resort is told first, because the group stops its services from the last on.
         var configuration = ServiceGroupConfiguration(
-            services: services, gracefulShutdownSignals: [.sigint, .sigterm], logger: quiet)
+            services: [Servers(all: services), LastResort(logger: logger)],
+            gracefulShutdownSignals: [.sigint, .sigterm], logger: quiet)
         configuration.maximumGracefulShutdownDuration = Self.grace
         do {
             try await ServiceGroup(configuration: configuration).run()
@@ -249,6 +249,19 @@ extension Up {
                 }
             }
             try StandardOutput.flush()
+        }
+    }
+}
+
+/// The servers of a node, which stop together: none takes new requests while another still answers.
+private struct Servers: Service {
+    let all: [any Service]
+
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for server in all { group.addTask { try await server.run() } }
+            // The error of one ends the others.
+            for try await _ in group {}
         }
     }
 }
