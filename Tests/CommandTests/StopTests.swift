@@ -45,7 +45,7 @@ import Testing
         let large = try place.weft("add", "-q", try place.write("large", Data(count: 64 << 20)))
         let node = try RunningNode(place)
 
-        // A client that says nothing, downloads that stand still, one that goes on, one over HTTP/2.
+        // A silent client, downloads that stand still, one that goes on, one over HTTP/2.
         let port = try #require(URL(string: node.gateway)?.port.flatMap { UInt16($0) })
         let request = "GET /ipfs/\(large.output) HTTP/1.1\r\nHost: a\r\n\r\n"
         let silent = [try RawHTTP.begin(port, Data()), try RawHTTP.begin(node.apiPort, Data())]
