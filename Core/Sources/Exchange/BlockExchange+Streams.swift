@@ -121,7 +121,7 @@ extension BlockExchange {
     }
 
     private mutating func accepted(_ stream: StreamID, _ id: PeerID, _ name: ProtocolName) {
-        addPeer(id, .direct)
+        addPeer(id)
         peers[id]?.isConnected = true
         let isWeft = name == WeftLimits.protocolName
         guard isWeft || BitswapVersion(name) != nil, let peer = peers[id], mayUse(peer),

@@ -86,8 +86,11 @@ public struct BlockExchange: Sendable {
     var dags: [WantTable.SessionID: WeftDAG] = [:]
     /// Whose orders they are that are under way.
     var questions: [UInt64: Question] = [:]
+    /// The connected peers. Most of them never exchange a block, so that no more is kept of them.
+    private var routes: [PeerID: Route] = [:]
+    /// Those that are asked or that ask.
     var peers: [PeerID: Peer] = [:]
-    /// The peers in the order in which they came.
+    /// They in the order in which they came.
     var peerOrder: [PeerID] = []
     var peerOfSource: [WantTable.SourceID: PeerID] = [:]
     var peerOfStream: [StreamID: PeerID] = [:]
@@ -174,7 +177,7 @@ public struct BlockExchange: Sendable {
         _ id: PeerID, to session: WantTable.SessionID, as standing: WantTable.Standing,
         now: Instant
     ) {
-        addPeer(id, .direct)
+        addPeer(id)
         guard let peer = peers[id], mayUse(peer) else { return }
         if let index = peer.offers.firstIndex(where: { $0.session == session }) {
             guard standing == .provider else { return }
@@ -238,7 +241,7 @@ public struct BlockExchange: Sendable {
 
     /// A peer is connected, or connected in another way than before.
     public mutating func connected(_ id: PeerID, _ route: Route, now: Instant) {
-        addPeer(id, route)
+        routes[id] = route
         peers[id]?.route = route
         peers[id]?.isConnected = true
     }
@@ -255,6 +258,7 @@ public struct BlockExchange: Sendable {
     /// There is no connection to a peer any longer. If it was of use to a session and `isMissed`,
     /// it is sought again for as long as that may wait.
     public mutating func disconnected(_ id: PeerID, isMissed: Bool = false, now: Instant) {
+        routes[id] = nil
         tell(.unreachable(.disconnected), of: id)
         guard let peer = peers.removeValue(forKey: id) else { return }
         timed.remove(id)
@@ -282,9 +286,11 @@ public struct BlockExchange: Sendable {
         countProspects(of: sessions)
     }
 
-    mutating func addPeer(_ id: PeerID, _ route: Route) {
+    mutating func addPeer(_ id: PeerID) {
         guard peers[id] == nil else { return }
-        peers[id] = Peer(route: route)
+        var peer = Peer(route: routes[id] ?? .direct)
+        peer.isConnected = routes[id] != nil
+        peers[id] = peer
         peerOrder.append(id)
     }
 

@@ -32,6 +32,7 @@ package struct DeadlineQueue<Key: Sendable>: Sendable {
     package mutating func popDue(at now: Instant) -> Key? {
         guard let first = heap.first, first.at <= now else { return nil }
         let last = heap.removeLast()
+        shrink()
         guard !heap.isEmpty else { return first.key }
         heap[0] = last
         var parent = 0
@@ -45,5 +46,14 @@ package struct DeadlineQueue<Key: Sendable>: Sendable {
             heap.swapAt(parent, least)
             parent = least
         }
+    }
+
+    /// Gives back what a busy time took.
+    private mutating func shrink() {
+        guard heap.capacity > 64, heap.count < heap.capacity / 4 else { return }
+        var smaller: [(at: Instant, key: Key)] = []
+        smaller.reserveCapacity(heap.count * 2)
+        smaller += heap
+        heap = smaller
     }
 }

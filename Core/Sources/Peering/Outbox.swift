@@ -20,7 +20,7 @@ package struct Outbox<Element: Sendable>: Sendable {
         elements[head] = nil
         head += 1
         if head == elements.count {
-            elements.removeAll(keepingCapacity: elements.count <= 64)
+            elements.removeAll(keepingCapacity: elements.count <= 16)
             head = 0
         }
         return element

@@ -34,7 +34,8 @@ struct ConnectionTable: Sendable {
         }
     }
 
-    private var entries: [UInt64: Entry] = [:]
+    /// By their numbers. There are few, and they are looked up by halves.
+    private var entries: [Entry] = []
     /// The connections of each peer, the oldest first.
     private var byPeer: [PeerID: [UInt64]] = [:]
     private var byNetwork: [Network: Int] = [:]
@@ -44,14 +45,29 @@ struct ConnectionTable: Sendable {
     var outbound: Int { entries.count - inbound }
     var peerCount: Int { byPeer.count }
 
-    subscript(number: UInt64) -> Entry? { entries[number] }
+    subscript(number: UInt64) -> Entry? { index(of: number).map { entries[$0] } }
 
     /// All connections, the oldest first.
-    var all: [Entry] { entries.values.sorted { $0.number < $1.number } }
+    var all: [Entry] { entries }
+
+    /// Where a connection is, or would be.
+    private func place(of number: UInt64) -> Int {
+        var (low, high) = (0, entries.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private func index(of number: UInt64) -> Int? {
+        let index = place(of: number)
+        return index < entries.count && entries[index].number == number ? index : nil
+    }
 
     /// The connections of a peer, the oldest first.
     func connections(to peer: PeerID) -> [Entry] {
-        (byPeer[peer] ?? []).compactMap { entries[$0] }
+        (byPeer[peer] ?? []).compactMap { self[$0] }
     }
 
     func isConnected(to peer: PeerID) -> Bool { byPeer[peer] != nil }
@@ -77,15 +93,17 @@ struct ConnectionTable: Sendable {
 
     mutating func add(_ number: UInt64, _ facts: ConnectionFacts, now: Instant) {
         let network = Network(facts.remoteAddress)
-        entries[number] = Entry(
-            number: number, facts: facts, opened: now, lastUse: now, network: network)
+        entries.insert(
+            Entry(number: number, facts: facts, opened: now, lastUse: now, network: network),
+            at: place(of: number))
         byPeer[facts.peer, default: []].append(number)
         if let network { byNetwork[network, default: 0] += 1 }
         if facts.direction == .inbound { inbound += 1 }
     }
 
     mutating func remove(_ number: UInt64) -> Entry? {
-        guard let entry = entries.removeValue(forKey: number) else { return nil }
+        guard let index = index(of: number) else { return nil }
+        let entry = entries.remove(at: index)
         let peer = entry.facts.peer
         byPeer[peer]?.removeAll { $0 == number }
         if byPeer[peer]?.isEmpty == true { byPeer[peer] = nil }
@@ -99,20 +117,21 @@ struct ConnectionTable: Sendable {
 
     /// Something came over a connection, or is about to go over it.
     mutating func use(_ number: UInt64, now: Instant) {
-        entries[number]?.lastUse = now
+        if let index = index(of: number) { entries[index].lastUse = now }
     }
 
     mutating func heard(on number: UInt64, now: Instant) {
-        entries[number]?.lastUse = now
-        entries[number]?.isSuspect = false
+        guard let index = index(of: number) else { return }
+        entries[index].lastUse = now
+        entries[index].isSuspect = false
     }
 
     mutating func suspect(_ number: UInt64) {
-        entries[number]?.isSuspect = true
+        if let index = index(of: number) { entries[index].isSuspect = true }
     }
 
     mutating func countStreams(_ change: Int, on number: UInt64) {
-        entries[number]?.streams += change
+        if let index = index(of: number) { entries[index].streams += change }
     }
 }
 

@@ -14,6 +14,8 @@ struct Acquaintance: Sendable {
 
     var agent: [UInt8] = []
     var protocols: [ProtocolName] = []
+    /// Its signed record, of a peer that takes part in publish-subscribe.
+    var record: [UInt8] = []
     var isIdentified = false
     /// It is to be asked who it is.
     var isToBeAsked = false

@@ -50,7 +50,10 @@ public struct AddressBook: Sendable {
 
     /// How long addresses of different origins are believed.
     public enum Lifetime {
-        /// What another peer said in passing.
+        /// What another peer said on the way to somebody else: a lookup hears of many more peers
+        /// than it asks, and of the others nobody will want to know.
+        public static let passing: Duration = .seconds(2 * 60)
+        /// What another peer said of a peer that was asked for.
         public static let told: Duration = .seconds(15 * 60)
         /// What the peer said of itself, counted from the end of the connection.
         public static let itself: Duration = .seconds(60 * 60)
@@ -73,8 +76,12 @@ public struct AddressBook: Sendable {
         var lastExpiry: Instant { known.map { $0.expires }.max() ?? Instant(nanoseconds: 0) }
     }
 
+    /// How often what has expired is looked for.
+    static let sweepInterval: Duration = .seconds(60)
+
     private let limits: Limits
     private var entries: [PeerID: Entry] = [:]
+    private var nextSweep = Instant(nanoseconds: 0)
 
     /// An empty book.
     public init(limits: Limits) {
@@ -148,6 +155,18 @@ public struct AddressBook: Sendable {
             entry.known[index].expires = max(entry.known[index].expires, until)
         }
         put(entry, for: peer, now: now)
+    }
+
+    /// Forgets what has expired, now and then.
+    public mutating func sweep(now: Instant) {
+        guard now >= nextSweep else { return }
+        nextSweep = now + Self.sweepInterval
+        var kept: [PeerID: Entry] = [:]
+        for (peer, entry) in entries where entry.isConnected || entry.lastExpiry > now {
+            kept[peer] = entry
+        }
+        // A smaller table, not one with more holes.
+        if kept.count < entries.count { entries = kept }
     }
 
     /// Forgets a peer.

@@ -27,6 +27,8 @@ extension Kad {
         var isReused = false
         /// Whether its command goes on without it.
         var isLate = false
+        /// Whether its peer has been thought less of because it takes so long.
+        var isCounted = false
         /// Whether it waits until a limit of this node leaves room for it.
         var isHeld = false
     }
@@ -43,7 +45,7 @@ extension Kad {
             deadline: now + Self.answerTimeout)
         operations[operation]?.result.asked += 1
         if reason == .question, operations[operation]?.isCheck == false {
-            deadlines.add(.patience(number), at: now + Self.patience)
+            deadlines.add(.patience(number), at: now + answerTimes.patience)
         }
         if let kept = idle[peer] {
             dropIdle(kept.stream)
@@ -108,6 +110,7 @@ extension Kad {
                 return
             }
             keep(stream, of: request.peer, now: now)
+            if request.reason == .question { answerTimes.note(now.since(request.begun)) }
             write(request, answer(message, to: request), now: now)
             if request.reason == .store {
                 stored(request.operation, success: true, addresses: &addresses, now: now)
@@ -145,20 +148,34 @@ extension Kad {
     }
 
     /// A request takes long; its command goes on without it. A peer that has not even been reached
-    /// is given up, because dials are few.
+    /// is given up in the end, because dials are few.
     mutating func late(_ number: UInt64, addresses: inout AddressBook, now: Instant) {
         guard let request = requests[number] else { return }
-        let due = request.isHeld ? now + Self.patience : request.begun + Self.patience
+        guard !request.isHeld else {
+            deadlines.add(.patience(number), at: now + answerTimes.patience)
+            return
+        }
+        let end = request.begun + Self.patience
+        let due = request.isLate ? end : min(request.begun + answerTimes.patience, end)
         guard due <= now else {
             deadlines.add(.patience(number), at: due)
+            return
+        }
+        guard now >= end else {
+            requests[number]?.isLate = true
+            deadlines.add(.patience(number), at: end)
+            operations[request.operation]?.lookup.late(KadID(request.peer))
+            pump(request.operation, addresses: &addresses, now: now)
             return
         }
         guard request.stream != nil else {
             fail(number, .timedOut, addresses: &addresses, now: now)
             return
         }
-        requests[number]?.isLate = true
         table.failed(KadID(request.peer))
+        requests[number]?.isCounted = true
+        guard !request.isLate else { return }
+        requests[number]?.isLate = true
         operations[request.operation]?.lookup.late(KadID(request.peer))
         pump(request.operation, addresses: &addresses, now: now)
     }
@@ -208,7 +225,12 @@ extension Kad {
         _ request: Request, _ answer: KadStep.Answer, addresses: inout AddressBook, now: Instant
     ) {
         let id = KadID(request.peer)
-        if !request.isLate { table.failed(id) }
+        if !request.isCounted { table.failed(id) }
+        if request.stream == nil, !table.contains(id),
+            answer == .failed(.unreachable) || answer == .failed(.timedOut)
+        {
+            unreachable.insert(request.peer, now: now)
+        }
         write(request, answer, now: now)
         if request.reason == .question {
             operations[request.operation]?.lookup.failed(id)

@@ -160,6 +160,7 @@ extension Kad {
     public mutating func noteServer(
         _ peer: PeerID, addresses: inout AddressBook, now: Instant
     ) {
+        unreachable.remove(peer)
         let id = KadID(peer)
         let group = addresses.networkGroup(of: peer) ?? 0
         guard checks < Self.maxChecks, table.hasRoom(for: id, group: group, now: now) else {

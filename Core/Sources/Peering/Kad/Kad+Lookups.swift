@@ -56,6 +56,7 @@ extension Kad {
         let id = KadID(peer)
         let group = addresses.networkGroup(of: peer) ?? 0
         table.answered(peer, id, group: group, now: now)
+        unreachable.remove(peer)
         guard let (purpose, key) = operations[number].map({ ($0.purpose, $0.key) }) else { return }
         if case .getProviders = message.kind {
             for provider in message.providers.prefix(Self.maxProvidersPerAnswer)
@@ -76,15 +77,19 @@ extension Kad {
         }
         var closer: [(id: KadID, peer: PeerID)] = []
         for next in message.closerPeers.prefix(Lookup.maxReferrals) where next.peer != own {
-            addresses.add(
-                next.addresses, of: next.peer, from: .told, over: configuration.scope,
-                for: AddressBook.Lifetime.told, now: now)
+            var lifetime = AddressBook.Lifetime.passing
             if case .findPeer(let wanted) = purpose, wanted == next.peer,
                 !next.addresses.isEmpty
             {
+                lifetime = AddressBook.Lifetime.told
                 events.append(.peer(command: number, next))
             }
-            guard addresses.isKnown(next.peer, now: now) else { continue }
+            addresses.add(
+                next.addresses, of: next.peer, from: .told, over: configuration.scope,
+                for: lifetime, now: now)
+            guard addresses.isKnown(next.peer, now: now),
+                !unreachable.contains(next.peer, now: now)
+            else { continue }
             closer.append((KadID(next.peer), next.peer))
         }
         // Finding providers or values may have ended the command.

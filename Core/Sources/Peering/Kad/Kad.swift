@@ -26,6 +26,9 @@ public struct Kad: Sendable {
     var providers: ProviderStore
     var records: RecordStore
     var networkSize = NetworkSize()
+    var answerTimes = AnswerTimes()
+    /// Peers that could not be reached, and until when nobody's word of them is taken.
+    var unreachable = UnreachablePeers()
     var random: SeededGenerator
 
     var operations: [UInt64: Operation] = [:]

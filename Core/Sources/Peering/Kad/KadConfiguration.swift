@@ -127,8 +127,12 @@ extension Kad {
     /// How long a stream may take to open, and how long an answer may take.
     public static let answerTimeout: Duration = .seconds(10)
     /// A peer that has not answered for so long is waited for no longer, though its answer counts
-    /// when it comes.
+    /// when it comes; and one that has not even been reached is given up. Where peers are known to
+    /// answer sooner, the first happens sooner (``AnswerTimes``).
     public static let patience: Duration = .seconds(3)
+    /// Nobody is waited for for less than this: a lost packet of a dial comes after a second, and
+    /// dials wait for their turn.
+    public static let shortestPatience: Duration = .milliseconds(1_250)
     /// When a question is tried again that a limit of this node, such as that of its dials, did not
     /// let through.
     public static let holdTime: Duration = .milliseconds(250)
