@@ -63,10 +63,13 @@ extension NodeCore {
         /// What a session received: `.tally`.
         case tally(WantTable.SessionID)
         /// Who has a block: each is told as ``Output/found(command:_:)``, then `.searched`. This
-        /// and the next four are `.failed(.unavailable)` for a node without a DHT.
+        /// and the next five are `.failed(.unavailable)` for a node without a DHT.
         case findProviders(CID, limit: Int)
         /// Where a peer is: `.searched`; what was heard is in the address book.
         case findPeer(PeerID)
+        /// Which servers of the DHTs are nearest to a key, the bytes of a multihash or peer id:
+        /// `.searched`, with them in the results; their addresses are in the book.
+        case findClosest([UInt8])
         /// Tell the DHTs that this node has a block: `.searched`.
         case provide(CID)
         /// Announce all keys of this node in a DHT again and again, once in `cycle`, from a

@@ -256,7 +256,9 @@ public struct NodeCore: Sendable {
         pubSub.machine?.advance(to: now)
         keyFetch.advance(to: now)
         restFromPubSub(now: now)
+        meetAtTopics(now: now)
         dialer.advance(to: now)
+        addresses.sweep(now: now)
         settle(now: now)
     }
 

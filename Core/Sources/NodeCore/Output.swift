@@ -47,6 +47,10 @@ extension NodeCore {
         /// A message of a topic that these subscriptions are for, its signature checked, from a
         /// peer, or from this node itself.
         case message(PubSubMessage, from: PeerID, subscriptions: [SubscriptionID])
+        /// These subscriptions are to judge a message before anybody gets it, by
+        /// ``PubSubCommand/judge(_:_:)`` within ``Peering/PubSub/validationTime``.
+        case validate(
+            PubSub.ValidationID, PubSubMessage, from: PeerID, subscriptions: [SubscriptionID])
         /// A peer that a command looks for was found, or one that has what it looks for. Its
         /// addresses are in the book. The answer comes later.
         case found(command: UInt64, PeerID)

@@ -1,10 +1,23 @@
 // What can be asked about publish-subscribe, and what it answers.
 
 public import Multiformats
+public import Peering
 
 /// Somebody on this node who receives what is published to a topic. The number is never used again.
 public struct SubscriptionID: Hashable, Sendable {
     let number: UInt64
+}
+
+/// What somebody who subscribes wants besides messages.
+public struct SubscriptionTerms: Hashable, Sendable {
+    /// Messages wait until they have been judged (``NodeCore/PubSubCommand/judge(_:_:)``).
+    public var validates = false
+    /// How many messages a minute each peer of the mesh brings at least; those that bring less are
+    /// replaced. Nil if that is not known.
+    public var perMinute: Double?
+
+    /// Messages alone.
+    public init() {}
 }
 
 extension NodeCore {
@@ -24,9 +37,12 @@ extension NodeCore {
     public enum PubSubCommand: Sendable {
         /// Receive what is published to a topic, by this node too, as
         /// ``Output/message(_:from:subscriptions:)``: `.subscribed`.
-        case subscribe([UInt8])
+        case subscribe([UInt8], SubscriptionTerms = SubscriptionTerms())
         /// Receive no more of it: `.done`.
         case unsubscribe(SubscriptionID)
+        /// What is thought of a message that came as
+        /// ``Output/validate(_:_:from:subscriptions:)``: `.done`.
+        case judge(PubSub.ValidationID, PubSub.Verdict)
         /// Publish data to a topic, subscribed or not: `.published`.
         case publish([UInt8], to: [UInt8])
         /// What is subscribed to: `.topics`.

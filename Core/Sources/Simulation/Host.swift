@@ -52,6 +52,8 @@ public struct Host: Sendable {
     /// What it received of the topics that it subscribed to.
     public internal(set) var received: [(message: PubSubMessage, subscriptions: [SubscriptionID])] =
         []
+    /// What it thinks of messages that it is to judge; it accepts all if nil.
+    public var judges: (@Sendable (PubSubMessage) -> PubSub.Verdict)?
     /// The addresses that it tells others, if it was told to find out.
     public internal(set) var told: [Multiaddr] = []
     /// The open connections.

@@ -75,6 +75,9 @@ extension VirtualNetwork {
             events.add(.input(host, .record(number, hosts[host].records[name])), at: now)
         case .message(let message, _, let subscriptions):
             hosts[host].received.append((message, subscriptions))
+        case .validate(let id, let message, _, _):
+            let verdict = hosts[host].judges?(message) ?? .accept
+            order(host, .pubSub(.judge(id, verdict)))
         case .note(let note): if keepsNotes { hosts[host].notes.append(note) }
         }
     }

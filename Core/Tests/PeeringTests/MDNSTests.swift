@@ -64,6 +64,26 @@ import Wire
         #expect(asking.nextEvent() == .found(two, useful))
     }
 
+    @Test("a node that goes says goodbye, and whoever knew it hears that") func goodbye() throws {
+        var hearing = MDNS(own: one, seed: 1, now: start)
+        var going = MDNS(own: two, seed: 2, now: start)
+        #expect(going.goodbye == nil)
+        let place = try addresses("/ip4/192.168.1.7/tcp/4001")
+        going.setAddresses(place, now: start)
+        let said = run(&going, until: start).packets.filter { $0 != MDNSMessage.question }
+        let (hello, packet) = (try #require(said.first), try #require(going.goodbye))
+        // Nobody misses whom he did not know.
+        try hearing.receive(packet.rawSpan, now: start)
+        #expect(hearing.nextEvent() == nil)
+        try hearing.receive(hello.rawSpan, now: start)
+        #expect(hearing.nextEvent() == .found(two, place))
+        try hearing.receive(packet.rawSpan, now: start + .seconds(1))
+        #expect(hearing.nextEvent() == .left(two) && hearing.nextEvent() == nil)
+        // And one that comes back at once is found at once.
+        try hearing.receive(hello.rawSpan, now: start + .seconds(2))
+        #expect(hearing.nextEvent() == .found(two, place))
+    }
+
     @Test("a flood of questions is answered once a second, and one's own are few")
     func pace() throws {
         var machine = MDNS(own: one, seed: 1, now: start)

@@ -20,6 +20,12 @@ import Wire
         var streams: [StreamID: (from: Int, to: Int, name: ProtocolName)] = [:]
         var received: [[PubSubMessage]] = []
         var shunned: [(by: Int, PeerID)] = []
+        /// What nodes think of messages that they are to judge; nil is nothing, for good.
+        var judges: [Int: @Sendable (PubSubMessage) -> PubSub.Verdict?] = [:]
+        /// What each was asked to judge.
+        var waiting: [[(id: PubSub.ValidationID, message: PubSubMessage)]] = []
+        var suggested: [(to: Int, record: PeerRecord)] = []
+        var keys: [PrivateKey] = []
         /// RPCs in all, and messages in them.
         var sends = 0
         var copies = 0
@@ -38,7 +44,9 @@ import Wire
                 nodes.append(
                     PubSub(key: key, limits: Self.limits, sequence: 1, seed: UInt64(index)))
                 ids.append(PeerID(key.publicKey))
+                keys.append(key)
                 received.append([])
+                waiting.append([])
                 versions.append(version)
             }
         }
@@ -96,6 +104,12 @@ import Wire
             while let event = nodes[index].nextEvent() {
                 switch event {
                 case .message(let message, _): received[index].append(message)
+                case .validate(let id, let message, _):
+                    waiting[index].append((id, message))
+                    guard let verdict = judges[index]?(message) else { continue }
+                    nodes[index].decide(id, verdict, now: now)
+                    while let order = nodes[index].nextTransmit() { carryOut(order, of: index) }
+                case .suggested(let record, _): suggested.append((index, record))
                 case .shunned(let peer): shunned.append((index, peer))
                 }
             }

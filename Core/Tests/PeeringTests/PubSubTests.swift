@@ -192,7 +192,8 @@ import Wire
             rpc.have = [.init(topic: Self.topic, ids: [[1], [2, 3]])]
             rpc.want = [[4], [5]]
             rpc.graft = [Self.topic]
-            rpc.prune = [.init(topic: Self.topic, backoffSeconds: 60)]
+            let named = PubSubRPC.Suggestion(peer: PeerID(key.publicKey), record: [1, 2, 3])
+            rpc.prune = [.init(topic: Self.topic, backoffSeconds: 60, suggestions: [named])]
             rpc.dontWant = [[6]]
             let bytes = rpc.encoded
             let read = try PubSubRPC(decoding: bytes.rawSpan)

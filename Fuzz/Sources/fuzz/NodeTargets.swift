@@ -68,6 +68,8 @@ private func pieces(of bytes: RawSpan) -> [[UInt8]] {
     var machine = PubSub(key: key, limits: limits, sequence: 1, seed: 1)
     var now = Instant(nanoseconds: 1)
     for topic in [[1], [2]] as [[UInt8]] { machine.subscribe(to: topic, now: now) }
+    machine.setValidation(of: [2], true)
+    machine.expect(perMinute: 60, of: [1])
     for (index, peer) in NodeRun.peers.prefix(2).enumerated() {
         machine.connected(
             to: peer, index == 0 ? .incoming : .outgoing, remote: NodeRun.address, now: now)
@@ -88,6 +90,9 @@ private func pieces(of bytes: RawSpan) -> [[UInt8]] {
             machine.advance(to: now)
         }
         while let event = machine.nextEvent() {
+            if case .validate(let id, _, _) = event {
+                machine.decide(id, index % 2 == 0 ? .accept : .reject, now: now)
+            }
             guard case .message(let message, _) = event else { continue }
             if !message.isValid { violated("what is not signed is not delivered") }
             if message.data.count > limits.messageBytes { violated("messages are limited") }

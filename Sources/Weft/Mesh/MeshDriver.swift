@@ -39,6 +39,8 @@ final class MeshDriver {
     var sessions: [WantTable.SessionID: MeshSession] = [:]
     /// Who receives what is published to topics.
     var subscriptions: [SubscriptionID: SubscriptionQueue] = [:]
+    /// How many messages subscribers are judging.
+    var judging = 0
     /// Who is told what a command finds, until it is answered.
     private var finders: [UInt64: @Sendable (Mesh.Finding) -> Void] = [:]
     /// The commands that are being answered at once; one can be given while another is carried out.
@@ -184,6 +186,8 @@ final class MeshDriver {
             sessions[session]?.missing(cid, failure)
         case .news(let session, let news): sessions[session]?.note(news)
         case .message(let message, let peer, let ids): deliver(message, from: peer, to: ids)
+        case .validate(let id, let message, let peer, let ids):
+            judge(message, id, from: peer, by: ids)
         case .found(let id, let peer):
             guard let tell = finders[id] else { break }
             guard case .addresses(let known) = perform(.addresses(peer)) else { break }

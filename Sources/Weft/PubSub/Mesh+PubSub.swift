@@ -28,17 +28,23 @@ extension Configuration {
 }
 
 extension Mesh {
-    /// Receives what is published to a topic, by this node too.
+    /// Receives what is published to a topic, by this node too; see
+    /// ``Node/subscribe(to:expecting:validate:)``.
     ///
     /// - Throws: ``PubSubError``.
-    public func subscribe(to topic: [UInt8]) async throws -> Subscription {
+    public func subscribe(
+        to topic: [UInt8], expecting perMinute: Int? = nil, validate: MessageValidator? = nil
+    ) async throws -> Subscription {
         try check(topic)
         let limits = NodeLimits(settings).pubSub
         let queue = SubscriptionQueue(
-            messages: limits.waitingMessages, bytes: limits.waitingBytes)
+            messages: limits.waitingMessages, bytes: limits.waitingBytes, validate: validate)
+        var terms = SubscriptionTerms()
+        terms.validates = validate != nil
+        terms.perMinute = perMinute.map { Double(max(0, $0)) }
         let begun = eventLoop.makePromise(of: NodeCore.Answer?.self)
-        run { driver in
-            begun.succeed(driver.subscribe(to: topic, queue))
+        run { [terms] driver in
+            begun.succeed(driver.subscribe(to: topic, terms, queue))
         } stopped: {
             begun.fail(PubSubError.stopped)
         }
@@ -107,8 +113,10 @@ extension PubSubError {
 
 extension MeshDriver {
     /// Begins a subscription.
-    func subscribe(to topic: [UInt8], _ queue: SubscriptionQueue) -> NodeCore.Answer? {
-        let answer = perform(.pubSub(.subscribe(topic)))
+    func subscribe(
+        to topic: [UInt8], _ terms: SubscriptionTerms, _ queue: SubscriptionQueue
+    ) -> NodeCore.Answer? {
+        let answer = perform(.pubSub(.subscribe(topic, terms)))
         if case .pubSub(.subscribed(let id)) = answer {
             queue.begin(id)
             subscriptions[id] = queue
@@ -120,6 +128,35 @@ extension MeshDriver {
     func unsubscribe(_ queue: SubscriptionQueue) {
         guard let id = queue.id, subscriptions.removeValue(forKey: id) != nil else { return }
         _ = perform(.pubSub(.unsubscribe(id)))
+    }
+
+    /// Has subscribers judge a message. Only what all of them accept is accepted.
+    func judge(
+        _ message: PubSubMessage, _ id: PubSub.ValidationID, from peer: PeerID,
+        by ids: [SubscriptionID]
+    ) {
+        let validators = ids.compactMap { subscriptions[$0]?.validate }
+        // One that never answers keeps its place, though the machine has long given the message up.
+        guard !validators.isEmpty, judging < PubSub.maxValidations else {
+            _ = perform(.pubSub(.judge(id, .ignore)))
+            return
+        }
+        judging += 1
+        let message = TopicMessage(message, from: peer)
+        Task { [mesh] in
+            var verdict = PubSub.Verdict.accept
+            for validate in validators where verdict == .accept {
+                switch await validate(message) {
+                case .accept: break
+                case .ignore: verdict = .ignore
+                case .reject: verdict = .reject
+                }
+            }
+            mesh.run { [verdict] driver in
+                driver.judging -= 1
+                _ = driver.perform(.pubSub(.judge(id, verdict)))
+            }
+        }
     }
 
     /// Hands on a message.

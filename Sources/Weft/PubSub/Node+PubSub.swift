@@ -13,10 +13,31 @@ extension Node {
     /// }
     /// ```
     ///
-    /// - Parameter topic: the name, of 1 to 256 bytes in UTF-8.
+    /// With `validate`, the application has the say on what other peers publish, before anybody
+    /// gets it and before it is passed on:
+    ///
+    /// ```swift
+    /// let moves = try await node.subscribe(to: "moves") { message in
+    ///     message.data.count == 8 ? .accept : .reject
+    /// }
+    /// ```
+    ///
+    /// It is asked about up to 256 messages at once and has five seconds for each; what it does not
+    /// judge by then, and what exceeds those, is ignored.
+    ///
+    /// - Parameters:
+    ///   - topic: the name, of 1 to 256 bytes in UTF-8.
+    ///   - perMinute: how many messages each peer of the topic's mesh brings at least. Those that
+    ///     bring less for a minute or more are replaced by others, because they may be keeping
+    ///     messages back. Leave it out where you do not know, as well-behaved peers lose their
+    ///     places where it is too high.
+    ///   - validate: judges each message of other peers. It need not answer in order.
     /// - Throws: ``PubSubError``.
-    public func subscribe(to topic: String) async throws -> Subscription {
-        try await mesh.subscribe(to: Array(topic.utf8))
+    public func subscribe(
+        to topic: String, expecting perMinute: Int? = nil, validate: MessageValidator? = nil
+    ) async throws -> Subscription {
+        try await mesh.subscribe(
+            to: Array(topic.utf8), expecting: perMinute, validate: validate)
     }
 
     /// Publishes data to a topic, signed with the node's key. It need not be subscribed to.

@@ -48,6 +48,9 @@ public final class Subscription: AsyncSequence, Sendable {
     }
 }
 
+/// Judges a message, within five seconds.
+public typealias MessageValidator = @Sendable (TopicMessage) async -> MessageVerdict
+
 /// The messages that wait for one subscriber.
 final class SubscriptionQueue: Sendable {
     private typealias Waiter = CheckedContinuation<TopicMessage?, Never>
@@ -66,8 +69,13 @@ final class SubscriptionQueue: Sendable {
 
     private let limits: (messages: Int, bytes: Int)
     private let state = Mutex(State())
+    /// Judges messages before anybody gets them; nil if all are as good.
+    let validate: MessageValidator?
 
-    init(messages: Int, bytes: Int) { limits = (messages, bytes) }
+    init(messages: Int, bytes: Int, validate: MessageValidator?) {
+        limits = (messages, bytes)
+        self.validate = validate
+    }
 
     var dropped: UInt64 { state.withLock { $0.dropped } }
 

@@ -28,6 +28,16 @@ public struct TopicMessage: Hashable, Sendable {
     }
 }
 
+/// What a subscriber thinks of a message that it is to judge.
+public enum MessageVerdict: Hashable, Sendable {
+    /// Subscribers get it, and it goes on to other peers.
+    case accept
+    /// Nobody gets it, and nobody is to blame.
+    case ignore
+    /// Nobody gets it, and the peers that brought it are soon not listened to.
+    case reject
+}
+
 /// Why something about topics was not done.
 public enum PubSubError: Error, Hashable, Sendable {
     /// The data is longer than the node passes on.

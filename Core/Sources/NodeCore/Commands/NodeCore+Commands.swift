@@ -48,7 +48,7 @@ extension NodeCore {
                 return
             }
             outputs.append(.answer(id, answered))
-        case .findProviders, .findPeer, .provide, .getValue, .putValue:
+        case .findProviders, .findPeer, .findClosest, .provide, .getValue, .putValue:
             guard !dhts.isEmpty else {
                 outputs.append(.answer(id, .failed(.unavailable)))
                 return
@@ -99,8 +99,8 @@ extension NodeCore {
         case .setLimits(let new): setLimits(new, now: now)
         case .setAccess(let new): setAccess(new, now: now)
         case .pubSub(let command): return carryOut(command, now: now)
-        case .connect, .ping, .cancel, .fetchRecord, .findProviders, .findPeer, .provide, .getValue,
-            .putValue:
+        case .connect, .ping, .cancel, .fetchRecord, .findProviders, .findPeer, .findClosest,
+            .provide, .getValue, .putValue:
             break
         }
         return .done

@@ -87,7 +87,19 @@ extension NodeCore {
             peers[peer]?.agent = Array(message.agentVersion.prefix(Acquaintance.agentBytes))
         }
         guard !message.protocols.isEmpty else { return }
-        peers[peer]?.protocols = Array(message.protocols.prefix(Acquaintance.protocolCount))
+        // Most peers speak what this node speaks: that is kept once for all of them.
+        let (own, theirs) = (identify.own.protocols, message.protocols)
+        peers[peer]?.protocols =
+            theirs == own
+            ? own
+            : theirs.prefix(Acquaintance.protocolCount).map { name in
+                own.first { $0 == name } ?? name
+            }
+        if !message.signedPeerRecord.isEmpty,
+            message.protocols.contains(where: { PubSub.protocols.contains($0) })
+        {
+            peers[peer]?.record = message.signedPeerRecord
+        }
         offerNeighbour(peer, now: now)
         noteServers(peer, now: now)
         noteSpeaker(peer, now: now)

@@ -16,7 +16,8 @@ struct PubSubService: Sendable {
     let seed: UInt64
     var machine: PubSub?
     /// The oldest first.
-    var subscriptions: [(id: SubscriptionID, topic: [UInt8])] = []
+    var subscriptions: [(id: SubscriptionID, topic: [UInt8], terms: SubscriptionTerms)] = []
+    var rendezvous = Rendezvous()
     /// When it ends, if nothing happens until then.
     var end: Instant?
     var lastSubscription: UInt64 = 0
@@ -28,7 +29,7 @@ struct PubSubService: Sendable {
         seed = configuration.seed
     }
 
-    var deadline: Instant? { machine?.deadline.earlier(end) }
+    var deadline: Instant? { machine?.deadline.earlier(end).earlier(rendezvous.deadline) }
 
     /// The protocols that peers are told of.
     var protocols: [ProtocolName] {
@@ -39,6 +40,18 @@ struct PubSubService: Sendable {
     func subscriptions(to topic: [UInt8]) -> [SubscriptionID] {
         subscriptions.filter { $0.topic == topic }.map { $0.id }
     }
+
+    /// Who judges the messages of a topic.
+    func judges(of topic: [UInt8]) -> [SubscriptionID] {
+        subscriptions.filter { $0.topic == topic && $0.terms.validates }.map { $0.id }
+    }
+
+    /// Tells the machine what those who receive a topic want.
+    mutating func setTerms(of topic: [UInt8]) {
+        let terms = subscriptions.filter { $0.topic == topic }.map { $0.terms }
+        machine?.setValidation(of: topic, terms.contains { $0.validates })
+        machine?.expect(perMinute: terms.compactMap { $0.perMinute }.min(), of: topic)
+    }
 }
 
 extension NodeCore {
@@ -48,10 +61,11 @@ extension NodeCore {
         switch command {
         case .subscribe, .publish:
             if pubSub.participation == .never { return .failed(.unavailable) }
-        case .unsubscribe, .topics, .peers: break
+        case .unsubscribe, .judge, .topics, .peers: break
         }
         switch command {
-        case .subscribe(let topic): return subscribe(to: topic, now: now)
+        case .subscribe(let topic, let terms): return subscribe(to: topic, terms, now: now)
+        case .judge(let id, let verdict): pubSub.machine?.decide(id, verdict, now: now)
         case .unsubscribe(let id): unsubscribe(id, now: now)
         case .publish(let data, let topic): return publish(data, to: topic, now: now)
         case .topics: return .pubSub(.topics(topicStatus))
@@ -60,7 +74,9 @@ extension NodeCore {
         return .done
     }
 
-    private mutating func subscribe(to topic: [UInt8], now: Instant) -> Answer {
+    private mutating func subscribe(
+        to topic: [UInt8], _ terms: SubscriptionTerms, now: Instant
+    ) -> Answer {
         guard pubSub.subscriptions.count < limits.pubSub.subscriptions else {
             tallies.subscriptionsRefused += 1
             return .failed(.overLimit)
@@ -72,15 +88,19 @@ extension NodeCore {
         }
         pubSub.lastSubscription += 1
         let id = SubscriptionID(number: pubSub.lastSubscription)
-        pubSub.subscriptions.append((id, topic))
+        pubSub.subscriptions.append((id, topic, terms))
+        pubSub.setTerms(of: topic)
+        seekPeers(of: topic, isOwn: true, now: now)
         return .pubSub(.subscribed(id))
     }
 
     private mutating func unsubscribe(_ id: SubscriptionID, now: Instant) {
         guard let index = pubSub.subscriptions.firstIndex(where: { $0.id == id }) else { return }
         let topic = pubSub.subscriptions.remove(at: index).topic
+        pubSub.setTerms(of: topic)
         if pubSub.subscriptions(to: topic).isEmpty {
             pubSub.machine?.unsubscribe(from: topic, now: now)
+            pubSub.rendezvous.end(topic)
         }
         pubSub.end = now + PubSubService.linger
     }
@@ -89,6 +109,7 @@ extension NodeCore {
         takePart(now: now)
         do throws(PubSub.PublishError) {
             let count = try pubSub.machine?.publish(data, to: topic, now: now)
+            if count == 0 { seekPeers(of: topic, isOwn: false, now: now) }
             return .pubSub(.published(peers: count ?? 0))
         } catch {
             return .failed(error == .overLimit ? .overLimit : .unavailable)
@@ -141,6 +162,7 @@ extension NodeCore {
         else { return }
         pubSub.lastSequence = machine.nextSequence
         pubSub.machine = nil
+        pubSub.rendezvous.endAll()
         for stream in streams.streams(of: .pubSub) { reset(stream, now: now) }
         announceProtocols()
     }
@@ -162,6 +184,7 @@ extension NodeCore {
         pubSub.machine?.connected(
             to: peer, route.direction == .outbound ? .outgoing : .incoming,
             remote: route.remoteAddress, now: now)
+        if let record = peers[peer]?.record { pubSub.machine?.note(record: record, of: peer) }
     }
 
     // MARK: The machine
@@ -180,6 +203,14 @@ extension NodeCore {
                 guard access.admits(message.author) else { continue }
                 let subscriptions = pubSub.subscriptions(to: message.topic)
                 outputs.append(.message(message, from: peer, subscriptions: subscriptions))
+            case .validate(let id, let message, let peer):
+                guard access.admits(message.author) else {
+                    pubSub.machine?.decide(id, .ignore, now: now)
+                    continue
+                }
+                let judges = pubSub.judges(of: message.topic)
+                outputs.append(.validate(id, message, from: peer, subscriptions: judges))
+            case .suggested(let record, let peer): take(record, suggestedBy: peer, now: now)
             case .shunned(let peer): violated(peer, .pubSub, now: now)
             }
         }

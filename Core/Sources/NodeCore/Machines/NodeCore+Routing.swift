@@ -13,6 +13,10 @@ extension NodeCore {
             case command(UInt64)
             /// A session wants providers of a block.
             case session(WantTable.SessionID)
+            /// This node wants peers that subscribed to a topic.
+            case topic([UInt8])
+            /// It tells them that it did.
+            case announcement([UInt8])
         }
 
         let purpose: Purpose
@@ -53,6 +57,10 @@ extension NodeCore {
             begin(purpose, limit: 0, now: now) { kad, book, now in
                 kad.find(peer, addresses: &book, now: now)
             }
+        case .findClosest(let key):
+            begin(purpose, limit: 0, now: now) { kad, book, now in
+                kad.findClosest(to: key, addresses: &book, now: now)
+            }
         case .provide(let cid):
             begin(purpose, limit: 0, now: now) { kad, book, now in
                 kad.provide(cid.hash, addresses: &book, now: now)
@@ -70,7 +78,7 @@ extension NodeCore {
     }
 
     /// Begins a search in every DHT. Without any, it is over at once.
-    private mutating func begin(
+    mutating func begin(
         _ purpose: Search.Purpose, limit: Int, now: Instant,
         _ start: (inout Kad, inout AddressBook, Instant) -> UInt64?
     ) {
@@ -146,6 +154,8 @@ extension NodeCore {
             case .session(let session):
                 guard access.admits(found.peer) else { break }
                 exchange.offer(found.peer, to: session, as: .provider, now: now)
+            case .topic: meetSubscriber(found.peer, now: now)
+            case .announcement: break
             }
         case .value(let number, let value):
             guard let id = searchOfPart[Part(table: table, number: number)] else { return }
@@ -172,6 +182,7 @@ extension NodeCore {
     private mutating func conclude(_ id: UInt64, now: Instant) {
         guard let search = searches.removeValue(forKey: id) else { return }
         switch search.purpose {
+        case .topic, .announcement: concludeTopic(search, now: now)
         case .session(let session):
             if !dhts.isEmpty {
                 outputs.append(.news(session, .searched(found: search.found.count)))

@@ -10,6 +10,8 @@ public struct MDNS: Sendable {
     public enum Event: Hashable, Sendable {
         /// A peer of the local network says that it is there.
         case found(PeerID, [Multiaddr])
+        /// A peer says that it goes.
+        case left(PeerID)
     }
 
     /// The longest time between two questions.
@@ -71,6 +73,11 @@ public struct MDNS: Sendable {
             nextAnswer = max(now + delay, earliest)
         }
         for entry in message.announcements where entry.peer != own {
+            guard !entry.isGoodbye else {
+                // Only of one that was there, so that noise costs nothing.
+                if told.removeValue(forKey: entry.peer) != nil { events.append(.left(entry.peer)) }
+                continue
+            }
             if let last = told[entry.peer], now.since(last) < Self.retellPause { continue }
             if told.count >= Self.maxPeers { forget() }
             told[entry.peer] = now
@@ -91,6 +98,13 @@ public struct MDNS: Sendable {
             let packet = MDNSMessage.announcement(of: own, as: label, at: ownAddresses)
             if !packet.isEmpty { packets.append(packet) }
         }
+    }
+
+    /// The packet by which this node says goodbye; nil if it has never said that it is there.
+    public var goodbye: [UInt8]? {
+        guard lastAnswer != nil else { return nil }
+        let packet = MDNSMessage.announcement(of: own, as: label, at: ownAddresses, for: 0)
+        return packet.isEmpty ? nil : packet
     }
 
     /// When `advance` has something to do.

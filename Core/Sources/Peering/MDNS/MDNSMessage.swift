@@ -12,6 +12,8 @@ public struct MDNSMessage: Hashable, Sendable {
         public let peer: PeerID
         /// Its addresses, without the peer.
         public let addresses: [Multiaddr]
+        /// Whether it says goodbye: none of that holds any longer (RFC 6762, section 10.1).
+        public var isGoodbye = false
     }
 
     /// The longest packet (RFC 6762, section 17).
@@ -66,19 +68,20 @@ public struct MDNSMessage: Hashable, Sendable {
         for _ in 0..<records {
             let name = try DNSName.read(&reader)
             let type = try reader.readBigEndian(UInt16.self)
-            try reader.skip(6)
+            try reader.skip(2)
+            let lifetime = try reader.readBigEndian(UInt32.self)
             let length = Int(try reader.readBigEndian(UInt16.self))
             let data = try reader.readSpan(length)
             guard type == Self.text, name.count > Self.service.count,
                 name.suffix(Self.service.count).elementsEqual(Self.service)
             else { continue }
-            try readTexts(data, &addresses)
+            try readTexts(data, isGoodbye: lifetime == 0, &addresses)
         }
     }
 
     /// Reads the strings of a TXT record, `dnsaddr=…/p2p/PEER` each.
     private mutating func readTexts(
-        _ bytes: RawSpan, _ count: inout Int
+        _ bytes: RawSpan, isGoodbye: Bool, _ count: inout Int
     ) throws(DecodeError) {
         var reader = ByteReader(bytes)
         let prefix = Array("dnsaddr=".utf8)
@@ -92,11 +95,16 @@ public struct MDNSMessage: Hashable, Sendable {
                 let peer = address.peer, let bare = address.bare(of: peer), bare != address
             else { continue }
             count += 1
-            if let index = announcements.firstIndex(where: { $0.peer == peer }) {
-                announcements[index] = Announcement(
-                    peer: peer, addresses: announcements[index].addresses + [bare])
+            let known = announcements.firstIndex {
+                $0.peer == peer && $0.isGoodbye == isGoodbye
+            }
+            if let known {
+                announcements[known] = Announcement(
+                    peer: peer, addresses: announcements[known].addresses + [bare],
+                    isGoodbye: isGoodbye)
             } else if announcements.count < Self.maxPeers {
-                announcements.append(Announcement(peer: peer, addresses: [bare]))
+                announcements.append(
+                    Announcement(peer: peer, addresses: [bare], isGoodbye: isGoodbye))
             }
         }
     }
@@ -113,7 +121,7 @@ public struct MDNSMessage: Hashable, Sendable {
     }
 
     /// How long others may keep what a packet says, in seconds.
-    static let lifetime: UInt32 = 120
+    public static let lifetime: UInt32 = 120
     /// How many bytes of addresses a packet has: with the rest it is no longer than what every
     /// link carries in one piece.
     static let maxTextBytes = 900
@@ -123,9 +131,12 @@ public struct MDNSMessage: Hashable, Sendable {
     /// The packet by which a peer says where it is; empty if it says nothing. Besides what libp2p
     /// needs it has what general software for DNS service discovery insists on: a host and a port.
     ///
-    /// - Parameter label: what the packet calls the peer, up to 63 letters and digits.
+    /// - Parameters:
+    ///   - label: what the packet calls the peer, up to 63 letters and digits.
+    ///   - lifetime: how long others may keep what it says, in seconds; zero says goodbye.
     public static func announcement(
-        of peer: PeerID, as label: [UInt8], at addresses: [Multiaddr]
+        of peer: PeerID, as label: [UInt8], at addresses: [Multiaddr],
+        for lifetime: UInt32 = MDNSMessage.lifetime
     ) -> [UInt8] {
         var texts: [UInt8] = []
         var hosts: [[UInt8]] = []
@@ -149,11 +160,11 @@ public struct MDNSMessage: Hashable, Sendable {
         var out = header(
             flags: 0x8400, questions: 0, answers: 1, additional: UInt16(2 + hosts.count))
         // What several peers have is shared; what is this one's own replaces what was known of it.
-        append(service, pointer, 1, instance, to: &out)
-        append(instance, 33, 0x8001, [0, 0, 0, 0] + port + host, to: &out)
-        append(instance, text, 0x8001, texts, to: &out)
+        append(service, pointer, 1, instance, lifetime, to: &out)
+        append(instance, 33, 0x8001, [0, 0, 0, 0] + port + host, lifetime, to: &out)
+        append(instance, text, 0x8001, texts, lifetime, to: &out)
         for address in hosts {
-            append(host, address.count == 4 ? 1 : 28, 0x8001, address, to: &out)
+            append(host, address.count == 4 ? 1 : 28, 0x8001, address, lifetime, to: &out)
         }
         return out
     }
@@ -167,7 +178,8 @@ public struct MDNSMessage: Hashable, Sendable {
     }
 
     private static func append(
-        _ owner: [UInt8], _ type: UInt16, _ kind: UInt16, _ data: [UInt8], to out: inout [UInt8]
+        _ owner: [UInt8], _ type: UInt16, _ kind: UInt16, _ data: [UInt8], _ lifetime: UInt32,
+        to out: inout [UInt8]
     ) {
         out += owner
         out.appendBigEndian(type)

@@ -26,6 +26,7 @@ extension PubSub {
     private mutating func settle(_ peer: PeerID, inMesh isInMesh: Bool, now: Instant) {
         guard var state = peers.removeValue(forKey: peer) else { return }
         state.haves = 0
+        state.suggestions = 0
         state.wants = 0
         state.messages = 0
         state.answeredBytes = 0
@@ -107,17 +108,46 @@ extension PubSub {
 
     private mutating func graft(_ peer: PeerID, _ topic: [UInt8]) {
         guard mesh[topic]?.contains(peer) == false else { return }
-        mesh[topic]?.append(peer)
+        enter(peer, topic)
         peers[peer]?.tell { $0.graft.append(topic) }
     }
 
-    /// Takes a peer out of a mesh, and tells it for how long. Nobody is named to it in exchange
-    /// (peer exchange), and what others name is not believed: peers are found in other ways, whose
-    /// answers can be checked.
-    mutating func prune(_ peer: PeerID, _ topic: [UInt8], now: Instant) {
+    /// How many messages a minute each peer of a topic's mesh is to bring at least. Peers that bring
+    /// less lose in score. Nil, the usual case, counts nothing.
+    public mutating func expect(perMinute count: Double?, of topic: [UInt8]) {
+        guard topics.contains(topic) else { return }
+        rates[topic] = count.map { $0 / 60 }
+        for peer in mesh[topic] ?? [] {
+            if let rate = rates[topic] {
+                peers[peer]?.score.joined(topic, expecting: rate)
+            } else {
+                peers[peer]?.score.left(topic)
+            }
+        }
+    }
+
+    /// A peer is in a mesh from now on.
+    mutating func enter(_ peer: PeerID, _ topic: [UInt8]) {
+        mesh[topic]?.append(peer)
+        if let rate = rates[topic] { peers[peer]?.score.joined(topic, expecting: rate) }
+    }
+
+    /// A peer is in a mesh no longer.
+    mutating func leave(_ peer: PeerID, _ topic: [UInt8]) {
         mesh[topic]?.removeAll { $0 == peer }
-        peers[peer]?.backoff[topic] = now + Self.pruneBackoff
-        let prune = PubSubRPC.Prune(topic: topic, backoffSeconds: Self.seconds(Self.pruneBackoff))
+        peers[peer]?.score.left(topic)
+    }
+
+    /// Takes a peer out of a mesh, and tells it for how long. If it behaves, it is told of others
+    /// that it can go to.
+    mutating func prune(
+        _ peer: PeerID, _ topic: [UInt8], for backoff: Duration = PubSub.pruneBackoff, now: Instant
+    ) {
+        let isWellBehaved = score(of: peer) >= 0
+        leave(peer, topic)
+        peers[peer]?.backoff[topic] = now + backoff
+        var prune = PubSubRPC.Prune(topic: topic, backoffSeconds: Self.seconds(backoff))
+        if isWellBehaved { prune.suggestions = suggestions(for: peer, topic) }
         peers[peer]?.tell { $0.prune.append(prune) }
     }
 

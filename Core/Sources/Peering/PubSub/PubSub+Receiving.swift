@@ -41,9 +41,7 @@ extension PubSub {
 
     private mutating func note(_ topic: [UInt8], _ isOn: Bool, of peer: PeerID) {
         guard isOn else {
-            if peers[peer]?.topics.remove(topic) != nil {
-                mesh[topic]?.removeAll { $0 == peer }
-            }
+            if peers[peer]?.topics.remove(topic) != nil { leave(peer, topic) }
             return
         }
         guard let known = peers[peer]?.topics, known.count < Self.maxTopicsPerPeer,
@@ -79,7 +77,9 @@ extension PubSub {
             return
         }
         let id = message.id
-        guard topics.contains(message.topic), !seen.contains(id), message.author != own else {
+        guard topics.contains(message.topic), message.author != own else { return }
+        guard !seen.contains(id) else {
+            noteCopy(of: id, message.topic, from: peer, now: now)
             return
         }
         guard message.data.count <= limits.messageBytes else {
@@ -92,14 +92,44 @@ extension PubSub {
             return
         }
         see(id, now: now)
-        keep(message, now: now)
-        peers[peer]?.score.delivered()
-        events.append(.message(message, from: peer))
-        pass(message, id, from: peer)
+        if validations.topics.contains(message.topic) {
+            hold(message, id, from: peer, now: now)
+        } else {
+            deliver(message, id, from: [peer], now: now)
+        }
     }
 
-    private mutating func pass(_ message: PubSubMessage, _ id: [UInt8], from peer: PeerID) {
-        for other in meshPeers(of: message.topic) where other != peer {
+    /// Hands on a message that is as it should be. The first of its bearers brought it first.
+    mutating func deliver(
+        _ message: PubSubMessage, _ id: [UInt8], from bearers: [PeerID], now: Instant
+    ) {
+        guard let first = bearers.first else { return }
+        keep(message, now: now)
+        peers[first]?.score.delivered()
+        for peer in bearers { noteShare(of: id, message.topic, from: peer) }
+        events.append(.message(message, from: first))
+        pass(message, id, notTo: bearers)
+    }
+
+    /// Counts a message for a peer of a mesh whose rate is known, once for each message.
+    private mutating func noteShare(of id: [UInt8], _ topic: [UInt8], from peer: PeerID) {
+        guard rates[topic] != nil, mesh[topic]?.contains(peer) == true,
+            cache[id]?.bearers.insert(peer).inserted ?? true
+        else { return }
+        peers[peer]?.score.brought(topic)
+    }
+
+    /// A message came that had come before.
+    private mutating func noteCopy(
+        of id: [UInt8], _ topic: [UInt8], from peer: PeerID, now: Instant
+    ) {
+        if validations.note(peer, bears: id) { return }
+        guard let known = cache[id], now.since(known.at) <= Self.copyTime else { return }
+        noteShare(of: id, topic, from: peer)
+    }
+
+    private mutating func pass(_ message: PubSubMessage, _ id: [UInt8], notTo bearers: [PeerID]) {
+        for other in meshPeers(of: message.topic) where !bearers.contains(other) {
             guard let state = peers[other] else { continue }
             // Said even to one that has it: it may be about to send it.
             if message.data.count > Self.dontWantBytes, state.version == 0 {
@@ -109,7 +139,7 @@ extension PubSub {
             peers[other]?.tell { $0.messages.append(message) }
         }
         // Peers that do not know the mesh get everything.
-        for other in order where other != peer && other != message.author {
+        for other in order where !bearers.contains(other) && other != message.author {
             guard let state = peers[other], state.version == 3,
                 state.topics.contains(message.topic)
             else { continue }
@@ -168,17 +198,18 @@ extension PubSub {
             return
         }
         peers[peer]?.topics.insert(topic)
-        mesh[topic]?.append(peer)
+        enter(peer, topic)
     }
 
     private mutating func takePrune(
         _ prune: PubSubRPC.Prune, from peer: PeerID, now: Instant
     ) {
         guard mesh[prune.topic] != nil else { return }
-        mesh[prune.topic]?.removeAll { $0 == peer }
+        leave(peer, prune.topic)
         let seconds = min(
             prune.backoffSeconds ?? Self.seconds(Self.pruneBackoff), Self.maxBackoffSeconds)
         peers[peer]?.backoff[prune.topic] = now + .seconds(Int64(seconds))
+        takeSuggestions(prune.suggestions, for: prune.topic, from: peer)
     }
 
     // MARK: Remembering
@@ -203,7 +234,7 @@ extension PubSub {
         guard cachedBytes + message.cost <= limits.cachedBytes else { return }
         let id = message.id
         cachedBytes += message.cost
-        cache[id] = Cached(message: message)
+        cache[id] = Cached(message: message, at: now)
         history[0].append((id, message.topic))
         if nextHeartbeat == nil { nextHeartbeat = now + Self.heartbeat }
     }

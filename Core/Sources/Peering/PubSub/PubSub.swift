@@ -20,6 +20,11 @@ public struct PubSub: Sendable {
         /// A message of a topic that is subscribed to, once: the peer that brought it, or this node
         /// for what it published itself.
         case message(PubSubMessage, from: PeerID)
+        /// A message that the application is to judge before anybody gets it, by ``decide(_:_:)``.
+        case validate(ValidationID, PubSubMessage, from: PeerID)
+        /// A peer in good standing names another one that has subscribed to a topic of ours, and
+        /// which has signed where it is.
+        case suggested(PeerRecord, by: PeerID)
         /// A peer behaves so badly that it is no longer listened to.
         case shunned(PeerID)
     }
@@ -89,6 +94,8 @@ public struct PubSub: Sendable {
     static let opportunisticPeers = 2
     /// A message that is longer is announced to peers of the mesh, so that they need not send it.
     static let dontWantBytes = 1_024
+    /// A copy of a message that comes within this time counts as brought.
+    static let copyTime: Duration = .seconds(2)
     /// How many messages are remembered.
     static let maxSeen = 16_384
     static let maxPromises = 4_096
@@ -124,10 +131,13 @@ public struct PubSub: Sendable {
         var dontWantBefore: Set<[UInt8]> = []
         // Since the last heartbeat.
         var haves = 0
+        var suggestions = 0
         var wants = 0
         var messages = 0
         var answeredBytes = 0
         var isShunned = false
+        /// Its signed record, to be told to others; empty if there is none.
+        var record: [UInt8] = []
         /// What is to be said at the next chance.
         var pending = PubSubRPC()
         var openings = 0
@@ -148,7 +158,10 @@ public struct PubSub: Sendable {
 
     struct Cached: Sendable {
         let message: PubSubMessage
+        let at: Instant
         var sent: [PeerID: Int] = [:]
+        /// Who brought it, of topics whose rate is known.
+        var bearers: Set<PeerID> = []
     }
 
     /// A message that a peer said it has and was asked for.
@@ -179,6 +192,9 @@ public struct PubSub: Sendable {
     var incoming: [StreamID: PeerID] = [:]
     var opening: [UInt64: PeerID] = [:]
     var topics: Set<[UInt8]> = []
+    /// How many messages a heartbeat each peer of a mesh is to bring, where that is known.
+    var rates: [[UInt8]: Double] = [:]
+    var validations = Validations()
     var mesh: [[UInt8]: [PeerID]] = [:]
     var cache: [[UInt8]: Cached] = [:]
     var cachedBytes = 0
@@ -227,8 +243,11 @@ public struct PubSub: Sendable {
     /// The last connection to a peer ended.
     public mutating func disconnected(from peer: PeerID, now: Instant) {
         let score = score(of: peer)
-        guard let gone = peers.removeValue(forKey: peer) else { return }
+        guard var gone = peers.removeValue(forKey: peer) else { return }
         order.removeAll { $0 == peer }
+        for topic in rates.keys where mesh[topic]?.contains(peer) == true {
+            gone.score.left(topic)
+        }
         mesh = mesh.mapValues { members in members.filter { $0 != peer } }
         incoming = incoming.filter { $0.value != peer }
         if let network = gone.network {
@@ -262,12 +281,10 @@ public struct PubSub: Sendable {
     /// Ends a subscription.
     public mutating func unsubscribe(from topic: [UInt8], now: Instant) {
         guard topics.remove(topic) != nil else { return }
-        let prune = PubSubRPC.Prune(
-            topic: topic, backoffSeconds: Self.seconds(Self.unsubscribeBackoff))
-        for peer in mesh.removeValue(forKey: topic) ?? [] {
-            peers[peer]?.tell { $0.prune.append(prune) }
-            peers[peer]?.backoff[topic] = now + Self.unsubscribeBackoff
-        }
+        for peer in mesh[topic] ?? [] { prune(peer, topic, for: Self.unsubscribeBackoff, now: now) }
+        mesh[topic] = nil
+        rates[topic] = nil
+        setValidation(of: topic, false)
         for peer in order { peers[peer]?.tell { $0.subscriptions.append((topic, false)) } }
         flush()
     }
@@ -386,11 +403,12 @@ public struct PubSub: Sendable {
     private mutating func lostStream(to peer: PeerID) {
         peers[peer]?.stream = nil
         peers[peer]?.pending = PubSubRPC()
-        mesh = mesh.mapValues { members in members.filter { $0 != peer } }
+        for topic in subscriptions { leave(peer, topic) }
     }
 
     /// Runs the heartbeat when its time has come.
     public mutating func advance(to now: Instant) {
+        giveUpValidations(now: now)
         guard let due = nextHeartbeat, due <= now else { return }
         beat(now: now)
         // Beats that were slept through are not made up for.
@@ -399,7 +417,7 @@ public struct PubSub: Sendable {
     }
 
     /// When `advance` has something to do.
-    public var deadline: Instant? { nextHeartbeat }
+    public var deadline: Instant? { nextHeartbeat.earlier(validations.deadline) }
 
     /// The next order for streams.
     public mutating func nextTransmit() -> StreamOrder? { orders.popFirst() }

@@ -114,10 +114,24 @@ struct PubSubRPC: Hashable, Sendable {
     static let maxIDs = 5_000
     static let maxIDBytes = 128
 
+    /// How many peers are named to one that has to go, and read of such.
+    static let maxSuggestions = 16
+    /// The longest signed record of a peer that is named, in bytes.
+    static let maxRecordBytes = 2_048
+
     struct Prune: Hashable, Sendable {
         let topic: [UInt8]
         /// For how long not to come back; nil if it is not said.
         var backoffSeconds: UInt64?
+        /// Others in the topic, for the one that has to go (peer exchange).
+        var suggestions: [Suggestion] = []
+    }
+
+    /// A peer that another one names, with its own word of where it is.
+    struct Suggestion: Hashable, Sendable {
+        let peer: PeerID
+        /// A signed envelope, unverified.
+        let record: [UInt8]
     }
 
     struct Have: Hashable, Sendable {
@@ -194,7 +208,10 @@ struct PubSubRPC: Hashable, Sendable {
             case 2: want += entry.ids
             case 3 where graft.count < Self.maxEntries: graft.append(entry.topic)
             case 4 where prune.count < Self.maxEntries:
-                prune.append(Prune(topic: entry.topic, backoffSeconds: entry.backoff))
+                prune.append(
+                    Prune(
+                        topic: entry.topic, backoffSeconds: entry.backoff,
+                        suggestions: entry.suggestions))
             case 5: dontWant += entry.ids
             default: break
             }
@@ -205,27 +222,56 @@ struct PubSubRPC: Hashable, Sendable {
     /// topic, and otherwise in the first.
     private static func readEntry(
         _ body: RawSpan, kind: UInt64, _ count: inout Int
-    ) throws(DecodeError) -> (topic: [UInt8], ids: [[UInt8]], backoff: UInt64?) {
+    ) throws(DecodeError) -> Entry {
         var reader = ByteReader(body)
-        var topic: [UInt8] = []
-        var ids: [[UInt8]] = []
-        var backoff: UInt64?
+        var entry = Entry()
         let isBare = kind == 2 || kind == 5
         while let tag = try reader.readTag() {
             switch (tag.field, tag.wireType) {
             case (1, .bytes) where !isBare:
-                topic = [UInt8](try reader.readDelimited().prefix(maxTopicBytes))
+                entry.topic = [UInt8](try reader.readDelimited().prefix(maxTopicBytes))
             case (1, .bytes),
                 (2, .bytes) where kind == 1:
                 let id = try reader.readDelimited()
                 count += 1
                 guard count <= maxIDs, id.byteCount <= maxIDBytes else { continue }
-                ids.append([UInt8](id))
-            case (3, .varint) where kind == 4: backoff = try reader.readProtobufVarint()
+                entry.ids.append([UInt8](id))
+            case (2, .bytes) where kind == 4:
+                let named = try reader.readDelimited()
+                guard entry.suggestions.count < maxSuggestions else { continue }
+                if let peer = try readSuggestion(named) { entry.suggestions.append(peer) }
+            case (3, .varint) where kind == 4: entry.backoff = try reader.readProtobufVarint()
             default: try reader.skipValue(of: tag.wireType)
             }
         }
-        return (topic, ids, backoff)
+        return entry
+    }
+
+    /// One entry of a control message, of any kind.
+    private struct Entry {
+        var topic: [UInt8] = []
+        var ids: [[UInt8]] = []
+        var backoff: UInt64?
+        var suggestions: [Suggestion] = []
+    }
+
+    /// Reads a peer that is named; nil without a signed record, because nothing less is believed.
+    private static func readSuggestion(_ body: RawSpan) throws(DecodeError) -> Suggestion? {
+        var reader = ByteReader(body)
+        var peer: PeerID?
+        var record: [UInt8] = []
+        while let tag = try reader.readTag() {
+            switch (tag.field, tag.wireType) {
+            // An unreadable id is one of a kind that this version does not know.
+            case (1, .bytes): peer = try? PeerID(decoding: try reader.readDelimited())
+            case (2, .bytes):
+                let bytes = try reader.readDelimited()
+                if bytes.byteCount <= maxRecordBytes { record = [UInt8](bytes) }
+            default: try reader.skipValue(of: tag.wireType)
+            }
+        }
+        guard let peer, !record.isEmpty else { return nil }
+        return Suggestion(peer: peer, record: record)
     }
 
     /// Says which messages there are, as far as one RPC goes.
@@ -264,6 +310,12 @@ struct PubSubRPC: Hashable, Sendable {
         for entry in prune {
             var body: [UInt8] = []
             body.appendField(1, bytes: entry.topic)
+            for named in entry.suggestions {
+                var info: [UInt8] = []
+                info.appendField(1, bytes: named.peer.bytes)
+                info.appendField(2, bytes: named.record)
+                body.appendField(2, bytes: info)
+            }
             if let seconds = entry.backoffSeconds { body.appendField(3, varint: seconds) }
             control.appendField(4, bytes: body)
         }

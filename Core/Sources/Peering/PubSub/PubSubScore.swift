@@ -1,12 +1,9 @@
 import Wire
 
 /// What a peer's behaviour is worth (gossipsub 1.1, "Peer Scoring"): time in meshes (P1), first
-/// deliveries (P2), invalid messages (P4), the application's opinion (P5), many peers at one
-/// address (P6), broken promises and rudeness (P7). Each part is bounded and fades.
-///
-/// The share of a mesh's messages that a peer delivers (P3) is not counted: it needs the expected
-/// rate of each topic, and punishes honest peers where that is wrong. A mesh that brings little is
-/// improved by opportunistic grafting instead.
+/// deliveries (P2), what it keeps back in meshes whose rate is known (P3, P3b), invalid messages
+/// (P4), the application's opinion (P5), many peers at one address (P6), broken promises and
+/// rudeness (P7). Each part is bounded and fades.
 struct PubSubScore: Sendable {
     /// Below this a peer is told no gossip and believed none.
     static let gossipThreshold = -100.0
@@ -16,6 +13,9 @@ struct PubSubScore: Sendable {
     static let graylistThreshold = -400.0
     /// A mesh whose median is lower is given better peers, if there are any.
     static let opportunisticThreshold = 5.0
+    /// What a peer names as other peers is taken from a score of this on: one that has brought some
+    /// ten messages first of late.
+    static let exchangeThreshold = 5.0
     /// How many peers one address may have before it counts against them.
     static let colocationFree = 8
     /// How many lapses are forgiven, because networks have them too.
@@ -34,6 +34,9 @@ struct PubSubScore: Sendable {
     private(set) var invalidMessages = 0.0
     private(set) var misbehaviour = 0.0
     private(set) var opinion = 0.0
+    /// What it brings of topics whose rate is known. In a fixed order, so that sums are the same in
+    /// every run.
+    private var deliveries: [(topic: [UInt8], share: MeshDeliveries)] = []
 
     /// The score of a peer that is one of so many at its address.
     func value(colocated: Int) -> Double {
@@ -42,6 +45,7 @@ struct PubSubScore: Sendable {
         score -= invalidMessages * invalidMessages * 20
         let rudeness = max(0, misbehaviour - Self.misbehaviourFree)
         score -= rudeness * rudeness * 10
+        for (_, share) in deliveries { score -= share.penalty }
         let crowd = Double(max(0, min(colocated, 1_000) - Self.colocationFree))
         score -= crowd * crowd * 10
         return score + opinion
@@ -65,8 +69,34 @@ struct PubSubScore: Sendable {
         opinion = max(-Self.maxOpinion, min(opinion + amount, Self.maxOpinion))
     }
 
+    /// It joined the mesh of a topic of which at least so many messages a heartbeat are expected of
+    /// each peer.
+    mutating func joined(_ topic: [UInt8], expecting rate: Double) {
+        if let index = index(of: topic) {
+            deliveries[index].share.begin(expecting: rate)
+        } else {
+            deliveries.append((topic, MeshDeliveries(expecting: rate)))
+        }
+    }
+
+    /// It left the mesh of a topic.
+    mutating func left(_ topic: [UInt8]) {
+        if let index = index(of: topic) { deliveries[index].share.end() }
+    }
+
+    /// It brought a valid message of a topic, first or soon after.
+    mutating func brought(_ topic: [UInt8]) {
+        if let index = index(of: topic) { deliveries[index].share.note() }
+    }
+
+    private func index(of topic: [UInt8]) -> Int? {
+        deliveries.firstIndex { $0.topic == topic }
+    }
+
     /// A heartbeat passed: it forgets a little.
     mutating func passed(inMesh: Bool) {
+        for index in deliveries.indices { deliveries[index].share.passed() }
+        deliveries.removeAll { $0.share.isForgotten }
         timeInMesh = inMesh ? min(timeInMesh + 1, Self.maxTime) : 0
         firstDeliveries = Self.faded(firstDeliveries, 0.99)
         invalidMessages = Self.faded(invalidMessages, 0.999)
