@@ -57,6 +57,11 @@ extension GatewayBackend {
                 return FoundPeer(peer: peer, addresses: addresses)
             }
         }
+        findClosest = { key in
+            await searches.run { time in
+                try await node.mesh.closestPeers(to: key, within: time)
+            } ?? []
+        }
     }
 
     /// How many providers one answer names besides this node.

@@ -40,6 +40,9 @@ public struct GatewayBackend: Sendable {
     public var findRecord: (@Sendable (PeerID) async -> NameRecord?)?
     /// Where a peer is, as far as the network says in time.
     public var findPeer: @Sendable (PeerID) async -> FoundPeer? = { _ in nil }
+    /// The servers of the DHT that are nearest to a key, as far as they are found in time. Nil: the
+    /// network is not asked.
+    public var findClosest: (@Sendable ([UInt8]) async -> [FoundPeer])?
 
     /// What `/metrics` answers, in the text exposition format; nil if it answers nothing.
     public var exposition: (@Sendable () -> String)?

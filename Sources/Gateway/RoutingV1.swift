@@ -28,9 +28,9 @@ extension Gateway {
             return records(try await peers(argument, target), "Peers", head)
         case (["ipns"], .get), (["ipns"], .head): return try await ipns(argument, head)
         case (["ipns"], .put): return try await publish(argument, incoming)
-        case (["dht", "closest", "peers"], _):
-            throw ContentError(.notImplemented, "this node does not answer who is nearest to a key")
-        case (["providers"], _), (["peers"], _), (["ipns"], _):
+        case (["dht", "closest", "peers"], .get), (["dht", "closest", "peers"], .head):
+            return records(try await closest(to: argument, target), "Peers", head)
+        case (["providers"], _), (["peers"], _), (["ipns"], _), (["dht", "closest", "peers"], _):
             throw ContentError(
                 .notImplemented, "\(head.method) is nothing that this endpoint can do")
         default: throw Self.noEndpoint
@@ -40,7 +40,8 @@ extension Gateway {
     private static var noEndpoint: ContentError {
         ContentError(
             .badRequest,
-            "there is no such routing endpoint; there are providers, peers and ipns")
+            "there is no such routing endpoint; there are providers, peers, ipns and "
+                + "dht/closest/peers")
     }
 
     private func providers(of text: String, _ target: Target) async throws -> [String] {
@@ -64,6 +65,19 @@ extension Gateway {
         if backend.ownAddresses()?.id == peer { return own(target).map { [$0] } ?? [] }
         guard let found = await backend.findPeer(peer), !found.addresses.isEmpty else { return [] }
         return Self.record(of: found, [], target).map { [$0] } ?? []
+    }
+
+    /// The servers of the DHT that are nearest to a CID or peer (IPIP-476).
+    private func closest(to text: String, _ target: Target) async throws -> [String] {
+        // A peer's id is a multihash as well, under which the DHT knows it.
+        guard let key = RootLabel.key(text)?.bytes ?? (try? CID(text: text))?.hash.bytes else {
+            throw ContentError(
+                .unprocessableContent, "\"\(text)\" is neither a CID nor a peer id")
+        }
+        guard let findClosest = backend.findClosest else {
+            throw ContentError(.notImplemented, "this node takes no part in a DHT")
+        }
+        return await findClosest(key).compactMap { Self.record(of: $0, [], target) }
     }
 
     /// This node as a peer record; nil if a filter of the request leaves nothing of it.

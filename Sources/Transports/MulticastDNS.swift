@@ -1,4 +1,5 @@
-// Sockets for multicast DNS (RFC 6762): one on each network of this machine, over IPv4.
+// Sockets for multicast DNS (RFC 6762): on each network of this machine one for IPv4 and one for
+// IPv6, as far as it has them.
 
 import Glibc
 public import NIOCore
@@ -9,14 +10,27 @@ import Synchronization
 public final class MulticastDNS: Sendable {
     /// The longest packet that is heard, in bytes.
     public static let maxBytes = 9_000
-    /// On how many networks.
-    public static let maxNetworks = 8
-    private static let group = "224.0.0.251"
-    private static let port = 5353
+    /// On how many networks, counting IPv4 and IPv6 as two.
+    public static let maxNetworks = 16
+    private static let port: UInt16 = 5353
+
+    /// A network that packets are sent to.
+    private struct Network: Hashable {
+        /// The device, by its name and its number, which a device that comes back does not share.
+        let name: String
+        let index: Int
+        let isIPv6: Bool
+        /// The device's address, which follows it when it changes.
+        let address: String
+    }
+
+    private struct Line {
+        let channel: any Channel
+        let group: SocketAddress
+    }
 
     private struct State {
-        /// The sockets by the addresses of their networks' devices.
-        var channels: [String: any Channel] = [:]
+        var lines: [Network: Line] = [:]
         var isClosed = false
     }
 
@@ -30,8 +44,10 @@ public final class MulticastDNS: Sendable {
         self.hear = hear
     }
 
-    /// How many networks there are sockets on.
-    public var networkCount: Int { state.withLock { $0.channels.count } }
+    /// How many devices there are sockets on.
+    public var networkCount: Int {
+        state.withLock { Set($0.lines.keys.map { $0.index }).count }
+    }
 
     /// Opens sockets on networks that are new, and closes those of networks that are gone.
     ///
@@ -40,33 +56,36 @@ public final class MulticastDNS: Sendable {
         var failure: String?
         let devices: [NIONetworkDevice]
         do {
-            devices = try System.enumerateDevices().filter(Self.isUseful)
+            devices = try System.enumerateDevices()
         } catch {
             return "\(error)"
         }
-        let present = Set(devices.compactMap { $0.address?.ipAddress })
+        let present = devices.compactMap { device in
+            Self.network(of: device).map { (network: $0, device: device) }
+        }
+        let networks = Set(present.map { $0.network })
         let gone = state.withLock { state in
-            let gone = state.channels.filter { !present.contains($0.key) }
-            for (address, _) in gone { state.channels[address] = nil }
+            let gone = state.lines.filter { !networks.contains($0.key) }
+            for (network, _) in gone { state.lines[network] = nil }
             return Array(gone.values)
         }
-        for channel in gone { channel.close(promise: nil) }
-        for device in devices {
-            guard let address = device.address?.ipAddress,
+        for line in gone { line.channel.close(promise: nil) }
+        for (network, device) in present {
+            guard
                 state.withLock({
-                    !$0.isClosed && $0.channels[address] == nil
-                        && $0.channels.count < Self.maxNetworks
+                    !$0.isClosed && $0.lines[network] == nil
+                        && $0.lines.count < Self.maxNetworks
                 })
             else { continue }
             do {
-                let channel = try await open(on: device)
+                let line = try await open(network, on: device)
                 let isKept = state.withLock { state in
-                    if !state.isClosed { state.channels[address] = channel }
+                    if !state.isClosed { state.lines[network] = line }
                     return !state.isClosed
                 }
-                if !isKept { channel.close(promise: nil) }
+                if !isKept { line.channel.close(promise: nil) }
             } catch {
-                failure = "\(device.name): \(error)"
+                failure = "\(device.name), \(network.isIPv6 ? "IPv6" : "IPv4"): \(error)"
             }
         }
         return failure
@@ -74,32 +93,57 @@ public final class MulticastDNS: Sendable {
 
     /// Sends a packet to all networks. What is lost is lost, as everything in multicast may be.
     public func send(_ packet: [UInt8]) {
-        guard let group = try? SocketAddress(ipAddress: Self.group, port: Self.port) else { return }
-        for channel in state.withLock({ Array($0.channels.values) }) {
-            let data = channel.allocator.buffer(bytes: packet)
-            channel.writeAndFlush(
-                AddressedEnvelope(remoteAddress: group, data: data), promise: nil)
+        for line in state.withLock({ Array($0.lines.values) }) {
+            let data = line.channel.allocator.buffer(bytes: packet)
+            line.channel.writeAndFlush(
+                AddressedEnvelope(remoteAddress: line.group, data: data), promise: nil)
         }
     }
 
     /// Closes all sockets.
     public func close() {
-        let channels = state.withLock { state in
+        let lines = state.withLock { state in
             state.isClosed = true
-            defer { state.channels = [:] }
-            return Array(state.channels.values)
+            defer { state.lines = [:] }
+            return Array(state.lines.values)
         }
-        for channel in channels { channel.close(promise: nil) }
+        for line in lines { line.channel.close(promise: nil) }
     }
 
-    private static func isUseful(_ device: NIONetworkDevice) -> Bool {
-        guard device.multicastSupported, case .v4 = device.address else { return false }
-        return device.address?.ipAddress?.hasPrefix("127.") == false
+    /// The network behind an address of this machine, if it is one to ask in. Of the IPv6 addresses
+    /// of a device the link-local one stands for all.
+    private static func network(of device: NIONetworkDevice) -> Network? {
+        guard device.multicastSupported, let address = device.address,
+            let text = address.ipAddress
+        else { return nil }
+        switch address {
+        case .v4 where !text.hasPrefix("127."):
+            return Network(
+                name: device.name, index: device.interfaceIndex, isIPv6: false, address: text)
+        case .v6 where text.lowercased().hasPrefix("fe80:"):
+            return Network(
+                name: device.name, index: device.interfaceIndex, isIPv6: true, address: text)
+        default: return nil
+        }
     }
 
-    private func open(on device: NIONetworkDevice) async throws -> any Channel {
-        guard let own = device.address?.ipAddress else { throw ChannelError.operationUnsupported }
-        let group = try SocketAddress(ipAddress: Self.group, port: Self.port)
+    /// Whom packets for everybody go to: 224.0.0.251 or, by one device, ff02::fb.
+    private static func group(of network: Network) throws -> SocketAddress {
+        guard network.isIPv6 else {
+            return try SocketAddress(ipAddress: "224.0.0.251", port: Int(port))
+        }
+        var address = sockaddr_in6()
+        address.sin6_family = sa_family_t(AF_INET6)
+        address.sin6_port = port.bigEndian
+        address.sin6_scope_id = UInt32(network.index)
+        guard unsafe inet_pton(AF_INET6, "ff02::fb", &address.sin6_addr) == 1 else {
+            throw ChannelError.operationUnsupported
+        }
+        return SocketAddress(address)
+    }
+
+    private func open(_ network: Network, on device: NIONetworkDevice) async throws -> Line {
+        let group = try Self.group(of: network)
         // Bound to the group, so that nothing that is meant for other software here is taken from
         // it; it shares the port with all that do the same.
         let channel = try await DatagramBootstrap(group: eventLoop)
@@ -118,19 +162,37 @@ public final class MulticastDNS: Sendable {
             guard let multicast = channel as? any MulticastChannel,
                 let options = channel as? any SocketOptionProvider
             else { throw ChannelError.operationUnsupported }
-            // Hear what comes by this device alone, or every socket would hear everything.
+            try await Self.confine(options, to: network)
+            try await multicast.joinGroup(group, device: device).get()
+            return Line(channel: channel, group: group)
+        } catch {
+            channel.close(promise: nil)
+            throw error
+        }
+    }
+
+    /// Has a socket hear and send by one device alone, or every socket would hear everything.
+    private static func confine(
+        _ options: any SocketOptionProvider, to network: Network
+    ) async throws {
+        if network.isIPv6 {
+            try await options.unsafeSetSocketOption(
+                level: .ipv6, name: .multicastAllV6, value: CInt(0)
+            ).get()
+            try await options.unsafeSetSocketOption(
+                level: .ipv6, name: .ipv6_multicast_if, value: CInt(network.index)
+            ).get()
+            try await options.unsafeSetSocketOption(
+                level: .ipv6, name: .ipv6_multicast_hops, value: CInt(255)
+            ).get()
+        } else {
             try await options.unsafeSetSocketOption(
                 level: .ip, name: .multicastAll, value: CInt(0)
             ).get()
             try await options.unsafeSetSocketOption(
-                level: .ip, name: .ip_multicast_if, value: inet_addr(own)
+                level: .ip, name: .ip_multicast_if, value: inet_addr(network.address)
             ).get()
             try await options.setIPMulticastTTL(255).get()
-            try await multicast.joinGroup(group, device: device).get()
-            return channel
-        } catch {
-            channel.close(promise: nil)
-            throw error
         }
     }
 }
@@ -155,4 +217,6 @@ private final class PacketHandler: ChannelInboundHandler {
 extension NIOBSDSocket.Option {
     fileprivate static let reusePort = NIOBSDSocket.Option(rawValue: SO_REUSEPORT)
     fileprivate static let multicastAll = NIOBSDSocket.Option(rawValue: IP_MULTICAST_ALL)
+    /// `IPV6_MULTICAST_ALL`, which older headers lack.
+    fileprivate static let multicastAllV6 = NIOBSDSocket.Option(rawValue: 29)
 }

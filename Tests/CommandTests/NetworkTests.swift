@@ -23,12 +23,22 @@ import Testing
             ])
     }
 
+    /// Where there is no IPv4, neighbours find each other all the same; one that goes says so.
+    @Test("neighbours find each other over IPv6, and say goodbye") func six() throws {
+        #expect(
+            try held("six") == [
+                "two nodes found each other over IPv6", "the one that stopped said goodbye",
+            ])
+    }
+
     /// A node that is told of one other finds them all, and finds them again without that one.
     @Test("an internet is joined by a name, and joined again without it") func join() throws {
         #expect(
             try held("public") == [
                 "four nodes joined by a name, were reached, and serve the DHT",
-                "one found where another is", "what one announced, another found and fetched",
+                "one found where another is",
+                "a name was connected to, and the gateway says who is nearest to a key",
+                "what one announced, another found and fetched",
                 "what was added was announced, and a name published",
                 "py-libp2p finds, provides, gets and puts, and is found",
                 "without the one that it joined by, a node finds the network again",

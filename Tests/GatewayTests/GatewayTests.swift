@@ -179,6 +179,7 @@ import Wire
             Case("elsewhere", "/routing/v1/nonsense/a", [.status(400)]),
             Case("nothing", "/routing/v1/providers", [.status(400)]),
             Case("DHT", "/routing/v1/dht/closest/peers/\(name)", [.status(501)]),
+            Case("no key", "/routing/v1/dht/closest/peers/nonsense", [.status(422)]),
             Case("method", .put, "/routing/v1/providers/\(name)", [.status(501)]),
             Case("publishing", .put, "/routing/v1/ipns/\(name)", [.status(501)]),
         ])

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-from network import Network, Node, Report, alone, until
+from network import Network, Node, Report, alone, run, until
 
 def connected(node, *others):
     known = {entry["peer"] for entry in node.json("peers")}
@@ -75,6 +75,30 @@ def neighbours(weft, report):
         report("the doctor explains it")
 
 
+def six(weft, report):
+    """Two nodes in a local network without IPv4, and what they say there."""
+    with contextlib.ExitStack() as stack:
+        net = stack.enter_context(Network())
+        hosts = net.local("anna", "ben", "carl")
+        net.only_six(*hosts)
+        ear = stack.enter_context(Talking(
+            ["ip", "netns", "exec", hosts[2], sys.executable,
+             os.path.join(os.path.dirname(__file__), "mdns_listener.py"), "lan"]))
+        anna, ben = [
+            stack.enter_context(Node(weft, host, host="/ip6/::", mdns="on"))
+            for host in hosts[:2]
+        ]
+        until("neighbours", lambda: connected(anna, ben) and connected(ben, anna))
+        report("two nodes found each other over IPv6")
+        anna.stop()
+        said = ear.next()
+        while not said["goodbye"]:
+            assert said["version"] == 6, said
+            said = ear.next()
+        report("the one that stopped said goodbye")
+        ear.process.terminate()
+
+
 def same(left, right):
     for name in os.listdir(left):
         with open(os.path.join(left, name), "rb") as one, open(os.path.join(right, name), "rb") as two:
@@ -115,6 +139,17 @@ def public(weft, report):
         assert f"/ip4/{net.addresses[hosts[1]]}/tcp/4001" in places, places
         report("one found where another is")
 
+        # A name leads to it as well.
+        four.call("disconnect", first.peer, check=False)
+        four.call("connect", named)
+        assert connected(four, first)
+        nowhere = four.call("connect", f"/dnsaddr/nowhere.example/p2p/{first.peer}", check=False)
+        assert nowhere.returncode == 1 and "nowhere.example" in nowhere.stderr, nowhere
+        near = routing(four, f"dht/closest/peers/{two.peer}")
+        assert near[0]["ID"] == two.peer and len(near) >= 2, near
+        assert f"/ip4/{net.addresses[hosts[1]]}/tcp/4001" in near[0]["Addrs"], near
+        report("a name was connected to, and the gateway says who is nearest to a key")
+
         with open(os.path.join(two.place, "file"), "wb") as file:
             file.write(os.urandom(1 << 20))
         cid = two.call("add", "-q", file.name).stdout.strip()
@@ -153,6 +188,13 @@ def public(weft, report):
         assert ports and "4001" not in ports, ports
         assert "port 4001 is taken" in open(other.log.name).read()
         report("a second node on a machine chose another port")
+
+
+def routing(node, path):
+    """What a node's gateway answers to a question about routing."""
+    gateway = node.hello["gateway"]
+    words = ["curl", "-sS", "--fail", "--max-time", "30", f"{gateway}/routing/v1/{path}"]
+    return json.loads(run("ip", "netns", "exec", node.space, *words))["Peers"]
 
 
 def foreign(net, enter, seed, server, client, cid, name):
@@ -212,6 +254,9 @@ class Talking:
     def ask(self, *words):
         self.process.stdin.write(json.dumps(words) + "\n")
         self.process.stdin.flush()
+        return self.next()
+
+    def next(self):
         return json.loads(self.process.stdout.readline())
 
     def __enter__(self):
@@ -223,4 +268,4 @@ class Talking:
 
 
 alone()
-{"neighbours": neighbours, "public": public}[sys.argv[2]](sys.argv[1], Report())
+{"neighbours": neighbours, "public": public, "six": six}[sys.argv[2]](sys.argv[1], Report())

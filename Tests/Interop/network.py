@@ -104,6 +104,13 @@ class Network:
             self.addresses[host] = f"192.168.77.{self.count}"
         return names
 
+    def only_six(self, *names):
+        """Takes the IPv4 addresses of hosts of the local network and gives them IPv6 ones."""
+        for number, host in enumerate(names, 1):
+            run("ip", "-n", host, "-4", "addr", "flush", "dev", "lan")
+            run("ip", "-n", host, "addr", "add", f"fd77::{number}/64", "dev", "lan", "nodad")
+            self.addresses[host] = f"fd77::{number}"
+
     def private(self, name, kind):
         """A host behind a router of its own, and the router."""
         router = self.public(f"{name}-router")
@@ -183,7 +190,7 @@ class Network:
 class Node:
     """A running Weft node in a namespace."""
 
-    def __init__(self, weft, space, port=4001, usual=False, **settings):
+    def __init__(self, weft, space, port=4001, usual=False, host="/ip4/0.0.0.0", **settings):
         """Settings are configuration keys or, without a dot, keys of the section `mesh`, with _ for
         -. Without `bootstrap` and `mdns` the node joins by nobody and looks for nobody. A usual node
         listens where nodes do that are told nothing."""
@@ -195,7 +202,7 @@ class Node:
         for key, value in {"bootstrap": "", "mdns": "off", "port_mapping": "off", **settings}.items():
             name = key if "." in key else f"mesh.{key.replace('_', '-')}"
             self.call("config", "set", name, value)
-        self.options = [] if usual else ["--listen", f"/ip4/0.0.0.0/tcp/{port}"]
+        self.options = [] if usual else ["--listen", f"{host}/tcp/{port}"]
         self.log = open(os.path.join(self.place, "log"), "w")
         self.start()
 
@@ -206,7 +213,8 @@ class Node:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError("the node did not start: " + open(self.log.name).read())
-        self.peer = json.loads(line)["peer"]
+        self.hello = json.loads(line)
+        self.peer = self.hello["peer"]
 
     def __enter__(self):
         return self

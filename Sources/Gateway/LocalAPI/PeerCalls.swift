@@ -27,7 +27,7 @@ extension LocalServices {
         router.call("/api/v0/swarm/connect") { call in
             var lines: [Value] = []
             for address in try call.atLeastOne("address").map(Self.address) {
-                let peer = try await node.mesh.connect(to: address).peer
+                let peer = try await node.connect(to: address).peer
                 lines.append(.string("connect \(peer) success"))
             }
             return APIAnswer.json(["Strings": .list(lines)])
@@ -64,7 +64,7 @@ extension LocalServices {
             return try await perf(try Self.target(try call.only("peer ID")), bytes)
         }
         router.call("/weft/v1/connect") { call in
-            let (peer, by) = try await node.mesh.connect(
+            let (peer, by) = try await node.connect(
                 to: Self.address(try call.only("address")))
             return APIAnswer.json([
                 "peer": .string(peer.description), "address": .string(by.description),
@@ -76,7 +76,7 @@ extension LocalServices {
     private static let usualMeasured: UInt64 = 16 << 20
 
     private func perf(_ target: Target, _ bytes: UInt64) async throws -> ServerResponse {
-        if let address = target.address { try await node.mesh.connect(to: address) }
+        if let address = target.address { try await node.connect(to: address) }
         let speed = try await node.mesh.measure(target.peer, sending: bytes, receiving: bytes)
         return APIAnswer.json([
             "peer": .string(target.peer.description), "sentBytes": .number(speed.sentBytes),
@@ -89,7 +89,7 @@ extension LocalServices {
     /// Round trips, one line each. A peer that cannot be reached is an error of the call.
     private func ping(_ target: Target, _ count: Int) -> ServerResponse {
         APIAnswer.lines { @concurrent emit in
-            if let address = target.address { try await node.mesh.connect(to: address) }
+            if let address = target.address { try await node.connect(to: address) }
             var total = Duration.zero
             for number in 1...count {
                 let time = try await node.mesh.ping(target.peer)

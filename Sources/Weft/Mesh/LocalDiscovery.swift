@@ -50,8 +50,10 @@ final class LocalDiscovery {
         carryOut()
     }
 
+    /// Says goodbye, so that nobody dials in vain.
     func stop() {
         timer?.cancel()
+        if let packet = machine.goodbye { sockets.send(packet) }
         sockets.close()
     }
 
@@ -95,6 +97,10 @@ final class LocalDiscovery {
                 let count = peers.count
                 mesh.discoveryState.withLock { $0.found = count }
                 mesh.meet(peer, at: addresses)
+            case .left(let peer):
+                peers.remove(peer)
+                let count = peers.count
+                mesh.discoveryState.withLock { $0.found = count }
             }
         }
         timer?.cancel()

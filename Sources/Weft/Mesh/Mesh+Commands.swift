@@ -109,8 +109,15 @@ extension Mesh {
         else {
             throw MeshError.unsupported(address)
         }
+        return try await connect(to: peer, by: [address])
+    }
+
+    /// Connects to a peer by the first of these addresses that works.
+    func connect(
+        to peer: PeerID, by addresses: [Multiaddr]
+    ) async throws -> (peer: PeerID, address: Multiaddr) {
         let answer = try await ask(
-            .connect(peer, [address]), about: peer, within: Self.connectingLimit)
+            .connect(peer, addresses), about: peer, within: Self.connectingLimit)
         guard case .connected(let found, let by) = answer else { throw Self.unexpected(peer) }
         return (found, by)
     }

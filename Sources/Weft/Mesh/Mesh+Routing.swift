@@ -93,6 +93,26 @@ extension Mesh {
         return (addresses, answer)
     }
 
+    /// The servers of the DHTs that are nearest to a key, the nearest first, with their addresses.
+    ///
+    /// - Parameter key: the bytes of a multihash or peer id.
+    /// - Throws: ``MeshError``.
+    public func closestPeers(
+        to key: [UInt8], within time: Duration = Mesh.searchLimit
+    ) async throws -> [FoundPeer] {
+        let answer = try await search(.findClosest(key), within: time) { _ in }
+        var found: [FoundPeer] = []
+        // Those of the public DHT come first.
+        for peer in answer.results.first(where: { !$0.closest.isEmpty })?.closest ?? [] {
+            guard
+                case .addresses(let known) = try await ask(
+                    .addresses(peer), within: Self.shortLimit)
+            else { continue }
+            found.append(FoundPeer(peer: peer, addresses: known))
+        }
+        return found
+    }
+
     /// Tells the DHTs that this node has a block.
     ///
     /// - Throws: ``MeshError``.

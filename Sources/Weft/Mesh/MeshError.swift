@@ -8,6 +8,9 @@ public enum MeshError: Error, Sendable {
     case noPeer(Multiaddr)
     /// This node cannot dial addresses of this kind.
     case unsupported(Multiaddr)
+    /// No address of that peer that could be dialled is known behind a `dnsaddr`; with what went
+    /// wrong with asking, if something did.
+    case notResolved(Multiaddr, String?)
     /// It is not possible to listen there; with what the system says.
     case cannotListen(Multiaddr, String)
     /// The configuration names something that is no multiaddr; with what is wrong with it.
@@ -33,6 +36,11 @@ extension MeshError: CustomStringConvertible {
             "'\(address)' does not end in /p2p/PEER, so that nobody could tell who answers"
         case .unsupported(let address):
             "'\(address)' cannot be dialled; use /ip4/…, /ip6/… or /dns/…, then /tcp/PORT/p2p/PEER"
+        case .notResolved(let address, let failure?):
+            "the domain of '\(address)' could not be asked: \(failure)"
+        case .notResolved(let address, nil):
+            "the TXT records of _dnsaddr.\(address.components[0].text) name no address of that peer "
+                + "that can be dialled from here"
         case .cannotListen(let address, let reason):
             "cannot listen on \(address): \(reason); choose another address with --listen"
         case .notAnAddress(let text, let reason):

@@ -183,6 +183,26 @@ extension Node {
         return peers.contains { $0.addresses.contains { $0.scope == .world } }
     }
 
+    /// Connects to a peer, unless there is a connection. A `dnsaddr` is followed to the addresses of
+    /// that peer that its domain names.
+    ///
+    /// - Parameter address: where the peer is, ending in `/p2p/PEER`.
+    /// - Returns: the peer, and the address by which it was reached.
+    /// - Throws: ``MeshError``.
+    @discardableResult
+    public func connect(to address: Multiaddr) async throws -> (peer: PeerID, address: Multiaddr) {
+        guard address.components[0].protocol == .dnsaddr else {
+            return try await mesh.connect(to: address)
+        }
+        guard let peer = address.peer else { throw MeshError.noPeer(address) }
+        let (found, failure) = await lookUp([address])
+        let usable = found.filter { $0.peer == peer && Mesh.transports.contains($0.transport) }
+        guard !usable.isEmpty else {
+            throw MeshError.notResolved(address, failure.map { "\($0)" })
+        }
+        return try await mesh.connect(to: peer, by: usable)
+    }
+
     /// The addresses behind names, as far as they are known in time.
     private func lookUp(
         _ named: [Multiaddr]
