@@ -12,7 +12,7 @@ public final class MulticastDNS: Sendable {
     public static let maxBytes = 9_000
     /// On how many networks, counting IPv4 and IPv6 as two.
     public static let maxNetworks = 16
-    private static let port: UInt16 = 5353
+    private static let port = 5353
 
     /// A network that packets are sent to.
     private struct Network: Hashable {
@@ -130,16 +130,11 @@ public final class MulticastDNS: Sendable {
     /// Whom packets for everybody go to: 224.0.0.251 or, by one device, ff02::fb.
     private static func group(of network: Network) throws -> SocketAddress {
         guard network.isIPv6 else {
-            return try SocketAddress(ipAddress: "224.0.0.251", port: Int(port))
+            return try SocketAddress(ipAddress: "224.0.0.251", port: port)
         }
-        var address = sockaddr_in6()
-        address.sin6_family = sa_family_t(AF_INET6)
-        address.sin6_port = port.bigEndian
-        address.sin6_scope_id = UInt32(network.index)
-        guard unsafe inet_pton(AF_INET6, "ff02::fb", &address.sin6_addr) == 1 else {
-            throw ChannelError.operationUnsupported
-        }
-        return SocketAddress(address)
+        // The zone of a link-local address is the number of its device.
+        return try SocketAddress.makeAddressResolvingHost(
+            "ff02::fb%\(network.index)", port: port)
     }
 
     private func open(_ network: Network, on device: NIONetworkDevice) async throws -> Line {

@@ -148,8 +148,7 @@ extension VirtualNetwork {
     private static func choice(
         of names: [ProtocolName], by node: inout NodeCore
     ) -> ProtocolName? {
-        let known = node.acceptedProtocols
-        return names.first { known.contains($0) }
+        names.first { node.accepts($0) }
     }
 
     static func far(_ stream: StreamID) -> StreamID {

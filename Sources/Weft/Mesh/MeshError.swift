@@ -39,8 +39,8 @@ extension MeshError: CustomStringConvertible {
         case .notResolved(let address, let failure?):
             "the domain of '\(address)' could not be asked: \(failure)"
         case .notResolved(let address, nil):
-            "the TXT records of _dnsaddr.\(address.components[0].text) name no address of that peer "
-                + "that can be dialled from here"
+            "the TXT records of _dnsaddr.\(address.components[0].text) name no address of that "
+                + "peer that can be dialled from here"
         case .cannotListen(let address, let reason):
             "cannot listen on \(address): \(reason); choose another address with --listen"
         case .notAnAddress(let text, let reason):

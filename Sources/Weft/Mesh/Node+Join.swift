@@ -3,7 +3,7 @@
 
 import Glibc
 import Logging
-import Multiformats
+public import Multiformats
 import NodeCore
 import Peering
 import Synchronization
@@ -183,8 +183,8 @@ extension Node {
         return peers.contains { $0.addresses.contains { $0.scope == .world } }
     }
 
-    /// Connects to a peer, unless there is a connection. A `dnsaddr` is followed to the addresses of
-    /// that peer that its domain names.
+    /// Connects to a peer, unless there is a connection. A `dnsaddr` is followed to the addresses
+    /// of that peer that its domain names.
     ///
     /// - Parameter address: where the peer is, ending in `/p2p/PEER`.
     /// - Returns: the peer, and the address by which it was reached.

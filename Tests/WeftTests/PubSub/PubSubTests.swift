@@ -3,6 +3,7 @@
 import Multiformats
 import NodeCore
 import Peering
+import Synchronization
 import Testing
 
 @testable import Weft
@@ -48,6 +49,40 @@ import Testing
                 #expect(await iterator.next() == nil)
                 try await Self.await(0, of: "worlds", at: mine)
                 #expect(try await theirs.mesh.topics().isEmpty)
+            }
+        }
+    }
+
+    @Test("an application judges what others publish before anybody gets it")
+    func validation() async throws {
+        try await withNode { mine, _ in
+            try await withNode { theirs, _ in
+                let there = try await theirs.mesh.listen(
+                    on: [Multiaddr(text: "/ip4/127.0.0.1/tcp/0")])
+                try await mine.mesh.connect(to: try #require(there.last))
+                let judged = Mutex<[[UInt8]]>([])
+                let here = try await mine.subscribe(to: "moves") { message in
+                    judged.withLock { $0.append(message.data) }
+                    // As one does that asks a database.
+                    await Task.yield()
+                    return message.data.count == 2 ? .accept : .ignore
+                }
+                let other = try await theirs.subscribe(to: "moves")
+                try await Self.await(1, of: "moves", at: mine)
+                try await Self.await(1, of: "moves", at: theirs)
+                for number in 0..<4 as Range<UInt8> {
+                    let data = [UInt8](repeating: number, count: Int(number))
+                    #expect(try await theirs.publish(data, to: "moves") == 1)
+                }
+                var iterator = here.makeAsyncIterator()
+                #expect(await iterator.next()?.data == [2, 2])
+                // What a node publishes itself it need not judge.
+                try await mine.publish([9], to: "moves")
+                #expect(await iterator.next()?.data == [9])
+                var far = other.makeAsyncIterator()
+                for _ in 0..<4 { _ = await far.next() }
+                #expect(await far.next()?.data == [9])
+                #expect(!judged.withLock { $0.contains([9]) })
             }
         }
     }

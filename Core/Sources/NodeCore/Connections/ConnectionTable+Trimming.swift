@@ -40,12 +40,13 @@ extension ConnectionTable {
 
     /// The connections of peers that are not protected, the least useful first.
     func leastUseful(
-        protected: Set<PeerID>, worth: (PeerID) -> Worth
+        protected: Set<PeerID>, worth: (PeerID) -> Worth,
+        among isCandidate: (Entry) -> Bool = { _ in true }
     ) -> [Entry] {
         var weighed: [(weight: Weight, entry: Entry)] = []
         for entry in all {
             let peer = entry.facts.peer
-            guard !protected.contains(peer) else { continue }
+            guard isCandidate(entry), !protected.contains(peer) else { continue }
             let weight = Weight(
                 isNeeded: best(to: peer, limited: .allowed)?.number == entry.number,
                 worth: worth(peer), isBusy: entry.streams > 0,

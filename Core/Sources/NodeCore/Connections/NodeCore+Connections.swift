@@ -107,10 +107,9 @@ extension NodeCore {
     ) -> ConnectionCeiling? {
         guard let full = fullCeiling(for: direction, dials: dials) else { return nil }
         let isFavoured = protected.contains(peer)
-        let candidates = leastUseful(now: now)
         // A flood of strangers must not drive out whom we know; what we want may.
         let limit: ConnectionTable.Worth = direction == .inbound ? .stranger : .known
-        let victim = candidates.first { entry in
+        let candidates = leastUseful(now: now) { entry in
             let isOurs = entry.facts.direction == .outbound && direction == .outbound
             let grace = isOurs ? Self.ownGrace : limits.connections.grace
             if !isFavoured, now.since(entry.opened) < grace { return false }
@@ -118,15 +117,17 @@ extension NodeCore {
             if isFavoured { return true }
             return entry.streams == 0 && worth(of: entry.facts.peer, now: now) <= limit
         }
-        guard let victim else { return full }
+        guard let victim = candidates.first else { return full }
         close(victim.number, .trimmed, now: now)
         return fullCeiling(for: direction, dials: dials)
     }
 
-    private func leastUseful(now: Instant) -> [ConnectionTable.Entry] {
-        connections.leastUseful(protected: protected.union(reaching.relayPeers)) {
-            worth(of: $0, now: now)
-        }
+    private func leastUseful(
+        now: Instant, among isCandidate: (ConnectionTable.Entry) -> Bool = { _ in true }
+    ) -> [ConnectionTable.Entry] {
+        connections.leastUseful(
+            protected: protected.union(reaching.relayPeers), worth: { worth(of: $0, now: now) },
+            among: isCandidate)
     }
 
     private func fullCeiling(

@@ -75,6 +75,11 @@ extension NodeCore {
             + driverProtocols + PubSub.protocols
     }
 
+    /// Whether a name is one of ``acceptedProtocols``.
+    public func accepts(_ name: ProtocolName) -> Bool {
+        service(of: name) != nil || driverProtocols.contains(name)
+    }
+
     /// Whose protocol a name is here.
     func service(of name: ProtocolName) -> Service? {
         if let table = dhts.firstIndex(where: { $0.configuration.name == name }) {

@@ -124,7 +124,8 @@ public struct Dialer: Sendable {
     private var pacer: Pacer
     private var backoff = DialBackoff()
     private var jobs: [PeerID: Job] = [:]
-    /// The peers in the order of their dials, so that the oldest comes first.
+    /// The peers that have addresses left to try, in the order of their dials, so that the oldest
+    /// comes first.
     private var order: [PeerID] = []
     private var attempts: [UInt64: Attempt] = [:]
     private var nextNumber: UInt64 = 1
@@ -200,6 +201,7 @@ public struct Dialer: Sendable {
         guard let job = jobs[peer] else { return }
         if job.running.isEmpty { return end(peer) }
         jobs[peer]?.waiting = []
+        order.removeAll { $0 == peer }
     }
 
     /// An attempt led to a usable connection.
@@ -230,8 +232,9 @@ public struct Dialer: Sendable {
 
     /// Begins the attempts that are due.
     public mutating func advance(to now: Instant) {
+        var isDone = false
         for peer in order {
-            guard attempts.count < limits.simultaneous else { return }
+            guard attempts.count < limits.simultaneous else { break }
             guard var job = jobs[peer] else { continue }
             while let next = job.waiting.first, job.running.count < limits.perPeer,
                 attempts.count < limits.simultaneous
@@ -251,8 +254,10 @@ public struct Dialer: Sendable {
                         number, peer, next.address,
                         timeout: isShort ? Self.shortTimeout : Self.timeout))
             }
+            if job.waiting.isEmpty { isDone = true }
             jobs[peer] = job
         }
+        if isDone { order.removeAll { jobs[$0]?.waiting.isEmpty ?? true } }
     }
 
     /// When `advance` has something to do.

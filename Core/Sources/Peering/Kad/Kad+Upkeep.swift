@@ -11,8 +11,9 @@ extension Kad {
     /// How many silent members of the table are asked at each refresh whether they are there.
     static let maxLivenessChecks = 10
 
-    /// Begins a refresh: looks for the nearest peers of this node and of a key in every bucket, one
-    /// after another, and asks who has long been silent.
+    /// Begins a refresh: looks for the nearest peers of this node and of a key in every bucket that
+    /// is not full of peers that have answered of late, one after another, and asks who has long been
+    /// silent.
     mutating func refresh(addresses: inout AddressBook, now: Instant) {
         let next = now + Self.refreshInterval
         nextRefresh = next
@@ -35,7 +36,9 @@ extension Kad {
 
     /// Looks for the next key of the refresh under way.
     mutating func refreshNext(addresses: inout AddressBook, now: Instant) {
-        guard let key = refreshQueue.popLast(), table.count > 0 else {
+        var next = refreshQueue.popLast()
+        while let key = next, isFresh(key, now: now) { next = refreshQueue.popLast() }
+        guard let key = next, table.count > 0 else {
             refreshQueue = []
             return
         }
@@ -46,6 +49,12 @@ extension Kad {
             return
         }
         pump(number, addresses: &addresses, now: now)
+    }
+
+    /// Whether the bucket of a key need not be refreshed. That of this node's own id always is.
+    private func isFresh(_ key: [UInt8], now: Instant) -> Bool {
+        let bucket = ownID.commonPrefix(with: KadID(of: key))
+        return table.isFresh(bucket, since: Self.refreshInterval * 3, now: now)
     }
 
     /// A key for each bucket up to the last that has members: in the form of a peer id, as servers

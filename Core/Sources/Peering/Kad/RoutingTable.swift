@@ -47,6 +47,14 @@ struct RoutingTable: Sendable {
         return !isFull && allows(group, in: bucket)
     }
 
+    /// Whether a bucket needs no search for more: it is full, and most of its members have answered
+    /// since `age` ago.
+    func isFresh(_ bucket: Int, since age: Duration, now: Instant) -> Bool {
+        guard bucket < buckets.count, buckets[bucket].count >= Kad.bucketSize else { return false }
+        let recent = buckets[bucket].count { now.since($0.lastAnswer) <= age && $0.failures == 0 }
+        return recent > Kad.bucketSize / 2
+    }
+
     /// Notes that a peer answered; takes it in if there is room. Returns whether it is in the
     /// table.
     @discardableResult

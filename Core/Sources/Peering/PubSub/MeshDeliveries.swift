@@ -1,8 +1,8 @@
-/// What one peer brings of one topic while it is in its mesh, held against what the application says
-/// that each brings at least (gossipsub 1.1, P3 and P3b).
+/// What one peer brings of one topic while it is in its mesh, held against what the application
+/// says that each brings at least (gossipsub 1.1, P3 and P3b).
 ///
-/// A peer that keeps messages back is known by that alone. Where nothing is said of the rate nothing
-/// is counted, because honest peers would suffer from a wrong guess.
+/// A peer that keeps messages back is known by that alone. Where nothing is said of the rate
+/// nothing is counted, because honest peers would suffer from a wrong guess.
 struct MeshDeliveries: Sendable {
     /// The share that counts one heartbeat later.
     static let fading = 0.99

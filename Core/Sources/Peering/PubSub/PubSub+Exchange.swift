@@ -26,7 +26,8 @@ extension PubSub {
         }
     }
 
-    /// Takes the word of a peer that has brought messages, and of no other, where a mesh needs more.
+    /// Takes the word of a peer that has brought messages, and of no other, where a mesh needs
+    /// more.
     mutating func takeSuggestions(
         _ named: [PubSubRPC.Suggestion], for topic: [UInt8], from peer: PeerID
     ) {

@@ -112,8 +112,8 @@ extension PubSub {
         peers[peer]?.tell { $0.graft.append(topic) }
     }
 
-    /// How many messages a minute each peer of a topic's mesh is to bring at least. Peers that bring
-    /// less lose in score. Nil, the usual case, counts nothing.
+    /// How many messages a minute each peer of a topic's mesh is to bring at least. Peers that
+    /// bring less lose in score. Nil, the usual case, counts nothing.
     public mutating func expect(perMinute count: Double?, of topic: [UInt8]) {
         guard topics.contains(topic) else { return }
         rates[topic] = count.map { $0 / 60 }

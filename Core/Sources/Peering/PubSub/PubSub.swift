@@ -245,7 +245,7 @@ public struct PubSub: Sendable {
         let score = score(of: peer)
         guard var gone = peers.removeValue(forKey: peer) else { return }
         order.removeAll { $0 == peer }
-        for topic in rates.keys where mesh[topic]?.contains(peer) == true {
+        for topic in subscriptions where mesh[topic]?.contains(peer) == true {
             gone.score.left(topic)
         }
         mesh = mesh.mapValues { members in members.filter { $0 != peer } }
