@@ -12,8 +12,8 @@ extension Kad {
     static let maxLivenessChecks = 10
 
     /// Begins a refresh: looks for the nearest peers of this node and of a key in every bucket that
-    /// is not full of peers that have answered of late, one after another, and asks who has long been
-    /// silent.
+    /// is not full of peers that have answered of late, one after another, and asks who has long
+    /// been silent.
     mutating func refresh(addresses: inout AddressBook, now: Instant) {
         let next = now + Self.refreshInterval
         nextRefresh = next
