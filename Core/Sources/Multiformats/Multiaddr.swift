@@ -5,8 +5,11 @@ public import Wire
 
 /// A network address as a list of protocols with their values.
 public struct Multiaddr: Hashable, Sendable {
-    /// The longest address that is read, in bytes of either form.
+    /// The longest address that is read, in bytes of the binary form.
     public static let maxLength = 4_096
+    /// The longest text that is read, in bytes. No protocol takes more of it for a byte of the
+    /// binary form, so that every address that was read can be written and read again.
+    static let maxTextLength = 8 * maxLength
 
     /// One protocol of an address with its value.
     public struct Component: Hashable, Sendable {
@@ -43,9 +46,7 @@ public struct Multiaddr: Hashable, Sendable {
     /// Reads the text form. Slashes at the end are passed over, as other peers do.
     public init(text: String) throws(DecodeError) {
         var rest = Array(text.utf8)[...]
-        guard rest.count <= Self.maxLength else {
-            throw DecodeError(.overLimit, "the address is too long")
-        }
+        guard rest.count <= Self.maxTextLength else { throw Self.tooLong }
         while rest.last == UInt8(ascii: "/") { rest.removeLast() }
         guard text.utf8.first == UInt8(ascii: "/"), !rest.isEmpty else {
             throw DecodeError(.malformed, "an address starts with a slash and a protocol")
@@ -73,13 +74,14 @@ public struct Multiaddr: Hashable, Sendable {
                 try Component(proto, AddressValue.parse(value, proto.form)))
         }
         try self.init(components)
+        guard self.bytes.count <= Self.maxLength else { throw Self.tooLong }
     }
+
+    private static let tooLong = DecodeError(.overLimit, "the address is too long")
 
     /// Decodes the binary form, which fills `bytes` exactly.
     public init(decoding bytes: RawSpan) throws(DecodeError) {
-        guard bytes.byteCount <= Self.maxLength else {
-            throw DecodeError(.overLimit, "the address is too long")
-        }
+        guard bytes.byteCount <= Self.maxLength else { throw Self.tooLong }
         var reader = ByteReader(bytes)
         var components: [Component] = []
         while !reader.isAtEnd {

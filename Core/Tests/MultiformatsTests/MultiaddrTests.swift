@@ -85,6 +85,19 @@ import Wire
         #expect(throws: DecodeError.self) { try Multiaddr(text: long) }
     }
 
+    /// However long its text, the longest address of each kind of part reads back; a longer one is
+    /// refused in both forms.
+    @Test(arguments: ["/ipcidr/128", "/webrtc-direct", "/p2p-circuit", "/tcp/65535", "/quic-v1"])
+    func longest(part: String) throws {
+        let size = try Multiaddr(text: part).bytes.count
+        let count = Multiaddr.maxLength / size
+        let longest = try Multiaddr(text: String(repeating: part, count: count))
+        #expect(try Multiaddr(decoding: longest.bytes.rawSpan) == longest)
+        #expect(try Multiaddr(text: longest.description) == longest)
+        let longer = String(repeating: part, count: count + 1)
+        #expect(throws: DecodeError.self) { try Multiaddr(text: longer) }
+    }
+
     /// Every truncation is refused or ends at a protocol's end; mutations and noise are refused,
     /// or read as an address that encodes to the same bytes and to text that reads back.
     @Test func noise() throws {
