@@ -19,7 +19,7 @@ let package = Package(
             name: "Core",
             targets: [
                 "Wire", "Cryptography", "Multiformats", "IPLD", "Exchange", "Connections",
-                "Peering", "NodeCore",
+                "Peering", "NodeCore", "WasmRules",
             ]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
         .library(name: "BrowserCore", type: .static, targets: ["BrowserCore"]),
@@ -75,6 +75,7 @@ let package = Package(
                 "Peering", "Exchange", "IPLD", "Multiformats", "Cryptography", "Wire",
             ],
             swiftSettings: settings),
+        .target(name: "WasmRules", dependencies: ["Wire"], swiftSettings: settings),
         .target(
             name: "Simulation",
             dependencies: ["NodeCore", "Peering", "Exchange", "IPLD", "Multiformats", "Wire"],
@@ -114,6 +115,9 @@ let package = Package(
                 "NodeCore", "Simulation", "Peering", "Exchange", "IPLD", "Multiformats",
                 "Cryptography", "Wire", "TestSupport",
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "WasmRulesTests", dependencies: ["WasmRules", "Wire", "TestSupport"],
             swiftSettings: settings),
         .target(name: "CFreestanding"),
         .target(

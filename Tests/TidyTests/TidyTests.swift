@@ -18,6 +18,7 @@ import Testing
         "NodeCore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "Peering", "Exchange",
         ],
+        "WasmRules": ["Wire"],
         "Simulation": ["Wire", "Multiformats", "IPLD", "Peering", "Exchange", "NodeCore"],
         "simulate": ["Wire", "Simulation", "Glibc"],
         "BrowserCore": ["Wire", "Cryptography", "Multiformats", "IPLD", "CFreestanding"],
