@@ -121,7 +121,8 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "CFreestanding"),
         .target(
-            name: "BrowserCore", dependencies: ["IPLD", "CFreestanding"], swiftSettings: settings),
+            name: "BrowserCore", dependencies: ["IPLD", "WasmRules", "CFreestanding"],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -57,5 +57,7 @@ export async function loadCore(wasm) {
         verifyBlock: (cid, block) => { call('weft_block_verify', cid, block); },
         /** A block of one codec written in another. */
         convertBlock: (block, from, to) => call('weft_block_convert', block, codecs[from], codecs[to]),
+        /** A contract's module, checked and instrumented for this engine. */
+        instrument: (module) => call('weft_contract_instrument', module),
     };
 }

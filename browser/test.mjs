@@ -78,6 +78,18 @@ for (const { type, tags, name, hex: block } of JSON.parse(file('Vectors/codecs/d
 }
 assert.ok(refusals > 40, `only ${refusals} refusals`);
 
+// A contract's module becomes the same bytes as on the host, and this engine runs them.
+for (const [original, expected] of rows('Vectors/webassembly/instrumented.csv')) {
+    const module = core.instrument(hex(original));
+    assert.equal(Buffer.from(module).toString('hex'), expected);
+    const { exports } = (await WebAssembly.instantiate(module)).instance;
+    exports['weft:gas'].value = 1000n;
+    assert.equal(exports.run(), 0x4018000000000000n);
+    assert.equal(exports['weft:gas'].value, 927n);
+}
+assert.throws(
+    () => core.instrument(hex('0061736d01000000050401030101')), /uses threads and atomic.*-pthread/);
+
 // Memory that was given back is used again.
 const before = core.memory.buffer.byteLength;
 for (let round = 0; round < 2000; round += 1) core.verifyBlock(cid, hello);

@@ -21,7 +21,9 @@ import Testing
         "WasmRules": ["Wire"],
         "Simulation": ["Wire", "Multiformats", "IPLD", "Peering", "Exchange", "NodeCore"],
         "simulate": ["Wire", "Simulation", "Glibc"],
-        "BrowserCore": ["Wire", "Cryptography", "Multiformats", "IPLD", "CFreestanding"],
+        "BrowserCore": [
+            "Wire", "Cryptography", "Multiformats", "IPLD", "WasmRules", "CFreestanding",
+        ],
         "BlockStore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "NIOCore", "NIOPosix", "GRDB",
             "GRDBSQLite",

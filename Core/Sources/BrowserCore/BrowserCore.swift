@@ -5,6 +5,7 @@
 import CFreestanding
 import IPLD
 import Multiformats
+import WasmRules
 import Wire
 
 /// Memory of `count` bytes for an argument; null when there is none left.
@@ -70,16 +71,26 @@ public func convertBlock(
     }
 }
 
+/// A contract's module, checked and instrumented for the browser's engine.
+@c(weft_contract_instrument)
+public func instrumentContract(
+    _ module: UnsafeRawPointer?, _ count: UInt32
+) -> UnsafeMutableRawPointer? {
+    unsafe reply(to: module, count) { module throws(WasmRefusal) in
+        try InstrumentedModule([UInt8](module)).bytes
+    }
+}
+
 /// Runs `body` over an argument, and lays out what it answers: four bytes that are zero for an
 /// answer and one for an error, four bytes of length, and then the answer or the error's text.
 /// Integers have their least significant byte first. Null when there is no memory left.
-private func reply(
+private func reply<Failure: Error & CustomStringConvertible>(
     to argument: UnsafeRawPointer?, _ count: UInt32,
-    _ body: (RawSpan) throws(DecodeError) -> [UInt8]
+    _ body: (RawSpan) throws(Failure) -> [UInt8]
 ) -> UnsafeMutableRawPointer? {
     let argument = unsafe UnsafeRawBufferPointer(start: argument, count: Int(count))
     var out: [UInt8] = []
-    do throws(DecodeError) {
+    do throws(Failure) {
         let answer = try body(unsafe argument.bytes)
         out.appendLittleEndian(UInt32(0))
         out.appendLittleEndian(UInt32(answer.count))

@@ -91,8 +91,7 @@ extension Module {
                     at: entry.offset)
             }
             let type = types[Int(entry.type)]
-            guard type.parameters.allSatisfy(\.isInteger), type.results.allSatisfy(\.isInteger)
-            else {
+            guard (type.parameters + type.results).allSatisfy({ $0.isInteger }) else {
                 throw WasmRefusal(
                     .rule, "it imports a function of other than integers",
                     advice: "pass floating-point numbers through memory", at: entry.offset)

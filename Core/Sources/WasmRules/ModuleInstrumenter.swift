@@ -26,7 +26,7 @@ struct ModuleInstrumenter {
         addBodyTypes()
         let code = try rewrittenCode()
         var out: [UInt8] = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]
-        out.append(.type, try extended(.type, by: types.map(\.encoded)))
+        out.append(.type, try extended(.type, by: types.map { $0.encoded }))
         out.append(.import, content(.import))
         out.append(.function, try extended(.function, by: functionTypes.map(Self.varint)))
         out.append(.table, tableSection)
@@ -52,7 +52,7 @@ struct ModuleInstrumenter {
     // MARK: - Additions
 
     private mutating func addHelpers() {
-        if facts.contains(where: \.growsMemory), let limits = module.memories.first {
+        if facts.contains(where: { $0.growsMemory }), let limits = module.memories.first {
             additions.growMemory = addFunction(
                 FunctionType(parameters: [.i32], results: [.i32]),
                 growth(
@@ -223,8 +223,8 @@ extension FunctionType {
     /// The type in the binary format.
     fileprivate var encoded: [UInt8] {
         var out: [UInt8] = [0x60]
-        out.append(part: parameters.map(\.rawValue))
-        out.append(part: results.map(\.rawValue))
+        out.append(part: parameters.map { $0.rawValue })
+        out.append(part: results.map { $0.rawValue })
         return out
     }
 }

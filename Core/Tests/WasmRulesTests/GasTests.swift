@@ -1,6 +1,7 @@
 // What programs cost, to the unit, and how they end. The expected numbers are worked out by hand
 // from docs/contracts-rules.md.
 
+import TestSupport
 import Testing
 import WasmRules
 
@@ -215,6 +216,15 @@ import WasmRules
                 """))
         #expect(module.instantiationGas == 3 * 8_192 + (4 + 2) * 8 + 2)
         #expect(module.memory == SizeLimits(minimum: 3, maximum: 5))
+    }
+
+    @Test("equal bytes become equal bytes, the same as ever")
+    func pinned() throws {
+        let pairs = rows(of: "webassembly/instrumented.csv")
+        #expect(pairs.count == 1)
+        for pair in pairs {
+            #expect(hex(try InstrumentedModule(hex(pair[0])).bytes) == pair[1])
+        }
     }
 
     @Test("what ends early costs all that it was given")

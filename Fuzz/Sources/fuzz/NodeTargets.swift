@@ -396,7 +396,9 @@ struct NodeRun {
         case .keys(let name, let request, _, _, _):
             let hash = Multihash.sha2_256(of: [UInt8(truncatingIfNeeded: byte())].rawSpan)
             node.receive(.keys(of: name, request: request, [hash]), now: now)
-        case .send, .finish, .block, .missing, .news, .message, .found, .value, .reach, .note: break
+        case .send, .finish, .block, .missing, .news, .message, .validate, .found, .value, .reach,
+            .note:
+            break
         }
     }
 
