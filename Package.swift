@@ -122,7 +122,8 @@ let package = Package(
         .testTarget(
             name: "WeftTests",
             dependencies: [
-                core, "BlockStore", "Weft", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+                core, "CMalloc", "BlockStore", "Weft", nioCore, nioPosix, nioHTTP1, httpTypes,
+                logging,
                 httpClient, .product(name: "TestSupport", package: "Core"),
             ],
             swiftSettings: settings),

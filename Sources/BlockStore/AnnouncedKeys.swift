@@ -10,13 +10,29 @@ import Wire
 
 /// The keys that a node announces, sorted on disk.
 public final class AnnouncedKeys: Sendable {
-    /// How many fetched roots are remembered; then the oldest are forgotten.
-    public static let maxFetched = 100_000
+    /// How many bytes a key takes at most, or a fetched root: in the order in which keys come, the
+    /// pages of their tree are two thirds full.
+    static let bytesPerKey = 128
+    /// How many fetched roots are remembered at most; then the oldest are forgotten.
+    private static let mostFetched = 100_000
 
     private let database: DatabaseQueue
+    /// How many keys there may be.
+    public let maxKeys: Int
+    /// How many fetched roots are remembered.
+    public let maxFetched: Int
 
-    /// Opens the file, or makes a new one in the place of one that cannot be read.
-    public init(at path: String) throws(StoreError) {
+    /// Opens the file, which never takes more than `maxBytes`, or makes a new one in the place of
+    /// one that cannot be read or is too large.
+    public init(at path: String, maxBytes: UInt64) throws(StoreError) {
+        let room = Int(clamping: maxBytes) / Self.bytesPerKey
+        maxFetched = min(Self.mostFetched, room / 4)
+        maxKeys = room - maxFetched
+        let size = try? FileManager.default.attributesOfItem(atPath: path)[.size] as? UInt64
+        if let size, size > maxBytes {
+            // What it holds comes again from the store, as far as there is room.
+            try? FileManager.default.removeItem(atPath: path)
+        }
         do {
             database = try Self.open(path)
         } catch {
@@ -66,12 +82,13 @@ public final class AnnouncedKeys: Sendable {
         try await write { db in try db.execute(sql: "DELETE FROM keys") }
     }
 
-    /// Adds keys, as long as there are no more than `limit` in all.
+    /// Adds keys, as long as there are no more than `limit` in all, and room for them.
     ///
     /// - Returns: how many there are now.
     @discardableResult
     public func add(_ hashes: [Multihash], limit: Int) async throws(StoreError) -> Int {
-        try await write { db in
+        let limit = min(limit, maxKeys)
+        return try await write { db in
             var count = try Int.fetchOne(db, sql: "SELECT count(*) FROM keys") ?? 0
             let statement = try db.cachedStatement(
                 sql: "INSERT OR IGNORE INTO keys (place, hash) VALUES (?, ?)")
@@ -105,13 +122,14 @@ public final class AnnouncedKeys: Sendable {
 
     /// Remembers that the root of something was fetched.
     public func noteFetched(_ root: Multihash) async throws(StoreError) {
+        let most = maxFetched
         try await write { db in
             try db.execute(
                 sql: "INSERT OR REPLACE INTO fetched (hash) VALUES (?)",
                 arguments: [Data(root.bytes)])
             try db.execute(
                 sql: "DELETE FROM fetched WHERE id <= (SELECT max(id) FROM fetched) - ?",
-                arguments: [Self.maxFetched])
+                arguments: [most])
         }
     }
 

@@ -21,7 +21,10 @@ extension GatewayBackend {
     public init(_ node: Node, url: @escaping @Sendable () -> String?) {
         self.init(
             source: { scope, policy, trace in
-                node.retrieval.session(for: scope, policy: policy, trace: trace)
+                node.retrieval.session(
+                    for: scope, policy: policy,
+                    limits: MeshOptions(idleDeadline: node.configuration.fetch.deadline),
+                    trace: trace)
             },
             resolve: { path, cache, trace in
                 try await node.names.resolve(path, cache: cache, trace: trace)

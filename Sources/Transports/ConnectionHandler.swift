@@ -28,6 +28,8 @@ final class ConnectionHandler: ChannelInboundHandler {
     /// Until when more than there should be may be held, and when that is looked at again.
     private var pause: (end: NIODeadline, task: Scheduled<Void>)?
     private var receivers: [UInt32: StreamReceiver] = [:]
+    /// Told when the peer falls silent, and when it wakes up.
+    private var onPresence: ((PeerPresence) -> Void)?
     /// Streams that have ended in one direction, and which; those that have in both.
     private var halfEnded: [UInt32: Direction] = [:]
     private var ending: [UInt32] = []
@@ -36,8 +38,9 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var timer: (at: Instant, task: Scheduled<Void>)?
     /// Whether there ever was a connection. Without one, whoever dials knows better why.
     private var isConnected = false
-    /// Fulfilled when the peer has proven who it is.
-    private let ready: EventLoopPromise<PeerConnection>
+    /// Fulfilled when the peer has proven who it is, and let go of then: it keeps the connection
+    /// that it was given, which keeps this handler.
+    private var ready: EventLoopPromise<PeerConnection>?
     /// Why the connection ended, if not because somebody closed it.
     private var failure: TransportError?
     /// Whether somebody further up the call stack is going to send what there is.
@@ -152,6 +155,8 @@ final class ConnectionHandler: ChannelInboundHandler {
             case .reset(let id): removeReceiver(id)?(.ended(.streamReset))
             case .room(let id): receivers[id]?(.room)
             case .goAway: break
+            case .silent: onPresence?(.silent)
+            case .awake: onPresence?(.awake)
             }
         }
     }
@@ -291,7 +296,8 @@ final class ConnectionHandler: ChannelInboundHandler {
         let handle = PeerConnection(
             peer: peer, channel: context.channel, handler: self, counts: traffic.counts)
         self.handle = handle
-        ready.succeed(handle)
+        ready?.succeed(handle)
+        ready = nil
     }
 
     private func accept(_ id: UInt32, _ name: ProtocolName) {
@@ -322,9 +328,11 @@ final class ConnectionHandler: ChannelInboundHandler {
             memory.changeUsers(by: -1)
         }
         let error = failure ?? .closed
-        if isConnected { ready.fail(error) }
+        if isConnected { ready?.fail(error) }
+        ready = nil
         let ended = receivers
         receivers = [:]
+        onPresence = nil
         // Each learns it from its own notice, so their order does not matter.
         for (_, receiver) in ended { receiver(.ended(error)) }
         handle?.end(error)
@@ -410,6 +418,14 @@ extension ConnectionHandler {
 
     func consume(_ count: Int, of id: UInt32) {
         connection.consume(count, of: id, now: Self.now())
+        wake()
+    }
+
+    /// Finds out whether the peer is there.
+    func check(_ onPresence: @escaping (PeerPresence) -> Void) {
+        guard context != nil else { return }
+        self.onPresence = onPresence
+        connection.check(now: Self.now())
         wake()
     }
 

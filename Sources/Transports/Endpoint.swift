@@ -20,6 +20,8 @@ struct Endpoint: Sendable {
     let host: Host
     let port: Int
     let carrier: Carrier
+    /// How long making a TCP connection to it may take.
+    var patience = TimeAmount.seconds(5)
 
     /// The endpoint of `/ip4|ip6|dns…/tcp/PORT`, or the same with `/ws`, with `/tls/ws`,
     /// `/tls/sni/NAME/ws` or `/wss`; with a peer behind it or not.

@@ -5,6 +5,14 @@ public import Multiformats
 public import NIOCore
 import Synchronization
 
+/// Whether a peer that was asked shows any sign of life.
+public enum PeerPresence: Sendable {
+    /// Nothing has come from it since it was asked.
+    case silent
+    /// Something has, after all.
+    case awake
+}
+
 /// A connection to a peer. Streams are opened on it from anywhere, or worked on its event loop.
 public final class PeerConnection: Sendable {
     /// Who the peer is; it has proven it.
@@ -54,6 +62,13 @@ public final class PeerConnection: Sendable {
 
     /// The smoothed time of a round trip, once it has been measured. On the event loop only.
     public var roundTrip: Duration? { handler.value.roundTrip }
+
+    /// Finds out whether the peer is there, because it should have sent something. If nothing at
+    /// all comes for two seconds, or for four round trips, it is told to be silent, and to be
+    /// awake should something come later. On the event loop only.
+    public func check(_ onPresence: @escaping (PeerPresence) -> Void) {
+        handler.value.check(onPresence)
+    }
 
     /// Says goodbye to the peer and closes the connection.
     public func close() {

@@ -100,11 +100,14 @@ public final class Transport: Sendable {
     // MARK: Dialling
 
     /// Connects to a peer. The peer that answers must be `peer`, or the one that the address
-    /// names, if there is either.
+    /// names, if there is either. A TCP connection has to be there within `connecting`, or within
+    /// the time of the options.
     public func dial(
-        _ address: Multiaddr, peer: PeerID? = nil, way: Way = .freshPort
+        _ address: Multiaddr, peer: PeerID? = nil, way: Way = .freshPort,
+        connecting limit: TimeAmount? = nil
     ) async throws -> PeerConnection {
-        let endpoint = try Endpoint(address)
+        var endpoint = try Endpoint(address)
+        endpoint.patience = limit ?? options.connectTimeout
         let expected = peer ?? address.peer
         if case .simultaneous(let listens) = way {
             // Both sides know what comes, and there is one chance alone: Noise is what all speak.
@@ -170,7 +173,7 @@ public final class Transport: Sendable {
         let ready = group.next().makePromise(of: PeerConnection.self)
         let dialled = Mutex((channel: (any Channel)?.none, isCancelled: false))
         var bootstrap = ClientBootstrap(group: ready.futureResult.eventLoop)
-            .connectTimeout(options.connectTimeout)
+            .connectTimeout(endpoint.patience)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.writeBufferWaterMark, value: Self.waterMark)
             .channelInitializer { channel in

@@ -28,9 +28,37 @@ import Wire
         try await body(path)
     }
 
+    /// However much is announced, the file keeps to its part of the disk; one that was allowed more
+    /// before is made anew.
+    @Test("the file stays below its limit") func size() async throws {
+        try await withFile { path in
+            let limit: UInt64 = 2 << 20
+            let keys = try AnnouncedKeys(at: path, maxBytes: limit)
+            #expect(keys.maxKeys > 10_000)
+            for round in 0..<2 {
+                try await keys.removeAll()
+                var count = 0
+                for start in stride(from: 0, to: 20_000, by: 1_000) {
+                    let part = (start..<start + 1_000).map { hash($0 + round * 100_000) }
+                    count = try await keys.add(part, limit: 1_000_000)
+                    for root in part.prefix(500) { try await keys.noteFetched(root) }
+                }
+                #expect(count == keys.maxKeys)
+            }
+            let size = { try FileManager.default.attributesOfItem(atPath: path)[.size] as? UInt64 }
+            #expect(try #require(try size()) <= limit)
+            #expect(try #require(try size()) > limit / 2)
+            try keys.close()
+            let smaller = try AnnouncedKeys(at: path, maxBytes: limit / 4)
+            #expect(try await smaller.count() == 0)
+            #expect(try #require(try size()) <= limit / 4)
+            try smaller.close()
+        }
+    }
+
     @Test("keys come in the order of their places, in parts, and once") func order() async throws {
         try await withFile { path in
-            let keys = try AnnouncedKeys(at: path)
+            let keys = try AnnouncedKeys(at: path, maxBytes: 64 << 20)
             let hashes = (0..<500).map(hash)
             #expect(try await keys.add(hashes + hashes.prefix(20), limit: 1_000) == 500)
             let sorted = hashes.sorted { place($0).lexicographicallyPrecedes(place($1)) }
@@ -52,7 +80,7 @@ import Wire
             let half = try await keys.keys(from: middle, through: middle, limit: 9)
             #expect(half == [sorted[250]])
             try keys.close()
-            let again = try AnnouncedKeys(at: path)
+            let again = try AnnouncedKeys(at: path, maxBytes: 64 << 20)
             #expect(try await again.count() == 500)
             try await again.removeAll()
             #expect(try await again.count() == 0)
@@ -62,7 +90,7 @@ import Wire
 
     @Test("there are never more keys than the limit") func limit() async throws {
         try await withFile { path in
-            let keys = try AnnouncedKeys(at: path)
+            let keys = try AnnouncedKeys(at: path, maxBytes: 64 << 20)
             #expect(try await keys.add((0..<100).map(hash), limit: 30) == 30)
             #expect(try await keys.add((100..<200).map(hash), limit: 30) == 30)
             #expect(try await keys.count() == 30)
@@ -74,7 +102,7 @@ import Wire
     @Test("fetched roots are remembered in order, and forgotten one by one")
     func fetched() async throws {
         try await withFile { path in
-            let keys = try AnnouncedKeys(at: path)
+            let keys = try AnnouncedKeys(at: path, maxBytes: 64 << 20)
             for number in [1, 2, 3, 1] { try await keys.noteFetched(hash(number)) }
             let all = try await keys.fetched(after: 0, limit: 10)
             #expect(all.map(\.root) == [hash(2), hash(3), hash(1)])
@@ -90,7 +118,7 @@ import Wire
         try await withFile { path in
             try Data("this is no database, and quite long at that".utf8)
                 .write(to: URL(filePath: path))
-            let keys = try AnnouncedKeys(at: path)
+            let keys = try AnnouncedKeys(at: path, maxBytes: 64 << 20)
             #expect(try await keys.add([hash(1)], limit: 10) == 1)
             try keys.close()
         }

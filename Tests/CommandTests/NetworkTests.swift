@@ -18,7 +18,7 @@ import Testing
             try held("neighbours") == [
                 "three nodes found each other", "the second fetched a folder from the first",
                 "the third from both at once", "without the first, the content is there",
-                "py-libp2p fetches it, too",
+                "py-libp2p fetches the folder, too",
                 "two nodes on one machine found each other", "the doctor explains it",
             ])
     }

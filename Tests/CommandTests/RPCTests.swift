@@ -203,4 +203,19 @@ import Testing
         let outcome = try place.shell("timeout 60 '\(python)' '\(script)' '\(node.api)' 2>&1")
         #expect(outcome.status == 0, "\(outcome.output)")
     }
+
+    /// Peers, DHT, figures and topics of three nodes, as client libraries made for Kubo ask them.
+    @Test("client libraries made for Kubo use the mesh") func meshClients() throws {
+        var places: [Workplace] = []
+        var nodes: [RunningNode] = []
+        defer { for node in nodes { node.stop() } }
+        for _ in 0..<3 {
+            let place = try Workplace()
+            try place.isolate()
+            places.append(place)
+            nodes.append(try RunningNode(place, "--listen", "/ip4/127.0.0.1/tcp/0"))
+        }
+        let outcome = try places[0].python("kubo_mesh.py", nodes.map(\.api))
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+    }
 }

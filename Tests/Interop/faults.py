@@ -1,6 +1,7 @@
-"""Takes peers and links away in the middle of a transfer. Usage: faults.py WEFT
+"""Takes peers and links away in the middle of a transfer. Usage: faults.py WEFT SECONDS…
 
-Prints one JSON object for each thing that held, with what it cost.
+SECONDS are how long the link to the only owner is cut. Prints one JSON object for each thing that
+held, with what it cost.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ SIZE = 48 << 20
 BLOCK = 1 << 20
 # What each owner sends in a second, so that the transfer lasts.
 RATE = 4 << 20
+# How soon after a cut a transfer goes on. TCP by itself takes as long again as the cut lasted.
+HEALED = 3
 
 
 def held(what, **more):
@@ -37,7 +40,8 @@ class Transfer:
         self.target = os.path.join(reader.place, "got")
         self.start, self.before = time.monotonic(), received(reader)
         self.process = subprocess.Popen(
-            reader.words("fetch", f"ipfs://{root}", "-o", self.target, "--trace"),
+            reader.words(
+                "fetch", f"ipfs://{root}", "-o", self.target, "--trace", "--deadline", "150s"),
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env=reader.environment())
 
@@ -47,7 +51,7 @@ class Transfer:
 
     def end(self):
         """Waits for the end; gives the seconds and how much more than the content came."""
-        _, errors = self.process.communicate(timeout=90)
+        _, errors = self.process.communicate(timeout=160)
         if self.process.returncode != 0:
             raise RuntimeError(f"the fetch failed after {time.monotonic() - self.start:.1f} s: {errors}")
         seconds = time.monotonic() - self.start
@@ -57,7 +61,7 @@ class Transfer:
         return round(seconds, 1), received(self.reader) - self.before - SIZE
 
 
-def main(weft):
+def main(weft, cuts):
     with contextlib.ExitStack() as stack:
         net = stack.enter_context(Network())
         for name in ("reader", "first", "second", "third"):
@@ -105,25 +109,34 @@ def main(weft):
             until("end of the dead connection", lambda: not reader.ways(owners[1].peer), 60)
             held("the dead connection is noticed")
 
-        # From one owner alone, so that everything depends on its return.
-        for owner in owners[:2]:
-            reader.call("disconnect", owner.peer, check=False)
+        # From one owner that has it alone, so that everything depends on its return.
+        own = hashlib.shake_256(b"alone").digest(SIZE)
+        with open(place, "wb") as file:
+            file.write(own)
+        root = owners[2].call("add", "-q", place).stdout.strip()
 
-        def begin_alone():
+        def begin_alone(caller=reader, way=ways[2]):
             reader.call("repo", "gc")
-            reader.call("connect", ways[2])
-            transfer = Transfer(reader, roots[0], content)
+            caller.call("connect", way)
+            transfer = Transfer(reader, root, own)
             transfer.reach(0.2)
             return transfer
 
-        transfer = begin_alone()
-        with net.cut("third"):
-            # Shorter than a session waits; the line goes on by itself.
-            time.sleep(7)
-        waited = resumed(reader)
-        transfer.end()
-        held("a partition heals: the transfer goes on", waited=waited)
+        to_reader = f"/ip4/{net.addresses['reader']}/tcp/4001/p2p/{reader.peer}"
+        # Whoever called the other, it is the reader who has to call again.
+        for cut in cuts:
+            for who, caller, way in (("reader", reader, ways[2]), ("owner", owners[2], to_reader)):
+                reader.call("disconnect", owners[2].peer, check=False)
+                transfer = begin_alone(caller, way)
+                with net.cut("third"):
+                    time.sleep(cut)
+                waited = resumed(reader)
+                _, more = transfer.end()
+                held(f"a cut of {cut} s heals: the transfer goes on", called=who, waited=waited,
+                     more=more)
+                assert waited < HEALED, waited
 
+        reader.call("disconnect", owners[2].peer, check=False)
         transfer = begin_alone()
         owners[2].stop(signal.SIGKILL)
         owners[2].start()
@@ -140,4 +153,4 @@ def resumed(reader):
 
 
 alone()
-main(sys.argv[1])
+main(sys.argv[1], [int(text) for text in sys.argv[2:]])

@@ -28,10 +28,10 @@ def neighbours(weft, report):
 
         # A folder on the first is fetched by the second, then by the third from both.
         folder = os.path.join(a.place, "folder")
-        os.mkdir(folder)
-        for number in range(6):
-            with open(os.path.join(folder, f"{number}.bin"), "wb") as file:
-                file.write(os.urandom(3 << 20))
+        os.makedirs(os.path.join(folder, "inner"))
+        for name in [*(f"{number}.bin" for number in range(6)), "inner/small", "inner/empty"]:
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(os.urandom({"inner/small": 9, "inner/empty": 0}.get(name, 3 << 20)))
         root = a.call("add", "-q", folder).stdout.strip()
         b.call("get", root, "-o", os.path.join(b.place, "got"))
         same(folder, os.path.join(b.place, "got"))
@@ -54,15 +54,17 @@ def neighbours(weft, report):
         same(folder, os.path.join(dave.place, "got"))
         report("without the first, the content is there")
 
-        # Another implementation gets the blocks of the folder's root and of a file from the third.
+        # Another implementation gets the whole folder from the third.
         way = [x for x in c.addresses() if net.addresses[hosts[2]] in x][0]
+        foreign = os.path.join(dave.place, "foreign")
         python = [
             "ip", "netns", "exec", last, sys.executable, "-W", "ignore",
-            os.path.join(os.path.dirname(__file__), "libp2p_client.py"), way,
-            os.path.join(dave.place, "foreign"), root]
+            os.path.join(os.path.dirname(__file__), "libp2p_bitswap.py"), "folder", way, root,
+            foreign]
         subprocess.run(python, check=True, stdout=subprocess.DEVNULL, timeout=120)
-        assert os.path.getsize(os.path.join(dave.place, "foreign")) > 0
-        report("py-libp2p fetches it, too")
+        assert sorted(os.listdir(foreign)) == sorted(os.listdir(folder)), os.listdir(foreign)
+        same(folder, foreign)
+        report("py-libp2p fetches the folder, too")
 
         same_host = stack.enter_context(Node(weft, last, usual=True, mdns="on"))
         until("neighbour", lambda: connected(same_host, dave, b, c))
@@ -101,8 +103,12 @@ def six(weft, report):
 
 def same(left, right):
     for name in os.listdir(left):
-        with open(os.path.join(left, name), "rb") as one, open(os.path.join(right, name), "rb") as two:
-            assert one.read() == two.read(), name
+        one, two = os.path.join(left, name), os.path.join(right, name)
+        if os.path.isdir(one):
+            same(one, two)
+            continue
+        with open(one, "rb") as here, open(two, "rb") as there:
+            assert here.read() == there.read(), name
 
 
 def public(weft, report):

@@ -3,12 +3,14 @@
 Usage: libp2p_bitswap.py serve FILE            listens on 127.0.0.1, prints address and CID as JSON
        libp2p_bitswap.py lie FILE              the same, but one of its blocks has wrong bytes
        libp2p_bitswap.py fetch ADDRESS CID FILE   fetches a file, prints the seconds that it took
+       libp2p_bitswap.py folder ADDRESS CID FOLDER   the same with a folder and all that is in it
 
 A server runs until its standard input ends.
 """
 
 import json
 import logging
+import os
 import sys
 import time
 
@@ -18,6 +20,7 @@ from libp2p import new_host
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.cid import parse_cid
 from libp2p.bitswap.dag import MerkleDag
+from libp2p.bitswap.dag_pb import decode_dag_pb, is_directory_node
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
 from libp2p.peer.peerinfo import info_from_p2p_addr
@@ -60,6 +63,20 @@ async def serve(path, lies):
         nursery.cancel_scope.cancel()
 
 
+async def take(dag, client, cid, peer, path):
+    """Writes a file, or a folder with what is in it."""
+    codec = parse_cid(cid).codec
+    node = b"" if codec == "raw" else await client.new_session().get_block(cid, peer, timeout=60)
+    if node and is_directory_node(node):
+        os.mkdir(path)
+        for link in decode_dag_pb(node)[0]:
+            await take(dag, client, link.cid, peer, os.path.join(path, link.name))
+        return
+    data, _ = await dag.fetch_file(cid, peer, timeout=240)
+    with open(path, "wb") as file:
+        file.write(data)
+
+
 async def fetch(address, root, path):
     host = make_host()
     async with host.run(listen_addrs=[]), trio.open_nursery() as nursery:
@@ -68,15 +85,12 @@ async def fetch(address, root, path):
         with trio.fail_after(300):
             await host.connect(info)
             began = time.monotonic()
-            data, _ = await MerkleDag(client).fetch_file(
-                parse_cid(root), info.peer_id, timeout=240)
+            await take(MerkleDag(client), client, parse_cid(root), info.peer_id, path)
             print(json.dumps({"seconds": time.monotonic() - began}), flush=True)
-        with open(path, "wb") as file:
-            file.write(data)
         nursery.cancel_scope.cancel()
 
 
-if sys.argv[1] == "fetch":
+if sys.argv[1] in ("fetch", "folder"):
     trio.run(fetch, *sys.argv[2:])
 else:
     trio.run(serve, sys.argv[2], sys.argv[1] == "lie")

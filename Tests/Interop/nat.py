@@ -79,8 +79,17 @@ def main(weft):
         until("verdict", lambda: found(a, "reachable", "others come through a relay"), 60)
         works = until("verdict", lambda: found(relay, "reachable", "directly"), 60)
         assert any("works, says" in line for line in works["details"]), works
-        assert found(a, "router", "easy NAT"), a.call("doctor", check=False).stdout
-        assert found(c, "router", "symmetric NAT"), c.call("doctor", check=False).stdout
+        easy = found(a, "router", "easy NAT; NAT type 2")
+        assert easy, a.call("doctor", check=False).stdout
+        outer = f"{net.addresses[alice]}/tcp/4001"
+        assert any("networks see this node" in x and outer in x for x in easy["details"]), easy
+        assert any("became direct" in x for x in easy["details"]), easy
+        strict = found(c, "router", "NAT type 3, strict")
+        assert strict and strict["advice"], c.call("doctor", check=False).stdout
+        # Each of them sees another port.
+        ports = [x for x in strict["details"] if "one network sees this node" in x]
+        assert len(ports) >= 2, strict
+        assert found(a, "relays", "can be reached through 1"), a.call("doctor", check=False).stdout
         report("the doctor explains it")
 
 

@@ -1,11 +1,12 @@
 // What the doctor says: each thing that can be wrong is a problem with advice, and nothing else is.
 
 import Multiformats
-import Peering
 import Testing
+import Wire
 
 @testable import BlockStore
 @testable import NodeCore
+@testable import Peering
 @testable import Weft
 
 @Suite struct DoctorTests {
@@ -17,7 +18,7 @@ import Testing
         _ verdict: Reachability, _ mapping: NATMapping = .unknown, relays: [PeerID] = []
     ) -> ReachabilityStatus {
         ReachabilityStatus(
-            reachability: verdict, mapping: mapping, addresses: [], relays: relays,
+            reachability: verdict, mapping: mapping, addresses: [], sightings: [], relays: relays,
             servesRelay: false, reservations: gauge(), circuits: gauge(), relayedConnections: 0,
             holesPunched: 0, holesFailed: 0)
     }
@@ -108,6 +109,15 @@ import Testing
 
         #expect(Finding.clock([]).verdict == .note)
         #expect(Finding.clock([("a", 2), ("b", 7_000), ("c", -1)]).verdict == .good)
+        let signed = Finding.clock([], signed: [3_700, 3_600, -40])
+        #expect(signed.verdict == .problem && signed.summary.contains("at least 3600 seconds"))
+        #expect(Finding.clock([], signed: [3_700, -2, -40]).verdict == .good)
+        #expect(Finding.clock([], signed: [3_700]).verdict == .note)
+        #expect(Finding.clock([("a", 0)], signed: [3_700, 3_600]).verdict == .good)
+        for number: UInt64 in [1_800_000_000, 1_800_000_000_123, 1_800_000_000_123_456_789] {
+            #expect(Finding.signingTime(number) == 1_800_000_000)
+        }
+        #expect(Finding.signingTime(17) == nil && Finding.signingTime(.max) == nil)
         let late = Finding.clock([("a", -300)])
         #expect(late.verdict == .problem && late.summary.contains("300 seconds behind"))
 
@@ -119,10 +129,41 @@ import Testing
             dialFailures: 0, violations: 0)
         #expect(
             Finding.limits(status).details == [
-                "connections to others: 10 of 10 now, held back 4 times"
+                "connections to others: 10 of 10 now, held back 4 times (mesh.connections-out)"
             ])
+        let held = Finding.limits(status, knocks: 3, held: (1 << 20, 64 << 20, 2))
+        #expect(held.details.count == 3 && held.details[1].hasSuffix("3 (mesh.connections-in)"))
         #expect(Finding.peers(status, isOnline: true).verdict == .problem)
         #expect(Finding.peers(status, isOnline: false).verdict == .note)
+    }
+
+    private func dht(_ peers: Int, _ lookups: [(asked: Int, answered: Int)]) -> DHTStatus {
+        let done = lookups.map {
+            KadLookup(
+                end: .complete, asked: $0.asked, answered: $0.answered,
+                duration: .milliseconds(700), at: Instant(nanoseconds: 0))
+        }
+        return DHTStatus(
+            name: PeerProtocols.kad, isServer: false, peers: peers, estimatedSize: nil,
+            providerRecords: 0, valueRecords: 0, lookups: done,
+            lastLookupAge: done.isEmpty ? nil : .seconds(90))
+    }
+
+    /// Servers that are known and do not answer are no help.
+    @Test("The DHT and its last lookups") func lookups() {
+        let joining = Joining()
+        #expect(Finding.dht(dht(0, []), joining).verdict == .problem)
+        #expect(Finding.dht(dht(0, []), nil).verdict == .note)
+        #expect(Finding.dht(dht(20, []), joining).verdict == .good)
+        let well = Finding.dht(dht(20, [(30, 24), (20, 18)]), joining)
+        #expect(well.verdict == .good)
+        #expect(
+            well.details == [
+                "last 2 lookups: 42 of 50 peers answered, 700ms in the middle, 0 not done in time; "
+                    + "the last one 1m30s ago"
+            ])
+        let silent = Finding.dht(dht(20, [(40, 3)]), joining)
+        #expect(silent.verdict == .note && silent.advice != nil)
     }
 
     @Test("The time of an HTTP answer") func date() {

@@ -128,6 +128,8 @@ extension Connection {
                 if negotiation?.kind != .incoming { note(.reset(id)) }
             case .room(let id): note(.room(id))
             case .goAway(let reason): note(.goAway(reason))
+            case .silent: note(.silent)
+            case .awake: note(.awake)
             }
         }
     }

@@ -39,6 +39,10 @@ public struct Connection: ~Copyable {
         case room(UInt32)
         /// The peer takes no more streams, and will close the connection.
         case goAway(YamuxGoAway)
+        /// Nothing has come from the peer since ``Connection/check(now:)`` asked it.
+        case silent
+        /// Something has come after that.
+        case awake
     }
 
     /// Who makes the connection, and what secures it.
@@ -348,12 +352,20 @@ public struct Connection: ~Copyable {
                 } catch {
                     throw .yamux(error)
                 }
+                drainYamux(now: now)
             }
         } catch {
             fail(error)
             throw error
         }
         endNegotiations(before: now)
+    }
+
+    /// Asks the peer whether it is there, because it should have sent something: if nothing at all
+    /// comes for two seconds, or for four round trips, ``Event/silent`` tells.
+    public mutating func check(now: Instant) {
+        yamux?.check(now: now)
+        drainYamux(now: now)
     }
 
     /// Announces the end to the peer. Transmit, then close the channel.

@@ -161,7 +161,7 @@ extension BlockExchange {
         }
     }
 
-    private mutating func ended(_ stream: StreamID, now: Instant) {
+    mutating func ended(_ stream: StreamID, now: Instant) {
         guard let id = peerOfStream.removeValue(forKey: stream) else { return }
         if case .open(stream, _) = peers[id]?.link {
             // Why it ended has been told, if this side had a reason.
@@ -184,8 +184,9 @@ extension BlockExchange {
         peers[id]?.attempts += 1
         // A quarter of a second, then twice as long each time.
         var wait = Duration.milliseconds(250) * (1 << min(peer.attempts, 8))
-        if peer.isMissed { wait = min(wait, limits.returnPause) }
-        let mayRetry = peer.attempts + 1 < mostAttempts(to: peer) && fault != .unsupported
+        if peer.isMissed { wait = peer.attempts == 0 ? .zero : min(wait, limits.seekingPause) }
+        let mayRetry =
+            (peer.isMissed || peer.attempts + 1 < limits.attempts) && fault != .unsupported
         let next = mayRetry ? Link.waiting(until: now + wait) : .none
         watch(id)
         guard purpose == .asking else {
@@ -203,6 +204,12 @@ extension BlockExchange {
         peers[id]?.weftAsks = WeftAsks()
         peers[id]?.link = next
         if !mayRetry { peers[id]?.offers = [] }
+        // What it has brought is remembered in its name.
+        if peer.hasBrought {
+            for index in peers[id]?.offers.indices ?? 0..<0 {
+                peers[id]?.offers[index].standing = .provider
+            }
+        }
         countProspects(of: peer.offers.map { $0.session })
         forgetIfIdle(id, now: now)
     }
@@ -355,6 +362,10 @@ extension BlockExchange {
             peers[id]?.asks.cancel(cid)
             peers[id]?.weftAsks.cancel(cid)
             restless.append(id)
+        case .check(let source):
+            guard let id = peerOfSource[source], case .open(let stream, _) = peers[id]?.link
+            else { return }
+            tell(.overdue(id, stream))
         case .stream(let source, let session):
             guard let id = peerOfSource[source], let dag = dags[session],
                 let command = peers[id]?.weftAsks.stream(dag, for: session)
@@ -407,6 +418,12 @@ extension BlockExchange {
         case .none:
             let names = [WeftLimits.protocolName] + BitswapVersion.protocolNames
             if !peer.offers.isEmpty {
+                guard !peer.isMissed || peer.offers.contains(where: { table.wantsMore($0.session) })
+                else {
+                    // Until somebody reads on.
+                    peers[id]?.link = .waiting(until: now + limits.seekingPause)
+                    return watch(id)
+                }
                 open(.asking, to: id, names)
             } else if server.hasAnswers(for: id) {
                 open(.asking, to: id, BitswapVersion.protocolNames)
@@ -425,13 +442,8 @@ extension BlockExchange {
         }
     }
 
-    /// How often a stream to a peer is opened in vain before it is let go.
-    private func mostAttempts(to peer: Peer) -> Int {
-        peer.isMissed ? limits.returns : limits.attempts
-    }
-
     private mutating func open(_ purpose: Purpose, to id: PeerID, _ names: [ProtocolName]) {
-        guard let peer = peers[id], mayUse(peer), peer.attempts < mostAttempts(to: peer)
+        guard let peer = peers[id], mayUse(peer), peer.isMissed || peer.attempts < limits.attempts
         else { return }
         let request = makeNumber()
         switch purpose {

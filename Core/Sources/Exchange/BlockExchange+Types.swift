@@ -35,6 +35,9 @@ extension BlockExchange {
         /// Look for providers of this block, offer them (``BlockExchange/offer(_:to:as:now:)``),
         /// and say when the search is over (``BlockExchange/discovered(_:now:)``).
         case discover(WantTable.SessionID, CID)
+        /// A peer has not sent on this stream what it was asked for: find out whether it is there,
+        /// and if not, say so (``BlockExchange/silent(_:on:now:)``).
+        case overdue(PeerID, StreamID)
         /// A peer broke the rules. It is asked for nothing more.
         case violation(PeerID, Violation)
         /// Something about a peer that takes part in a session, for whoever wants to know why.
@@ -83,11 +86,10 @@ extension BlockExchange {
         public var streamsPerPeer = 32
         /// How often a stream to a peer is opened again after it broke.
         public var attempts = 3
-        /// How often a peer that brought blocks and was lost is tried again for who still reads:
-        /// about as long as a session waits (`WantTable.Limits.idle`).
-        public var returns = 11
-        /// The longest pause before the next time.
-        public var returnPause: Duration = .seconds(4)
+        /// How many peers that were lost are sought for one session at a time.
+        public var sought = 8
+        /// The longest pause before one that is sought is tried again.
+        public var seekingPause: Duration = .milliseconds(500)
         /// Whether limited connections may be used as well.
         public var limitedConnections = LimitedConnections.unused
 

@@ -54,7 +54,8 @@ public struct BlockExchange: Sendable {
         var hasLied = false
         /// Whether it has brought a block since it was connected.
         var hasBrought = false
-        /// It was lost while somebody read from it, and is waited for.
+        /// It was lost, or fell silent, while somebody waited for it, and is sought as long as
+        /// that session has patience.
         var isMissed = false
     }
 
@@ -121,8 +122,12 @@ public struct BlockExchange: Sendable {
 
     /// Begins a session: one thing that someone wants to read. If `dag` says all of it, a peer
     /// that can is asked for it at once; its blocks may come before they are wanted.
-    public mutating func openSession(for dag: WeftDAG?, now: Instant) -> WantTable.SessionID {
-        let id = table.openSession(dag == nil ? .blocks : .streamed, now: now)
+    /// What is wanted is given up when nothing has come for as long as `patience`.
+    public mutating func openSession(
+        for dag: WeftDAG?, patience: Duration = .seconds(30), now: Instant
+    ) -> WantTable.SessionID {
+        let id = table.openSession(
+            dag == nil ? .blocks : .streamed, patience: patience, now: now)
         dags[id] = dag
         return id
     }
@@ -135,6 +140,7 @@ public struct BlockExchange: Sendable {
         dags[id] = nil
         for peer in peerOrder {
             peers[peer]?.offers.removeAll { $0.session == id }
+            if peers[peer]?.offers.isEmpty == true { peers[peer]?.isMissed = false }
             forgetIfIdle(peer, now: now)
         }
     }
@@ -242,11 +248,15 @@ public struct BlockExchange: Sendable {
     /// A peer is connected, or connected in another way than before.
     public mutating func connected(_ id: PeerID, _ route: Route, now: Instant) {
         routes[id] = route
+        guard let peer = peers[id] else { return }
         peers[id]?.route = route
         peers[id]?.isConnected = true
+        // It need not be waited for any longer.
+        if case .waiting = peer.link { peers[id]?.link = .none }
+        restless.append(id)
     }
 
-    /// Whether a peer was lost while somebody read from it, and is sought.
+    /// Whether a peer was lost or fell silent while somebody waited for it, and is sought.
     public func misses(_ id: PeerID) -> Bool { peers[id]?.isMissed ?? false }
 
     /// Lets go of a peer that is not connected and that no session may ask any more.
@@ -255,11 +265,71 @@ public struct BlockExchange: Sendable {
         disconnected(id, now: now)
     }
 
-    /// There is no connection to a peer any longer. If it was of use to a session and `isMissed`,
-    /// it is sought again for as long as that may wait.
-    public mutating func disconnected(_ id: PeerID, isMissed: Bool = false, now: Instant) {
+    /// There is no connection to a peer any longer. If it was of use to a session and `isBroken`,
+    /// which means that nobody closed it, it is sought for as long as that has patience.
+    public mutating func disconnected(_ id: PeerID, isBroken: Bool = false, now: Instant) {
         routes[id] = nil
-        tell(.unreachable(.disconnected), of: id)
+        guard let peer = peers[id] else { return }
+        if !peer.isMissed { tell(.unreachable(.disconnected), of: id) }
+        let sessions = peer.offers.map { $0.session }
+        endServing(id)
+        if isBroken, isWorthSeeking(id) {
+            peers[id]?.isConnected = false
+            peers[id]?.isMissed = true
+            if case .waiting = peer.link { peers[id]?.link = .waiting(until: now) }
+        } else {
+            remove(id, now: now)
+        }
+        countProspects(of: sessions)
+    }
+
+    /// A peer does not answer on a connection. If it is of use to a session, it is sought.
+    public mutating func silent(_ id: PeerID, on connection: UInt64, now: Instant) {
+        guard let peer = peers[id], isWorthSeeking(id) else { return }
+        switch peer.link {
+        case .open(let stream, _):
+            guard stream.connection == connection else { return }
+            peers[id]?.isMissed = true
+            emit(.reset(stream))
+            ended(stream, now: now)
+        case .opening: peers[id]?.isMissed = true
+        case .none, .waiting: break
+        }
+    }
+
+    /// Whether somebody waits for a peer that has brought something, or may: one that was named, or
+    /// was asked and has not said no. Only a few are sought at a time, for the router's sake.
+    private func isWorthSeeking(_ id: PeerID) -> Bool {
+        guard let peer = peers[id], mayUse(peer) else { return false }
+        return peer.offers.contains { offer in
+            let isUseful =
+                peer.hasBrought || offer.standing == .provider
+                || (offer.isAsked && !offer.hasLacked)
+            guard isUseful, table.wantsMore(offer.session) else { return false }
+            let sought = peers.count { other in
+                other.key != id && other.value.isMissed
+                    && other.value.offers.contains { $0.session == offer.session }
+            }
+            return sought < limits.sought
+        }
+    }
+
+    /// Nothing that a peer asked for is answered any more.
+    private mutating func endServing(_ id: PeerID) {
+        guard let peer = peers[id] else { return }
+        if case .opening(let request) = peer.answerLink { opening[request] = nil }
+        if case .open(let stream, _) = peer.answerLink { peerOfStream[stream] = nil }
+        for stream in peer.accepted {
+            peerOfStream[stream] = nil
+            weftServer.closed(stream)
+        }
+        server.disconnected(id)
+        peers[id]?.answerLink = .none
+        peers[id]?.accepted = []
+        peers[id]?.halfClosed = []
+    }
+
+    private mutating func remove(_ id: PeerID, now: Instant) {
         guard let peer = peers.removeValue(forKey: id) else { return }
         timed.remove(id)
         peerOrder.removeAll { $0 == id }
@@ -269,21 +339,6 @@ public struct BlockExchange: Sendable {
         }
         if case .opening(let request) = peer.link { opening[request] = nil }
         if case .open(let stream, _) = peer.link { peerOfStream[stream] = nil }
-        if case .opening(let request) = peer.answerLink { opening[request] = nil }
-        if case .open(let stream, _) = peer.answerLink { peerOfStream[stream] = nil }
-        for stream in peer.accepted {
-            peerOfStream[stream] = nil
-            weftServer.closed(stream)
-        }
-        server.disconnected(id)
-        let sessions = peer.offers.map { $0.session }
-        if isMissed, peer.hasBrought, !peer.hasLied {
-            for session in sessions where table.wantsMore(session) {
-                offer(id, to: session, as: .provider, now: now)
-                peers[id]?.isMissed = true
-            }
-        }
-        countProspects(of: sessions)
     }
 
     mutating func addPeer(_ id: PeerID) {

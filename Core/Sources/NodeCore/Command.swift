@@ -49,8 +49,9 @@ extension NodeCore {
         /// Whether and how this node can be reached: `.reachability`.
         case reachability
         /// Begin to read something: `.session`. What says all of it at once, if there is such a
-        /// thing, spares asking block by block.
-        case openSession(WeftDAG?)
+        /// thing, spares asking block by block. What is wanted is given up when nothing has come
+        /// for as long as `patience`.
+        case openSession(WeftDAG?, patience: Duration)
         /// A session wants blocks: `.accepted`, with how many of them it may want. They come as
         /// ``Output/block(_:from:sessions:)`` or ``Output/missing(_:_:_:)``.
         case want(WantTable.SessionID, [Want])

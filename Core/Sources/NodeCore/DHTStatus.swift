@@ -1,6 +1,8 @@
 // What a node shows of its part in a DHT.
 
 public import Multiformats
+public import Peering
+import Wire
 
 /// How it stands with one DHT.
 public struct DHTStatus: Hashable, Sendable {
@@ -16,4 +18,8 @@ public struct DHTStatus: Hashable, Sendable {
     public let providerRecords: Int
     /// How many values are kept for others.
     public let valueRecords: Int
+    /// How the last lookups went, the newest last.
+    public let lookups: [KadLookup]
+    /// How long ago the last one ended.
+    public let lastLookupAge: Duration?
 }

@@ -47,6 +47,11 @@ extension NodeCore {
         case connected(UInt64, ConnectionFacts)
         /// A connection ended, from which side ever. Its streams need not be reset one by one.
         case disconnected(UInt64)
+        /// Nothing has come over a connection since its peer was asked for a sign of life
+        /// (``Output/check(connection:)``).
+        case silent(UInt64)
+        /// Something has come over a connection that was said to be silent.
+        case awake(UInt64)
         /// An attempt to dial did not lead to a connection.
         case dialFailed(attempt: UInt64, DialFailure)
         /// Something happened to a stream.

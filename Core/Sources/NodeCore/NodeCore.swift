@@ -93,6 +93,8 @@ public struct NodeCore: Sendable {
     enum Timer: Sendable {
         case command(UInt64)
         case request(UInt64)
+        /// A stream of the exchange that should be open by now.
+        case opening(UInt64)
         case attempt(UInt64)
         case trim
         case look
@@ -207,6 +209,8 @@ public struct NodeCore: Sendable {
         case .connected(let number, let facts): connected(number, facts, now: now)
         case .disconnected(let number):
             if let entry = connections.remove(number) { lost(entry, isBroken: true, now: now) }
+        case .silent(let number): fellSilent(number, now: now)
+        case .awake(let number): wokeUp(number, now: now)
         case .dialFailed(let attempt, let failure): dialFailed(attempt, failure, now: now)
         case .stream(let event): receive(event, now: now)
         case .exchange(let stream, let message):
@@ -243,6 +247,7 @@ public struct NodeCore: Sendable {
             switch timer {
             case .command(let id): expire(command: id, now: now)
             case .request(let number): expire(request: number, now: now)
+            case .opening(let number): checkOpening(of: number)
             case .attempt(let number): expire(attempt: number, now: now)
             case .trim: trim(now: now)
             case .look: look(now: now)

@@ -91,6 +91,9 @@ public struct PeerSnapshot: Hashable, Sendable {
     public let protocols: [ProtocolName]
     /// The round trip that was last measured.
     public let roundTrip: Duration?
+    /// The number of the signed record of its addresses, which grows with each, and with most
+    /// software is the time at which it was signed; nil if it has none.
+    public let recordSequence: UInt64?
     /// Whether it is never trimmed.
     public let isProtected: Bool
 }

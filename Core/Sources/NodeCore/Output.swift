@@ -10,14 +10,18 @@ extension NodeCore {
     /// What a node wants done, in this order.
     public enum Output: Sendable {
         /// Connect to a peer, secure and multiplex, and prove that it is this peer. Answered by
-        /// `connected` or `dialFailed` with the number. A name in the address must not lead to an
-        /// IP address whose scope is less than `narrowest`, because a stranger may have named it.
+        /// `connected` or `dialFailed` with the number; an address that does not accept a
+        /// connection in a third of the time leads nowhere. A name in it must not lead to an IP
+        /// address whose scope is less than `narrowest`, because a stranger may have named it.
         case dial(
             attempt: UInt64, PeerID, Multiaddr, timeout: Duration, narrowest: AddressScope)
         /// Give an attempt up. It is not answered.
         case abandon(attempt: UInt64)
         /// Close a connection, which does not exist for this node any more.
         case close(connection: UInt64, CloseReason)
+        /// Find out whether the peer of a connection is there, because it should have sent
+        /// something. Answered by `silent` if nothing comes for a few seconds, and otherwise not.
+        case check(connection: UInt64)
         /// Open a stream on a connection; answered by a `StreamEvent` with the number.
         case open(connection: UInt64, [ProtocolName], request: UInt64)
         /// Send a message, or raw bytes on a raw protocol (``NodeCore/framing(of:)``).
@@ -89,6 +93,8 @@ extension NodeCore {
         case trimmed
         /// Somebody asked for it.
         case requested
+        /// Its peer has fallen silent, and there is a newer connection to it.
+        case silent
         /// The peer broke the rules too often.
         case violations
         /// The other end is this node.

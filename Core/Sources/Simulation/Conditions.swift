@@ -30,6 +30,8 @@ public struct Conditions: Sendable {
     static let attempts = 8
     /// When the end of a connection is noticed that ended without a word.
     static let silence: Duration = .seconds(30)
+    /// How long a peer that is asked for a sign of life may be silent.
+    static let checkTime: Duration = .seconds(2)
     /// How often a way is gone until a dialled connection can be used: one round trip of TCP, two
     /// of what secures it.
     static let waysOfDialling = 5

@@ -151,6 +151,13 @@ extension VirtualNetwork {
         return delay
     }
 
+    /// A host asks whether the other end of a connection is there.
+    mutating func check(_ connection: UInt64, for host: Int) {
+        guard passage(from: connection, bytes: 12) == nil else { return }
+        events.add(
+            .arrival(connection: connection, .silent(connection)), at: now + Conditions.checkTime)
+    }
+
     // MARK: Ends
 
     /// Breaks every connection between two hosts, as a cable does: both notice.

@@ -19,10 +19,9 @@ extension VirtualNetwork {
             dial(from: host, attempt, peer, address, timeout)
         case .abandon(let attempt): hosts[host].running.remove(attempt)
         case .close(let connection, let reason):
-            if keepsNotes, let peer = hosts[host].open[connection] {
-                hosts[host].closings.append((peer, reason))
-            }
+            noteClosing(connection, reason, by: host)
             hangUp(connection)
+        case .check(let connection): check(connection, for: host)
         case .open(let connection, let names, let request):
             guard let at = passage(from: connection, bytes: 64) else { return }
             events.add(
@@ -80,6 +79,13 @@ extension VirtualNetwork {
             order(host, .pubSub(.judge(id, verdict)))
         case .note(let note): if keepsNotes { hosts[host].notes.append(note) }
         }
+    }
+
+    private mutating func noteClosing(
+        _ connection: UInt64, _ reason: NodeCore.CloseReason, by host: Int
+    ) {
+        guard keepsNotes, let peer = hosts[host].open[connection] else { return }
+        hosts[host].closings.append((peer, reason))
     }
 
     /// The bytes of a message; nil if the store does not have what is in it.

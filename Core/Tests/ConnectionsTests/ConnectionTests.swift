@@ -127,7 +127,7 @@
             case .reset(let id): log.reset.insert(id)
             case .finished(let id): log.finished.insert(id)
             case .data(let id, let bytes): log.bytes[id, default: []] += bytes
-            case .room, .goAway: break
+            case .room, .goAway, .silent, .awake: break
             }
         }
 

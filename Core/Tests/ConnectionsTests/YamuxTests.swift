@@ -15,6 +15,8 @@ private struct Link {
     var received: [[UInt32: [UInt8]]] = [[:], [:]]
     var finished: [Set<UInt32>] = [[], []]
     var resets: [Set<UInt32>] = [[], []]
+    /// Whether each side takes the other for silent, as often as that changed.
+    var silences: [[Bool]] = [[], []]
     var accepted: [[UInt32]] = [[], []]
     /// Whether what arrives is consumed at once.
     var isConsuming = true
@@ -72,6 +74,8 @@ private struct Link {
                 if isConsuming { sides[side].consume(bytes.count, of: id, now: now) }
             case .finished(let id): finished[side].insert(id)
             case .reset(let id): resets[side].insert(id)
+            case .silent: silences[side].append(true)
+            case .awake: silences[side].append(false)
             case .room, .goAway: break
             }
         }
@@ -256,6 +260,33 @@ private struct Link {
             var side = link.sides[0]
             try side.advance(to: end)
         }
+    }
+
+    /// Who is checked and says anything at all is there; who does not is silent until it does.
+    @Test func check() throws {
+        var link = Link(seed: 2)
+        try link.settle()
+        link.sides[0].check(now: link.now)
+        try link.settle()
+        link.now = link.now + .seconds(10)
+        try link.sides[0].advance(to: link.now)
+        link.drain(0)
+        #expect(link.silences[0].isEmpty)
+
+        link.sides[0].check(now: link.now)
+        let question = link.output(of: 0)
+        #expect(!question.isEmpty)
+        link.now = link.sides[0].deadline
+        try link.sides[0].advance(to: link.now)
+        link.drain(0)
+        #expect(link.silences[0] == [true])
+        // Who asks again is told again, at once.
+        link.sides[0].check(now: link.now)
+        link.drain(0)
+        #expect(link.silences[0] == [true, true])
+        try link.deliver(question, to: 1)
+        try link.settle()
+        #expect(link.silences[0] == [true, true, false] && link.silences[1].isEmpty)
     }
 
     /// What breaks the rules ends the connection with the name of the rule.

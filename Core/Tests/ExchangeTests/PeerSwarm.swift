@@ -174,7 +174,7 @@ struct PeerSwarm: CustomStringConvertible {
                 exchanges[0].discovered(session, now: now)
                 while let order = exchanges[0].nextOrder(now: now) { carryOut(order, by: 0) }
             case .violation(let peer, _): violations.append(peer)
-            case .news: break
+            case .overdue, .news: break
             }
         }
         guard let deadline = exchanges[node].deadline,

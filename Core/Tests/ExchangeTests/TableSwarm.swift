@@ -143,6 +143,7 @@ struct TableSwarm: CustomStringConvertible {
             case .cancel(let id, let cid): send(.cancelled(index(id), cid), to: id)
             case .discover(let id, _): table.discovered(id)
             case .fail(_, _, let failure): failures.append(failure)
+            case .check: break
             case .stream, .cancelStream: Issue.record("nobody here streams")
             }
         }

@@ -146,6 +146,38 @@ struct BlockTests {
         #expect(network.hosts[reader].missing.isEmpty)
     }
 
+    /// A line that nobody is told of is noticed by its silence. The dead connection is replaced,
+    /// whoever had made it, as long as the session has patience and not longer.
+    @Test("A peer that falls silent is called again", arguments: [4, 14, 40], [false, true])
+    func silent(seconds: Int, isCalled: Bool) throws {
+        var network = VirtualNetwork(seed: 17)
+        let reader = try network.add()
+        let owner = try network.add()
+        let blocks = Self.blocks(400, seed: 8)
+        for block in blocks { network.hosts[owner].store[block.cid.hash] = block.bytes }
+        _ = isCalled ? network.connect(owner, reader) : network.connect(reader, owner)
+        let session = try network.session(reader, patience: .seconds(60))
+        network.order(reader, .want(session, Self.want(blocks)))
+        while network.hosts[reader].blocks.count < 40 { network.run(for: .milliseconds(20)) }
+        network.divide { $0 }
+        network.run(for: .seconds(seconds))
+        let before = network.hosts[reader].blocks.count
+        #expect(before < 400)
+        network.divide { _ in 0 }
+        // A dial that was under way has its five seconds: here packets are not sent again.
+        network.run(for: .seconds(7))
+        #expect(network.hosts[reader].blocks.count > before)
+        network.run(for: .seconds(30))
+        #expect(network.hosts[reader].blocks.count == 400)
+        #expect(network.hosts[reader].missing.isEmpty)
+        #expect(network.hosts[reader].open.count <= 1)
+
+        network.divide { $0 }
+        network.order(reader, .want(session, Self.want(Self.blocks(3, seed: 9))))
+        network.run(for: .seconds(75))
+        #expect(network.hosts[reader].missing.count == 3)
+    }
+
     /// One that this node let go of is not, and who reads hears soon that nobody is left.
     @Test("A peer that was sent away is not sought again") func sentAway() throws {
         var network = VirtualNetwork(seed: 16)

@@ -29,8 +29,10 @@ extension VirtualNetwork {
         return peers
     }
 
-    mutating func session(_ host: Int) throws -> WantTable.SessionID {
-        let id = order(host, .openSession(nil))
+    mutating func session(
+        _ host: Int, patience: Duration = .seconds(30)
+    ) throws -> WantTable.SessionID {
+        let id = order(host, .openSession(nil, patience: patience))
         guard case .session(let session) = answer(host, id) else { throw Unanswered() }
         order(host, .setRoom(session, bytes: 16 << 20))
         return session

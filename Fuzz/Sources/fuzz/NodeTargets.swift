@@ -332,7 +332,8 @@ struct NodeRun {
         let choices: [NodeCore.Command] = [
             .connect(peer, [Self.address]), .disconnect(peer), .ping(peer), .peers, .status,
             .addresses(peer), .listen([Self.address], sequence: lastCommand), .reachability,
-            .openSession(nil), .findProviders(cid, limit: 3), .findPeer(peer), .provide(cid),
+            .openSession(nil, patience: .seconds(30)), .findProviders(cid, limit: 3),
+            .findPeer(peer), .provide(cid),
             .getValue([1, 2]), .join([(peer, [Self.address])]), .dhts, .servers(limit: 4),
             .protect(peer), .unprotect(peer), .cancel(UInt64(byte())), .setLimits(limits),
             .pubSub(.subscribe([1])),
@@ -382,6 +383,7 @@ struct NodeRun {
         case .open(let connection, let names, let request):
             if connections[connection] == nil { violated("streams are opened on connections") }
             openings.append((connection, names, request))
+        case .check(let connection): node.receive(.silent(connection), now: now)
         case .transmit(_, _, let number): transmits.append(number)
         case .ask(let stream, let command): intakes[stream]?.note(command)
         case .reset(let stream): streams[stream] = nil

@@ -102,10 +102,14 @@ struct APIRequest: Sendable {
         return duration
     }
 
-    /// How long the call may take and wait (Kubo's global option `timeout`).
+    /// How long the call may take and wait (Kubo's global option `timeout`). Who says how long it
+    /// may take is as patient while nothing comes.
     func limits(_ usual: Configuration) throws(APIError) -> MeshOptions {
         var limits = MeshOptions(deadline: nil, idleDeadline: usual.fetch.deadline)
-        if let timeout = try duration("timeout"), timeout > .zero { limits.deadline = timeout }
+        if let timeout = try duration("timeout"), timeout > .zero {
+            limits.deadline = timeout
+            limits.idleDeadline = max(limits.idleDeadline, timeout)
+        }
         return limits
     }
 

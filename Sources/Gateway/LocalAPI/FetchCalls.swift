@@ -37,7 +37,7 @@ extension LocalServices {
             request.cache = mode
         }
         request.integrity = call["integrity"]
-        if let timeout = try call.duration("timeout") { request.mesh.deadline = timeout }
+        request.mesh = try call.limits(node.configuration)
         if call.request.headers[.contentType] != nil {
             request.body = Weft.ResponseBody(call.request.body)
         }

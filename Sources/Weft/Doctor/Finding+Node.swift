@@ -25,34 +25,6 @@ extension Finding {
                 + "to a peer that you know and says why that fails.")
     }
 
-    /// How it stands with one DHT, and with joining it; nil for a node that joins by nobody.
-    static func dht(_ status: DHTStatus, _ joining: Joining?) -> Finding {
-        let isLocal = status.name == PeerProtocols.lanKad
-        let subject = isLocal ? "local DHT" : "DHT"
-        let role = status.isServer ? "answers others" : "asks others, and answers nobody"
-        let size = status.estimatedSize.map { ", of about \(Int($0)) in all" } ?? ""
-        guard status.peers == 0 else {
-            return Finding(
-                subject, .good, "\(status.peers) servers are known\(size); this node \(role).",
-                details: status.isServer
-                    ? ["\(status.providerRecords) records kept for others"] : [])
-        }
-        // Alone at home is nothing to worry about.
-        if isLocal { return Finding(subject, .good, "No other node is on the local network.") }
-        guard let joining else {
-            return Finding(
-                subject, .note,
-                "The node joins by nobody (mesh.bootstrap), and knows no server "
-                    + "of the DHT.")
-        }
-        return Finding(
-            subject, .problem, "No server of the DHT is known, so nothing can be found there.",
-            details: ["joining was tried \(joining.attempts) times, last by \(joining.peers) peers"]
-                + [joining.failure].compactMap(\.self),
-            advice: "Check that this machine is on the internet, and that mesh.bootstrap names "
-                + "peers that are there.")
-    }
-
     /// Whether others learn what is here.
     static func announcing(_ status: AnnouncingStatus) -> Finding {
         let subject = "announcing"
@@ -88,28 +60,6 @@ extension Finding {
             details: details)
     }
 
-    /// Which ceilings have held something back.
-    static func limits(_ status: NodeStatus) -> Finding {
-        let gauges: [(String, Gauge)] = [
-            ("connections", status.connections), ("connections from others", status.inbound),
-            ("connections to others", status.outbound), ("dials", status.dials),
-            ("streams from others", status.acceptedStreams),
-            ("streams to others", status.openingStreams), ("commands", status.commands),
-        ]
-        let reached = gauges.filter { $0.1.refused > 0 }
-        guard !reached.isEmpty else {
-            return Finding("limits", .good, "No limit has been reached.")
-        }
-        return Finding(
-            "limits", .note,
-            "Limits were reached. That is what they are for; more of it costs memory and the "
-                + "router's patience.",
-            details: reached.map {
-                "\($0.0): \($0.1.count) of \($0.1.limit) now, held back \($0.1.refused) times"
-            },
-            advice: "If downloads are slow because of it, allow more.")
-    }
-
     /// How full the store and its disk are.
     static func disk(_ store: StoreStatistics, free: UInt64?, directory: String) -> Finding {
         let subject = "disk"
@@ -132,26 +82,5 @@ extension Finding {
         return Finding(
             subject, .good, used + (free.map { ", \(ByteCount.text($0)) free on the disk." } ?? ".")
         )
-    }
-
-    /// How far the clock is from those of others, in seconds; positive if it is ahead.
-    static func clock(_ offsets: [(name: String, seconds: Int64)]) -> Finding {
-        let subject = "clock"
-        guard !offsets.isEmpty else {
-            return Finding(
-                subject, .note, "There was nobody whose clock this one could be compared with.")
-        }
-        // One of them may be wrong; the middle one is not, unless most are.
-        let sorted = offsets.map(\.seconds).sorted()
-        let offset = sorted[sorted.count / 2]
-        let details = offsets.map { "\($0.name): \($0.seconds) s" }
-        guard abs(offset) > 60 else {
-            return Finding(subject, .good, "The clock is right.", details: details)
-        }
-        return Finding(
-            subject, .problem,
-            "The clock is \(abs(offset)) seconds \(offset > 0 ? "ahead" : "behind"), so that "
-                + "signed names and certificates look expired or not yet valid.",
-            details: details, advice: "Let the system set its clock ('timedatectl set-ntp true').")
     }
 }

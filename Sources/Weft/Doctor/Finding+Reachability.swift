@@ -86,31 +86,43 @@ extension Finding {
         return "\(address.address): \(origin); \(verdict)"
     }
 
-    /// What the router does with connections that go out.
+    /// What the router does with connections that go out: the NAT type, as games call it.
     static func router(_ status: ReachabilityStatus) -> Finding {
         let subject = "router"
+        let details = status.sightings.map(sighting) + punched(status)
         return switch status.mapping {
         case .none:
-            Finding(subject, .good, "No router translates addresses on the way to the internet.")
+            Finding(
+                subject, .good,
+                "No router translates addresses on the way to the internet (NAT type 1, open).",
+                details: details)
         case .endpointIndependent:
             Finding(
                 subject, .good,
-                "The router shows the same address to everybody (easy NAT), so that relayed "
-                    + "connections can become direct ones.",
-                details: punched(status))
+                "The router shows the same address to everybody (easy NAT; NAT type 2, moderate), "
+                    + "so that relayed connections can become direct ones.",
+                details: details)
         case .endpointDependent:
             Finding(
                 subject, .note,
                 "The router shows another port to each peer (symmetric NAT, as in mobile "
-                    + "networks), so that relayed connections stay relayed.",
-                details: punched(status),
-                advice: "A forwarded port on the router helps, and so does IPv6. For games the "
-                    + "router calls this strict or type 3.")
+                    + "networks; NAT type 3, strict), so that relayed connections stay relayed, "
+                    + "unless the other side is open.",
+                details: details,
+                advice: "A forwarded port on the router helps, and so does IPv6. Some routers have "
+                    + "a setting for it: full cone NAT, or open NAT.")
         case .unknown:
             Finding(
                 subject, .note, "Too few peers have seen this node to say what the router does.",
-                details: punched(status))
+                details: details,
+                advice: "Ask again in a minute, when the node has met two peers on the internet.")
         }
+    }
+
+    private static func sighting(_ seen: (address: Multiaddr, networks: Int)) -> String {
+        seen.networks == 1
+            ? "one network sees this node at \(seen.address)"
+            : "\(seen.networks) networks see this node at \(seen.address)"
     }
 
     private static func punched(_ status: ReachabilityStatus) -> [String] {

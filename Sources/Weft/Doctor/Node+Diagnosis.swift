@@ -21,7 +21,7 @@ extension Node {
     /// - Parameter isRunning: whether it runs to be used by others, and not for a single command.
     /// - Returns: what was found, the most important first. It takes a few seconds at most.
     public func diagnose(isRunning: Bool) async throws -> [Finding] {
-        async let clock = clockFinding()
+        async let clock = clockFinding(isRunning: isRunning)
         var findings: [Finding] = []
         if isRunning {
             findings.append(Finding("node", .good, "It runs, as \(peer)."))
@@ -61,7 +61,11 @@ extension Node {
         findings += try await mesh.dhtStatus().map { .dht($0, joining) }
         if let announcing = mesh.announcingStatus { findings.append(.announcing(announcing)) }
         if isOnline, let local = mesh.localDiscovery { findings.append(.localNetwork(local)) }
-        if let status { findings.append(.limits(status)) }
+        if let status {
+            findings.append(
+                .limits(
+                    status, knocks: mesh.admissionCounts.overLimit, held: mesh.heldMemory))
+        }
         return findings
     }
 
@@ -71,9 +75,15 @@ extension Node {
         return UInt64(facts.f_bavail) * UInt64(facts.f_frsize)
     }
 
-    /// Compares the clock with those of the HTTP servers that the node asks anyway.
-    private func clockFinding() async -> Finding {
+    /// Compares the clock with those of the HTTP servers that the node asks anyway, and with the
+    /// times at which connected peers signed their records.
+    private func clockFinding(isRunning: Bool) async -> Finding {
         guard configuration.network == .online else { return .clock([]) }
+        // Without peers there is nothing to compare with, whatever the reason.
+        let peers = isRunning ? (try? await mesh.peers()) ?? [] : []
+        let now = NameResolver.systemTime().seconds
+        let signed = peers.compactMap { $0.recordSequence.flatMap(Finding.signingTime) }
+            .map { $0 - now }
         let servers = configuration.routing.delegated + configuration.providers.http
         return await withTaskGroup(of: (name: String, seconds: Int64)?.self) { group in
             for server in servers.prefix(Self.clocks) {
@@ -83,7 +93,7 @@ extension Node {
             for await offset in group {
                 if let offset { offsets.append(offset) }
             }
-            return .clock(offsets.sorted { $0.name < $1.name })
+            return .clock(offsets.sorted { $0.name < $1.name }, signed: signed)
         }
     }
 

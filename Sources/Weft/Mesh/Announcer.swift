@@ -37,6 +37,8 @@ final class Announcer: Sendable {
     private static let step = 1_024
     /// How long it waits to ask again whether there is a DHT to tell.
     private static let patience = Duration.seconds(5)
+    /// What part of `storage.max` the list of keys may take besides.
+    private static let shareOfStorage: UInt64 = 64
     /// How often the places of the walks are written down.
     private static let savingInterval = Duration.seconds(300)
 
@@ -61,13 +63,16 @@ final class Announcer: Sendable {
 
     init(
         _ mesh: Mesh, _ store: BlockStore, _ repository: Repository,
-        _ settings: Configuration.Reprovide, _ logger: Logger
+        _ configuration: Configuration, _ logger: Logger
     ) throws {
         self.mesh = mesh
         self.store = store
+        let settings = configuration.reprovide
         self.settings = settings
         self.logger = logger
-        keys = try AnnouncedKeys(at: repository.announcedKeysFile)
+        keys = try AnnouncedKeys(
+            at: repository.announcedKeysFile,
+            maxBytes: configuration.storage.maxBytes / Self.shareOfStorage)
         positions = repository.sweepsFile
         state = Mutex(State(status: AnnouncingStatus(strategy: settings.strategy)))
         (wake, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -84,7 +89,8 @@ final class Announcer: Sendable {
 
     /// How many keys may be announced now.
     private var limit: Int {
-        settings.strategy == .none ? 0 : NodeLimits(mesh.settings).announcedKeys
+        settings.strategy == .none
+            ? 0 : min(NodeLimits(mesh.settings).announcedKeys, keys.maxKeys)
     }
 
     // MARK: What is new

@@ -18,11 +18,13 @@ enum DialOutcome: Sendable {
     /// How many of a name's IP addresses are tried.
     private static let addressesPerName = 4
 
-    /// Dials; it ends by the deadlines of the transport. Public addresses are dialled from the port
+    /// Dials; it ends by the deadlines of the transport, and gives up an address that has not
+    /// accepted a connection in a third of the time. Public addresses are dialled from the port
     /// that is listened on, so that peers see where others may reach this node.
     static func dial(
-        _ address: Multiaddr, _ peer: PeerID, narrowest: AddressScope, access: AccessRules,
-        by sockets: Result<Transport, any Error>, way: Transport.Way? = nil
+        _ address: Multiaddr, _ peer: PeerID, within timeout: Duration?,
+        narrowest: AddressScope, access: AccessRules, by sockets: Result<Transport, any Error>,
+        way: Transport.Way? = nil
     ) async -> DialOutcome {
         var last = DialOutcome.failed(.refused, "the name leads to no address that may be dialled")
         do {
@@ -35,7 +37,9 @@ enum DialOutcome: Sendable {
                     let usual: Transport.Way =
                         candidate.scope == .world ? .listeningPort : .freshPort
                     return .connected(
-                        try await transport.dial(candidate, peer: peer, way: way ?? usual))
+                        try await transport.dial(
+                            candidate, peer: peer, way: way ?? usual,
+                            connecting: timeout.map { TimeAmount($0 / 3) }))
                 } catch {
                     last = .failed(kind(of: error), "\(error)")
                 }

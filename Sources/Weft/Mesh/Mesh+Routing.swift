@@ -142,6 +142,7 @@ extension Mesh {
         _ command: NodeCore.Command, within time: Duration,
         _ found: @escaping @Sendable (Finding) -> Void
     ) async throws -> NodeCore.SearchAnswer {
+        await waitForServers()
         switch try await ask(command, within: time, found: found) {
         case .searched(let answer): return answer
         case .failed(let failure): throw MeshError.notSearched(failure)

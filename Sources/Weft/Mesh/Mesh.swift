@@ -47,6 +47,8 @@ public final class Mesh: Sendable {
     private let nextCommand = Atomic<UInt64>(0)
     private let listening = Mutex<[Multiaddr]>([])
     let joining = Mutex(Joining())
+    /// Whom it can ask while it joins.
+    let circle = Circle()
     private let announcing = Mutex<Announcer?>(nil)
     private let forwarding = Mutex(PortMappingStatus.idle(.notListening))
     let discoveryState = Mutex(LocalDiscoveryStatus())

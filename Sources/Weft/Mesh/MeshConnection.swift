@@ -123,6 +123,15 @@ final class MeshConnection: Sendable {
         }
     }
 
+    /// Finds out whether the peer is there; the machine hears if it is not.
+    func check() {
+        peer.eventLoop.execute { [self] in
+            peer.check { [self] presence in
+                report(presence == .silent ? .silent(number) : .awake(number))
+            }
+        }
+    }
+
     /// Makes a connection of a stream.
     func upgrade(
         _ circuit: CircuitUpgrade, by transport: Transport,

@@ -8,7 +8,8 @@ import NodeCore
 extension MeshDriver {
     /// Begins a session.
     func open(_ session: MeshSession) {
-        guard case .session(let id) = perform(.openSession(nil)) else {
+        let opened = perform(.openSession(nil, patience: session.patience))
+        guard case .session(let id) = opened else {
             return session.end(.unreachable("the mesh opens no session"))
         }
         sessions[id] = session

@@ -151,14 +151,15 @@ final class MeshDriver {
 
     private func carryOut(_ output: NodeCore.Output) {
         switch output {
-        case .dial(let attempt, let peer, let address, _, let narrowest):
-            dial(attempt, peer, address, narrowest: narrowest)
+        case .dial(let attempt, let peer, let address, let timeout, let narrowest):
+            dial(attempt, peer, address, within: timeout, narrowest: narrowest)
         case .abandon(let attempt):
             upgrades.remove(attempt)
             dials.removeValue(forKey: attempt)?.cancel()
         case .close(let number, let reason):
             logger.debug("closing a connection", metadata: ["reason": "\(reason)"])
             connections.removeValue(forKey: number)?.peer.close()
+        case .check(let number): connections[number]?.check()
         case .open(let number, let protocols, let request):
             connections[number]?.open(protocols, request: request)
         case .send(let stream, let bytes): tell(stream, .send(bytes))
@@ -228,14 +229,15 @@ final class MeshDriver {
     }
 
     func dial(
-        _ attempt: UInt64, _ peer: PeerID, _ address: Multiaddr, narrowest: AddressScope,
-        way: Transport.Way? = nil
+        _ attempt: UInt64, _ peer: PeerID, _ address: Multiaddr, within timeout: Duration? = nil,
+        narrowest: AddressScope, way: Transport.Way? = nil
     ) {
         let access = core.access
         let sockets = prepare()
         dials[attempt] = Task { [mesh] in
             let outcome = await DialOutcome.dial(
-                address, peer, narrowest: narrowest, access: access, by: sockets, way: way)
+                address, peer, within: timeout, narrowest: narrowest, access: access,
+                by: sockets, way: way)
             mesh.run {
                 $0.dialled(attempt, address, outcome)
             } stopped: {

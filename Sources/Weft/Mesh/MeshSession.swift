@@ -33,12 +33,18 @@ final class MeshSession: Sendable {
     }
 
     private let mesh: Mesh
+    /// How long nothing may come before what is wanted is given up.
+    let patience: Duration
     /// Called on the mesh's event loop for each block that comes, before those who wait get it.
     private let arrival: @Sendable (Block) -> Void
     private let state: Mutex<State>
 
-    init(_ mesh: Mesh, trace: Trace, arrival: @escaping @Sendable (Block) -> Void) {
+    init(
+        _ mesh: Mesh, trace: Trace, patience: Duration,
+        arrival: @escaping @Sendable (Block) -> Void
+    ) {
         self.mesh = mesh
+        self.patience = patience
         self.arrival = arrival
         state = Mutex(State(lines: PeerLines(trace)))
         mesh.run {

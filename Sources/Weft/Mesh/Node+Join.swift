@@ -55,8 +55,29 @@ extension Node {
             _ = try await mesh.listen(on: configuration.mesh.listen.map(Self.address))
         }
         guard configuration.network == .online, configuration.mesh.reach != .off else { return }
-        if configuration.mesh.mdns == .on { mesh.discover() }
         if configuration.reprovide.strategy != .none { try announce() }
+        takePart(by: bootstrap)
+    }
+
+    /// Makes the node take part in the network as soon as somebody looks for something that is not
+    /// here, as one who asks and lets nobody in: for a node that a single command uses. It joins by
+    /// the same peers as one that listens.
+    public func joinWhenNeeded() {
+        guard configuration.network == .online, configuration.mesh.reach != .off else { return }
+        mesh.circle.begin(when: { [weak self] in
+            guard let self else { return }
+            takePart(by: configuration.mesh.bootstrap.compactMap { Mesh.peerAddress($0) })
+        })
+    }
+
+    /// Joins by these peers and those that are remembered, and finds neighbours.
+    private func takePart(by bootstrap: [Multiaddr]) {
+        let isFindingNeighbours = configuration.mesh.mdns == .on
+        let isWide = bootstrap.contains { $0.scope == .world }
+        mesh.circle.began(
+            neighbours: isFindingNeighbours ? .neighbours : [],
+            others: bootstrap.isEmpty ? [] : isWide ? .server : .localServer)
+        if isFindingNeighbours { mesh.discover() }
         guard !bootstrap.isEmpty else { return }
         background.run { [weak self] in await self?.keepJoined(by: bootstrap) }
     }
@@ -64,7 +85,7 @@ extension Node {
     /// Tells the DHTs what is here, and what comes.
     private func announce() throws {
         guard mesh.announcer == nil else { return }
-        let announcer = try Announcer(mesh, store, repository, configuration.reprovide, logger)
+        let announcer = try Announcer(mesh, store, repository, configuration, logger)
         mesh.announcer = announcer
         background.run { await announcer.announceNew() }
         background.run { await announcer.announceAll() }
@@ -173,14 +194,13 @@ extension Node {
         let peers =
             remembered.shuffled().prefix(Self.rememberedSeeds)
             + usable.byPeer.shuffled().prefix(Self.namedSeeds)
+        if !peers.isEmpty { try await mesh.join(by: Array(peers)) }
         mesh.joining.withLock {
             $0.attempts += 1
             $0.peers = peers.count
             $0.failure = failure.map { "\($0)" }
         }
-        guard !peers.isEmpty else { return true }
-        try await mesh.join(by: Array(peers))
-        return peers.contains { $0.addresses.contains { $0.scope == .world } }
+        return peers.isEmpty || peers.contains { $0.addresses.contains { $0.scope == .world } }
     }
 
     /// Connects to a peer, unless there is a connection. A `dnsaddr` is followed to the addresses

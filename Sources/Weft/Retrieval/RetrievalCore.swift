@@ -300,7 +300,9 @@ final class RetrievalCore: Sendable {
                     deliver(cid.hash, in: &state)
                 }
             }
-            let block = try await provider.block(cid) { self.progressed(job, bytes: $0) }
+            let block = try await asking(provider) {
+                try await provider.block(cid) { self.progressed(job, bytes: $0) }
+            }
             if !provider.isPeers { store(block) }
             arrived([ArrivedBlock(block: block, anatomy: BlockAnatomy(block))], by: job)
             await shared.writer.room()
@@ -511,7 +513,9 @@ final class RetrievalCore: Sendable {
     /// Lets the node's peers take part, if it is one.
     private func joinPeers(in state: inout State) {
         guard let mesh = shared.mesh else { return }
-        let session = MeshSession(mesh, trace: trace) { [weak self] block in
+        // A little more than the reader has, who knows better what to say when it is over.
+        let patience = limits.idleDeadline + .seconds(5)
+        let session = MeshSession(mesh, trace: trace, patience: patience) { [weak self] block in
             self?.brought(block)
         }
         state.peers = session
@@ -524,6 +528,24 @@ final class RetrievalCore: Sendable {
                     present: { [shared] in reads ? try await shared.present($0) : [] })))
         state.tallies.append(Tally())
         _ = state.schedule.joined(prior: .infinity, isMany: true)
+    }
+
+    /// Asks, and while the node is joining the network asks its peers again as soon as there are
+    /// more of them, instead of giving up what those few do not have.
+    private func asking<Result>(
+        _ provider: BlockProvider, _ body: () async throws -> Result
+    ) async throws -> Result {
+        var known: Acquaintances = []
+        while true {
+            do {
+                return try await body()
+            } catch let fault as Fault {
+                guard provider.isPeers, case .missing = fault, let mesh = shared.mesh,
+                    let more = await mesh.circle.growth(beyond: known, of: mesh)
+                else { throw fault }
+                known = more
+            }
+        }
     }
 
     /// A peer brought a block, which is stored before its turn comes.
@@ -549,7 +571,9 @@ final class RetrievalCore: Sendable {
                 return !Task.isCancelled
             })
         do {
-            try await peers.stream(scope, maxBytes: nil, events: events)
+            try await asking(peers) {
+                try await peers.stream(scope, maxBytes: nil, events: events)
+            }
             end(job, peers, nil)
         } catch {
             end(job, peers, fault(error, of: job))

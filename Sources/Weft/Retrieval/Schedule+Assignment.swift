@@ -207,7 +207,7 @@ extension Schedule {
 
     private mutating func dropStalled(now: Duration) {
         for (job, entry) in open.sorted(by: { $0.key.number < $1.key.number })
-        where !entry.isPaused && !isSearching(entry) {
+        where !entry.isPaused && !seats[entry.provider.number].isMany {
             let due = entry.progress + limits.stall
             if now >= due {
                 actions.append(.cancel(job, .stalled))
@@ -216,12 +216,6 @@ extension Schedule {
                 wakeUp(at: due)
             }
         }
-    }
-
-    /// Whether it is not known yet whether a provider that stands for many has anything.
-    private func isSearching(_ entry: Open) -> Bool {
-        let seat = seats[entry.provider.number]
-        return seat.isMany && !seat.pace.isProven
     }
 
     private mutating func resumePaused(now: Duration) {

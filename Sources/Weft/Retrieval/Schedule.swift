@@ -60,7 +60,8 @@ struct Schedule {
         /// What was known beforehand: higher is asked earlier.
         let prior: Double
         /// Whether it stands for many who are watched over elsewhere: it is asked beside others
-        /// from the beginning, and may be silent as long as nobody is known who has something.
+        /// from the beginning, and may be silent, because who brought something and was lost is
+        /// sought there.
         let isMany: Bool
         var fault: Fault?
         var isDropped = false

@@ -12,6 +12,7 @@ struct LocalNode: Sendable {
     /// Opens the repository in a directory.
     static func open(_ directory: String) async throws -> LocalNode {
         let node = try await Node.start(at: directory)
+        node.joinWhenNeeded()
         return LocalNode(node: node, api: LocalAPI(node, metrics: Metrics(), logger: Log.quiet))
     }
 

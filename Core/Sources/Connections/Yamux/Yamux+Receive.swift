@@ -3,7 +3,7 @@ import Wire
 extension Yamux {
     /// Takes in what has arrived. Data is handed out as slices of `chunk`.
     mutating func receive(_ chunk: ArraySlice<UInt8>, now: Instant) throws(YamuxFault) {
-        lastReceived = now
+        hear(now: now)
         var rest = chunk
         while !rest.isEmpty {
             if let (header, missing) = body {

@@ -20,6 +20,10 @@ struct Yamux {
         /// A stream whose writes were refused has room again.
         case room(UInt32)
         case goAway(YamuxGoAway)
+        /// Nothing has come since ``Yamux/check(now:)``.
+        case silent
+        /// Something has come after that.
+        case awake
     }
 
     /// A frame to send: its head, and its data in pieces.
@@ -67,6 +71,10 @@ struct Yamux {
     private var ping: (number: UInt32, sent: Instant)?
     private var nextPing: Instant
     private var pingCount: UInt32 = 0
+    /// When the peer is taken for silent, if nothing comes until then.
+    var checkEnd: Instant?
+    /// Whether it was.
+    var isSilent = false
     var lastReceived: Instant
     private(set) var isLeaving = false
     var isPeerLeaving = false
@@ -223,15 +231,41 @@ struct Yamux {
     // MARK: Time
 
     /// When ``advance(to:)`` has something to do.
-    var deadline: Instant {
+    var deadline: Instant { checkEnd.map { min($0, keepAlive) } ?? keepAlive }
+
+    /// When the peer is asked whether it is there, or has been for too long.
+    private var keepAlive: Instant {
         guard let ping else { return nextPing }
         return max(ping.sent, lastReceived) + limits.pingTimeout
+    }
+
+    /// Finds out whether the peer is there: it is asked, and silent if nothing at all comes.
+    mutating func check(now: Instant) {
+        if isSilent { events.append(.silent) }
+        guard checkEnd == nil, !isSilent else { return }
+        let patience = max(limits.checkTimeout, (roundTrip ?? .zero) * 4)
+        checkEnd = now + min(patience, limits.pingTimeout)
+        if ping == nil { ask(now: now) }
+    }
+
+    /// Something has come.
+    mutating func hear(now: Instant) {
+        lastReceived = now
+        checkEnd = nil
+        guard isSilent else { return }
+        isSilent = false
+        events.append(.awake)
     }
 
     /// Asks the peer whether it is there, when it is time, and notices when it is not.
     mutating func advance(to now: Instant) throws(YamuxFault) {
         if isAnswerLost { throw .tooManyAnswers }
-        guard now >= deadline else { return }
+        if let end = checkEnd, now >= end {
+            checkEnd = nil
+            isSilent = true
+            events.append(.silent)
+        }
+        guard now >= keepAlive else { return }
         guard ping == nil else { throw .keepAliveTimedOut }
         ask(now: now)
     }

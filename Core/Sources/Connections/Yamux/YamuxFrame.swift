@@ -130,6 +130,8 @@ public struct YamuxLimits: Sendable {
     public var pingInterval = Duration.seconds(30)
     /// How long the peer may be silent when it was asked.
     public var pingTimeout = Duration.seconds(20)
+    /// How long the peer may be silent when somebody waits for it and it was asked.
+    public var checkTimeout = Duration.seconds(2)
 
     /// The most short answers that wait to be sent.
     static let answers = 4096

@@ -257,7 +257,7 @@ extension WantTable {
             let head = session.queue.first.flatMap({ wants[$0] })
                 ?? firstOutstanding(in: session).flatMap({ wants[$0] })
         else { return }
-        if let last = session.lastSearch, now.since(last) < limits.idle { return }
+        if let last = session.lastSearch, now.since(last) < limits.searchPause { return }
         let isAlone =
             session.prospects == 0
             && !session.order.contains {
@@ -273,7 +273,7 @@ extension WantTable {
     /// Fails what nobody is left to bring, and everything if nothing has come for too long.
     private mutating func giveUp(in id: SessionID, now: Instant) {
         guard let session = sessions[id], session.wantCount > 0 else { return }
-        if now.since(session.lastProgress) >= limits.idle {
+        if now.since(session.lastProgress) >= session.patience {
             let mine = wants.filter { $0.value.sessions.contains(id) }
                 .sorted { $0.value.place < $1.value.place }
             for (hash, want) in mine { fail(hash, want.cid, .deadline, in: id, now: now) }

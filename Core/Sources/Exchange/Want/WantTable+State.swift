@@ -92,6 +92,8 @@ extension WantTable {
 
     struct Session: Sendable {
         let extent: Extent
+        /// How long it waits without any progress before it fails.
+        let patience: Duration
         var queue = WantQueue()
         var seats: [SourceID: Seat] = [:]
         /// The sources in the order in which they came.

@@ -13,12 +13,12 @@ extension WantTable {
         var next: Instant?
         for id in sessionOrder {
             guard let session = sessions[id], session.wantCount > 0 else { continue }
-            next = next.earlier(session.lastProgress + limits.idle)
+            next = next.earlier(session.lastProgress + session.patience)
                 .earlier(session.hedgeAt)
                 .earlier(session.lastBroadcast + limits.rebroadcast)
             if !session.isSearching {
                 let search = session.lastProgress + limits.search
-                let again = session.lastSearch.map { $0 + limits.idle }
+                let again = session.lastSearch.map { $0 + limits.searchPause }
                 next = next.earlier(again.map { max($0, search) } ?? search)
             }
             for source in session.order {
@@ -46,6 +46,7 @@ extension WantTable {
                     now >= silenceEnd(of: entry)
                 else { continue }
                 failed(source, .broke, now: now)
+                actions.append(.check(source))
             }
             if let session = sessions[id], session.wantCount > 0,
                 now.since(session.lastBroadcast) >= limits.rebroadcast

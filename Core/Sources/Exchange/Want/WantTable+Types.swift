@@ -76,6 +76,8 @@ extension WantTable {
         case stream(SourceID, SessionID)
         /// Stop that.
         case cancelStream(SourceID, SessionID)
+        /// Find out whether a source is there, because it has not sent what it should have.
+        case check(SourceID)
         /// Look for providers of this block, and say when that is over (``WantTable/discovered``).
         case discover(SessionID, CID)
         /// A block cannot be had; it is no longer wanted.
@@ -137,10 +139,10 @@ extension WantTable {
         public var hedge: Duration = .milliseconds(800)
         /// How long a source may be silent at the most before it is asked for nothing more.
         public var stall: Duration = .seconds(10)
-        /// How long a session waits without any progress before it fails.
-        public var idle: Duration = .seconds(30)
         /// When a session without progress looks for providers.
         public var search: Duration = .seconds(1)
+        /// When it looks for them again.
+        public var searchPause: Duration = .seconds(30)
         /// When those who did not have a block are asked again.
         public var rebroadcast: Duration = .seconds(60)
         /// How many sources are asked at a time whether they have a block.

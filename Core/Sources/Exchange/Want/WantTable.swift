@@ -58,10 +58,13 @@ public struct WantTable: Sendable {
 
     // MARK: Sessions
 
-    /// Begins a session.
-    public mutating func openSession(_ extent: Extent, now: Instant) -> SessionID {
+    /// Begins a session, which fails when nothing has come for as long as `patience`.
+    public mutating func openSession(
+        _ extent: Extent, patience: Duration = .seconds(30), now: Instant
+    ) -> SessionID {
         let id = SessionID(number: makeNumber())
-        sessions[id] = Session(extent: extent, lastProgress: now, lastBroadcast: now)
+        sessions[id] = Session(
+            extent: extent, patience: patience, lastProgress: now, lastBroadcast: now)
         sessionOrder.append(id)
         return id
     }

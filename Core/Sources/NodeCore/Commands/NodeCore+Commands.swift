@@ -76,7 +76,8 @@ extension NodeCore {
         case .listen(let own, let sequence): listen(own, sequence: sequence, now: now)
         case .map(let addresses): mapped(addresses, now: now)
         case .reachability: return .reachability(reachabilityStatus)
-        case .openSession(let dag): return .session(openSession(for: dag, now: now))
+        case .openSession(let dag, let patience):
+            return .session(openSession(for: dag, patience: patience, now: now))
         case .want(let session, let wants):
             return .accepted(want(wants, in: session, now: now))
         case .unwant(let session, let cids):
@@ -88,7 +89,7 @@ extension NodeCore {
             exchange.closeSession(session, now: now)
         case .tally(let session): return .tally(exchange.tally(of: session))
         case .join(let named): join(named, now: now)
-        case .dhts: return .dhts(dhtStatus)
+        case .dhts: return .dhts(dhtStatus(now: now))
         case .servers(let limit): return .servers(servers(limit: limit, now: now))
         case .serve(let mode): serve(mode)
         case .sweep(let name, let position, let cycle):

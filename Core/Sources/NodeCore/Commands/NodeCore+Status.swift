@@ -52,7 +52,8 @@ extension NodeCore {
             }
             return PeerSnapshot(
                 peer: peer, connections: lines, agent: known.agent, protocols: known.protocols,
-                roundTrip: known.roundTrip, isProtected: protected.contains(peer))
+                roundTrip: known.roundTrip, recordSequence: addresses.recordSequence(of: peer),
+                isProtected: protected.contains(peer))
         }
     }
 }

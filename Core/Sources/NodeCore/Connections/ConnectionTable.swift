@@ -16,6 +16,8 @@ struct ConnectionTable: Sendable {
         var streams = 0
         /// A stream on it did not come in time, and nothing has come since.
         var isSuspect = false
+        /// Its peer was asked for a sign of life, and nothing has come.
+        var isSilent = false
         let network: Network?
     }
 
@@ -124,10 +126,17 @@ struct ConnectionTable: Sendable {
         guard let index = index(of: number) else { return }
         entries[index].lastUse = now
         entries[index].isSuspect = false
+        entries[index].isSilent = false
     }
 
     mutating func suspect(_ number: UInt64) {
         if let index = index(of: number) { entries[index].isSuspect = true }
+    }
+
+    mutating func silence(_ number: UInt64) {
+        guard let index = index(of: number) else { return }
+        entries[index].isSuspect = true
+        entries[index].isSilent = true
     }
 
     mutating func countStreams(_ change: Int, on number: UInt64) {

@@ -66,6 +66,7 @@ extension NodeCore {
             addresses.connected(to: facts.peer, by: facts.remoteAddress, now: now)
         }
         outputs.append(.note(.connected(facts.peer, facts.direction, facts.remoteAddress)))
+        closeSilent(besides: number, to: facts.peer, now: now)
         updateRoute(to: facts.peer, now: now)
         noteRoute(facts, now: now)
         ask(facts.peer)
@@ -157,7 +158,7 @@ extension NodeCore {
         case .overLimit(.outbound): tallies.overOutbound += 1
         case .overLimit(.perPeer), .overLimit(.perNetwork): tallies.crowded += 1
         case .trimmed: tallies.trimmed += 1
-        case .requested: break
+        case .requested, .silent: break
         }
     }
 
@@ -165,7 +166,7 @@ extension NodeCore {
         switch reason {
         case .denied, .violations: .denied
         case .ourselves: .ourselves
-        case .overLimit, .trimmed, .requested: .overLimit
+        case .overLimit, .trimmed, .requested, .silent: .overLimit
         }
     }
 
@@ -191,7 +192,7 @@ extension NodeCore {
         peers[peer] = nil
         introductions.removeAll { $0 == peer }
         identify.disconnected(from: peer)
-        exchange.disconnected(peer, isMissed: isBroken, now: now)
+        exchange.disconnected(peer, isBroken: isBroken, now: now)
         addresses.disconnected(from: peer, now: now)
         reaching.disconnected(from: peer)
         pubSub.machine?.disconnected(from: peer, now: now)
@@ -224,6 +225,36 @@ extension NodeCore {
 
     mutating func closeAll(to peer: PeerID, _ reason: CloseReason, now: Instant) {
         for entry in connections.connections(to: peer) { close(entry.number, reason, now: now) }
+    }
+
+    // MARK: Silence
+
+    /// A peer does not answer on a connection. Who waits for it looks for another way to it; this
+    /// one stays until that is there, in case it comes back.
+    mutating func fellSilent(_ number: UInt64, now: Instant) {
+        guard let entry = connections[number] else { return }
+        connections.silence(number)
+        let peer = entry.facts.peer
+        exchange.silent(peer, on: number, now: now)
+        guard exchange.misses(peer) else { return }
+        let stuck = requests.filter {
+            $0.value.connection == number && $0.value.service == .exchange
+        }
+        for request in stuck.keys.sorted() { displace(request, now: now) }
+    }
+
+    /// It does, after all.
+    mutating func wokeUp(_ number: UInt64, now: Instant) {
+        guard let entry = connections[number] else { return }
+        connections.heard(on: number, now: now)
+        flush(entry.facts.peer, now: now)
+    }
+
+    /// There is a new way to a peer, so that those are of no use any more on which it is silent.
+    private mutating func closeSilent(besides new: UInt64, to peer: PeerID, now: Instant) {
+        for old in connections.connections(to: peer) where old.number != new && old.isSilent {
+            close(old.number, .silent, now: now)
+        }
     }
 
     // MARK: Trimming

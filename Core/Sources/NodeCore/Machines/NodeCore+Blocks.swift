@@ -9,8 +9,10 @@ extension NodeCore {
     /// Whether a peer may wait for a block to come into the store (``Input/stored(_:byteCount:)``).
     public var isAwaited: Bool { exchange.isAwaited }
 
-    mutating func openSession(for dag: WeftDAG?, now: Instant) -> WantTable.SessionID {
-        let session = exchange.openSession(for: dag, now: now)
+    mutating func openSession(
+        for dag: WeftDAG?, patience: Duration, now: Instant
+    ) -> WantTable.SessionID {
+        let session = exchange.openSession(for: dag, patience: patience, now: now)
         sessions.append(session)
         var offered: Set<PeerID> = []
         for entry in connections.all where offered.insert(entry.facts.peer).inserted {
@@ -77,6 +79,7 @@ extension NodeCore {
         case .failed(let session, let cid, let failure):
             outputs.append(.missing(session, cid, failure))
         case .discover(let session, let cid): discover(cid, for: session, now: now)
+        case .overdue(_, let stream): outputs.append(.check(connection: stream.connection))
         case .violation(let peer, let violation):
             violated(peer, .blocks(violation), now: now)
         case .news(let session, let peer, let news):

@@ -89,12 +89,14 @@ extension NodeCore {
     }
 
     /// How it stands with each DHT.
-    var dhtStatus: [DHTStatus] {
+    func dhtStatus(now: Instant) -> [DHTStatus] {
         dhts.map { kad in
             DHTStatus(
                 name: kad.configuration.name, isServer: kad.mode == .server,
                 peers: kad.peerCount, estimatedSize: kad.estimatedNetworkSize,
-                providerRecords: kad.stored.providers, valueRecords: kad.stored.records)
+                providerRecords: kad.stored.providers, valueRecords: kad.stored.records,
+                lookups: kad.lastLookups,
+                lastLookupAge: kad.lastLookups.last.map { now.since($0.at) })
         }
     }
 

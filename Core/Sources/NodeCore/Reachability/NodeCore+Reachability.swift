@@ -189,6 +189,7 @@ extension NodeCore {
                     witnesses: reaching.prober.witnesses(of: $0),
                     isAnnounced: reaching.announced.contains($0))
             },
+            sightings: own.sightings.filter { $0.isOutbound }.map { ($0.address, $0.networks) },
             relays: own.relayed.map { $0.relay }, servesRelay: reaching.servesRelay,
             reservations: Gauge(
                 count: reaching.relay.reservationCount, limit: limits.reservations, refused: 0),

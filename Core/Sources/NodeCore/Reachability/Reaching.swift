@@ -86,6 +86,9 @@ public struct ReachabilityStatus: Sendable {
     public let mapping: NATMapping
     /// The addresses of the node.
     public let addresses: [Address]
+    /// Where others see the node when it calls from the port that it listens on, with how many
+    /// networks see it there.
+    public let sightings: [(address: Multiaddr, networks: Int)]
     /// The relays at which the node has a place.
     public let relays: [PeerID]
     /// Whether others may use the node as a relay.

@@ -8,6 +8,8 @@ import Wire
 extension NodeCore {
     /// How long a stream may take to be opened once there is a connection.
     static let openingTimeout: Duration = .seconds(15)
+    /// After how long it is found out whether the peer is there at all.
+    static let checkingTime: Duration = .seconds(2)
     /// How long a stream may wait for a connection.
     static let reachingTimeout: Duration = .seconds(60)
 
@@ -205,9 +207,13 @@ extension NodeCore {
         guard let request = requests[number],
             let entry = connections.best(to: request.peer, limited: limitedUse(of: request.service))
         else { return false }
+        let isExchange = request.service == .exchange
+        // Who is sought is sought by another way than the one on which nothing comes.
+        if isExchange, entry.isSilent, exchange.misses(request.peer) { return false }
         requests[number]?.connection = entry.number
         requests[number]?.end = now + Self.openingTimeout
         timers.add(.request(number), at: now + Self.openingTimeout)
+        if isExchange { timers.add(.opening(number), at: now + Self.checkingTime) }
         connections.use(entry.number, now: now)
         outputs.append(
             .open(connection: entry.number, request.protocols, request: number))
@@ -244,6 +250,23 @@ extension NodeCore {
             connections.suspect(connection)
         }
         refuse(number, .timedOut, now: now)
+    }
+
+    /// A stream of the exchange is not open yet.
+    mutating func checkOpening(of number: UInt64) {
+        guard let connection = requests[number]?.connection else { return }
+        outputs.append(.check(connection: connection))
+    }
+
+    /// Takes a stream that does not open off its connection, and lets it wait for another.
+    mutating func displace(_ number: UInt64, now: Instant) {
+        guard let request = requests[number] else { return }
+        requests[number]?.connection = nil
+        if place(number, now: now) { return }
+        requests[number]?.end = now + Self.reachingTimeout
+        timers.add(.request(number), at: now + Self.reachingTimeout)
+        waiting[request.peer, default: []].append(.request(number))
+        reach(request.peer, now: now)
     }
 
     /// A connection is gone, and its streams with it.

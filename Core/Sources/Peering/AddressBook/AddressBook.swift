@@ -88,6 +88,9 @@ public struct AddressBook: Sendable {
         self.limits = limits
     }
 
+    /// The number of the signed record that is known of a peer; nil if there is none.
+    public func recordSequence(of peer: PeerID) -> UInt64? { entries[peer]?.sequence }
+
     /// How many peers it knows addresses of.
     public var count: Int { entries.count }
 

@@ -31,6 +31,7 @@ extension Kad {
     struct Operation: Sendable {
         let purpose: Purpose
         let key: [UInt8]
+        let begun: Instant
         var lookup: Lookup
         var phase = Phase.seeking
         var result = KadResult()
@@ -93,7 +94,7 @@ extension Kad {
     ) -> UInt64 {
         let number = start(.getValue, key, addresses: &addresses, now: now)
         if let known = records.value(of: key, now: now, time: clock.time(at: now)) {
-            note(known.value, from: own, for: number)
+            note(known.value, from: own, for: number, now: now)
         }
         return number
     }
@@ -219,7 +220,8 @@ extension Kad {
             start += table.nearest(to: target, count: Self.bucketSize).map { ($0.id, $0.peer) }
         }
         let lookup = Lookup(target: target, paths: configuration.paths, seeds: start)
-        operations[number] = Operation(purpose: purpose, key: key, lookup: lookup)
+        operations[number] = Operation(
+            purpose: purpose, key: key, begun: now, lookup: lookup)
         deadlines.add(.operation(number), at: now + Self.commandTimeout)
         return number
     }

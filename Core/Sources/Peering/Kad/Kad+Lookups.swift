@@ -21,7 +21,7 @@ extension Kad {
             operation.found.count >= limit
         {
             operations[number] = operation
-            report(number, .complete)
+            report(number, .complete, now: now)
             return
         }
         if operation.phase == .confirming, operation.needsAll,
@@ -70,7 +70,7 @@ extension Kad {
         if case .getValue = message.kind, let record = message.record {
             let time = clock.time(at: now)
             if record.key == key, RecordRules.isValid(record.value, under: key, at: time) {
-                note(record.value, from: peer, for: number)
+                note(record.value, from: peer, for: number, now: now)
             } else {
                 events.append(.violation(peer, .badValue))
             }
@@ -114,7 +114,9 @@ extension Kad {
     }
 
     /// Notes a valid value that a peer has.
-    mutating func note(_ value: [UInt8], from peer: PeerID, for number: UInt64) {
+    mutating func note(
+        _ value: [UInt8], from peer: PeerID, for number: UInt64, now: Instant
+    ) {
         guard var operation = operations.removeValue(forKey: number) else { return }
         operation.values[peer] = value
         let best = operation.result.value
@@ -126,7 +128,7 @@ extension Kad {
         }
         let agreeing = operation.values.values.count { $0 == operation.result.value }
         operations[number] = operation
-        if agreeing >= Self.quorum { report(number, .complete) }
+        if agreeing >= Self.quorum { report(number, .complete, now: now) }
     }
 
     /// Announces content to a peer that is near enough already, so as not to wait for the rest.
@@ -179,7 +181,7 @@ extension Kad {
         operations[number] = operation
         switch operation.purpose {
         case .provide, .putValue: break
-        default: report(number, .complete)
+        default: report(number, .complete, now: now)
         }
         for (peer, reason, message) in sends {
             ask(peer, [message], reason, for: number, now: now)
@@ -197,7 +199,7 @@ extension Kad {
         let isEnough = operation.result.stored >= Self.enoughAnnounced
         let isProvide = if case .provide = operation.purpose { true } else { false }
         operations[number] = operation
-        if isProvide, isEnough { report(number, .complete) }
+        if isProvide, isEnough { report(number, .complete, now: now) }
         settle(number, addresses: &addresses, now: now)
     }
 
@@ -211,12 +213,13 @@ extension Kad {
     }
 
     /// Gives a command's result, once. Lookups that only ask are over with it.
-    private mutating func report(_ number: UInt64, _ end: KadResult.End) {
+    private mutating func report(_ number: UInt64, _ end: KadResult.End, now: Instant) {
         guard var operation = operations.removeValue(forKey: number) else { return }
         if !operation.isReported {
             operation.isReported = true
             operation.result.end = end
             operation.result = operation.outcome
+            remember(operation, now: now)
             switch operation.purpose {
             case .refresh, .check: break
             default: events.append(.finished(command: number, operation.result))
@@ -226,11 +229,22 @@ extension Kad {
         if case .findProviders = operation.purpose { cancel(number) }
     }
 
+    /// Notes how a lookup went, if it was one.
+    private mutating func remember(_ operation: Operation, now: Instant) {
+        guard operation.isLookup, operation.result.asked > 0 else { return }
+        if lastLookups.count >= KadLookup.remembered { lastLookups.removeFirst() }
+        let result = operation.result
+        lastLookups.append(
+            KadLookup(
+                end: result.end, asked: result.asked, answered: result.answered,
+                duration: now.since(operation.begun), at: now))
+    }
+
     /// Ends a command, whatever it has come to.
     mutating func finish(
         _ number: UInt64, _ end: KadResult.End, addresses: inout AddressBook, now: Instant
     ) {
-        report(number, end)
+        report(number, end, now: now)
         guard let operation = operations[number] else { return }
         cancel(number)
         switch operation.purpose {
@@ -269,6 +283,14 @@ extension Kad.Operation {
 
     /// Whether one peer is asked whether it is there.
     var isCheck: Bool { if case .check = purpose { true } else { false } }
+
+    /// Whether many peers are asked, one after the other.
+    var isLookup: Bool {
+        switch purpose {
+        case .check, .announce: false
+        default: true
+        }
+    }
 
     /// Whether all of the nearest peers are to be asked, not only the very nearest.
     var needsAll: Bool {

@@ -43,6 +43,8 @@ public struct Kad: Sendable {
     var deadlines = DeadlineQueue<Due>()
     var nextNumber: UInt64 = 1
     var checks = 0
+    /// How the last lookups went, the newest last.
+    public internal(set) var lastLookups: [KadLookup] = []
     /// Requests that are done with being sent.
     var sent: [UInt64] = []
     /// The buckets that the refresh under way has yet to do, with a key in each.

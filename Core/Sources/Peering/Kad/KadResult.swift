@@ -64,6 +64,23 @@ public struct KadResult: Hashable, Sendable {
     public var steps: [KadStep] = []
 }
 
+/// How one lookup went, for who wants to know how the DHT is.
+public struct KadLookup: Hashable, Sendable {
+    /// How many of the last ones are remembered.
+    public static let remembered = 16
+
+    /// Why it ended.
+    public let end: KadResult.End
+    /// How many peers were asked.
+    public let asked: Int
+    /// How many of them answered.
+    public let answered: Int
+    /// How long it took.
+    public let duration: Duration
+    /// When it ended.
+    public let at: Instant
+}
+
 /// What the DHT found out.
 public enum KadEvent: Hashable, Sendable {
     /// A provider of the key was found. Its addresses are in the book as far as they are credible.

@@ -103,6 +103,12 @@ public struct OwnAddresses: Sendable {
             .filter { !listening.contains($0) && !mapped.contains($0) }
     }
 
+    /// Where others see this node: how many networks see each address, and whether of connections
+    /// that went out from the port that it listens on.
+    public var sightings: [(address: Multiaddr, networks: Int, isOutbound: Bool)] {
+        observations.map { ($0.address, $0.networks.count, $0.isOutbound) }
+    }
+
     /// The public addresses that may lead here, for servers to try.
     public var candidates: [Multiaddr] {
         (listening + mapped).filter { $0.scope == .world } + observed
