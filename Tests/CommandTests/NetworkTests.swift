@@ -19,6 +19,7 @@ import Testing
                 "three nodes found each other", "the second fetched a folder from the first",
                 "the third from both at once", "without the first, the content is there",
                 "py-libp2p fetches the folder, too",
+                "without a node, a command finds neighbours",
                 "two nodes on one machine found each other", "the doctor explains it",
             ])
     }
@@ -40,6 +41,7 @@ import Testing
                 "a name was connected to, and the gateway says who is nearest to a key",
                 "what one announced, another found and fetched",
                 "what was added was announced, and a name published",
+                "without a node, a command joins and fetches",
                 "py-libp2p finds, provides, gets and puts, and is found",
                 "without the one that it joined by, a node finds the network again",
                 "a second node on a machine chose another port",

@@ -66,6 +66,24 @@ def neighbours(weft, report):
         same(folder, foreign)
         report("py-libp2p fetches the folder, too")
 
+        # Without a node, a command looks for neighbours itself; told not to, it asks nobody.
+        (lone,) = net.local("eve")
+        eve = stack.enter_context(Node(weft, lone, mdns="on"))
+        eve.stop()
+        eve.call("get", root, "-o", os.path.join(eve.place, "got"))
+        same(folder, os.path.join(eve.place, "got"))
+        eve.call("config", "set", "mesh.mdns", "off")
+        with open(os.path.join(b.place, "other"), "wb") as file:
+            file.write(os.urandom(1000))
+        other = b.call("add", "-q", file.name).stdout.strip()
+        assert eve.call("cat", other, check=False).returncode == 1
+        eve.call("config", "set", "mesh.mdns", "on")
+        eve.call("config", "set", "mesh.reach", "off")
+        assert eve.call("cat", other, check=False).returncode == 1
+        eve.call("config", "set", "mesh.reach", "everywhere")
+        eve.call("get", other, "-o", os.path.join(eve.place, "other"))
+        report("without a node, a command finds neighbours")
+
         same_host = stack.enter_context(Node(weft, last, usual=True, mdns="on"))
         until("neighbour", lambda: connected(same_host, dave, b, c))
         report("two nodes on one machine found each other")
@@ -177,6 +195,23 @@ def public(weft, report):
         name = two.json("name", "publish", f"/ipfs/{later}")[0]["name"]
         assert four.call("name", "resolve", name).stdout.strip() == f"/ipfs/{later}"
         report("what was added was announced, and a name published")
+
+        # A command without a node joins by the same peers, for as long as it takes.
+        visitor = stack.enter_context(
+            Node(weft, net.public("visitor"), bootstrap=named, **{"dns.static": records}))
+        visitor.stop()
+        trace = visitor.call(
+            "fetch", "--trace", f"ipfs://{cid}", "-o", os.path.join(visitor.place, "got"))
+        with open(os.path.join(two.place, "file"), "rb") as one:
+            with open(os.path.join(visitor.place, "got"), "rb") as got:
+                assert one.read() == got.read()
+        assert two.peer in trace.stderr or four.peer in trace.stderr, trace.stderr
+        assert visitor.call("name", "resolve", name).stdout.strip() == f"/ipfs/{later}"
+        assert [x["peer"] for x in visitor.json("providers", later)] == [two.peer]
+        visitor.call("config", "set", "mesh.bootstrap", "")
+        os.unlink(os.path.join(visitor.home, "servers"))
+        assert visitor.call("cat", later, check=False).returncode == 1
+        report("without a node, a command joins and fetches")
 
         foreign(net, stack.enter_context, seed, three, four, cid, name)
         report("py-libp2p finds, provides, gets and puts, and is found")

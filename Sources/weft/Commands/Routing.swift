@@ -10,8 +10,8 @@ struct Providers: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Ask the network who has some content.",
         discussion: """
-            The running node asks the DHTs, and prints each peer when it is found. With --json \
-            each line is an object with peer and addresses. The exit code is 1 if nobody is found.
+            Asks the DHTs, and prints each peer when it is found. With --json each line is an \
+            object with peer and addresses. The exit code is 1 if nobody is found.
 
 
             """
@@ -36,7 +36,6 @@ struct Providers: AsyncParsableCommand {
         let cid = cid.cid
         let tally = Tally()
         try await LocalClient.with(common) { client in
-            try client.requireNode()
             let call = APICall(
                 "/api/v0/routing/findprovs",
                 [("arg", "\(cid)"), ("num-providers", String(count)), ("verbose", "true")])
@@ -106,7 +105,6 @@ struct Find: AsyncParsableCommand {
     func run() async throws {
         let json = common.json
         try await LocalClient.with(common) { client in
-            try client.requireNode()
             try await client.values(APICall("/api/v0/routing/findpeer", [("arg", peer.peer)])) {
                 for entry in $0["Responses"]?.elements ?? [] {
                     let found = FoundEntry(entry)
