@@ -12,6 +12,12 @@ extension Kad {
             finish(number, .noPeers, addresses: &addresses, now: now)
             return
         }
+        if case .refresh = operation.purpose, isFresh(operation.lookup.target, now: now) {
+            // The bucket is full, which is all that was wanted.
+            operations[number] = operation
+            finish(number, .complete, addresses: &addresses, now: now)
+            return
+        }
         var next: [PeerID] = []
         if operation.phase == .seeking {
             while let peer = operation.lookup.next() { next.append(peer) }

@@ -37,7 +37,7 @@ extension Kad {
     /// Looks for the next key of the refresh under way.
     mutating func refreshNext(addresses: inout AddressBook, now: Instant) {
         var next = refreshQueue.popLast()
-        while let key = next, isFresh(key, now: now) { next = refreshQueue.popLast() }
+        while let key = next, isFresh(KadID(of: key), now: now) { next = refreshQueue.popLast() }
         guard let key = next, table.count > 0 else {
             refreshQueue = []
             return
@@ -51,9 +51,9 @@ extension Kad {
         pump(number, addresses: &addresses, now: now)
     }
 
-    /// Whether the bucket of a key need not be refreshed. That of this node's own id always is.
-    private func isFresh(_ key: [UInt8], now: Instant) -> Bool {
-        let bucket = ownID.commonPrefix(with: KadID(of: key))
+    /// Whether the bucket of a place need not be refreshed. That of this node's own always is.
+    func isFresh(_ place: KadID, now: Instant) -> Bool {
+        let bucket = ownID.commonPrefix(with: place)
         return table.isFresh(bucket, since: Self.refreshInterval * 3, now: now)
     }
 
