@@ -62,8 +62,8 @@ struct FunctionInstrumenter {
     private var segmentDepth = 1
     private var segmentStart: SegmentStart
     private var frames: [Frame] = [Frame(opcode: Op.block)]
-    /// The shape of the value on top of the stack that may be a NaN yet to be made canonical.
-    private var pending: FloatShape?
+    /// How many of the results that must be made canonical have been.
+    private var canonicalCount = 0
     /// The added variables, in order, behind the function's own.
     var added: [ValueType] = [.i64]
 
@@ -99,7 +99,6 @@ struct FunctionInstrumenter {
         var instruction = Instruction()
         while !frames.isEmpty {
             try reader.read(&instruction)
-            settle(before: instruction.info)
             step(instruction)
             if isDead, !frames.isEmpty { try skipDead(&reader, &instruction) }
         }
@@ -210,7 +209,9 @@ struct FunctionInstrumenter {
             copy(instruction)
         default:
             copy(instruction)
-            pending = instruction.info.makesNaN
+            if let shape = instruction.info.makesNaN, isCanonical(instruction) {
+                makeCanonical(shape)
+            }
         }
     }
 
@@ -325,31 +326,41 @@ struct FunctionInstrumenter {
 
     // MARK: - NaN
 
-    /// Makes the value on top of the stack canonical if it must be before `next` is executed.
-    private mutating func settle(before next: OpcodeInfo) {
-        guard let shape = pending else { return }
-        pending = nil
-        if next.ignoresNaNBits == shape { return }
+    /// Whether the bits of a NaN that an instruction makes can be seen.
+    private mutating func isCanonical(_ instruction: Instruction) -> Bool {
+        let offsets = facts.canonicalOffsets
+        // Those in code that is never reached have been passed over.
+        while canonicalCount < offsets.count,
+            offsets[canonicalCount] < instruction.range.lowerBound
+        {
+            canonicalCount += 1
+        }
+        return canonicalCount < offsets.count
+            && offsets[canonicalCount] == instruction.range.lowerBound
+    }
+
+    /// Makes the value on top of the stack canonical. A scalar is replaced behind a branch that is
+    /// nearly always taken, so that the constant costs nothing; a vector by a mask.
+    private mutating func makeCanonical(_ shape: FloatShape) {
         let value = scratch(shape.type)
-        segment.append(local: Op.localTee, value)
-        switch shape {
-        case .f32: segment.append(contentsOf: [0x43, 0, 0, 0xc0, 0x7f])
-        case .f64: segment.append(contentsOf: [0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f])
-        case .f32x4:
-            segment.append(contentsOf: [0xfd, 0x0c])
-            for _ in 0..<4 { segment.append(contentsOf: [0, 0, 0xc0, 0x7f]) }
-        case .f64x2:
-            segment.append(contentsOf: [0xfd, 0x0c])
-            for _ in 0..<2 { segment.append(contentsOf: [0, 0, 0, 0, 0, 0, 0xf8, 0x7f]) }
+        let isNumber = shape.isNumber
+        if isNumber.isVector {
+            segment.append(local: Op.localTee, value)
+            segment.append(contentsOf: shape.canonicalNaN)
+            segment.append(local: Op.localGet, value)
+            segment.append(local: Op.localGet, value)
+            segment.append(contentsOf: [0xfd, isNumber.byte, 0xfd, 0x52])  // v128.bitselect
+            return
         }
+        segment.append(local: Op.localSet, value)
+        segment.append(contentsOf: [UInt8(Op.block), 0x40])
         segment.append(local: Op.localGet, value)
         segment.append(local: Op.localGet, value)
-        let equals = shape.equals
-        if equals.isVector {
-            segment.append(contentsOf: [0xfd, equals.byte, 0xfd, 0x52])  // v128.bitselect
-        } else {
-            segment.append(contentsOf: [equals.byte, UInt8(Op.select)])
-        }
+        segment.append(contentsOf: [isNumber.byte, UInt8(Op.brIf), 0])
+        segment.append(contentsOf: shape.canonicalNaN)
+        segment.append(local: Op.localSet, value)
+        segment.append(UInt8(Op.end))
+        segment.append(local: Op.localGet, value)
     }
 
     // MARK: - The whole

@@ -20,12 +20,18 @@ struct FunctionFacts: Hashable {
     var growsMemory = false
     /// The tables that it grows.
     var grownTables: Set<UInt32> = []
+    /// Where the instructions stand whose results must have their NaNs made canonical, in order.
+    var canonicalOffsets: [Int] = []
 }
 
 /// The state of validating one function after the other.
 struct FunctionValidator {
-    /// One operand's type; nil stands for any, in code that is never reached.
-    typealias Operand = ValueType?
+    private struct Operand {
+        /// Nil stands for any type, in code that is never reached.
+        var type: ValueType?
+        /// The place that the value comes from.
+        var node: NaNFlow.Node = 0
+    }
 
     private struct Frame {
         var opcode: Opcode
@@ -45,6 +51,7 @@ struct FunctionValidator {
     private var operands: [Operand] = []
     private var slots: UInt32 = 0
     private var frames: [Frame] = []
+    private var flow = NaNFlow()
     /// The function and byte that a refusal is about.
     private var function: UInt32 = 0
     private var offset = 0
@@ -64,6 +71,7 @@ struct FunctionValidator {
             var reader = WasmReader(module.bytes, module.bodies[body])
             try readLocals(&reader)
             facts.code = reader.offset..<reader.end
+            flow.begin(locals: facts.locals.count)
             frames.append(
                 Frame(
                     opcode: Op.block,
@@ -75,6 +83,7 @@ struct FunctionValidator {
                 try step(instruction)
             }
             guard reader.isAtEnd else { throw reader.malformed("code goes on after its end") }
+            facts.canonicalOffsets = flow.canonicalOffsets()
         } catch {
             var refusal = error
             refusal.function = function
@@ -105,12 +114,14 @@ struct FunctionValidator {
 
     // MARK: - The stacks
 
-    private mutating func push(_ type: Operand) throws(WasmRefusal) {
+    private mutating func push(
+        _ type: ValueType?, from node: NaNFlow.Node = 0
+    ) throws(WasmRefusal) {
         guard operands.count < WasmLimits.maxOperands else {
             throw WasmRefusal(
                 .overLimit, "a function has more than 2,000 operands on its stack", at: offset)
         }
-        operands.append(type)
+        operands.append(Operand(type: type, node: node))
         slots += type?.slots ?? 1
         facts.operandSlots = max(facts.operandSlots, slots)
     }
@@ -120,28 +131,28 @@ struct FunctionValidator {
     }
 
     private mutating func pop() throws(WasmRefusal) -> Operand {
-        let frame = frames[frames.count - 1]
-        if operands.count == frame.height {
-            if frame.isUnreachable { return nil }
+        let last = frames.count - 1
+        if operands.count == frames[last].height {
+            if frames[last].isUnreachable { return Operand(type: nil) }
             throw invalid("an instruction takes more than there is")
         }
-        let type = operands.removeLast()
-        slots -= type?.slots ?? 1
-        return type
+        let operand = operands.removeLast()
+        slots -= operand.type?.slots ?? 1
+        return operand
     }
 
-    private mutating func pop(_ expected: ValueType) throws(WasmRefusal) {
-        // The common case, without copying the frame.
-        if operands.count > frames[frames.count - 1].height,
-            operands[operands.count - 1] == expected
-        {
-            operands.removeLast()
-            slots -= expected.slots
-            return
-        }
-        if let type = try pop(), type != expected {
+    /// Takes a value of a type; gives the place that it comes from.
+    private mutating func take(_ expected: ValueType) throws(WasmRefusal) -> NaNFlow.Node {
+        let operand = try pop()
+        if let type = operand.type, type != expected {
             throw invalid("an instruction takes another type than there is")
         }
+        return operand.node
+    }
+
+    /// Takes a value of a type, whose bits are seen.
+    private mutating func pop(_ expected: ValueType) throws(WasmRefusal) {
+        flow.use(try take(expected), .bits)
     }
 
     private mutating func pop(_ types: [ValueType]) throws(WasmRefusal) {
@@ -233,20 +244,32 @@ struct FunctionValidator {
         let info = instruction.info
         if info.isSpecial { return try stepSpecial(instruction) }
         if info.immediate == .address || info.immediate == .addressAndLane { try checkMemory() }
-        if let type = info.takes.2 { try pop(type) }
-        if let type = info.takes.1 { try pop(type) }
-        if let type = info.takes.0 { try pop(type) }
-        if let type = info.gives { try push(type) }
+        let uses = info.ignoresNaNBits.map(NaNFlow.Uses.numbers) ?? .bits
+        if let type = info.takes.2 { flow.use(try take(type), uses) }
+        if let type = info.takes.1 { flow.use(try take(type), uses) }
+        var node: NaNFlow.Node = 0
+        if let type = info.takes.0 {
+            node = try take(type)
+            // What changes the sign alone gives a NaN for a NaN.
+            if !info.changesSign {
+                flow.use(node, uses)
+                node = 0
+            }
+        }
+        if let shape = info.makesNaN { node = flow.source(shape, at: instruction.range.lowerBound) }
+        if let type = info.gives { try push(type, from: node) }
     }
 
     private mutating func stepSpecial(_ instruction: Instruction) throws(WasmRefusal) {
         switch instruction.opcode {
-        case Op.localGet: try push(try local(instruction.index))
-        case Op.localSet: try pop(try local(instruction.index))
+        case Op.localGet: try push(try local(instruction.index), from: instruction.index + 1)
+        case Op.localSet:
+            let node = try take(try local(instruction.index))
+            flow.flow(from: node, to: instruction.index + 1)
         case Op.localTee:
             let type = try local(instruction.index)
-            try pop(type)
-            try push(type)
+            flow.flow(from: try take(type), to: instruction.index + 1)
+            try push(type, from: instruction.index + 1)
         case Op.globalGet: try push(try global(instruction.index).value)
         case Op.globalSet:
             let global = try global(instruction.index)
@@ -257,7 +280,7 @@ struct FunctionValidator {
         case Op.select, Op.selectTyped: try stepSelect(instruction.type, instruction.opcode)
         case Op.refNull: try push(instruction.type)
         case Op.refIsNull:
-            if let type = try pop(), !type.isReference { throw invalid("it is no reference") }
+            if let type = try pop().type, !type.isReference { throw invalid("it is no reference") }
             try push(.i32)
         case Op.refFunc:
             try checkFunction(instruction.index)
@@ -286,13 +309,13 @@ struct FunctionValidator {
         }
         let first = try pop()
         let second = try pop()
-        if first?.isReference == true || second?.isReference == true {
+        if first.type?.isReference == true || second.type?.isReference == true {
             throw invalid("a select without a type is of references")
         }
-        if let first, let second, first != second {
+        if let type = first.type, let other = second.type, type != other {
             throw invalid("a select is of two types")
         }
-        try push(first ?? second)
+        try push(first.type ?? second.type, from: flow.either(first.node, second.node))
     }
 
     private mutating func stepControl(_ instruction: Instruction) throws(WasmRefusal) {
@@ -348,12 +371,12 @@ struct FunctionValidator {
             var popped: [Operand] = []
             for type in types.reversed() {
                 let operand = try pop()
-                if let operand, operand != type {
+                if let known = operand.type, known != type {
                     throw invalid("an instruction takes another type than there is")
                 }
                 popped.append(operand)
             }
-            for operand in popped.reversed() { try push(operand) }
+            for operand in popped.reversed() { try push(operand.type, from: operand.node) }
         }
         try pop(last)
         becomeUnreachable()

@@ -63,13 +63,26 @@ enum Immediate: UInt8 {
 enum FloatShape: UInt8 {
     case f32, f64, f32x4, f64x2
 
-    /// The instruction that compares values of this shape for equality.
-    var equals: (byte: UInt8, isVector: Bool) {
+    /// An instruction that is true for a value and itself unless that is a NaN. For scalars that is
+    /// `ge`, which processors tell by one flag, unlike `eq`.
+    var isNumber: (byte: UInt8, isVector: Bool) {
         switch self {
-        case .f32: (0x5b, false)
-        case .f64: (0x61, false)
+        case .f32: (0x60, false)
+        case .f64: (0x66, false)
         case .f32x4: (0x41, true)
         case .f64x2: (0x47, true)
+        }
+    }
+
+    /// The instruction that gives the positive canonical NaN, in each lane of a vector.
+    var canonicalNaN: [UInt8] {
+        let single: [UInt8] = [0, 0, 0xc0, 0x7f]
+        let double: [UInt8] = [0, 0, 0, 0, 0, 0, 0xf8, 0x7f]
+        return switch self {
+        case .f32: [UInt8(Op.f32Const)] + single
+        case .f64: [UInt8(Op.f64Const)] + double
+        case .f32x4: [0xfd, 0x0c] + single + single + single + single
+        case .f64x2: [0xfd, 0x0c] + double + double
         }
     }
 
@@ -99,6 +112,8 @@ struct OpcodeInfo {
     /// The shape of what it takes, if its result is the same whatever the bits of a NaN in it, or
     /// is made canonical afterwards.
     var ignoresNaNBits: FloatShape?
+    /// Whether it gives its first operand with another sign, and with no other change.
+    var changesSign = false
     /// The binary logarithm of the bytes it loads or stores.
     var width: UInt8 = 0
     /// The number of lanes of the vector it names one of.

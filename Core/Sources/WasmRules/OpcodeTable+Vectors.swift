@@ -98,6 +98,7 @@ extension OpcodeTable {
         }
         for (base, shape) in [(224, FloatShape.f32x4), (236, .f64x2)] as [(Opcode, FloatShape)] {
             vector(base...base + 1, [.v128])  // abs, neg
+            changeSign(0x200 + base...0x201 + base)
             vector(base + 3...base + 3, [.v128], gas: GasSchedule.vectorDivision)  // sqrt
             vector(base + 4...base + 9, [.v128, .v128], gas: gas)  // add to max
             vector(base + 7...base + 7, [.v128, .v128], gas: GasSchedule.vectorDivision)

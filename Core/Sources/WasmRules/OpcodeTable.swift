@@ -50,6 +50,11 @@ struct OpcodeTable {
         for code in codes { rows[Int(code)].ignoresNaNBits = shape }
     }
 
+    /// Says that instructions change the sign of their first operand alone.
+    mutating func changeSign(_ codes: ClosedRange<Opcode>) {
+        for code in codes { rows[Int(code)].changesSign = true }
+    }
+
     /// Gives an instruction that names a lane the number of lanes.
     mutating func setLanes(_ codes: ClosedRange<Opcode>, _ lanes: UInt8) {
         for code in codes { rows[Int(code)].lanes = lanes }
@@ -139,6 +144,8 @@ struct OpcodeTable {
             add(first + 10...first + 10, [type, type], type, gas: GasSchedule.floatDivision)
             add(first + 13...first + 13, [type, type], type)  // copysign
             makeNaN(first + 2...first + 12, shape)
+            changeSign(first...first + 1)
+            changeSign(first + 13...first + 13)
         }
     }
 

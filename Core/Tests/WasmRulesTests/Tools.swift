@@ -40,7 +40,7 @@ final class Workplace {
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
         // A program that hangs is ended, and fails the test.
-        process.arguments = ["timeout", "120", program] + arguments
+        process.arguments = ["timeout", "60", program] + arguments
         process.currentDirectoryURL = url
         process.standardInput = FileHandle.nullDevice
         let output = url.appending(path: "output-\(UUID())")

@@ -36,7 +36,7 @@ private func instrument(_ bytes: [UInt8], for purpose: InstrumentedModule.Purpos
 private func moduleAround(_ code: [UInt8]) -> [UInt8] {
     var out: [UInt8] = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]
     // The types [] -> [], [i32] -> [i64], [f64] -> [f32 v128].
-    out += [1, 17, 3, 0x60, 0, 0, 0x60, 1, 0x7f, 1, 0x7e, 0x60, 1, 0x7c, 2, 0x7d, 0x7b]
+    out += [1, 15, 3, 0x60, 0, 0, 0x60, 1, 0x7f, 1, 0x7e, 0x60, 1, 0x7c, 2, 0x7d, 0x7b]
     // A function of the host of type 1, and the function [] -> [] whose code is given.
     out += [2, 7, 1, 1, 0x6d, 1, 0x66, 0, 1, 3, 2, 1, 0]
     // Tables of functions and other references, a memory, a variable of each type.
