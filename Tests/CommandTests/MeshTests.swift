@@ -142,6 +142,6 @@ extension Workplace {
     /// Runs a script of Tests/Interop.
     func python(_ script: String, _ arguments: [String]) throws -> Outcome {
         let words = [try Self.interpreter(), "-W", "ignore", Self.script(script)] + arguments
-        return try shell("exec timeout 300 " + words.map { "'\($0)'" }.joined(separator: " "))
+        return try shell("exec timeout 600 " + words.map { "'\($0)'" }.joined(separator: " "))
     }
 }

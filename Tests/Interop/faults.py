@@ -124,8 +124,11 @@ def main(weft, cuts):
 
         to_reader = f"/ip4/{net.addresses['reader']}/tcp/4001/p2p/{reader.peer}"
         # Whoever called the other, it is the reader who has to call again.
+        callers = [("owner", owners[2], to_reader), ("reader", reader, ways[2])]
+        if len(cuts) == 1:
+            callers = callers[:1]
         for cut in cuts:
-            for who, caller, way in (("reader", reader, ways[2]), ("owner", owners[2], to_reader)):
+            for who, caller, way in callers:
                 reader.call("disconnect", owners[2].peer, check=False)
                 transfer = begin_alone(caller, way)
                 with net.cut("third"):

@@ -149,6 +149,15 @@ import Wire
             lastLookupAge: done.isEmpty ? nil : .seconds(90))
     }
 
+    @Test("What is announced, and what there is no room for") func announcing() {
+        var status = AnnouncingStatus(strategy: .all)
+        (status.keys, status.limit, status.last) = (99, 100, .now)
+        #expect(Finding.announcing(status).verdict == .good)
+        status.keys = 100
+        let full = Finding.announcing(status)
+        #expect(full.verdict == .note && full.advice?.contains("mesh.announced-keys") == true)
+    }
+
     /// Servers that are known and do not answer are no help.
     @Test("The DHT and its last lookups") func lookups() {
         let joining = Joining()

@@ -31,6 +31,14 @@ extension Finding {
         let what = "\(status.keys) keys (reprovide.strategy is \(status.strategy.rawValue))"
         var details = ["\(status.announced) announcements since the start"]
         if status.waiting > 0 { details.append("\(status.waiting) keys wait for their first") }
+        if status.limit > 0, status.keys >= status.limit {
+            return Finding(
+                subject, .note,
+                "\(what) are announced, which is as many as may be. Others do not hear of the rest.",
+                details: details,
+                advice: "Allow more with mesh.announced-keys, make room for their list with "
+                    + "storage.max, or announce less with reprovide.strategy.")
+        }
         guard let last = status.last else {
             let verdict: Verdict = status.keys == 0 && status.waiting == 0 ? .good : .note
             return Finding(

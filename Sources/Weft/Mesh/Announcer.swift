@@ -17,6 +17,8 @@ public struct AnnouncingStatus: Sendable {
     public internal(set) var strategy: Configuration.Reprovide.Strategy
     /// How many keys that is, as of the last look.
     public internal(set) var keys = 0
+    /// How many there may be, by `mesh.announced-keys` and by the room that their list has.
+    public internal(set) var limit = 0
     /// How many wait to be announced for the first time.
     public internal(set) var waiting = 0
     /// How often a key was announced since the start.
@@ -80,9 +82,11 @@ final class Announcer: Sendable {
 
     /// What is announced, and how that goes.
     var status: AnnouncingStatus {
-        state.withLock { state in
+        let limit = limit
+        return state.withLock { state in
             var status = state.status
             status.waiting = state.waiting.count
+            status.limit = limit
             return status
         }
     }
