@@ -34,7 +34,8 @@ extension Finding {
         if status.limit > 0, status.keys >= status.limit {
             return Finding(
                 subject, .note,
-                "\(what) are announced, which is as many as may be. Others do not hear of the rest.",
+                "\(what) are announced, which is as many as may be. "
+                    + "Others do not hear of the rest.",
                 details: details,
                 advice: "Allow more with mesh.announced-keys, make room for their list with "
                     + "storage.max, or announce less with reprovide.strategy.")
