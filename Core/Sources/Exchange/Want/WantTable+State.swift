@@ -101,8 +101,6 @@ extension WantTable {
         var outstanding = 0
         var wantCount = 0
         var streaming = Streaming.none
-        /// Whether a whole is over and nothing has been wanted since: what it left out will be.
-        var readsOn = false
         /// How many bytes of a whole may come yet.
         var streamRoom = 0
         /// When somebody was asked for a whole, and whether that is too short a while ago for

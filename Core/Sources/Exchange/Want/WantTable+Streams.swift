@@ -118,7 +118,6 @@ extension WantTable {
 
     private mutating func finishStreaming(in id: SessionID) {
         sessions[id]?.streaming = .none
-        sessions[id]?.readsOn = true
         actions.append(.streamOver(id))
     }
 

@@ -82,11 +82,8 @@ public struct WantTable: Sendable {
         isStale = true
     }
 
-    /// Whether a session waits for a block, or for what comes of a whole, or will want what a whole
-    /// left out.
-    func wantsMore(_ id: SessionID) -> Bool {
-        sessions[id].map { $0.wantCount > 0 || $0.streamRoot != nil || $0.readsOn } ?? false
-    }
+    /// Whether a session waits for a block.
+    func wantsMore(_ id: SessionID) -> Bool { sessions[id].map { $0.wantCount > 0 } ?? false }
 
     /// What a session has received.
     public func tally(of id: SessionID) -> Tally { sessions[id]?.tally ?? Tally() }
@@ -101,7 +98,6 @@ public struct WantTable: Sendable {
         guard session.wantCount < limits.wantsPerSession else { return false }
         if session.wantCount == 0 { sessions[id]?.lastProgress = now }
         sessions[id]?.wantCount += 1
-        sessions[id]?.readsOn = false
         isStale = true
         if wants[cid.hash] != nil {
             wants[cid.hash]?.sessions.append(id)
