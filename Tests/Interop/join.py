@@ -31,7 +31,7 @@ def neighbours(weft, report):
         os.makedirs(os.path.join(folder, "inner"))
         for name in [*(f"{number}.bin" for number in range(6)), "inner/small", "inner/empty"]:
             with open(os.path.join(folder, name), "wb") as file:
-                file.write(os.urandom({"inner/small": 9, "inner/empty": 0}.get(name, 16 << 20)))
+                file.write(os.urandom({"inner/small": 9, "inner/empty": 0}.get(name, 3 << 20)))
         root = a.call("add", "-q", folder).stdout.strip()
         b.call("get", root, "-o", os.path.join(b.place, "got"))
         same(folder, os.path.join(b.place, "got"))
