@@ -22,7 +22,7 @@ struct PeerLifeTests {
     @Test("a provider that is never reached is forgotten with the session that it was offered to")
     func unreached() {
         var exchange = BlockExchange()
-        let session = exchange.openSession(now: start)
+        let session = exchange.openSession(for: nil, now: start)
         exchange.offer(peer(1), to: session, as: .provider, now: start)
         guard case .open(peer(1), _, let request) = orders(&exchange).first else {
             Issue.record("a stream is opened")
@@ -35,7 +35,7 @@ struct PeerLifeTests {
         #expect(exchange.peers.isEmpty)
 
         exchange.connected(peer(2), .direct, now: start)
-        let other = exchange.openSession(now: start)
+        let other = exchange.openSession(for: nil, now: start)
         exchange.offer(peer(2), to: other, as: .neighbour, now: start)
         exchange.closeSession(other, now: start)
         #expect(exchange.peers.count == 1)
@@ -69,7 +69,7 @@ struct PeerLifeTests {
     func toldAfterwards() {
         var exchange = BlockExchange()
         exchange.connected(peer(1), .direct, now: start)
-        let session = exchange.openSession(now: start)
+        let session = exchange.openSession(for: nil, now: start)
         exchange.offer(peer(1), to: session, as: .provider, now: start)
         guard case .open(_, _, let request) = orders(&exchange).first else {
             Issue.record("a stream is opened")

@@ -78,8 +78,6 @@ struct TableSwarm: CustomStringConvertible {
         _ models: [ModelSource], blocks: Int, blockSize: Int, lookAhead: Int = .max,
         limits: WantTable.Limits = .init()
     ) {
-        var limits = limits
-        limits.room = 64 << 20
         self.models = models
         self.blockSize = blockSize
         self.lookAhead = lookAhead
@@ -92,7 +90,8 @@ struct TableSwarm: CustomStringConvertible {
         arrival = Array(repeating: nil, count: blocks)
         lines = models.map { _ in Line() }
         table = WantTable(limits: limits)
-        session = table.openSession(now: now)
+        session = table.openSession(.blocks, now: now)
+        table.setRoom(64 << 20, in: session)
         for model in models {
             let id = table.addSource(
                 .init(
@@ -145,8 +144,7 @@ struct TableSwarm: CustomStringConvertible {
             case .discover(let id, _): table.discovered(id)
             case .fail(_, _, let failure): failures.append(failure)
             case .check: break
-            case .stream, .cancelStream, .abandonStream, .streamOver:
-                Issue.record("nobody here streams")
+            case .stream, .cancelStream: Issue.record("nobody here streams")
             }
         }
         guard let deadline = table.deadline, wakeAt.map({ deadline < $0 || $0 <= now }) ?? true

@@ -15,7 +15,6 @@ struct WeftPair {
     let stream = StreamID(connection: 1, stream: 1)
     var blocks: [(cid: CID, bytes: [UInt8])] = []
     var missing: [CID] = []
-    var present: [CID] = []
     var ends: [UInt64: (WeftStatus, WeftRequests.Completeness)] = [:]
     var bytesThere = 0
     var bytesBack = 0
@@ -80,9 +79,8 @@ struct WeftPair {
         server.sent(transmit.id)
         for outcome in try requests.receive(frame) {
             switch outcome {
-            case .blocks(_, let new): blocks += new.map { ($0.cid, Array($0.bytes)) }
+            case .block(_, let block): blocks.append((block.cid, Array(block.bytes)))
             case .missing(_, let cid): missing.append(cid)
-            case .present(_, let cid): present.append(cid)
             case .ended(let id, let status, let completeness): ends[id] = (status, completeness)
             }
         }
@@ -118,18 +116,6 @@ struct WeftPair {
         #expect(pair.blocks.count == 400 && pair.missing.count == 200)
         #expect(pair.missing == stride(from: 0, to: 600, by: 3).map { blocks[$0].cid })
         #expect(pair.ends[id]?.0 == .complete && pair.ends[id]?.1 == .whole)
-    }
-
-    @Test("whether blocks are there is told in a few bytes, without them")
-    func presence() throws {
-        let blocks = PeerSwarmTests.content(600, of: 64)
-        var pair = WeftPair(Array(blocks[..<400]))
-        try pair.tell(.presence(id: 1, blocks.map(\.cid)))
-        try pair.run()
-        #expect(pair.present == blocks[..<400].map(\.cid))
-        #expect(pair.missing == blocks[400...].map(\.cid))
-        #expect(pair.blocks.isEmpty && pair.ends[1]?.0 == .complete)
-        #expect(pair.bytesBack < 100)
     }
 
     @Test("no more comes than the credit and one block, and other requests go on")

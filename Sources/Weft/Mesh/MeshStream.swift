@@ -20,10 +20,7 @@ final class MeshStream {
     private static let limitedWrite = 32 << 10
 
     /// How many bytes of small blocks are read from the store at a time.
-    private static let readSize = 256 << 10
-
-    /// Blocks of this size on are sent from where they were read; smaller ones are put together.
-    private static let directSize = 16 << 10
+    private static let readSize = 64 << 10
 
     private enum Outgoing {
         case bytes(ArraySlice<UInt8>)
@@ -307,39 +304,27 @@ final class MeshStream {
     }
 
     /// The blocks that were being read; nil for one that is not here any more.
-    func loaded(_ blocks: [ArraySlice<UInt8>?]) {
+    func loaded(_ blocks: [ByteBuffer?]) {
         guard isReading, !isGone else { return }
         isReading = false
-        let small = blocks.reduce(0) {
-            let count = $1?.count ?? 0
-            return $0 + (count < Self.directSize ? count + 16 : 16)
-        }
-        var ready: [Outgoing] = []
-        var joined: [UInt8] = []
-        joined.reserveCapacity(small)
+        var ready: [UInt8] = []
+        ready.reserveCapacity(blocks.reduce(0) { $0 + ($1?.readableBytes ?? 0) + 16 })
         var rest = blocks[...]
         while !rest.isEmpty, let next = outgoing.popFirst() {
             switch next {
-            case .bytes(let bytes): joined += bytes
+            case .bytes(let bytes): ready += bytes
             case .block(_, let count):
-                guard let block = rest.removeFirst(), block.count == count else {
+                guard let block = rest.removeFirst(), block.readableBytes == count else {
                     // The length of the message has been sent, so that half of it cannot be taken
                     // back.
                     return giveUp()
                 }
                 waiting += count
-                if count < Self.directSize {
-                    joined += block
-                } else {
-                    if !joined.isEmpty { ready.append(.bytes(joined[...])) }
-                    ready.append(.bytes(block))
-                    joined = []
-                }
+                block.withUnsafeReadableBytes { ready.append(contentsOf: $0) }
             case .end, .finish: break
             }
         }
-        if !joined.isEmpty { ready.append(.bytes(joined[...])) }
-        outgoing.prepend(contentsOf: ready)
+        outgoing.prepend(.bytes(ready[...]))
         pump()
     }
 

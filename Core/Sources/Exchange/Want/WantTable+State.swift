@@ -41,7 +41,7 @@ extension WantTable {
         /// What it was asked for, in that order, which is the one in which it should answer.
         var open = OpenRequests()
         var openBytes = 0
-        /// The sessions for which it sends a whole.
+        /// Streams that it sends.
         var streams: [SessionID] = []
         var lastActivity = Instant(nanoseconds: 0)
         /// When it was last asked for something while nothing else was open.
@@ -91,24 +91,19 @@ extension WantTable {
     }
 
     struct Session: Sendable {
+        let extent: Extent
         /// How long it waits without any progress before it fails.
         let patience: Duration
         var queue = WantQueue()
         var seats: [SourceID: Seat] = [:]
         /// The sources in the order in which they came.
         var order: [SourceID] = []
+        /// How many more bytes the reader has room for.
+        var room = 16 << 20
         /// How many bytes have been asked for, as far as sizes are known.
         var outstanding = 0
         var wantCount = 0
-        var streaming = Streaming.none
-        /// How many bytes of a whole may come yet.
-        var streamRoom = 0
-        /// When somebody was asked for a whole, and whether that is too short a while ago for
-        /// others to help.
-        var streamBegun = Instant(nanoseconds: 0)
-        var isAlone = false
-        /// Who has been asked meanwhile whether they have the root.
-        var streamProbed: Set<SourceID> = []
+        var stream: SourceID?
         var isSearching = false
         /// How many sources may join soon.
         var prospects = 0

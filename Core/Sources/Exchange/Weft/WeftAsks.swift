@@ -9,41 +9,30 @@ import Wire
 struct WeftAsks: Sendable {
     /// What an answer means.
     enum Meaning: Sendable {
-        case blocks([ReceivedBlock])
-        /// The next blocks of a whole that a session asked for.
-        case streamed([ReceivedBlock], WantTable.SessionID)
-        case has(Multihash)
+        case block(ReceivedBlock)
+        /// A block of a stream that a session asked for.
+        case streamed(ReceivedBlock, WantTable.SessionID)
         case lacks(Multihash)
-        /// Nothing more comes of a whole.
-        case streamEnded(WantTable.SessionID, WeftStatus, Yield)
+        case streamEnded(WantTable.SessionID, WeftStatus)
         case busy(Duration)
     }
 
-    /// Whether anything came of a whole.
-    enum Yield { case nothing, something }
-
     private enum Request {
         case list
-        case presence
-        case stream(WantTable.SessionID, Yield)
-        /// A whole that nobody waits for any more.
-        case abandoned
+        case stream(WantTable.SessionID)
     }
 
     /// How many lists are open before further blocks are gathered.
     private static let listsMax = 4
     /// So many gathered blocks go at once.
     private static let gatheredMax = 1024
-    /// How many bytes the other side may send ahead for each list.
+    /// How many bytes the other side may send ahead for each request.
     private static let window: UInt64 = 4 << 20
 
     private var requests: [UInt64: Request] = [:]
-    /// How many bytes the other side may still send for lists.
     private var credits: [UInt64: UInt64] = [:]
     private var lists = 0
     private var gathered: [CID] = []
-    /// What it is to be asked about.
-    private var probes: [CID] = []
     private var placed: [Multihash: (request: UInt64, item: UInt32)] = [:]
     private var cancelled: [UInt64: [UInt32]] = [:]
     private var cancelledOrder: [UInt64] = []
@@ -51,7 +40,7 @@ struct WeftAsks: Sendable {
 
     /// Whether there is something to say.
     var hasCommands: Bool {
-        !cancelledOrder.isEmpty || (!probes.isEmpty && requests.count < WeftLimits.maxRequests / 2)
+        !cancelledOrder.isEmpty
             || (!gathered.isEmpty
                 && (lists < Self.listsMax
                     || (gathered.count >= Self.gatheredMax && requests.count < 32)))
@@ -63,14 +52,8 @@ struct WeftAsks: Sendable {
         gathered.append(cid)
     }
 
-    /// Asks whether a block is there.
-    mutating func askWhether(_ cid: CID) {
-        if probes.count < WeftLimits.maxListed { probes.append(cid) }
-    }
-
     /// Takes a block back.
     mutating func cancel(_ cid: CID) {
-        probes.removeAll { $0 == cid }
         guard let place = placed.removeValue(forKey: cid.hash) else {
             gathered.removeAll { $0 == cid }
             return
@@ -79,13 +62,12 @@ struct WeftAsks: Sendable {
         cancelled[place.request, default: []].append(place.item)
     }
 
-    /// Asks for a whole; so many bytes of it may come.
-    mutating func stream(
-        _ dag: WeftDAG, room: Int, for session: WantTable.SessionID
-    ) -> WeftCommand {
+    /// Asks for all of a session.
+    mutating func stream(_ dag: WeftDAG, for session: WantTable.SessionID) -> WeftCommand {
         nextNumber += 1
-        requests[nextNumber] = .stream(session, .nothing)
-        return .dag(id: nextNumber, credit: UInt64(max(room, 0)), dag)
+        requests[nextNumber] = .stream(session)
+        credits[nextNumber] = Self.window
+        return .dag(id: nextNumber, credit: Self.window, dag)
     }
 
     /// Stops that. What is on its way still counts for the session.
@@ -93,23 +75,20 @@ struct WeftAsks: Sendable {
         streamNumber(of: session).map { .cancel(id: $0) }
     }
 
-    /// Stops that. What is on its way is as good as any block.
-    mutating func abandonStream(for session: WantTable.SessionID) -> WeftCommand? {
-        guard let id = streamNumber(of: session) else { return nil }
-        requests[id] = .abandoned
-        return .cancel(id: id)
-    }
-
     private func streamNumber(of session: WantTable.SessionID) -> UInt64? {
-        // A session has one at a time.
         requests.first {
-            if case .stream(session, _) = $0.value { true } else { false }
+            if case .stream(session) = $0.value { true } else { false }
         }?.key
     }
 
-    /// So many bytes more of a whole may come.
-    func grant(_ bytes: Int, for session: WantTable.SessionID) -> WeftCommand? {
-        streamNumber(of: session).map { .credit(id: $0, bytes: UInt64(max(bytes, 0))) }
+    /// A session's reader has room for so many bytes.
+    mutating func setRoom(_ bytes: Int, in session: WantTable.SessionID) -> WeftCommand? {
+        guard let id = streamNumber(of: session), let credit = credits[id] else { return nil }
+        let room = min(UInt64(max(bytes, 0)), 4 * Self.window)
+        // Small change is not worth a frame.
+        guard room >= credit + Self.window / 8 else { return nil }
+        credits[id] = room
+        return .credit(id: id, bytes: room - credit)
     }
 
     /// What is to be sent next.
@@ -120,11 +99,6 @@ struct WeftAsks: Sendable {
         }
         guard hasCommands else { return nil }
         nextNumber += 1
-        if !probes.isEmpty {
-            requests[nextNumber] = .presence
-            defer { probes = [] }
-            return .presence(id: nextNumber, probes)
-        }
         let list = [CID](gathered.prefix(WeftLimits.maxListed))
         gathered.removeFirst(list.count)
         for (item, cid) in list.enumerated() {
@@ -144,29 +118,28 @@ struct WeftAsks: Sendable {
         var commands: [WeftCommand] = []
         for outcome in outcomes {
             switch outcome {
-            case .blocks(let id, let blocks):
-                if case .stream(let session, _) = requests[id] {
-                    requests[id] = .stream(session, .something)
-                    meanings.append(.streamed(blocks, session))
-                } else {
-                    meanings.append(.blocks(blocks))
-                    if let command = note(blocks, of: id) { commands.append(command) }
+            case .block(let id, let block):
+                let count = UInt64(block.bytes.count)
+                credits[id] = (credits[id] ?? 0) - min(credits[id] ?? 0, count)
+                switch requests[id] {
+                case .stream(let session): meanings.append(.streamed(block, session))
+                case .list, nil:
+                    forget(block.cid.hash, of: id)
+                    meanings.append(.block(block))
+                    if let credit = credits[id], credit < Self.window / 2 {
+                        credits[id] = Self.window
+                        commands.append(.credit(id: id, bytes: Self.window - credit))
+                    }
                 }
-            case .present(_, let cid): meanings.append(.has(cid.hash))
             case .missing(let id, let cid):
                 // What was taken back is missing because of that.
-                if case .presence = requests[id] {
-                    meanings.append(.lacks(cid.hash))
-                } else if forget(cid.hash, of: id) {
-                    meanings.append(.lacks(cid.hash))
-                }
+                if forget(cid.hash, of: id) { meanings.append(.lacks(cid.hash)) }
             case .ended(let id, let status, _):
                 credits[id] = nil
                 switch requests.removeValue(forKey: id) {
-                case .stream(let session, let yield):
-                    meanings.append(.streamEnded(session, status, yield))
+                case .stream(let session): meanings.append(.streamEnded(session, status))
                 case .list: lists -= 1
-                case .presence, .abandoned, nil: break
+                case nil: break
                 }
                 if case .busy(let retry) = status {
                     meanings.append(.busy(.milliseconds(Int64(clamping: max(retry, 100)))))
@@ -174,21 +147,6 @@ struct WeftAsks: Sendable {
             }
         }
         return (meanings, commands)
-    }
-
-    /// Blocks of a list came; more may come in their place.
-    private mutating func note(_ blocks: [ReceivedBlock], of id: UInt64) -> WeftCommand? {
-        var count: UInt64 = 0
-        for block in blocks {
-            forget(block.cid.hash, of: id)
-            count += UInt64(block.bytes.count)
-        }
-        guard let before = credits[id] else { return nil }
-        let credit = before - min(before, count)
-        credits[id] = credit
-        guard credit < Self.window / 2 else { return nil }
-        credits[id] = Self.window
-        return .credit(id: id, bytes: Self.window - credit)
     }
 
     @discardableResult
