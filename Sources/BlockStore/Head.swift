@@ -54,8 +54,9 @@ final class Head: Sendable {
     }
 
     /// Goes on with a segment of an earlier run.
-    func resume(_ segment: UInt32, size: UInt64) {
+    func resume(_ segment: UInt32, size: UInt64, _ state: StateLock) {
         tail.withLock { $0 = Tail(segment: segment, written: size, end: size) }
+        state.withLock { $0.segments[segment]?.isOpen = true }
     }
 
     /// The segment that is being filled.

@@ -199,8 +199,7 @@ struct OpenedStore {
             guard let newest, newest.size >= SegmentHeader.length,
                 newest.size < layout.segmentSize / 4 * 3
             else { continue }
-            head.resume(newest.row.number, size: newest.size)
-            state.withLock { $0.segments[newest.row.number]?.isOpen = true }
+            head.resume(newest.row.number, size: newest.size, state)
         }
     }
 }

@@ -79,10 +79,6 @@ public struct LocalServer: Service {
             },
             logger: quiet)
         defer { if case .socket(let path) = place { unlink(path) } }
-        try await withTaskCancellationHandler {
-            try await application.run()
-        } onCancel: {
-            connections.close()
-        }
+        try await connections.serve(application)
     }
 }

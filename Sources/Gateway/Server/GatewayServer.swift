@@ -151,13 +151,7 @@ private struct GatewayService: Service {
 
     func run() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
-                try await withTaskCancellationHandler {
-                    try await server.run()
-                } onCancel: {
-                    connections.close()
-                }
-            }
+            group.addTask { try await connections.serve(server) }
             group.addTask { [gateway, logger] in
                 while !Task.isCancelled {
                     try await Task.sleep(for: .seconds(1))

@@ -3,6 +3,7 @@
 // not see it.
 
 import NIOCore
+import ServiceLifecycle
 import Synchronization
 
 /// The open connections of one server.
@@ -14,7 +15,7 @@ final class OpenConnections: Sendable {
 
     private let state = Mutex(State())
 
-    /// Keeps a connection until it closes; one that comes after ``close()`` is closed at once.
+    /// Keeps a connection until it closes; one that comes after they were closed is closed at once.
     func insert(_ channel: any Channel) {
         let key = ObjectIdentifier(channel)
         let isLate = state.withLock { state in
@@ -27,8 +28,16 @@ final class OpenConnections: Sendable {
         }
     }
 
-    /// Closes all connections, whatever is under way on them.
-    func close() {
+    /// Runs their server. If that is cancelled, they are closed, whatever is under way on them.
+    func serve(_ server: any Service) async throws {
+        try await withTaskCancellationHandler {
+            try await server.run()
+        } onCancel: {
+            close()
+        }
+    }
+
+    private func close() {
         let channels = state.withLock { state in
             state.isClosed = true
             return Array(state.channels.values)

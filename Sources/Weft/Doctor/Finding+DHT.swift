@@ -18,8 +18,7 @@ extension Finding {
             if status.isServer {
                 details.append("\(status.providerRecords) records kept for others")
             }
-            let asked = status.lookups.reduce(0) { $0 + $1.asked }
-            let answered = status.lookups.reduce(0) { $0 + $1.answered }
+            let (asked, answered) = questions(status)
             let summary = "\(status.peers) servers are known\(size); this node \(role)."
             guard asked >= fewestQuestions, answered * 4 < asked else {
                 return Finding(subject, .good, summary, details: details)
@@ -50,12 +49,19 @@ extension Finding {
                 + "peers that are there.")
     }
 
+    /// How many peers the last lookups asked, and how many of them answered.
+    private static func questions(_ status: DHTStatus) -> (asked: Int, answered: Int) {
+        status.lookups.reduce(into: (asked: 0, answered: 0)) {
+            $0.asked += $1.asked
+            $0.answered += $1.answered
+        }
+    }
+
     /// How the last lookups went.
     private static func lookups(_ status: DHTStatus) -> [String] {
         let all = status.lookups
         guard let age = status.lastLookupAge, !all.isEmpty else { return [] }
-        let asked = all.reduce(0) { $0 + $1.asked }
-        let answered = all.reduce(0) { $0 + $1.answered }
+        let (asked, answered) = questions(status)
         let middle = all.map(\.duration).sorted()[all.count / 2]
         let late = all.count { $0.end == .timedOut }
         let time = DurationText.text(middle)
