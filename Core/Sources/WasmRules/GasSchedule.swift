@@ -43,6 +43,13 @@ public enum GasSchedule {
     /// What each page of 64 KiB costs when it comes into being: an engine clears it, and its first
     /// touch is a page fault.
     static let page: Int64 = 8_192
+    /// What every call of a host's function costs, `fetch` excepted.
+    public static let hostCall: Int64 = 200
+    /// What the host's `fetch` costs, beside what the callee uses.
+    public static let hostFetch: Int64 = 5_000
+    /// A call of the host costs one more for each full 8 bytes that it copies into or out of the
+    /// contract's memory, or passes on.
+    public static let hostBytesShift: Int64 = 3
     /// A function's entry costs one for each so many slots of its local variables, rounded up.
     static let localsPerGas: UInt32 = 4
 
