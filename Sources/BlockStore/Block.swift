@@ -51,12 +51,21 @@ public struct Block: Sendable, Equatable {
         self.bytes = bytes
     }
 
-    /// A block that a peer sent, which was hashed as it came, under the CID that it was asked for
-    /// by. The peer names the codec, so that its own CID tells nothing but the hash.
-    public init(_ block: ReceivedBlock, askedAs cid: CID) {
-        precondition(block.cid.hash == cid.hash, "a block has one hash")
-        self.cid = cid
-        self.bytes = ByteBuffer(bytes: block.bytes)
+    /// Blocks of one message that a peer sent, which were hashed as they came, each under the CID
+    /// that it was asked for by: the peer names the codec, so that its own CID tells nothing but
+    /// the hash. They share memory, so whoever keeps one of them for long should copy it.
+    public static func list(_ blocks: [(ReceivedBlock, askedAs: CID)]) -> [Block] {
+        var all = ByteBufferAllocator().buffer(
+            capacity: blocks.reduce(0) { $0 + $1.0.bytes.count })
+        var made: [Block] = []
+        made.reserveCapacity(blocks.count)
+        for (block, _) in blocks { all.writeBytes(block.bytes) }
+        for (block, cid) in blocks {
+            precondition(block.cid.hash == cid.hash, "a block has one hash")
+            guard let bytes = all.readSlice(length: block.bytes.count) else { break }
+            made.append(Block(bytes, checkedAs: cid))
+        }
+        return made
     }
 
     /// A block that was encoded and hashed here.

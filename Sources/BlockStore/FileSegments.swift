@@ -138,34 +138,37 @@ final class FileSegments: SegmentStorage {
     }
 
     func read(
-        _ number: UInt32, at offset: UInt64, count: Int, _ mode: ReadMode
-    ) throws(StoreError) -> SegmentBytes {
+        _ number: UInt32, at offset: UInt64, into memory: UnsafeMutableRawBufferPointer,
+        _ mode: ReadMode
+    ) throws(StoreError) -> SegmentRead {
         let file: OpenFile
         do {
             file = try self.file(number)
         } catch .system(_, _, ENOENT) {
             return .noSegment
         }
-        var buffer = ByteBufferAllocator().buffer(capacity: count)
-        while buffer.readableBytes < count {
-            let position = off_t(offset) + off_t(buffer.readableBytes)
-            let left = count - buffer.readableBytes
-            var code: Int32 = 0
-            let got = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: left) { pointer in
-                let part = UnsafeMutableRawBufferPointer(rebasing: pointer.prefix(left))
-                let result =
-                    mode == .cachedOnly
-                    ? LinuxCalls.readCached(file.descriptor, part, position)
-                    : pread(file.descriptor, part.baseAddress, part.count, position)
-                if result < 0 { code = errno }
-                return max(0, result)
+        var done = 0
+        while done < memory.count {
+            let part = UnsafeMutableRawBufferPointer(rebasing: memory[done...])
+            let position = off_t(offset) + off_t(done)
+            let got =
+                mode == .cachedOnly
+                ? LinuxCalls.readCached(file.descriptor, part, position)
+                : pread(file.descriptor, part.baseAddress, part.count, position)
+            guard got < 0 else {
+                if got == 0 { break }
+                done += got
+                continue
             }
-            if code == EINTR { continue }
-            if mode == .cachedOnly, code == EAGAIN || code == EOPNOTSUPP { return .wouldBlock }
-            if code != 0 { throw SystemCall.failure("read", file.path, code) }
-            if got == 0 { break }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN, EOPNOTSUPP:
+                if mode == .cachedOnly { return .wouldBlock }
+                throw SystemCall.failure("read", file.path, errno)
+            default: throw SystemCall.failure("read", file.path, errno)
+            }
         }
-        return .bytes(buffer)
+        return .count(done)
     }
 
     func sync(_ number: UInt32) throws(StoreError) {

@@ -66,7 +66,7 @@ extension BlockStore {
 
     /// The lengths of blocks that memory does not know.
     private func lengths(of keys: [BlockKey]) throws(StoreError) -> [Int?] {
-        let rows = try index.read { db in
+        let rows = try index.snapshot { db in
             try keys.map { key -> IndexRow? in
                 let row = try IndexTransaction.row(db, key)
                 return row?.place.segment == 0 ? nil : row
@@ -175,7 +175,7 @@ extension BlockStore {
         return payload
     }
 
-    private func gathered(_ place: Place, count: Int) -> ByteBuffer? {
+    func gathered(_ place: Place, count: Int) -> ByteBuffer? {
         let kind = state.withLock { state -> HeadKind? in
             guard !state.fresh.isEmpty || !state.entering.isEmpty else { return nil }
             return place.segmentNumber.flatMap { state.segments[$0]?.row.kind }

@@ -79,15 +79,20 @@ enum Record {
 
     /// The payload of the record that fills `record`, if it is the undamaged record of `key`.
     static func payload(of record: ByteBuffer, _ key: BlockKey) -> ByteBuffer? {
-        guard let header = header(record.readableBytesSpan),
-            header.length + header.payloadLength == record.readableBytes
-        else { return nil }
+        guard let length = soundHeader(of: record.readableBytesSpan, key) else { return nil }
         var payload = record
-        payload.moveReaderIndex(forwardBy: header.length)
-        guard checksum(payload.readableBytesSpan, salt: key.salt) == header.checksum else {
-            return nil
-        }
+        payload.moveReaderIndex(forwardBy: length)
         return payload
+    }
+
+    /// How long the header of the record that fills `record` is, if it is the undamaged record of
+    /// `key`.
+    static func soundHeader(of record: RawSpan, _ key: BlockKey) -> Int? {
+        guard let header = header(record),
+            header.length + header.payloadLength == record.byteCount,
+            checksum(record.extracting(header.length...), salt: key.salt) == header.checksum
+        else { return nil }
+        return header.length
     }
 
     /// Computes which block a record holds; nil if the payload is damaged.

@@ -68,8 +68,8 @@ extension BlockStore {
         scheduleFlush()
     }
 
-    /// The blocks that are not here yet, without repeats. The others are noted as used, and saved
-    /// from collection while `session` lasts.
+    /// The blocks that are not here yet, without repeats, in their order, in which they are also
+    /// read again. The others are noted as used, and saved from collection while `session` lasts.
     private func missing(
         _ blocks: [Block], _ session: UInt64?
     ) throws(StoreError) -> [(key: BlockKey, block: Block)] {
@@ -87,16 +87,22 @@ extension BlockStore {
                 return Self.keep(place, session, &state)
             }
         }
-        guard !left.isEmpty, state.withLock({ $0.segments.count > 0 }) else { return left }
-        left.sort { BlockKey.precedes($0.key, $1.key) }
+        // What has never been entered need not be looked up.
+        let isIndexed = state.withLock { $0.segments.values.contains { $0.row.blocks > 0 } }
+        guard !left.isEmpty, isIndexed else { return left }
         let candidates = left
-        let places = try index.read { db in
-            try candidates.map { try IndexTransaction.row(db, $0.key)?.place }
+        let sorted = candidates.indices.sorted {
+            BlockKey.precedes(candidates[$0].key, candidates[$1].key)
+        }
+        let places = try index.snapshot { db in
+            try sorted.map { try IndexTransaction.row(db, candidates[$0].key)?.place }
         }
         return state.withLock { state in
-            zip(candidates, places).filter { _, place in
-                place.map { !Self.keep($0, session, &state) } ?? true
-            }.map(\.0)
+            var isHere = [Bool](repeating: false, count: candidates.count)
+            for (index, place) in zip(sorted, places) {
+                isHere[index] = place.map { Self.keep($0, session, &state) } ?? false
+            }
+            return zip(candidates, isHere).filter { !$1 }.map(\.0)
         }
     }
 

@@ -83,14 +83,13 @@ final class MemorySegments: SegmentStorage {
     }
 
     func read(
-        _ number: UInt32, at offset: UInt64, count: Int, _ mode: ReadMode
-    ) throws(StoreError) -> SegmentBytes {
-        state.withLock { state in
-            guard let segment = state.segments[number] else { return .noSegment }
-            let start = min(Int(offset), segment.bytes.count)
-            let end = min(start + count, segment.bytes.count)
-            return .bytes(ByteBuffer(bytes: segment.bytes[start..<end]))
-        }
+        _ number: UInt32, at offset: UInt64, into memory: UnsafeMutableRawBufferPointer,
+        _ mode: ReadMode
+    ) throws(StoreError) -> SegmentRead {
+        guard let bytes = state.withLock({ $0.segments[number]?.bytes }) else { return .noSegment }
+        let part = bytes[min(Int(offset), bytes.count)...].prefix(memory.count)
+        memory.copyBytes(from: part)
+        return .count(part.count)
     }
 
     func sync(_ number: UInt32) throws(StoreError) {

@@ -32,6 +32,35 @@ import Testing
         try await test.store.close()
     }
 
+    @Test(
+        "many are read at once as one by one, from memory, heads and segments, sound ones alone",
+        arguments: Backing.allCases)
+    func manyAtOnce(backing: Backing) async throws {
+        let test = try StoreUnderTest(backing)
+        var random = Seeded(4)
+        var blocks = [0, 1, 20_000, 300 << 10, BlockLimits.maxBytes].map { leaf($0, &random) }
+        blocks += (0..<1500).map { leaf($0, &random) }
+        try await test.store.put(blocks)
+        try await test.reopen()
+        // These are in a head, gathered and not written yet.
+        let session = test.store.beginWrite()
+        let gathered = (0..<600).map { leaf(100 + $0, &random) }
+        for block in gathered { try session.put(block) }
+        let inlined = Multihash(code: .identity, digest: [1, 2, 3])
+        var known = blocks + gathered.prefix(512)
+        known.shuffle(using: &random)
+        let hashes = [inlined, leaf(9, &random).cid.hash] + known.map(\.cid.hash)
+        let expected: [[UInt8]?] =
+            [[1, 2, 3], nil] + known.map { Array($0.bytes.readableBytesView) }
+        for _ in 0..<2 {
+            let found = try await test.store.blocks(hashes)
+            #expect(found.map { $0.map { Array($0) } } == expected)
+            _ = try await test.store.sizes(of: hashes)
+        }
+        try await session.commit()
+        try await test.store.close()
+    }
+
     @Test("many are put and looked up at once, wherever they are", arguments: Backing.allCases)
     func batches(backing: Backing) async throws {
         let test = try StoreUnderTest(backing)

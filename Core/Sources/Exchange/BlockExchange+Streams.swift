@@ -107,8 +107,8 @@ extension BlockExchange {
         peers[id]?.link = link
         let source = table.addSource(
             WantTable.Abilities(
-                probing: version ?? .v1_0_0 >= .v1_2_0 ? .answersHave : .none,
-                streaming: version == nil ? .wholeSessions : .none,
+                probing: version ?? .v1_2_0 >= .v1_2_0 ? .answersHave : .none,
+                streaming: version == nil ? .wholes : .none,
                 requests: version == nil ? WeftLimits.maxListed : BitswapLimits.maxWants / 2),
             now: now)
         peers[id]?.source = source
@@ -214,96 +214,6 @@ extension BlockExchange {
         forgetIfIdle(id, now: now)
     }
 
-    // MARK: Answers
-
-    mutating func take(_ outcomes: [BitswapAsks.Outcome], from id: PeerID, now: Instant) {
-        guard let source = peers[id]?.source else { return }
-        for outcome in outcomes {
-            switch outcome {
-            case .has(let hash): table.has(hash, source, now: now)
-            case .lacks(let hash, let evidence): lacks(hash, id, source, evidence, now: now)
-            case .block(let block): arrived(block, from: id, source, now: now)
-            case .unasked(let cid):
-                distrust(id, .unaskedBlock(cid), now: now)
-                return
-            }
-        }
-    }
-
-    private mutating func arrived(
-        _ block: ReceivedBlock, from id: PeerID, _ source: WantTable.SourceID, now: Instant
-    ) {
-        peers[id]?.attempts = 0
-        peers[id]?.hasBrought = true
-        let arrival = table.arrived(
-            block.cid.hash, byteCount: block.bytes.count, from: source, now: now)
-        if case .wanted(let sessions) = arrival {
-            tell(.block(block, from: id, sessions: sessions))
-        }
-    }
-
-    /// A peer does not have a block; who reads is told of the first one of each peer.
-    private mutating func lacks(
-        _ hash: Multihash, _ id: PeerID, _ source: WantTable.SourceID,
-        _ evidence: WantTable.Evidence, now: Instant
-    ) {
-        if let want = table.wants[hash] {
-            for session in want.sessions {
-                guard let index = peers[id]?.offers.firstIndex(where: { $0.session == session }),
-                    peers[id]?.offers[index].hasLacked == false
-                else { continue }
-                peers[id]?.offers[index].hasLacked = true
-                tell(.news(session, id, .lacks(want.cid, evidence)))
-            }
-        }
-        table.lacks(hash, source, evidence, now: now)
-    }
-
-    /// What a peer of the Weft exchange sent.
-    private mutating func take(
-        _ outcomes: [WeftRequests.Outcome], from id: PeerID, now: Instant
-    ) {
-        guard let source = peers[id]?.source,
-            let (meanings, commands) = peers[id]?.weftAsks.receive(outcomes)
-        else { return }
-        for command in commands { ask(id, command) }
-        for meaning in meanings {
-            switch meaning {
-            case .block(let block): arrived(block, from: id, source, now: now)
-            case .streamed(let block, let session):
-                peers[id]?.hasBrought = true
-                let sessions = table.streamed(
-                    block.cid.hash, byteCount: block.bytes.count, from: source, in: session,
-                    now: now)
-                if !sessions.isEmpty { tell(.block(block, from: id, sessions: sessions)) }
-            case .lacks(let hash): lacks(hash, id, source, .answer, now: now)
-            case .streamEnded(let session, let status):
-                table.streamEnded(source, in: session, now: now)
-                // Nobody is asked twice for a whole that they do not have.
-                if status != .complete, let root = dags[session]?.root {
-                    table.lacks(root.hash, source, .answer, now: now)
-                }
-            case .busy(let pause):
-                table.failed(source, .busy(pause), now: now)
-                tell(.busy(pause), of: id)
-            }
-        }
-    }
-
-    /// Sends a command to a peer of the Weft exchange.
-    mutating func ask(_ id: PeerID, _ command: WeftCommand) {
-        guard case .open(let stream, .weft) = peers[id]?.link else { return }
-        emit(.ask(stream, command))
-    }
-
-    /// Asks a peer for nothing more.
-    private mutating func distrust(_ id: PeerID, _ violation: Violation, now: Instant) {
-        peers[id]?.hasLied = true
-        if let source = peers[id]?.source { table.failed(source, .lied, now: now) }
-        tell(.violation(id, violation))
-        tell(.brokeRules(violation), of: id)
-    }
-
     // MARK: Work
 
     /// Turns what is planned into orders.
@@ -367,15 +277,25 @@ extension BlockExchange {
             else { return }
             tell(.overdue(id, stream))
         case .stream(let source, let session):
+            let room = table.streamRoom(of: session)
             guard let id = peerOfSource[source], let dag = dags[session],
-                let command = peers[id]?.weftAsks.stream(dag, for: session)
+                let command = peers[id]?.weftAsks.stream(dag, room: room, for: session)
             else { return }
+            noteAsked(id, dag.root)
             ask(id, command)
         case .cancelStream(let source, let session):
             guard let id = peerOfSource[source],
                 let command = peers[id]?.weftAsks.cancelStream(for: session)
             else { return }
             ask(id, command)
+        case .abandonStream(let source, let session):
+            guard let id = peerOfSource[source],
+                let command = peers[id]?.weftAsks.abandonStream(for: session)
+            else { return }
+            ask(id, command)
+        case .streamOver(let session):
+            dags[session] = nil
+            tell(.streamOver(session))
         case .discover(let session, let cid): tell(.discover(session, cid))
         case .fail(let session, let cid, let failure): tell(.failed(session, cid, failure))
         }
@@ -390,6 +310,7 @@ extension BlockExchange {
         restless.append(id)
         noteAsked(id, cid)
         switch speech {
+        case .weft where kind == .have: peers[id]?.weftAsks.askWhether(cid)
         case .weft: peers[id]?.weftAsks.ask(cid)
         case .bitswap(let version):
             guard BitswapMessage.canName(cid, version) else {
@@ -460,7 +381,7 @@ extension BlockExchange {
         _ = orders.append(order)
     }
 
-    private mutating func tell(_ event: Event) {
+    mutating func tell(_ event: Event) {
         _ = events.append(event)
     }
 

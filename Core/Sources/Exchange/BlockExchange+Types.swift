@@ -28,8 +28,13 @@ extension BlockExchange {
 
     /// What happened.
     public enum Event: Sendable {
-        /// A block came that these sessions wanted. It has been checked against its CID.
-        case block(ReceivedBlock, from: PeerID, sessions: [WantTable.SessionID])
+        /// Blocks came that these sessions wanted. They have been checked against their CIDs.
+        case blocks([ReceivedBlock], from: PeerID, sessions: [WantTable.SessionID])
+        /// The next blocks of what a session wants at once, in the order of a ``ScopeWalk``
+        /// (``BlockExchange/stream(_:room:in:now:)``). They have been checked against their CIDs.
+        case streamed(WantTable.SessionID, [ReceivedBlock], from: PeerID)
+        /// Nothing more comes of that.
+        case streamOver(WantTable.SessionID)
         /// A block cannot be had, and is no longer wanted.
         case failed(WantTable.SessionID, CID, WantTable.Failure)
         /// Look for providers of this block, offer them (``BlockExchange/offer(_:to:as:now:)``),

@@ -83,7 +83,7 @@ public struct BlockExchange: Sendable {
     var table: WantTable
     var server: BitswapServer
     var weftServer: WeftServer
-    /// What a session is for, if that can be asked for at once.
+    /// What sessions want at once.
     var dags: [WantTable.SessionID: WeftDAG] = [:]
     /// Whose orders they are that are under way.
     var questions: [UInt64: Question] = [:]
@@ -120,16 +120,12 @@ public struct BlockExchange: Sendable {
 
     // MARK: Wanting
 
-    /// Begins a session: one thing that someone wants to read. If `dag` says all of it, a peer
-    /// that can is asked for it at once; its blocks may come before they are wanted.
-    /// What is wanted is given up when nothing has come for as long as `patience`.
+    /// Begins a session: one thing that someone wants to read. What is wanted is given up when
+    /// nothing has come for as long as `patience`.
     public mutating func openSession(
-        for dag: WeftDAG?, patience: Duration = .seconds(30), now: Instant
+        patience: Duration = .seconds(30), now: Instant
     ) -> WantTable.SessionID {
-        let id = table.openSession(
-            dag == nil ? .blocks : .streamed, patience: patience, now: now)
-        dags[id] = dag
-        return id
+        table.openSession(patience: patience, now: now)
     }
 
     /// Ends a session.
@@ -158,11 +154,30 @@ public struct BlockExchange: Sendable {
         table.unwant(cid.hash, in: session, now: now)
     }
 
-    /// How many bytes a session's reader has room for.
-    public mutating func setRoom(_ bytes: Int, in session: WantTable.SessionID) {
-        table.setRoom(bytes, in: session)
+    /// A session wants all of a DAG, or of a part of one, from whoever can send that in one
+    /// request. It comes as ``Event/streamed(_:_:from:)``, at most `room` bytes before
+    /// ``grant(_:in:now:)``. When it has come, or nobody sends it, or several may share the work,
+    /// ``Event/streamOver(_:)`` follows; what has not come by then has to be wanted block by block.
+    ///
+    /// Returns false if that cannot be now: the session wants one already, or too much.
+    public mutating func stream(
+        _ dag: WeftDAG, room: Int, in session: WantTable.SessionID, now: Instant
+    ) -> Bool {
+        guard table.stream(dag.root, room: room, in: session, now: now) else { return false }
+        dags[session] = dag
+        return true
+    }
+
+    /// A session wants no more at once. ``Event/streamOver(_:)`` follows what is on its way.
+    public mutating func endStream(in session: WantTable.SessionID, now: Instant) {
+        table.endStream(in: session, now: now)
+    }
+
+    /// A session's reader has taken so many bytes of a whole, so that as many more may come.
+    public mutating func grant(_ bytes: Int, in session: WantTable.SessionID, now: Instant) {
+        table.grant(bytes, in: session, now: now)
         for id in peerOrder {
-            guard let command = peers[id]?.weftAsks.setRoom(bytes, in: session) else { continue }
+            guard let command = peers[id]?.weftAsks.grant(bytes, for: session) else { continue }
             ask(id, command)
         }
     }

@@ -48,17 +48,25 @@ extension NodeCore {
         case map([Multiaddr])
         /// Whether and how this node can be reached: `.reachability`.
         case reachability
-        /// Begin to read something: `.session`. What says all of it at once, if there is such a
-        /// thing, spares asking block by block. What is wanted is given up when nothing has come
+        /// Begin to read something: `.session`. What is wanted is given up when nothing has come
         /// for as long as `patience`.
-        case openSession(WeftDAG?, patience: Duration)
+        case openSession(patience: Duration)
+        /// A session wants a DAG, or a part of one, from whoever can send it in one request:
+        /// `.done`, or `.failed` if it wants one already. It comes as
+        /// ``Output/streamed(_:_:from:)``, at most `room` bytes before they are granted; when
+        /// that is over, with ``Output/streamOver(_:)``, what has not come is to be wanted block
+        /// by block.
+        case stream(WantTable.SessionID, WeftDAG, room: Int)
+        /// A session has taken so many bytes of that, and as many more may come: `.done`.
+        case grant(WantTable.SessionID, bytes: Int)
+        /// A session wants no more of it: `.done`. What is on its way comes before
+        /// ``Output/streamOver(_:)``.
+        case endStream(WantTable.SessionID)
         /// A session wants blocks: `.accepted`, with how many of them it may want. They come as
-        /// ``Output/block(_:from:sessions:)`` or ``Output/missing(_:_:_:)``.
+        /// ``Output/blocks(_:from:sessions:)`` or ``Output/missing(_:_:_:)``.
         case want(WantTable.SessionID, [Want])
         /// A session wants blocks no longer: `.done`.
         case unwant(WantTable.SessionID, [CID])
-        /// How many bytes the reader of a session has room for: `.done`.
-        case setRoom(WantTable.SessionID, bytes: Int)
         /// End a session: `.done`.
         case closeSession(WantTable.SessionID)
         /// What a session received: `.tally`.

@@ -28,8 +28,8 @@
 //   its messages; what it makes of them comes as `exchange` (or `malformed`), because that is work
 //   for many threads. A `transmit` names the blocks in it; they are read from the store straight
 //   into the memory that is sent from, and `sent` or `unsent` follows. A `lookUp` and a `load` are
-//   answered. A `block` has been checked and is stored and handed on; `stored` then lets it reach
-//   the peers that wait.
+//   answered. `blocks` have been checked and are stored and handed on; `stored` then lets them
+//   reach the peers that wait.
 // - Commands. Every command has a deadline and gets exactly one answer until then. Those that wait
 //   for nobody are answered before `receive` returns.
 //

@@ -41,9 +41,14 @@ extension NodeCore {
         case load(Load)
         /// A peer asks for the IPNS record of a name; answered by `record` with the number.
         case lookUpRecord(UInt64, of: PeerID)
-        /// A block that these sessions wanted, checked against its CID. Who stores it says so with
-        /// `stored`.
-        case block(ReceivedBlock, from: PeerID, sessions: [WantTable.SessionID])
+        /// Blocks that these sessions wanted, checked against their CIDs. Who stores them says so
+        /// with `stored`.
+        case blocks([ReceivedBlock], from: PeerID, sessions: [WantTable.SessionID])
+        /// The next blocks of what a session wants in one request, in the order of a `ScopeWalk`
+        /// over it, checked against their CIDs.
+        case streamed(WantTable.SessionID, [ReceivedBlock], from: PeerID)
+        /// Nothing more comes of that.
+        case streamOver(WantTable.SessionID)
         /// A session does not get a block that it wanted.
         case missing(WantTable.SessionID, CID, WantTable.Failure)
         /// What is done for a session, for its trace.

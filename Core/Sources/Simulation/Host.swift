@@ -45,6 +45,8 @@ public struct Host: Sendable {
     public internal(set) var answeredAt: [UInt64: Instant] = [:]
     /// What became of the blocks that it wanted.
     public internal(set) var blocks: [Multihash: [UInt8]] = [:]
+    /// The sessions that got what they wanted in one request, or do not.
+    public internal(set) var streamsOver: [WantTable.SessionID] = []
     /// What it did not get.
     public internal(set) var missing: [WantTable.Failure] = []
     /// What was done for its sessions, if the network keeps that.

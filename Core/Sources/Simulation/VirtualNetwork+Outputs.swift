@@ -49,11 +49,9 @@ extension VirtualNetwork {
         case .load(let load):
             let bytes = hosts[host].store[load.cid.hash]
             events.add(.input(host, .loaded(load, bytes)), at: now + Self.storeTime)
-        case .block(let block, _, _):
-            let hash = block.cid.hash
-            hosts[host].blocks[hash] = Array(block.bytes)
-            hosts[host].store[hash] = Array(block.bytes)
-            events.add(.input(host, .stored(hash, byteCount: block.bytes.count)), at: now)
+        case .blocks(let blocks, _, _), .streamed(_, let blocks, _):
+            for block in blocks { keep(block, by: host) }
+        case .streamOver(let session): hosts[host].streamsOver.append(session)
         case .news(_, let news): if keepsNotes { hosts[host].news.append(news) }
         case .reach(let order): carryOut(order, by: host)
         case .keys(let name, let request, let from, let through, let limit):
@@ -86,6 +84,13 @@ extension VirtualNetwork {
     ) {
         guard keepsNotes, let peer = hosts[host].open[connection] else { return }
         hosts[host].closings.append((peer, reason))
+    }
+
+    private mutating func keep(_ block: ReceivedBlock, by host: Int) {
+        let hash = block.cid.hash
+        hosts[host].blocks[hash] = Array(block.bytes)
+        hosts[host].store[hash] = Array(block.bytes)
+        events.add(.input(host, .stored(hash, byteCount: block.bytes.count)), at: now)
     }
 
     /// The bytes of a message; nil if the store does not have what is in it.

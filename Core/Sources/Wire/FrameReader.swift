@@ -14,9 +14,12 @@ public struct FrameReader: Sendable {
     private var length: Int?
     /// What has arrived of the current message.
     private var message: [UInt8] = []
+    /// How long the longest message was that came whole.
+    private var longest = 0
 
-    /// Bytes that are set aside for a message at its start, however long it claims to be. When they
-    /// are full, four times as much is, so that a long message is moved once or twice.
+    /// Bytes that are set aside for a message at its start, however long it claims to be, unless
+    /// one as long has come before. When they are full, four times as much is, so that a long
+    /// message is moved once or twice.
     private static let firstReservation = 1 << 16
 
     /// A reader of messages of up to `limit` bytes.
@@ -45,11 +48,13 @@ public struct FrameReader: Sendable {
         }
         let end = message.count + min(missing, input.remaining)
         if end > message.capacity {
-            message.reserveCapacity(min(length, max(Self.firstReservation, end, 4 * message.count)))
+            message.reserveCapacity(
+                min(length, max(Self.firstReservation, longest, end, 4 * message.count)))
         }
         message.append(try input.readSpan(min(missing, input.remaining)))
         guard message.count == length else { return nil }
         self.length = nil
+        longest = max(longest, length)
         let whole = message
         message = []
         return whole

@@ -22,7 +22,7 @@ struct PeerLifeTests {
     @Test("a provider that is never reached is forgotten with the session that it was offered to")
     func unreached() {
         var exchange = BlockExchange()
-        let session = exchange.openSession(for: nil, now: start)
+        let session = exchange.openSession(now: start)
         exchange.offer(peer(1), to: session, as: .provider, now: start)
         guard case .open(peer(1), _, let request) = orders(&exchange).first else {
             Issue.record("a stream is opened")
@@ -35,7 +35,7 @@ struct PeerLifeTests {
         #expect(exchange.peers.isEmpty)
 
         exchange.connected(peer(2), .direct, now: start)
-        let other = exchange.openSession(for: nil, now: start)
+        let other = exchange.openSession(now: start)
         exchange.offer(peer(2), to: other, as: .neighbour, now: start)
         exchange.closeSession(other, now: start)
         #expect(exchange.peers.count == 1)
@@ -69,7 +69,7 @@ struct PeerLifeTests {
     func toldAfterwards() {
         var exchange = BlockExchange()
         exchange.connected(peer(1), .direct, now: start)
-        let session = exchange.openSession(for: nil, now: start)
+        let session = exchange.openSession(now: start)
         exchange.offer(peer(1), to: session, as: .provider, now: start)
         guard case .open(_, _, let request) = orders(&exchange).first else {
             Issue.record("a stream is opened")
@@ -85,5 +85,42 @@ struct PeerLifeTests {
             if case .send(stream, _, _) = $0 { true } else { false }
         }
         #expect(sent)
+    }
+
+    @Test("who sends all of a DAG is sought when the line breaks, though nothing else is wanted")
+    func lostWhileSending() {
+        var exchange = BlockExchange()
+        exchange.connected(peer(1), .direct, now: start)
+        let session = exchange.openSession(now: start)
+        exchange.offer(peer(1), to: session, as: .neighbour, now: start)
+        guard case .open(_, _, let request) = orders(&exchange).first else {
+            Issue.record("a stream is opened")
+            return
+        }
+        let stream = StreamID(connection: 1, stream: 1)
+        exchange.receive(.opened(request: request, stream, WeftLimits.protocolName), now: start)
+        let dag = WeftDAG(root: block.cid, path: [], scope: .all)
+        let isTaken = exchange.stream(dag, room: 1 << 20, in: session, now: start)
+        #expect(isTaken)
+        let asked = orders(&exchange)
+        guard case .ask(stream, .dag(let id, _, dag))? = asked.last else {
+            Issue.record("it is asked for all of it: \(asked)")
+            return
+        }
+        let bytes = block.bytes[...]
+        guard let received = try? ReceivedBlock(verifying: bytes, as: block.cid) else {
+            Issue.record("the block is right")
+            return
+        }
+        exchange.receive(
+            .answers([.blocks(request: id, [received])]), on: stream, now: start)
+        exchange.receive(.reset(stream), now: start)
+        exchange.disconnected(peer(1), isBroken: true, now: start)
+        #expect(exchange.misses(peer(1)))
+        exchange.advance(to: start)
+        guard case .open(peer(1), _, _)? = orders(&exchange).last else {
+            Issue.record("it is called anew")
+            return
+        }
     }
 }

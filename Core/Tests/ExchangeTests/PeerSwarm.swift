@@ -62,6 +62,13 @@ struct PeerSwarm: CustomStringConvertible {
     var failures: [WantTable.Failure] = []
     var violations: [PeerID] = []
     var searches = 0
+    /// What came of a whole, in this order, and how often that was over.
+    var streamed: [CID] = []
+    var streamsOver = 0
+    /// How many bytes of blocks each peer brought.
+    var broughtBytes: [PeerID: Int] = [:]
+    /// Whether the reader takes what comes of it.
+    var grants = true
     /// Bytes of messages that node 0 received.
     var receivedBytes = 0
     var messages = 0
@@ -74,16 +81,19 @@ struct PeerSwarm: CustomStringConvertible {
     private var wakeAt: [Instant?]
     private var random: SeededGenerator
 
-    init(_ nodes: [SwarmNode], seed: UInt64, for dag: WeftDAG? = nil) {
+    init(_ nodes: [SwarmNode], seed: UInt64) {
         self.nodes = nodes
-        exchanges = nodes.map { BlockExchange(limits: $0.limits) }
+        exchanges = nodes.map { node in
+            var limits = node.limits
+            limits.table.room = 64 << 20
+            return BlockExchange(limits: limits)
+        }
         stores = nodes.map { _ in [:] }
         lineFree = nodes.map { _ in Instant(nanoseconds: 0) }
         sentBytes = nodes.map { _ in 0 }
         wakeAt = nodes.map { _ in nil }
         random = SeededGenerator(seed: seed)
-        session = exchanges[0].openSession(for: dag, now: now)
-        exchanges[0].setRoom(64 << 20, in: session)
+        session = exchanges[0].openSession(now: now)
         for number in nodes.indices.dropFirst() {
             exchanges[0].connected(Self.id(number), .direct, now: now)
             exchanges[number].connected(Self.id(0), .direct, now: now)
@@ -99,12 +109,18 @@ struct PeerSwarm: CustomStringConvertible {
             + "\(violations.count) violations, \(failures.first.map { "\($0)" } ?? "no failures")"
     }
 
+    /// How many bytes came of a whole.
+    var streamedBytes: Int { streamed.reduce(0) { $0 + (stores[1][$1.hash]?.count ?? 0) } }
+
     /// Runs until the reader has `count` blocks, or something failed, or time is up.
     mutating func run(blocks count: Int, until limit: Double = 300) {
+        run(until: limit) { $0.arrivals.count >= count || !$0.failures.isEmpty }
+    }
+
+    /// Runs until something is so, or time is up.
+    mutating func run(until limit: Double = 300, _ isDone: (Self) -> Bool) {
         for node in nodes.indices { drain(node) }
-        while arrivals.count < count, failures.isEmpty, seconds < limit,
-            let next = events.popLast()
-        {
+        while !isDone(self), seconds < limit, let next = events.popLast() {
             now = max(now, next.at)
             drain(handle(next.occurrence))
         }
@@ -164,10 +180,17 @@ struct PeerSwarm: CustomStringConvertible {
         while let event = exchanges[node].nextEvent() {
             guard node == 0 else { continue }
             switch event {
-            case .block(let block, _, _):
-                let hash = block.cid.hash
-                #expect(Multihash.sha2_256(of: block.bytes.rawSpan) == hash)
-                arrivals[hash] = seconds
+            case .blocks(let blocks, let peer, _): take(blocks, from: peer)
+            case .streamed(session, let blocks, let peer):
+                take(blocks, from: peer)
+                streamed += blocks.map(\.cid)
+                if grants {
+                    let bytes = blocks.reduce(0) { $0 + $1.bytes.count }
+                    exchanges[0].grant(bytes, in: session, now: now)
+                    while let order = exchanges[0].nextOrder(now: now) { carryOut(order, by: 0) }
+                }
+            case .streamed: Issue.record("nobody asked for this")
+            case .streamOver: streamsOver += 1
             case .failed(_, _, let failure): failures.append(failure)
             case .discover(let session, _):
                 searches += 1
@@ -182,6 +205,14 @@ struct PeerSwarm: CustomStringConvertible {
         else { return }
         wakeAt[node] = max(deadline, now)
         schedule(.wake(node), at: max(deadline, now))
+    }
+
+    private mutating func take(_ blocks: [ReceivedBlock], from peer: PeerID) {
+        for block in blocks {
+            broughtBytes[peer, default: 0] += block.bytes.count
+            #expect(Multihash.sha2_256(of: block.bytes.rawSpan) == block.cid.hash)
+            arrivals[block.cid.hash] = seconds
+        }
     }
 
     private mutating func carryOut(_ order: BlockExchange.Order, by node: Int) {

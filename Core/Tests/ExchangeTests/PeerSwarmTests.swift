@@ -186,32 +186,6 @@ import Wire
         #expect(Set(swarm.violations) == [PeerSwarm.id(1)])
     }
 
-    @Test("a whole DAG comes from one peer in one request, from several block by block")
-    func wholeDAG() throws {
-        let tree = try WeftExchangeTests.Tree(.raw)
-        let dag = WeftDAG(root: tree.file, path: [], scope: .all)
-        let all = try tree.expected(.all).dropFirst()
-        for peers in 1...3 {
-            var swarm = PeerSwarm(
-                [SwarmNode()] + Array(repeating: Self.weft, count: peers), seed: 1, for: dag)
-            for node in 1...peers {
-                for (cid, bytes) in tree.store { swarm.stores[node][cid.hash] = bytes }
-                swarm.exchanges[0].offer(
-                    PeerSwarm.id(node), to: swarm.session, as: .provider, now: swarm.now)
-            }
-            // Only the root is known, and with one peer nothing more has to be asked for.
-            for (index, cid) in all.enumerated() where index == 0 || peers > 1 {
-                let isTaken = swarm.exchanges[0].want(
-                    cid, at: UInt64(index), size: nil, in: swarm.session, now: swarm.now)
-                #expect(isTaken)
-            }
-            swarm.run(blocks: all.count)
-            #expect(swarm.arrivals.count == all.count, "\(peers) peers: \(swarm)")
-            // Open, ask, and the bytes: everything with one request.
-            if peers == 1 { #expect(swarm.seconds < 0.12, "\(swarm)") }
-        }
-    }
-
     @Test("swarms of every kind finish", arguments: Array(1...10) + [88, 104])
     func randomSwarms(seed: UInt64) {
         var random = SeededGenerator(seed: seed)

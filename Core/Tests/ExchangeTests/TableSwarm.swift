@@ -78,6 +78,8 @@ struct TableSwarm: CustomStringConvertible {
         _ models: [ModelSource], blocks: Int, blockSize: Int, lookAhead: Int = .max,
         limits: WantTable.Limits = .init()
     ) {
+        var limits = limits
+        limits.room = 64 << 20
         self.models = models
         self.blockSize = blockSize
         self.lookAhead = lookAhead
@@ -90,8 +92,7 @@ struct TableSwarm: CustomStringConvertible {
         arrival = Array(repeating: nil, count: blocks)
         lines = models.map { _ in Line() }
         table = WantTable(limits: limits)
-        session = table.openSession(.blocks, now: now)
-        table.setRoom(64 << 20, in: session)
+        session = table.openSession(now: now)
         for model in models {
             let id = table.addSource(
                 .init(
@@ -144,7 +145,8 @@ struct TableSwarm: CustomStringConvertible {
             case .discover(let id, _): table.discovered(id)
             case .fail(_, _, let failure): failures.append(failure)
             case .check: break
-            case .stream, .cancelStream: Issue.record("nobody here streams")
+            case .stream, .cancelStream, .abandonStream, .streamOver:
+                Issue.record("nobody here streams")
             }
         }
         guard let deadline = table.deadline, wakeAt.map({ deadline < $0 || $0 <= now }) ?? true

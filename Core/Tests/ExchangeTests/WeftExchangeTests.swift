@@ -15,6 +15,7 @@ struct WeftPair {
     let stream = StreamID(connection: 1, stream: 1)
     var blocks: [(cid: CID, bytes: [UInt8])] = []
     var missing: [CID] = []
+    var present: [CID] = []
     var ends: [UInt64: (WeftStatus, WeftRequests.Completeness)] = [:]
     var bytesThere = 0
     var bytesBack = 0
@@ -70,21 +71,32 @@ struct WeftPair {
 
     /// Brings one frame back; false if there is none.
     mutating func bring() throws -> Bool {
+        guard let frame = nextFrame() else { return false }
+        try take(frame)
+        return true
+    }
+
+    /// What the server sends next.
+    mutating func nextFrame() -> [UInt8]? {
         find()
-        guard let transmit = server.nextTransmit() else { return false }
+        guard let transmit = server.nextTransmit() else { return nil }
         let frame = joined(transmit.message, store)
         bytesBack += frame.count + Varint.length(of: UInt64(frame.count))
         framesBack += 1
         #expect(frame.count <= WeftLimits.maxAnswerFrame)
         server.sent(transmit.id)
+        return frame
+    }
+
+    mutating func take(_ frame: [UInt8]) throws {
         for outcome in try requests.receive(frame) {
             switch outcome {
-            case .block(_, let block): blocks.append((block.cid, Array(block.bytes)))
+            case .blocks(_, let new): blocks += new.map { ($0.cid, Array($0.bytes)) }
             case .missing(_, let cid): missing.append(cid)
+            case .present(_, let cid): present.append(cid)
             case .ended(let id, let status, let completeness): ends[id] = (status, completeness)
             }
         }
-        return true
     }
 
     mutating func run() throws {
@@ -118,19 +130,50 @@ struct WeftPair {
         #expect(pair.ends[id]?.0 == .complete && pair.ends[id]?.1 == .whole)
     }
 
+    @Test("whether blocks are there is told in a few bytes, without them")
+    func presence() throws {
+        let blocks = PeerSwarmTests.content(600, of: 64)
+        var pair = WeftPair(Array(blocks[..<400]))
+        try pair.tell(.presence(id: 1, blocks.map(\.cid)))
+        try pair.run()
+        #expect(pair.present == blocks[..<400].map(\.cid))
+        #expect(pair.missing == blocks[400...].map(\.cid))
+        #expect(pair.blocks.isEmpty && pair.ends[1]?.0 == .complete)
+        #expect(pair.bytesBack < 100)
+    }
+
     @Test("no more comes than the credit and one block, and other requests go on")
     func credit() throws {
         let blocks = PeerSwarmTests.content(100, of: 10_000)
         var pair = WeftPair(blocks)
         let first = try pair.ask(blocks.map(\.cid), credit: 25_000)
         try pair.run()
-        #expect(pair.blocks.count == 3 && pair.requests.credit(of: first) == 0)
+        #expect(pair.blocks.count == 3 && pair.requests.credit(of: first) == -5000)
         let second = try pair.ask([blocks[99].cid], credit: 1)
         try pair.run()
         #expect(pair.ends[second]?.0 == .complete && pair.blocks.count == 4)
         try pair.tell(.credit(id: first, bytes: 1 << 20))
         try pair.run()
         #expect(pair.blocks.count == 101 && pair.ends[first]?.0 == .complete)
+    }
+
+    @Test("credit that crosses a block longer than what was left means the same to both sides")
+    func crossingCredit() throws {
+        let blocks = PeerSwarmTests.content(3, of: 10_000)
+        var pair = WeftPair(blocks)
+        let id = try pair.ask(blocks.map(\.cid), credit: 1)
+        let frame = pair.nextFrame()
+        // Granted before that came, and noticed after it left.
+        try pair.tell(.credit(id: id, bytes: 5_000))
+        try pair.take(try #require(frame))
+        try pair.run()
+        #expect(pair.blocks.count == 1)
+        try pair.tell(.credit(id: id, bytes: 10_000))
+        try pair.run()
+        #expect(pair.blocks.count == 2)
+        try pair.tell(.credit(id: id, bytes: 10_000))
+        try pair.run()
+        #expect(pair.ends[id]?.0 == .complete)
     }
 
     @Test("a request, or some of its blocks, can be taken back at any time")

@@ -1,6 +1,7 @@
 // Blocks between whole nodes, both ways, over connections that may break.
 
 import Exchange
+import IPLD
 import Multiformats
 import NodeCore
 import Peering
@@ -43,6 +44,39 @@ struct BlockTests {
         #expect(try network.status(one).violations == 0)
         let close = network.order(one, .closeSession(mine))
         #expect(network.isDone(one, close))
+    }
+
+    /// A node of an archive that links to these blocks, in dag-cbor.
+    private static func parent(of cids: [CID]) -> (cid: CID, bytes: [UInt8]) {
+        var bytes: [UInt8] = [0x98, UInt8(cids.count)]
+        for cid in cids {
+            bytes += [0xd8, 42, 0x58, UInt8(cid.bytes.count + 1), 0] + cid.bytes
+        }
+        return (CID(.dagCBOR, Multihash.sha2_256(of: bytes.rawSpan)), bytes)
+    }
+
+    @Test("A whole comes in one request from the one neighbour of several who has it")
+    func whole() throws {
+        var network = VirtualNetwork(seed: 16)
+        let one = try network.add()
+        let two = try network.add()
+        let three = try network.add()
+        let leaves = Self.blocks(200, seed: 5)
+        let root = Self.parent(of: leaves.map(\.cid))
+        for block in leaves + [root] { network.hosts[two].store[block.cid.hash] = block.bytes }
+        _ = network.connect(one, three)
+        _ = network.connect(one, two)
+        network.run(for: .seconds(5))
+        let session = try network.session(one)
+        let dag = WeftDAG(root: root.cid, path: [], scope: .all)
+        let id = network.order(one, .stream(session, dag, room: 16 << 20))
+        #expect(network.isDone(one, id))
+        let again = network.order(one, .stream(session, dag, room: 16 << 20))
+        #expect(network.failure(one, again) == .overLimit)
+        network.run(for: .seconds(20))
+        #expect(network.hosts[one].blocks.count == 201)
+        #expect(network.hosts[one].streamsOver == [session])
+        #expect(network.hosts[one].missing.isEmpty)
     }
 
     @Test("A peer that connects after a session began takes part in it")

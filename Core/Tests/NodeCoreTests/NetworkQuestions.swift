@@ -32,9 +32,8 @@ extension VirtualNetwork {
     mutating func session(
         _ host: Int, patience: Duration = .seconds(30)
     ) throws -> WantTable.SessionID {
-        let id = order(host, .openSession(nil, patience: patience))
+        let id = order(host, .openSession(patience: patience))
         guard case .session(let session) = answer(host, id) else { throw Unanswered() }
-        order(host, .setRoom(session, bytes: 16 << 20))
         return session
     }
 }

@@ -332,8 +332,8 @@ struct NodeRun {
         let choices: [NodeCore.Command] = [
             .connect(peer, [Self.address]), .disconnect(peer), .ping(peer), .peers, .status,
             .addresses(peer), .listen([Self.address], sequence: lastCommand), .reachability,
-            .openSession(nil, patience: .seconds(30)), .findProviders(cid, limit: 3),
-            .findPeer(peer), .provide(cid),
+            .openSession(patience: .seconds(30)), .findProviders(cid, limit: 3), .findPeer(peer),
+            .provide(cid),
             .getValue([1, 2]), .join([(peer, [Self.address])]), .dhts, .servers(limit: 4),
             .protect(peer), .unprotect(peer), .cancel(UInt64(byte())), .setLimits(limits),
             .pubSub(.subscribe([1])),
@@ -348,7 +348,11 @@ struct NodeRun {
         switch (byte() % 8, sessions.last, subscriptions.last) {
         case (0, let session?, _): command = .want(session, [NodeCore.Want(cid, at: 1, size: nil)])
         case (1, let session?, _): command = .closeSession(session)
-        case (2, let session?, _): command = .setRoom(session, bytes: 1 << 20)
+        case (2, let session?, _): command = .grant(session, bytes: 1 << 20)
+        case (4, let session?, _):
+            let dag = WeftDAG(root: cid, path: [], scope: .all)
+            command = .stream(session, dag, room: 1 << 20)
+        case (5, let session?, _): command = .endStream(session)
         case (3, _, let subscription?): command = .pubSub(.unsubscribe(subscription))
         default: break
         }
@@ -398,8 +402,8 @@ struct NodeRun {
         case .keys(let name, let request, _, _, _):
             let hash = Multihash.sha2_256(of: [UInt8(truncatingIfNeeded: byte())].rawSpan)
             node.receive(.keys(of: name, request: request, [hash]), now: now)
-        case .send, .finish, .block, .missing, .news, .message, .validate, .found, .value, .reach,
-            .note:
+        case .send, .finish, .blocks, .streamed, .streamOver, .missing, .news, .message, .validate,
+            .found, .value, .reach, .note:
             break
         }
     }

@@ -8,6 +8,7 @@ final class WorkEvents: Sendable {
     private struct State {
         var entries: [Value] = []
         var progress: Value?
+        var lastProgress: ContinuousClock.Instant?
     }
 
     private enum Room {
@@ -17,6 +18,8 @@ final class WorkEvents: Sendable {
 
     /// How many entries wait at most.
     private static let capacity = 1024
+    /// How often it is said how far the work has come, at most.
+    private static let progressInterval: Duration = .milliseconds(20)
 
     private let room = ConditionLock(value: Room.some)
     private let state = NIOLockedValueBox(State())
@@ -31,8 +34,16 @@ final class WorkEvents: Sendable {
 
     /// Says how far the work has come; an older word that nobody took is forgotten.
     func tell(progress: Value) {
-        state.withLockedValue { $0.progress = progress }
-        ring.yield()
+        let now = ContinuousClock.now
+        let isDue = state.withLockedValue { state in
+            state.progress = progress
+            guard state.lastProgress.map({ now - $0 >= Self.progressInterval }) ?? true else {
+                return false
+            }
+            state.lastProgress = now
+            return true
+        }
+        if isDue { ring.yield() }
     }
 
     /// Adds an entry, when there is room.
@@ -72,7 +83,8 @@ final class WorkEvents: Sendable {
         return state.withLockedValue { state in
             var taken = state.entries
             if let progress = state.progress { taken.append(progress) }
-            state = State()
+            state.entries = []
+            state.progress = nil
             return taken
         }
     }

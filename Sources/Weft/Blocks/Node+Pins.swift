@@ -24,12 +24,17 @@ extension Node {
         _ cid: CID, _ kind: Pin.Kind = .recursive, name: String = "",
         progress: (@Sendable (PinProgress) -> Void)? = nil
     ) async throws {
-        do {
-            try await store.pin(cid, kind, name: name)
-            mesh.announcer?.added([cid])
-            return
-        } catch {
-            guard case .incomplete = error, configuration.network == .online else { throw error }
+        let isOnline = configuration.network == .online
+        // To find out what is missing takes a count of references, to find nothing none.
+        let isKnown = try await store.size(of: cid.hash) != nil
+        if isKnown || !isOnline {
+            do {
+                try await store.pin(cid, kind, name: name)
+                mesh.announcer?.added([cid])
+                return
+            } catch {
+                guard case .incomplete = error, isOnline else { throw error }
+            }
         }
         // A session protects what it holds, so that nothing is collected before the pin stands.
         let session = store.beginWrite()
@@ -45,16 +50,21 @@ extension Node {
         // How many of the blocks that follow have been named.
         var named = 0
         while case .block(let next) = walk.next() {
+            let ahead = walk.upcoming(ContentReader.readAhead)
             if named <= ContentReader.readAhead / 2 {
-                source.prefetch(walk.upcoming(ContentReader.readAhead))
-                named = ContentReader.readAhead
+                source.prefetch(ahead)
+                named = ahead.count
             }
-            named = next.codec == .raw ? named - 1 : 0
-            let block = try await source.wholeBlock(next)
-            try session.put(block)
-            try walk.supply(block.bytes.readableBytesSpan)
-            done.blocks += 1
-            done.bytes += UInt64(block.bytes.readableBytes)
+            for block in try await source.wholeBlocks(from: next, ahead) {
+                // What is linked to twice is passed over.
+                guard case .block(let cid) = walk.next(), cid == block.cid else { continue }
+                named = cid.codec == .raw ? named - 1 : 0
+                try session.put(block)
+                let bytes = block.bytes
+                try walk.supply(bytes.readableBytesSpan)
+                done.blocks += 1
+                done.bytes += UInt64(bytes.readableBytes)
+            }
             progress?(done)
         }
         session.pin(cid, kind, name: name)

@@ -20,8 +20,8 @@ final class BlockReads: Sendable {
         var isWithheld: (@Sendable (CID) -> Bool)?
     }
 
-    /// The bytes of a block, if it is there.
-    private let bytes: @Sendable (Multihash) async throws -> ByteBuffer?
+    /// The bytes of blocks that are there.
+    private let bytes: @Sendable ([Multihash]) async throws -> [ArraySlice<UInt8>?]
     /// How long blocks are that are there.
     private let sizes: @Sendable ([Multihash]) async throws -> [Int?]
     private let logger: Logger
@@ -33,13 +33,13 @@ final class BlockReads: Sendable {
     /// Reads of the store of a node.
     convenience init(_ store: BlockStore, logger: Logger) {
         self.init(
-            bytes: { try await store.block($0) }, sizes: { try await store.sizes(of: $0) },
+            bytes: { try await store.blocks($0) }, sizes: { try await store.sizes(of: $0) },
             logger: logger)
     }
 
     /// Reads of something like it, in a test.
     init(
-        bytes: @escaping @Sendable (Multihash) async throws -> ByteBuffer?,
+        bytes: @escaping @Sendable ([Multihash]) async throws -> [ArraySlice<UInt8>?],
         sizes: @escaping @Sendable ([Multihash]) async throws -> [Int?], logger: Logger
     ) {
         self.bytes = bytes
@@ -66,24 +66,39 @@ final class BlockReads: Sendable {
         withholding.withLock { $0.isWithheld }.map { !$0(cid) } ?? true
     }
 
+    /// The places of those that others may have.
+    private func given(of cids: [CID]) -> [Int] {
+        guard let isWithheld = withholding.withLock({ $0.isWithheld }) else {
+            return Array(cids.indices)
+        }
+        return cids.indices.filter { !isWithheld(cids[$0]) }
+    }
+
     /// Reads blocks; nil for one that is not here. `completion` is called on any thread, once.
-    func blocks(_ cids: [CID], _ completion: @escaping @Sendable ([ByteBuffer?]) -> Void) {
+    func blocks(_ cids: [CID], _ completion: @escaping @Sendable ([ArraySlice<UInt8>?]) -> Void) {
         run { [self] in
-            var blocks: [ByteBuffer?] = []
-            blocks.reserveCapacity(cids.count)
-            for cid in cids {
-                blocks.append(mayGive(cid) ? await read { try await bytes(cid.hash) } : nil)
+            let given = self.given(of: cids)
+            let hashes = given.map { cids[$0].hash }
+            var found = await read { try await bytes(hashes) }
+            if found == nil, hashes.count > 1 {
+                // One of them cannot be read; the others can.
+                found = []
+                for hash in hashes {
+                    found?.append(await read { try await bytes([hash]).first } ?? nil)
+                }
             }
+            var blocks = [ArraySlice<UInt8>?](repeating: nil, count: cids.count)
+            for (index, bytes) in zip(given, found ?? []) { blocks[index] = bytes }
             completion(blocks)
         } refused: {
-            completion([ByteBuffer?](repeating: nil, count: cids.count))
+            completion([ArraySlice<UInt8>?](repeating: nil, count: cids.count))
         }
     }
 
     /// Finds out how long blocks are; nil for one that is not here.
     func sizes(of cids: [CID], _ completion: @escaping @Sendable ([Int?]) -> Void) {
         run { [self] in
-            let given = cids.indices.filter { mayGive(cids[$0]) }
+            let given = self.given(of: cids)
             let found = await read { try await sizes(given.map { cids[$0].hash }) }
             var result = [Int?](repeating: nil, count: cids.count)
             for (index, size) in zip(given, found ?? []) { result[index] = size }

@@ -6,18 +6,26 @@ import Peering
 import Synchronization
 
 /// Those whom a node can ask for what it looks for.
-struct Acquaintances: OptionSet, Sendable {
-    let rawValue: Int
+struct Acquaintances: Sendable {
+    /// How many peers are connected and said what they speak.
+    var peers = 0
+    /// Whether a server of the local DHT is among them, and one of the public DHT.
+    var hasLocalServer = false
+    var hasServer = false
 
-    /// A peer that is connected and said what it speaks.
-    static let peer = Acquaintances(rawValue: 1)
-    /// A server of the local DHT.
-    static let localServer = Acquaintances(rawValue: 2)
-    /// A server of the public DHT.
-    static let server = Acquaintances(rawValue: 4)
+    /// Whether there is a server here that is not in `known`, or a first peer.
+    func exceeds(_ known: Acquaintances) -> Bool {
+        (peers > 0 && known.peers == 0) || (hasLocalServer && !known.hasLocalServer)
+            || (hasServer && !known.hasServer)
+    }
+}
 
-    /// Those of the local network.
-    static let neighbours: Acquaintances = [.peer, .localServer]
+/// Whom joining the network brings.
+enum JoiningReach: Sendable {
+    /// The node joins by nobody.
+    case none
+    /// Servers of the local DHT, or of the public one.
+    case local, wide
 }
 
 /// How far a node is with joining.
@@ -33,9 +41,9 @@ final class Circle: Sendable {
         /// Makes the node take part, the first time that somebody asks.
         var start: (@Sendable () -> Void)?
         var began: ContinuousClock.Instant?
-        /// Who may come of the local network, and by joining.
-        var neighbours: Acquaintances = []
-        var others: Acquaintances = []
+        /// Whether peers of the local network may come, and who by joining.
+        var awaitsNeighbours = false
+        var joining = JoiningReach.none
     }
 
     private let state = Mutex(State())
@@ -46,23 +54,33 @@ final class Circle: Sendable {
     }
 
     /// The node takes part from now on, and waits for these.
-    func began(neighbours: Acquaintances, others: Acquaintances) {
+    func began(awaitingNeighbours: Bool, _ joining: JoiningReach) {
         state.withLock { state in
             state.began = .now
-            state.neighbours = neighbours
-            state.others = others
+            state.awaitsNeighbours = awaitingNeighbours
+            state.joining = joining
         }
     }
 
-    /// Whom there may still be reason to wait for.
-    private func expected(isJoining: Bool) -> Acquaintances {
+    /// Whether neighbours may still come. One does not mean that there are no more.
+    private var isAwaitingNeighbours: Bool {
         state.withLock { state in
-            guard let began = state.began else { return [] }
-            let age = began.duration(to: .now)
-            var all: Acquaintances = []
-            if age < Self.neighbourTime { all.formUnion(state.neighbours) }
-            if age < Self.joiningTime, isJoining { all.formUnion(state.others) }
-            return all
+            guard let began = state.began, state.awaitsNeighbours else { return false }
+            return began.duration(to: .now) < Self.neighbourTime
+        }
+    }
+
+    /// Whether a server may still come by joining. One knows all that the others know.
+    private func isAwaitingServers(beyond known: Acquaintances) -> Bool {
+        state.withLock { state in
+            guard let began = state.began, began.duration(to: .now) < Self.joiningTime else {
+                return false
+            }
+            switch state.joining {
+            case .none: return false
+            case .local: return !known.hasLocalServer
+            case .wide: return !known.hasServer
+            }
         }
     }
 
@@ -78,8 +96,12 @@ final class Circle: Sendable {
         start?()
         while !Task.isCancelled {
             let (found, isJoining) = await mesh.acquaintances()
-            if !found.subtracting(known).isEmpty { return known.union(found) }
-            if expected(isJoining: isJoining).subtracting(known).isEmpty { return nil }
+            if found.exceeds(known) { return found }
+            if isAwaitingNeighbours {
+                if found.peers > known.peers { return found }
+            } else if !(isJoining && isAwaitingServers(beyond: known)) {
+                return nil
+            }
             // Cancelled is the only way in which sleeping fails.
             guard (try? await Task.sleep(for: Self.interval)) != nil else { return nil }
         }
@@ -91,22 +113,20 @@ extension Mesh {
     /// Whom this node can ask now, and whether joining may bring more. A node that stops can ask
     /// nobody.
     fileprivate func acquaintances() async -> (all: Acquaintances, isJoining: Bool) {
-        var all: Acquaintances = []
+        var all = Acquaintances()
         let servers = ((try? await dhtStatus()) ?? []).filter { $0.peers > 0 }
-        if servers.contains(where: { $0.name == PeerProtocols.kad }) { all.insert(.server) }
-        if servers.contains(where: { $0.name == PeerProtocols.lanKad }) {
-            all.insert(.localServer)
-        }
+        all.hasServer = servers.contains { $0.name == PeerProtocols.kad }
+        all.hasLocalServer = servers.contains { $0.name == PeerProtocols.lanKad }
         let peers = (try? await peers()) ?? []
-        if peers.contains(where: { !$0.protocols.isEmpty }) { all.insert(.peer) }
+        all.peers = peers.count { !$0.protocols.isEmpty }
         let dials = ((try? await status()) ?? nil)?.dials.count ?? 0
         return (all, joiningStatus.attempts == 0 || dials > 0 || !peers.isEmpty)
     }
 
     /// Waits until a server of a DHT is known, if this node is joining or may begin to.
     func waitForServers() async {
-        var known: Acquaintances = []
-        while known.isDisjoint(with: [.localServer, .server]),
+        var known = Acquaintances()
+        while !known.hasLocalServer, !known.hasServer,
             let more = await circle.growth(beyond: known, of: self)
         {
             known = more

@@ -177,12 +177,14 @@ final class MeshDriver {
         case .load(let load) where !mesh.serves(load.peer): mesh.receive([.loaded(load, nil)])
         case .load(let load):
             mesh.reads.blocks([load.cid]) { [mesh] blocks in
-                let bytes = blocks.first.flatMap { $0 }.map { Array($0.readableBytesView) }
+                let bytes = blocks.first.flatMap { $0 }.map { Array($0) }
                 mesh.receive([.loaded(load, bytes)])
             }
         case .lookUpRecord(let number, let name): mesh.lookUpRecord(number, of: name)
         case .reach(let order): carryOut(order)
-        case .block(let block, let peer, let ids): deliver(block, from: peer, to: ids)
+        case .blocks(let blocks, let peer, let ids): deliver(blocks, from: peer, to: ids)
+        case .streamed(let id, let blocks, let peer): sessions[id]?.streamed(blocks, from: peer)
+        case .streamOver(let id): sessions[id]?.wholeIsOver()
         case .missing(let session, let cid, let failure):
             sessions[session]?.missing(cid, failure)
         case .news(let session, let news): sessions[session]?.note(news)

@@ -20,7 +20,10 @@ final class MeshStream {
     private static let limitedWrite = 32 << 10
 
     /// How many bytes of small blocks are read from the store at a time.
-    private static let readSize = 64 << 10
+    private static let readSize = 256 << 10
+
+    /// Blocks of this size on are sent from where they were read; smaller ones are put together.
+    private static let directSize = 16 << 10
 
     private enum Outgoing {
         case bytes(ArraySlice<UInt8>)
@@ -304,27 +307,39 @@ final class MeshStream {
     }
 
     /// The blocks that were being read; nil for one that is not here any more.
-    func loaded(_ blocks: [ByteBuffer?]) {
+    func loaded(_ blocks: [ArraySlice<UInt8>?]) {
         guard isReading, !isGone else { return }
         isReading = false
-        var ready: [UInt8] = []
-        ready.reserveCapacity(blocks.reduce(0) { $0 + ($1?.readableBytes ?? 0) + 16 })
+        let small = blocks.reduce(0) {
+            let count = $1?.count ?? 0
+            return $0 + (count < Self.directSize ? count + 16 : 16)
+        }
+        var ready: [Outgoing] = []
+        var joined: [UInt8] = []
+        joined.reserveCapacity(small)
         var rest = blocks[...]
         while !rest.isEmpty, let next = outgoing.popFirst() {
             switch next {
-            case .bytes(let bytes): ready += bytes
+            case .bytes(let bytes): joined += bytes
             case .block(_, let count):
-                guard let block = rest.removeFirst(), block.readableBytes == count else {
+                guard let block = rest.removeFirst(), block.count == count else {
                     // The length of the message has been sent, so that half of it cannot be taken
                     // back.
                     return giveUp()
                 }
                 waiting += count
-                block.withUnsafeReadableBytes { ready.append(contentsOf: $0) }
+                if count < Self.directSize {
+                    joined += block
+                } else {
+                    if !joined.isEmpty { ready.append(.bytes(joined[...])) }
+                    ready.append(.bytes(block))
+                    joined = []
+                }
             case .end, .finish: break
             }
         }
-        outgoing.prepend(.bytes(ready[...]))
+        if !joined.isEmpty { ready.append(.bytes(joined[...])) }
+        outgoing.prepend(contentsOf: ready)
         pump()
     }
 

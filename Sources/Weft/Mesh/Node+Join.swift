@@ -75,8 +75,8 @@ extension Node {
         let isFindingNeighbours = configuration.mesh.mdns == .on
         let isWide = bootstrap.contains { $0.scope == .world }
         mesh.circle.began(
-            neighbours: isFindingNeighbours ? .neighbours : [],
-            others: bootstrap.isEmpty ? [] : isWide ? .server : .localServer)
+            awaitingNeighbours: isFindingNeighbours,
+            bootstrap.isEmpty ? .none : isWide ? .wide : .local)
         if isFindingNeighbours { mesh.discover() }
         guard !bootstrap.isEmpty else { return }
         background.run { [weak self] in await self?.keepJoined(by: bootstrap) }

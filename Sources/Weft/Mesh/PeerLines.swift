@@ -2,6 +2,7 @@
 // for providers.
 
 import Exchange
+import IPLD
 import Multiformats
 import NodeCore
 
@@ -24,10 +25,10 @@ struct PeerLines {
     /// How many peers were asked.
     var count: Int { lines.count }
 
-    /// A peer brought a block.
-    mutating func brought(_ peer: PeerID, _ byteCount: Int) {
-        lines[peer]?.blocks += 1
-        lines[peer]?.bytes += UInt64(byteCount)
+    /// A peer brought blocks.
+    mutating func brought(_ blocks: [ReceivedBlock], _ peer: PeerID) {
+        lines[peer]?.blocks += blocks.count
+        lines[peer]?.bytes += blocks.reduce(0) { $0 + UInt64($1.bytes.count) }
         write(peer)
     }
 

@@ -84,18 +84,21 @@ final class CacheWriter: Sendable {
     /// How many blocks were not stored because too many waited or the store refused them.
     var skipped: Int { state.withLock { $0.skipped } }
 
-    /// Queues a block; it returns at once.
-    func put(_ block: Block) {
+    /// Queues blocks; it returns at once.
+    func put(_ blocks: [Block]) {
         state.withLock { state in
-            guard state.waiting[block.cid.hash] == nil else { return }
-            guard state.bytes + block.bytes.readableBytes <= Self.maxPending else {
-                state.skipped += 1
-                return
+            for block in blocks where state.waiting[block.cid.hash] == nil {
+                guard state.bytes + block.bytes.readableBytes <= Self.maxPending else {
+                    state.skipped += 1
+                    continue
+                }
+                state.queue.append(block)
+                state.waiting[block.cid.hash] = block.bytes
+                state.bytes += block.bytes.readableBytes
             }
-            state.queue.append(block)
-            state.waiting[block.cid.hash] = block.bytes
-            state.bytes += block.bytes.readableBytes
-            if state.task == nil { state.task = Task { await self.drain() } }
+            if state.task == nil, !state.queue.isEmpty {
+                state.task = Task { await self.drain() }
+            }
         }
     }
 

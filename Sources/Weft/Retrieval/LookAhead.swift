@@ -12,6 +12,8 @@ struct LookAhead {
     private struct Claim {
         let position: UInt64
         let size: Int
+        /// What it links to, once it has come and that has been looked at before its turn.
+        var links: [CID]?
     }
 
     /// How many blocks are asked for ahead at most.
@@ -27,6 +29,8 @@ struct LookAhead {
 
     private let session: MeshSession
     private let capacity: Int
+    /// Whether all is wanted that a block links to.
+    private let isWhole: Bool
     private var claims: [Multihash: Claim] = [:]
     private var bytes = 0
     /// Where what comes next begins.
@@ -41,6 +45,7 @@ struct LookAhead {
     init(_ session: MeshSession, from scope: RetrievalScope, capacity: Int) {
         self.session = session
         self.capacity = capacity
+        isWhole = scope.extent == .all
         floor = 0
         if case .entity(let bytes?) = scope.extent, bytes.from > 0 {
             floor = UInt64(bytes.from).multipliedReportingOverflow(by: 16).partialValue
@@ -65,6 +70,32 @@ struct LookAhead {
     mutating func note(present cid: CID) {
         if present.count > 4 * Self.reach { present = [] }
         present.insert(cid.hash)
+    }
+
+    /// These blocks, and after each that has come before its turn what is below it: so the next
+    /// files of a folder are asked for while one is being taken.
+    mutating func unfold(_ cids: [CID]) -> [CID] {
+        guard isWhole else { return cids }
+        var known: [CID] = []
+        var pending = Array(cids.reversed())
+        while known.count <= Self.reach, let cid = pending.popLast() {
+            known.append(cid)
+            guard cid.codec != .raw, pending.count < 4 * Self.reach, let links = links(below: cid)
+            else { continue }
+            pending += links.prefix(Self.reach).reversed()
+        }
+        return known
+    }
+
+    /// What a block links to that has been asked for, if it has come.
+    private mutating func links(below cid: CID) -> [CID]? {
+        guard let claim = claims[cid.hash] else { return nil }
+        if let links = claim.links { return links }
+        guard let block = session.peek(cid) else { return nil }
+        let anatomy = BlockAnatomy(block)
+        learn(anatomy)
+        claims[cid.hash]?.links = anatomy.links
+        return anatomy.links
     }
 
     /// Asks for those of these blocks that have not been asked for, in this order. The first is

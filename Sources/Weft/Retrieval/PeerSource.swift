@@ -1,6 +1,6 @@
-// The peers of the mesh as one provider of a retrieval. A stream of a DAG is walked here, and what
-// will be next is asked for ahead of its turn, in that order; which of the peers brings what is
-// decided by the mesh (Core's WantTable).
+// The peers of the mesh as one provider of a retrieval. A stream of a DAG is walked here. One peer
+// may send all of it in one request; otherwise, what will be next is asked for ahead of its turn,
+// in that order. Which of the peers brings what is decided by the mesh (Core's WantTable).
 
 import BlockStore
 import Exchange
@@ -21,6 +21,8 @@ struct PeerSource: Sendable {
 
     /// How many bytes of nodes a stream keeps for walks that come by them again.
     private static let keptBytes = 4 << 20
+    /// How many of the blocks below a node are looked up to find out whether they are here.
+    private static let sample = 16
 
     /// Asks for one block, before all others.
     func block(_ cid: CID) async throws -> Block {
@@ -32,7 +34,12 @@ struct PeerSource: Sendable {
     ///
     /// - Throws: ``Fault``, `missing` for the first block that nobody brings.
     func stream(_ scope: RetrievalScope, events: BlockProvider.Events) async throws {
-        var walk = ScopeWalk(WeftDAG(scope))
+        let dag = WeftDAG(scope)
+        var walk = ScopeWalk(dag)
+        // Of what has begun to come before, the rest is asked for block by block.
+        var whole = WholeIntake(session)
+        defer { whole.leave() }
+        if try await stored(scope.root.hash) == nil { whole.begin(dag, maxRoom: lookAhead) }
         var ahead = LookAhead(session, from: scope, capacity: lookAhead)
         defer { ahead.release() }
         var kept: [Multihash: ByteBuffer] = [:]
@@ -53,27 +60,38 @@ struct PeerSource: Sendable {
                     if bytes == nil { bytes = try await block(cid).bytes }
                     if let bytes { try walk.supply(bytes.readableBytesSpan) }
                 case .block(let cid):
-                    if !ahead.isClaimed(cid) {
-                        try await handOn(&arrivals, events)
-                        if let bytes = try await stored(cid.hash) {
-                            try walk.supply(bytes.readableBytesSpan)
-                            isNews = true
-                            continue
+                    let block: Block
+                    if let next = try await take(cid, &whole, &arrivals, events) {
+                        block = next
+                    } else {
+                        if !ahead.isClaimed(cid) {
+                            try await handOn(&arrivals, events)
+                            if let bytes = try await stored(cid.hash) {
+                                try walk.supply(bytes.readableBytesSpan)
+                                isNews = true
+                                continue
+                            }
                         }
+                        if isNews || !ahead.isClaimed(cid) || knowsMore && ahead.isLow {
+                            try await handOn(&arrivals, events)
+                            knowsMore = try await extend(
+                                &ahead, by: [cid] + walk.upcoming(LookAhead.reach))
+                        }
+                        block = try await redeem(cid, &ahead, &arrivals, events)
                     }
-                    if isNews || !ahead.isClaimed(cid) || knowsMore && ahead.isLow {
-                        try await handOn(&arrivals, events)
-                        knowsMore = try await extend(
-                            &ahead, by: [cid] + walk.upcoming(LookAhead.reach))
-                    }
-                    let block = try await redeem(cid, &ahead, &arrivals, events)
                     let anatomy = BlockAnatomy(block)
+                    if whole.isComing, !anatomy.links.isEmpty,
+                        try await isHere(anatomy.links, besides: walk, whole)
+                    {
+                        whole.stop()
+                    }
                     isNews = !anatomy.links.isEmpty
                     ahead.learn(anatomy)
-                    try walk.supply(block.bytes.readableBytesSpan)
-                    if isNews, keptBytes + block.bytes.readableBytes <= Self.keptBytes {
-                        keptBytes += block.bytes.readableBytes
-                        kept[cid.hash] = block.bytes
+                    let bytes = block.bytes
+                    try walk.supply(bytes.readableBytesSpan)
+                    if isNews, keptBytes + bytes.readableBytes <= Self.keptBytes {
+                        keptBytes += bytes.readableBytes
+                        kept[cid.hash] = ByteBuffer(bytes: bytes.readableBytesView)
                     }
                     arrivals.append(block, anatomy)
                     if arrivals.isFull { try await handOn(&arrivals, events) }
@@ -84,6 +102,30 @@ struct PeerSource: Sendable {
             // Its bytes are right, so that everybody has the same.
             throw Fault.unsupported("the content cannot be followed: \(error)")
         }
+    }
+
+    /// Takes the next block of what comes in one request; nil if that does not bring it.
+    private func take(
+        _ cid: CID, _ whole: inout WholeIntake, _ arrivals: inout Arrivals,
+        _ events: BlockProvider.Events
+    ) async throws -> Block? {
+        guard whole.isComing else { return nil }
+        if let block = whole.takeAtOnce(cid) { return block }
+        try await handOn(&arrivals, events)
+        return try await whole.take(cid)
+    }
+
+    /// Whether some of these blocks have been here before, so that it is better to ask for the
+    /// others alone. A few are looked up, because what a node links to is mostly here or not here
+    /// together.
+    private func isHere(
+        _ links: [CID], besides walk: ScopeWalk, _ whole: WholeIntake
+    ) async throws -> Bool {
+        let step = max(1, links.count / Self.sample)
+        let some = stride(from: 0, to: links.count, by: step).map { links[$0] }
+            .filter { !walk.hasPassed($0) }
+        let here = try await present(some.map { $0.hash })
+        return !whole.others(among: here).isEmpty
     }
 
     /// Takes the next block. Nothing that came before waits for it.
@@ -107,6 +149,7 @@ struct PeerSource: Sendable {
     /// that are not here. Answers whether there may be more of them.
     private func extend(_ ahead: inout LookAhead, by cids: [CID]) async throws -> Bool {
         ahead.extend(Array(cids.prefix(1)))
+        let cids = ahead.unfold(cids)
         var wanted: [CID] = []
         var new: [Multihash] = []
         var knowsMore = cids.count > LookAhead.reach

@@ -89,6 +89,20 @@ final class RetrievalCore: Sendable {
         return bytes
     }
 
+    /// The first of these blocks, as far as they came and were not read yet.
+    func shelved(_ cids: ArraySlice<CID>) -> [Block] {
+        let (blocks, isWaitedFor) = state.withLock { state in
+            var blocks: [Block] = []
+            for cid in cids {
+                guard let bytes = state.schedule.shelf.read(cid.hash) else { break }
+                blocks.append(Block(bytes, checkedAs: cid))
+            }
+            return (blocks, state.schedule.waitsForRoom && !blocks.isEmpty)
+        }
+        if isWaitedFor { update { _, _ in } }
+        return blocks
+    }
+
     /// Whether a block came and is still in memory.
     func isShelved(_ hash: Multihash) -> Bool {
         state.withLock { $0.schedule.shelf.contains(hash) }
@@ -303,7 +317,7 @@ final class RetrievalCore: Sendable {
             let block = try await asking(provider) {
                 try await provider.block(cid) { self.progressed(job, bytes: $0) }
             }
-            if !provider.isPeers { store(block) }
+            if !provider.isPeers { store([block]) }
             arrived([ArrivedBlock(block: block, anatomy: BlockAnatomy(block))], by: job)
             await shared.writer.room()
             update { state, now in
@@ -334,7 +348,7 @@ final class RetrievalCore: Sendable {
                     $0.blocks += blocks.count
                     for entry in blocks { $0.bytes += UInt64(entry.block.bytes.readableBytes) }
                 }
-                for entry in blocks { self.store(entry.block) }
+                self.store(blocks.map(\.block))
                 if !self.arrived(blocks, by: job) { await self.pause(job) }
                 await self.shared.writer.room()
                 return !Task.isCancelled
@@ -378,11 +392,12 @@ final class RetrievalCore: Sendable {
         state.withLock { $0.schedule.progressed(job, bytes: bytes, now: now) }
     }
 
-    /// Keeps a verified block, unless somebody else does or nobody is to.
-    private func store(_ block: Block) {
+    /// Keeps verified blocks, unless somebody else does or nobody is to.
+    private func store(_ blocks: [Block]) {
         guard policy != .noStore, storing == .asCache else { return }
-        shared.writer.put(block)
-        if block.cid.hash == scope.root.hash { shared.mesh?.announcer?.fetched(scope.root) }
+        shared.writer.put(blocks)
+        guard blocks.contains(where: { $0.cid.hash == scope.root.hash }) else { return }
+        shared.mesh?.announcer?.fetched(scope.root)
     }
 
     /// Takes in verified blocks. Answers whether the stream that brought them may go on at once.
@@ -515,8 +530,8 @@ final class RetrievalCore: Sendable {
         guard let mesh = shared.mesh else { return }
         // A little more than the reader has, who knows better what to say when it is over.
         let patience = limits.idleDeadline + .seconds(5)
-        let session = MeshSession(mesh, trace: trace, patience: patience) { [weak self] block in
-            self?.brought(block)
+        let session = MeshSession(mesh, trace: trace, patience: patience) { [weak self] blocks in
+            self?.brought(blocks)
         }
         state.peers = session
         let reads = policy == .network
@@ -535,7 +550,7 @@ final class RetrievalCore: Sendable {
     private func asking<Result>(
         _ provider: BlockProvider, _ body: () async throws -> Result
     ) async throws -> Result {
-        var known: Acquaintances = []
+        var known = Acquaintances()
         while true {
             do {
                 return try await body()
@@ -548,13 +563,14 @@ final class RetrievalCore: Sendable {
         }
     }
 
-    /// A peer brought a block, which is stored before its turn comes.
-    private func brought(_ block: Block) {
-        store(block)
+    /// Peers brought blocks, which are stored before their turn comes.
+    private func brought(_ blocks: [Block]) {
+        store(blocks)
+        let bytes = blocks.reduce(0) { $0 + $1.bytes.readableBytes }
         state.withLock { state in
             for (job, entry) in state.schedule.open
             where state.providers[entry.provider.number].isPeers {
-                state.schedule.progressed(job, bytes: block.bytes.readableBytes, now: now)
+                state.schedule.progressed(job, bytes: bytes, now: now)
             }
         }
     }

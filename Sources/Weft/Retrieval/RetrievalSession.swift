@@ -46,9 +46,14 @@ public final class RetrievalSession: BlockSource {
         return try await core.wait(for: cid)
     }
 
-    /// A block as ``block(_:)`` gets it, for whoever keeps it.
-    func wholeBlock(_ cid: CID) async throws -> Block {
-        Block(try await block(cid), checkedAs: cid)
+    /// A block as ``block(_:)`` gets it, for whoever keeps it, and those of the blocks after it
+    /// that have come as well. `ahead` are the blocks that follow, itself the first.
+    func wholeBlocks(from cid: CID, _ ahead: [CID]) async throws -> [Block] {
+        // What follows a node is known when that has been read.
+        let end = ahead.firstIndex { $0.codec != .raw }.map { $0 + 1 } ?? ahead.count
+        let ready = core.shelved(ahead[..<end])
+        guard ready.isEmpty else { return ready }
+        return [Block(try await block(cid), checkedAs: cid)]
     }
 
     /// A part of a block that is stored here. One that is in memory is not read from there.

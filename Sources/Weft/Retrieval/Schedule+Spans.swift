@@ -240,19 +240,19 @@ extension Schedule {
     // MARK: Bookkeeping
 
     /// Whether a block belongs on the shelf: the nodes above a span come again with each.
-    func isExpected(_ hash: Multihash, by job: JobID) -> Bool {
-        guard let span = open[job]?.span else { return true }
+    func isExpected(_ hash: Multihash, by entry: Open) -> Bool {
+        guard let span = entry.span else { return true }
         return span.contains { $0.hash == hash } || demands.contains { $0.cid.hash == hash }
             || hints.contains { $0.hash == hash }
     }
 
     /// A block of a span came; a stream that would go on behind its span ends with it.
-    mutating func fulfil(_ hash: Multihash, of job: JobID) {
-        guard let span = open[job]?.span, span.contains(where: { $0.hash == hash }) else { return }
+    mutating func fulfil(_ hash: Multihash, of job: JobID, _ entry: inout Open) {
+        guard let span = entry.span, span.contains(where: { $0.hash == hash }) else { return }
         let left = span.filter { $0.hash != hash }
-        open[job]?.span = left
+        entry.span = left
         forget(job, asFor: hash)
-        guard left.isEmpty, let entry = open[job] else { return }
+        guard left.isEmpty else { return }
         if isCut(entry, after: hash) { actions.append(.cancel(job, .cancelled)) }
     }
 

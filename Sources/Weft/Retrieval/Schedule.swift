@@ -148,6 +148,7 @@ struct Schedule {
 
     /// No reader waits for it any longer.
     mutating func unwant(_ hash: Multihash, now: Duration) {
+        guard !demands.isEmpty else { return }
         demands.removeAll { $0.cid.hash == hash }
         guard demands.isEmpty, let since = waitingSince else { return }
         waited += now - since
@@ -170,13 +171,17 @@ struct Schedule {
     mutating func arrived(
         _ cid: CID, _ bytes: ByteBuffer, children: [FileLayout.Child], by job: JobID, now: Duration
     ) -> Bool {
+        // Nothing else refers to the entry while it is changed, or it would be copied.
+        guard var entry = open.removeValue(forKey: job) else {
+            layout.learn(cid, children: children)
+            shelf.put(cid.hash, bytes)
+            settle(cid.hash, by: job, now: now)
+            return false
+        }
         layout.learn(cid, children: children)
-        if isExpected(cid.hash, by: job) { shelf.put(cid.hash, bytes) }
-        unwant(cid.hash, now: now)
-        lastProgress = max(lastProgress, now)
-        for other in requested[cid.hash] ?? [] where other != job { giveUp(other, now: now) }
-        fulfil(cid.hash, of: job)
-        guard var entry = open[job] else { return false }
+        if isExpected(cid.hash, by: entry) { shelf.put(cid.hash, bytes) }
+        settle(cid.hash, by: job, now: now)
+        fulfil(cid.hash, of: job, &entry)
         if entry.blocks == 0, entry.span == nil, case .stream = entry.job {
             settleRace(of: job, now: now)
         }
@@ -184,11 +189,21 @@ struct Schedule {
         entry.blocks += 1
         entry.place = layout.place(of: cid.hash) ?? entry.place
         seats[entry.provider.number].pace.received(bytes.readableBytes, now: now)
+        let goesOn = mayContinue(entry)
+        if !goesOn {
+            entry.isPaused = true
+            seats[entry.provider.number].pace.ended(now: now)
+        }
         open[job] = entry
-        if mayContinue(entry) { return true }
-        open[job]?.isPaused = true
-        seats[entry.provider.number].pace.ended(now: now)
-        return false
+        return goesOn
+    }
+
+    /// Nobody waits for a block any longer, of whomever it was asked.
+    private mutating func settle(_ hash: Multihash, by job: JobID, now: Duration) {
+        unwant(hash, now: now)
+        lastProgress = max(lastProgress, now)
+        guard !requested.isEmpty else { return }
+        for other in requested[hash] ?? [] where other != job { giveUp(other, now: now) }
     }
 
     /// A request is over; with a fault, or as it should be.

@@ -5,12 +5,16 @@ import DequeModule
 import Multiformats
 import NIOCore
 
-/// Verified blocks in memory, bounded in bytes. What was read goes first, then what came first.
+/// Verified blocks in memory, bounded in bytes. What was read goes first, and most of it soon, so
+/// that what comes next takes memory that is still in the processor's cache; then what came first.
 struct Shelf {
     private struct Entry {
         let bytes: ByteBuffer
         var isRead: Bool
     }
+
+    /// How many bytes of what was read are kept at most.
+    private static let readCapacity = 4 << 20
 
     /// How many bytes are kept at most.
     let capacity: Int
@@ -42,20 +46,28 @@ struct Shelf {
 
     /// Reads a block.
     mutating func read(_ hash: Multihash) -> ByteBuffer? {
-        guard let entry = entries[hash] else { return nil }
+        guard let index = entries.index(forKey: hash) else { return nil }
+        let entry = entries.values[index]
         if !entry.isRead {
-            entries[hash]?.isRead = true
+            entries.values[index].isRead = true
             wasRead.append(hash)
             unreadBytes -= entry.bytes.readableBytes
+            while totalBytes - unreadBytes > Self.readCapacity, let old = wasRead.popFirst() {
+                remove(old)
+            }
         }
         return entry.bytes
     }
 
+    private mutating func remove(_ hash: Multihash) {
+        guard let entry = entries.removeValue(forKey: hash) else { return }
+        totalBytes -= entry.bytes.readableBytes
+        if !entry.isRead { unreadBytes -= entry.bytes.readableBytes }
+    }
+
     private mutating func makeRoom(for count: Int) {
         while totalBytes + count > capacity, let hash = wasRead.popFirst() ?? came.popFirst() {
-            guard let entry = entries.removeValue(forKey: hash) else { continue }
-            totalBytes -= entry.bytes.readableBytes
-            if !entry.isRead { unreadBytes -= entry.bytes.readableBytes }
+            remove(hash)
         }
         if came.count > 64, came.count > 2 * entries.count {
             came.removeAll { entries[$0] == nil }

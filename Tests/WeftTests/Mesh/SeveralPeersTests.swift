@@ -21,10 +21,12 @@ import Wire
         let blocks = file.blocks
         let logger = Logger(label: "liar") { _ in SwiftLogNoOpLogHandler() }
         let reads = BlockReads(
-            bytes: { hash in
-                guard var bytes = blocks[hash] else { return nil }
-                if isWrong(hash) { bytes[0] ^= 1 }
-                return ByteBuffer(bytes: bytes)
+            bytes: { hashes in
+                hashes.map { hash in
+                    guard var bytes = blocks[hash] else { return nil }
+                    if isWrong(hash) { bytes[0] ^= 1 }
+                    return bytes[...]
+                }
             }, sizes: { $0.map { blocks[$0]?.count } }, logger: logger)
         let mesh = Mesh(
             .generateEd25519(), PeerFetchTests.configuration, reads: reads,

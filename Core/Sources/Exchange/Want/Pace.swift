@@ -6,6 +6,10 @@ public import Wire
 public struct Pace: Sendable {
     /// How much time one half of what is looked back on takes.
     private static let window: Duration = .seconds(1)
+    /// So many bytes, or so much time, tell how fast a source is: a few bytes tell only how long
+    /// the way is.
+    private static let enoughBytes: UInt64 = 64 << 10
+    private static let enoughTime: Duration = .milliseconds(250)
 
     private struct Span {
         var bytes: UInt64 = 0
@@ -48,6 +52,12 @@ public struct Pace: Sendable {
     /// An answer came this long after it was asked for, with nothing asked before it.
     public mutating func answered(after duration: Duration) {
         latency = latency.map { $0 * 7 / 8 + duration / 8 } ?? duration
+    }
+
+    /// Whether enough came to tell how long something larger takes.
+    public var isTelling: Bool {
+        previous.bytes + current.bytes >= Self.enoughBytes
+            || previous.busy + current.busy >= Self.enoughTime
     }
 
     /// Bytes a second; nil if nothing came yet.

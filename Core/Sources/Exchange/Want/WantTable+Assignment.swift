@@ -16,7 +16,7 @@ extension WantTable {
         sessionOrder.append(sessionOrder.removeFirst())
         for id in sessionOrder {
             revive(in: id, now: now)
-            startStream(in: id, now: now)
+            planStream(in: id, now: now)
             assign(in: id, now: now)
             reviewRequests(in: id, now: now)
             probe(in: id, now: now)
@@ -25,37 +25,7 @@ extension WantTable {
         }
     }
 
-    // MARK: Streams
-
-    /// Asks someone for everything at once, or ends that when others can help.
-    private mutating func startStream(in id: SessionID, now: Instant) {
-        guard let session = sessions[id], session.extent == .streamed else { return }
-        if let source = session.stream {
-            let canShare =
-                session.tally.bytes > 0 && session.queue.count > 1
-                && session.order.contains { other in
-                    other != source && sources[other]?.isUsable == true
-                        && session.seats[other].map { $0.promise != .unknown } ?? false
-                }
-            if canShare { endStream(of: source, in: id, now: now) }
-            return
-        }
-        // Only from the beginning: later there is something that would come twice.
-        guard session.tally.bytes == 0, session.outstanding == 0, !session.queue.isEmpty,
-            let source = session.order.first(where: {
-                guard let source = sources[$0], source.isUsable, source.pausedUntil <= now
-                else { return false }
-                return source.abilities.streaming == .wholeSessions
-                    && session.seats[$0].map { $0.promise != .unknown && $0.misses == 0 } ?? false
-            })
-        else { return }
-        sessions[id]?.stream = source
-        sources[source]?.streams.append(id)
-        begin(at: source, now: now)
-        actions.append(.stream(source, id))
-    }
-
-    private mutating func begin(at id: SourceID, now: Instant) {
+    mutating func begin(at id: SourceID, now: Instant) {
         // Whoever was idle had nothing to be silent about.
         if sources[id].map({ $0.open.isEmpty && $0.streams.isEmpty }) == true {
             sources[id]?.idleUntil = now
@@ -67,9 +37,7 @@ extension WantTable {
 
     /// Hands out blocks until every source has enough or nothing is left.
     private mutating func assign(in id: SessionID, now: Instant) {
-        guard let session = sessions[id], session.stream == nil, !session.queue.isEmpty else {
-            return
-        }
+        guard let session = sessions[id], !session.queue.isEmpty else { return }
         var free: [(id: SourceID, rate: Double)] = []
         for source in session.order {
             guard let entry = sources[source], hasRoom(entry, in: session, now: now) else {
@@ -102,7 +70,7 @@ extension WantTable {
         else { return nil }
         // Whoever reads may run out of room, but never waits for what is not asked for.
         let isFirst = session.queue.first == hash
-        return isFirst || session.outstanding + want.size <= session.room ? want : nil
+        return isFirst || session.outstanding + want.size <= limits.room ? want : nil
     }
 
     mutating func request(
@@ -206,12 +174,13 @@ extension WantTable {
 
     /// Asks neighbours whether they have what is read next, while nobody is known who does.
     private mutating func probe(in id: SessionID, now: Instant) {
-        guard let session = sessions[id], session.stream == nil else { return }
+        guard let session = sessions[id] else { return }
         let helpers = session.order.count {
             sources[$0]?.isUsable == true && session.seats[$0]?.promise != .unknown
         }
-        let head = session.queue.first ?? firstOutstanding(in: session)
-        guard let head, var want = wants[head] else { return }
+        guard let head = head(of: session), var want = wants[head] else { return }
+        // About the root of a whole, everyone has been asked.
+        guard session.streamSource == nil || session.streamRoot?.hash != head else { return }
         // A block that those who had the others do not have may be anywhere.
         guard helpers < 8 || want.holders.isEmpty else { return }
         want.probes.removeAll { sources[$0.source]?.isUsable != true }
@@ -224,10 +193,12 @@ extension WantTable {
             switch entry.abilities.probing {
             case .answersHave:
                 want.probes.append(Probe(source: source, begun: now))
+                sessions[id]?.seats[source]?.ask(about: head)
                 actions.append(.probe(source, want.cid))
             case .none:
-                // It can only be tried.
-                guard entry.open.isEmpty, want.holders.isEmpty else { continue }
+                // It can only be tried, with a block or with all of them.
+                guard session.streamRoot?.hash != head, entry.open.isEmpty, want.holders.isEmpty
+                else { continue }
                 sessions[id]?.queue.remove(at: want.place)
                 wants[head]?.probes = want.probes
                 request(want, from: source, in: id, now: now)
@@ -235,6 +206,11 @@ extension WantTable {
             }
         }
         wants[head]?.probes = want.probes
+    }
+
+    /// What is read next of what a session wants.
+    private func head(of session: Session) -> Multihash? {
+        session.queue.first ?? firstOutstanding(in: session) ?? session.streamRoot?.hash
     }
 
     /// The block that has been asked for and is read first.
@@ -254,8 +230,7 @@ extension WantTable {
     /// Looks for providers when there is nobody, or nothing has come for a while.
     private mutating func search(in id: SessionID, now: Instant) {
         guard let session = sessions[id], !session.isSearching, session.wantCount > 0,
-            let head = session.queue.first.flatMap({ wants[$0] })
-                ?? firstOutstanding(in: session).flatMap({ wants[$0] })
+            let head = head(of: session).flatMap({ wants[$0] })
         else { return }
         if let last = session.lastSearch, now.since(last) < limits.searchPause { return }
         let isAlone =
@@ -279,8 +254,7 @@ extension WantTable {
             for (hash, want) in mine { fail(hash, want.cid, .deadline, in: id, now: now) }
             return
         }
-        guard !session.isSearching, session.lastSearch != nil, session.stream == nil,
-            session.prospects == 0
+        guard !session.isSearching, session.lastSearch != nil, session.prospects == 0
         else { return }
         // What is hopeless further on is found out when it comes to the front.
         while let hash = sessions[id]?.queue.first, isHopeless(hash, in: session),

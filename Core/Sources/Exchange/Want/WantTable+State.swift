@@ -41,7 +41,7 @@ extension WantTable {
         /// What it was asked for, in that order, which is the one in which it should answer.
         var open = OpenRequests()
         var openBytes = 0
-        /// Streams that it sends.
+        /// The sessions for which it sends a whole.
         var streams: [SessionID] = []
         var lastActivity = Instant(nanoseconds: 0)
         /// When it was last asked for something while nothing else was open.
@@ -66,9 +66,10 @@ extension WantTable {
             return .fraction(Double(bytes) / max(rate, 1) - passed)
         }
 
-        /// How long until one more block of `size` bytes would be here.
+        /// How long until one more block of `size` bytes would be here; nil while that cannot be
+        /// told.
         func expectation(of size: Int, now: Instant) -> Duration? {
-            guard let rate = pace.rate(now: now) else { return nil }
+            guard pace.isTelling, let rate = pace.rate(now: now) else { return nil }
             let transfer = Duration.fraction(Double(size) / max(rate, 1))
             let queue = Duration.fraction(Double(openBytes) / max(rate, 1))
             return transfer + max(queue, pace.latency ?? .zero)
@@ -86,24 +87,45 @@ extension WantTable {
         }
 
         var promise: Promise
+        /// The blocks that it was asked about and has not answered for. Others may be faster than
+        /// its answer, which then still says that it can help.
+        private var asked: Set<Multihash> = []
+        private static let askedMax = 256
         var missing: Set<Multihash> = []
         var misses = 0
+
+        init(promise: Promise) { self.promise = promise }
+
+        mutating func ask(about hash: Multihash) {
+            if asked.count == Self.askedMax { asked = [] }
+            asked.insert(hash)
+        }
+
+        /// Whether it was asked about a block, which it answers now.
+        mutating func answers(for hash: Multihash) -> Bool { asked.remove(hash) != nil }
     }
 
     struct Session: Sendable {
-        let extent: Extent
         /// How long it waits without any progress before it fails.
         let patience: Duration
         var queue = WantQueue()
         var seats: [SourceID: Seat] = [:]
         /// The sources in the order in which they came.
         var order: [SourceID] = []
-        /// How many more bytes the reader has room for.
-        var room = 16 << 20
         /// How many bytes have been asked for, as far as sizes are known.
         var outstanding = 0
         var wantCount = 0
-        var stream: SourceID?
+        var streaming = Streaming.none
+        /// Whether a whole is over and nothing has been wanted since: what it left out will be.
+        var readsOn = false
+        /// How many bytes of a whole may come yet.
+        var streamRoom = 0
+        /// When somebody was asked for a whole, and whether that is too short a while ago for
+        /// others to help.
+        var streamBegun = Instant(nanoseconds: 0)
+        var isAlone = false
+        /// Who has been asked meanwhile whether they have the root.
+        var streamProbed: Set<SourceID> = []
         var isSearching = false
         /// How many sources may join soon.
         var prospects = 0

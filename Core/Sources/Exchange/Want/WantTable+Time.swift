@@ -12,7 +12,12 @@ extension WantTable {
     public var deadline: Instant? {
         var next: Instant?
         for id in sessionOrder {
-            guard let session = sessions[id], session.wantCount > 0 else { continue }
+            guard let session = sessions[id] else { continue }
+            if let source = session.streamSource, let entry = sources[source] {
+                if session.isAlone { next = next.earlier(session.streamBegun + limits.alone) }
+                if isAwaited(entry) { next = next.earlier(silenceEnd(of: entry)) }
+            }
+            guard session.wantCount > 0 else { continue }
             next = next.earlier(session.lastProgress + session.patience)
                 .earlier(session.hedgeAt)
                 .earlier(session.lastBroadcast + limits.rebroadcast)
@@ -26,9 +31,7 @@ extension WantTable {
                 if entry.pausedUntil.nanoseconds > 0, !session.queue.isEmpty {
                     next = next.earlier(entry.pausedUntil)
                 }
-                if !entry.open.isEmpty || !entry.streams.isEmpty {
-                    next = next.earlier(silenceEnd(of: entry))
-                }
+                if isAwaited(entry) { next = next.earlier(silenceEnd(of: entry)) }
             }
         }
         return next
@@ -42,9 +45,9 @@ extension WantTable {
                 if entry.pausedUntil.nanoseconds > 0, entry.pausedUntil <= now {
                     sources[source]?.pausedUntil = Instant(nanoseconds: 0)
                 }
-                guard entry.isUsable, !entry.open.isEmpty || !entry.streams.isEmpty,
-                    now >= silenceEnd(of: entry)
-                else { continue }
+                guard entry.isUsable, isAwaited(entry), now >= silenceEnd(of: entry) else {
+                    continue
+                }
                 failed(source, .broke, now: now)
                 actions.append(.check(source))
             }
@@ -58,6 +61,11 @@ extension WantTable {
                 }
             }
         }
+    }
+
+    /// Whether a source has been asked for something that it may send.
+    private func isAwaited(_ source: Source) -> Bool {
+        !source.open.isEmpty || source.streams.contains { streamRoom(of: $0) > 0 }
     }
 
     /// Until when a source may be silent: several times as long as what it is to send next takes.

@@ -29,8 +29,8 @@ extension WantTable {
         public enum Streaming: Sendable {
             /// It sends what it is asked for, block by block.
             case none
-            /// It can be asked once for everything that a session is for.
-            case wholeSessions
+            /// It can be asked once for all that is below a root.
+            case wholes
         }
 
         /// How it is asked what it has.
@@ -56,14 +56,6 @@ extension WantTable {
         case provider
     }
 
-    /// Whether there is a way to ask for all of a session at once.
-    public enum Extent: Sendable {
-        /// Only block by block.
-        case blocks
-        /// Whoever can is asked for everything in one request first.
-        case streamed
-    }
-
     /// What is to be done.
     public enum Action: Hashable, Sendable {
         /// Ask whether a source has a block.
@@ -72,12 +64,17 @@ extension WantTable {
         case request(SourceID, CID)
         /// Tell a source that a block which it was asked for, or about, is no longer wanted.
         case cancel(SourceID, CID)
-        /// Ask a source for everything that a session is for.
+        /// Ask a source for all that a session wants at once.
         case stream(SourceID, SessionID)
-        /// Stop that.
+        /// Have a source stop that. What comes until it says that it has is still of use.
         case cancelStream(SourceID, SessionID)
         /// Find out whether a source is there, because it has not sent what it should have.
         case check(SourceID)
+        /// Have a source stop that, and listen no more to what comes.
+        case abandonStream(SourceID, SessionID)
+        /// A session wants nothing at once any more. What has not come may be wanted block by
+        /// block.
+        case streamOver(SessionID)
         /// Look for providers of this block, and say when that is over (``WantTable/discovered``).
         case discover(SessionID, CID)
         /// A block cannot be had; it is no longer wanted.
@@ -134,6 +131,10 @@ extension WantTable {
     public struct Limits: Sendable {
         /// How many blocks a session may want at a time; what goes beyond it is refused.
         public var wantsPerSession = 4096
+        /// How many bytes a session may have asked for block by block, as far as sizes are known.
+        public var room = 16 << 20
+        /// For how long one source alone sends a whole, if there are others who may have it.
+        public var alone: Duration = .milliseconds(100)
         /// How long a source that has brought nothing yet is waited for before another is asked
         /// as well.
         public var hedge: Duration = .milliseconds(800)

@@ -23,7 +23,7 @@ public struct WantTable: Sendable {
     var actions: [Action] = []
     /// How many of the actions have been taken.
     private var taken = 0
-    private var isStale = false
+    var isStale = false
     private var nextNumber: UInt64 = 0
 
     /// An empty table.
@@ -60,11 +60,10 @@ public struct WantTable: Sendable {
 
     /// Begins a session, which fails when nothing has come for as long as `patience`.
     public mutating func openSession(
-        _ extent: Extent, patience: Duration = .seconds(30), now: Instant
+        patience: Duration = .seconds(30), now: Instant
     ) -> SessionID {
         let id = SessionID(number: makeNumber())
-        sessions[id] = Session(
-            extent: extent, patience: patience, lastProgress: now, lastBroadcast: now)
+        sessions[id] = Session(patience: patience, lastProgress: now, lastBroadcast: now)
         sessionOrder.append(id)
         return id
     }
@@ -72,7 +71,7 @@ public struct WantTable: Sendable {
     /// Ends a session; what only it wanted is no longer asked for.
     public mutating func closeSession(_ id: SessionID, now: Instant) {
         guard let session = sessions[id] else { return }
-        if let stream = session.stream { endStream(of: stream, in: id, now: now) }
+        if let source = session.streamSource { abandonStream(of: source, in: id, now: now) }
         // In the order of their places, so that the actions have one.
         let mine = wants.filter { $0.value.sessions.contains(id) }
             .sorted { $0.value.place < $1.value.place }
@@ -83,8 +82,11 @@ public struct WantTable: Sendable {
         isStale = true
     }
 
-    /// Whether a session waits for a block.
-    func wantsMore(_ id: SessionID) -> Bool { sessions[id].map { $0.wantCount > 0 } ?? false }
+    /// Whether a session waits for a block, or for what comes of a whole, or will want what a whole
+    /// left out.
+    func wantsMore(_ id: SessionID) -> Bool {
+        sessions[id].map { $0.wantCount > 0 || $0.streamRoot != nil || $0.readsOn } ?? false
+    }
 
     /// What a session has received.
     public func tally(of id: SessionID) -> Tally { sessions[id]?.tally ?? Tally() }
@@ -99,6 +101,7 @@ public struct WantTable: Sendable {
         guard session.wantCount < limits.wantsPerSession else { return false }
         if session.wantCount == 0 { sessions[id]?.lastProgress = now }
         sessions[id]?.wantCount += 1
+        sessions[id]?.readsOn = false
         isStale = true
         if wants[cid.hash] != nil {
             wants[cid.hash]?.sessions.append(id)
@@ -130,12 +133,6 @@ public struct WantTable: Sendable {
         wants[hash]?.holders = []
         wants[hash]?.probes = []
         sessions[want.sessions[1]]?.queue.insert(hash, at: want.place)
-    }
-
-    /// How many bytes a session's reader has room for, besides those that have been asked for.
-    public mutating func setRoom(_ bytes: Int, in id: SessionID) {
-        sessions[id]?.room = bytes
-        isStale = true
     }
 
     /// The search for providers that ``Action/discover(_:_:)`` asked for is over.
@@ -203,6 +200,7 @@ public struct WantTable: Sendable {
     /// A source says that it has a block.
     public mutating func has(_ hash: Multihash, _ id: SourceID, now: Instant) {
         noteActivity(of: id, now: now)
+        noteAnswer(hash, of: id, isThere: true)
         guard let want = wants[hash] else { return }
         endProbe(of: hash, at: id, now: now)
         for session in want.sessions {
@@ -219,6 +217,7 @@ public struct WantTable: Sendable {
         _ hash: Multihash, _ id: SourceID, _ evidence: Evidence, now: Instant
     ) {
         if evidence == .answer { noteActivity(of: id, now: now) }
+        noteAnswer(hash, of: id, isThere: false)
         isStale = true
         let request = drop(hash, at: id, now: now)
         guard let want = wants[hash] else { return }
@@ -277,25 +276,6 @@ public struct WantTable: Sendable {
         return .wanted(want.sessions)
     }
 
-    /// A block came in a stream that ``Action/stream(_:_:)`` asked for, wanted already or not yet.
-    /// Returns the sessions that it is for.
-    public mutating func streamed(
-        _ hash: Multihash, byteCount: Int, from id: SourceID, in session: SessionID, now: Instant
-    ) -> [SessionID] {
-        if wants[hash] != nil,
-            case .wanted(let found) = arrived(hash, byteCount: byteCount, from: id, now: now)
-        {
-            return found.contains(session) ? found : found + [session]
-        }
-        noteActivity(of: id, now: now)
-        sources[id]?.pace.received(byteCount, now: now)
-        sessions[session]?.tally.bytes += UInt64(byteCount)
-        sessions[session]?.lastProgress = now
-        sessions[session]?.seats[id]?.promise = .proven
-        isStale = true
-        return sessions[session] == nil ? [] : [session]
-    }
-
     /// Something went wrong with a source. What was asked of it is asked of others.
     public mutating func failed(_ id: SourceID, _ fault: Fault, now: Instant) {
         guard sources[id] != nil else { return }
@@ -317,20 +297,10 @@ public struct WantTable: Sendable {
         isStale = true
     }
 
-    /// A stream that ``Action/stream(_:_:)`` asked for is over, whether it brought everything or
-    /// not. What is still wanted is asked for block by block.
-    public mutating func streamEnded(_ source: SourceID, in id: SessionID, now: Instant) {
-        guard sessions[id]?.stream == source else { return }
-        sessions[id]?.stream = nil
-        sources[source]?.streams.removeAll { $0 == id }
-        sources[source]?.pace.ended(now: now)
-        isStale = true
-    }
-
     // MARK: Small rules
 
     /// Someone who shows signs of life may be asked again.
-    private mutating func noteActivity(of id: SourceID, now: Instant) {
+    mutating func noteActivity(of id: SourceID, now: Instant) {
         guard let source = sources[id] else { return }
         sources[id]?.lastActivity = now
         if source.isSuspended {
@@ -357,7 +327,12 @@ public struct WantTable: Sendable {
     /// Puts a block back that nobody is being asked for.
     mutating func requeue(_ hash: Multihash) {
         guard let want = wants[hash], want.holders.isEmpty else { return }
-        sessions[want.sessions[0]]?.queue.insert(hash, at: want.place)
+        let id = want.sessions[0]
+        // What begins a whole is being asked for.
+        guard sessions[id]?.streamSource == nil || sessions[id]?.streamRoot?.hash != hash else {
+            return
+        }
+        sessions[id]?.queue.insert(hash, at: want.place)
     }
 
     /// Takes a request off a source's list.
@@ -397,11 +372,6 @@ public struct WantTable: Sendable {
             _ = drop(request.hash, at: id, now: now)
             requeue(request.hash)
         }
-        for session in source.streams { endStream(of: id, in: session, now: now) }
-    }
-
-    mutating func endStream(of source: SourceID, in id: SessionID, now: Instant) {
-        actions.append(.cancelStream(source, id))
-        streamEnded(source, in: id, now: now)
+        for session in source.streams { abandonStream(of: id, in: session, now: now) }
     }
 }

@@ -16,21 +16,19 @@ public struct ScopeWalk: Sendable {
         case done
     }
 
-    private enum Phase {
-        case path(PathResolver)
-        case scope(DAGWalk)
-        case done
-    }
-
     private let scope: DAGWalk.Scope
-    private var phase: Phase
+    /// While the path is being followed.
+    private var path: PathResolver?
+    /// Afterwards, until the end. (Both are changed where they are, because what is taken out of an
+    /// enum is copied.)
+    private var walk: DAGWalk?
     /// How many blocks have been passed.
     private(set) var count = 0
 
     /// A walk over the blocks of `dag`.
     public init(_ dag: WeftDAG) {
         scope = dag.scope
-        phase = .path(PathResolver(root: dag.root, path: dag.path))
+        path = PathResolver(root: dag.root, path: dag.path)
     }
 
     /// What is next. Blocks that are in their CIDs are dealt with here.
@@ -38,30 +36,23 @@ public struct ScopeWalk: Sendable {
         while true {
             let cid: CID
             let step: Step
-            switch phase {
-            case .done: return .done
-            case .path(let resolver):
-                switch resolver.next() {
-                case .block(let next): (cid, step) = (next, .block(next))
-                case .resolved(let end):
-                    // The end may lie within the last block, which has been passed.
-                    phase =
-                        end.remaining.isEmpty
-                        ? .scope(
-                            DAGWalk(
-                                root: end.cid, scope: scope, repeats: .omitted, after: end.blocks))
-                        : .done
-                    continue
+            switch path?.next() {
+            case .block(let next)?: (cid, step) = (next, .block(next))
+            case .resolved(let end)?:
+                path = nil
+                // The end may lie within the last block, which has been passed.
+                if end.remaining.isEmpty {
+                    walk = DAGWalk(
+                        root: end.cid, scope: scope, repeats: .omitted, after: end.blocks)
                 }
-            case .scope(var walk):
-                let next = walk.next()
-                phase = .scope(walk)
-                switch next {
-                case .block(let next): (cid, step) = (next, .block(next))
-                case .revisit(let next): (cid, step) = (next, .revisit(next))
-                case .done:
-                    phase = .done
-                    continue
+                continue
+            case nil:
+                switch walk?.next() {
+                case .block(let next)?: (cid, step) = (next, .block(next))
+                case .revisit(let next)?: (cid, step) = (next, .revisit(next))
+                case .done?, nil:
+                    walk = nil
+                    return .done
                 }
             }
             guard cid.hash.code == .identity else { return step }
@@ -73,24 +64,15 @@ public struct ScopeWalk: Sendable {
     /// Takes the block that ``next()`` named.
     public mutating func supply(_ bytes: RawSpan) throws(DAGError) {
         count += 1
-        switch phase {
-        case .done: break
-        case .path(var resolver):
-            phase = .done
-            defer { phase = .path(resolver) }
-            try resolver.supply(bytes)
-        case .scope(var walk):
-            phase = .done
-            defer { phase = .scope(walk) }
-            try walk.supply(bytes)
-        }
+        try path?.supply(bytes)
+        if path == nil { try walk?.supply(bytes) }
     }
+
+    /// Whether a block has come by, so that it does not come again.
+    public func hasPassed(_ cid: CID) -> Bool { walk?.hasPassed(cid) ?? false }
 
     /// The next blocks, as far as they are known, `count` at the most.
     public func upcoming(_ count: Int) -> [CID] {
-        switch phase {
-        case .path, .done: []
-        case .scope(let walk): walk.upcoming(count)
-        }
+        walk?.upcoming(count) ?? []
     }
 }

@@ -29,19 +29,22 @@ extension WeftCommand {
         var credit: UInt64 = 0
         var cids: [CID] = []
         var dag: WeftDAG?
+        var isPresence = false
         while let tag = try reader.readTag() {
             switch (tag.field, tag.wireType) {
             case (1, .varint): id = try reader.readProtobufVarint()
             case (2, .varint): credit = min(try reader.readProtobufVarint(), WeftLimits.maxCredit)
             case (3, .bytes): try readList(try reader.readDelimited(), into: &cids)
             case (4, .bytes): dag = try readDAG(try reader.readDelimited())
+            case (5, .varint): isPresence = try reader.readProtobufVarint() != 0
             default: try reader.skipValue(of: tag.wireType)
             }
         }
         guard let id, cids.isEmpty != (dag == nil) else {
             throw reader.error(.malformed, "exchange: a request asks for nothing, or for both")
         }
-        return dag.map { .dag(id: id, credit: credit, $0) } ?? .list(id: id, credit: credit, cids)
+        if let dag { return .dag(id: id, credit: credit, dag) }
+        return isPresence ? .presence(id: id, cids) : .list(id: id, credit: credit, cids)
     }
 
     private static func readList(
@@ -160,10 +163,12 @@ extension WeftCommand {
 
 /// A part of a server's frame.
 enum WeftPart {
-    /// The next block of a request, whose bytes lie here in the frame.
-    case block(id: UInt64, Range<Int>)
+    /// The next blocks of a request, whose bytes lie here in the frame.
+    case blocks(id: UInt64, [Range<Int>])
     /// So many of the next blocks do not come.
     case missing(id: UInt64, Int)
+    /// So many of the next blocks are there, and do not come.
+    case present(id: UInt64, Int)
     case end(id: UInt64, WeftStatus)
 
     /// The parts of a frame, in order.
@@ -173,15 +178,19 @@ enum WeftPart {
         }
         var reader = ByteReader(frame)
         var parts: [WeftPart] = []
+        var count = 0
         while let tag = try reader.readTag() {
             switch (tag.field, tag.wireType) {
             case (4, .bytes):
                 let body = try reader.readDelimited()
-                try readBlocks(body, at: reader.offset - body.byteCount, into: &parts)
-            case (5, .bytes): parts.append(try readEnd(try reader.readDelimited()))
+                try readBlocks(
+                    body, at: reader.offset - body.byteCount, into: &parts, count: &count)
+            case (5, .bytes):
+                parts.append(try readEnd(try reader.readDelimited()))
+                count += 1
             default: try reader.skipValue(of: tag.wireType)
             }
-            guard parts.count <= WeftLimits.maxParts else {
+            guard count <= WeftLimits.maxParts else {
                 throw reader.error(.overLimit, "exchange: the frame has too many parts")
             }
         }
@@ -189,33 +198,45 @@ enum WeftPart {
     }
 
     private static func readBlocks(
-        _ body: RawSpan, at start: Int, into parts: inout [WeftPart]
+        _ body: RawSpan, at start: Int, into parts: inout [WeftPart], count parsed: inout Int
     ) throws(DecodeError) {
         var reader = ByteReader(body)
         var id: UInt64?
+        var blocks: [Range<Int>] = []
         while let tag = try reader.readTag() {
             switch (tag.field, tag.wireType) {
-            case (1, .varint): id = try reader.readProtobufVarint()
+            case (1, .varint):
+                // Its blocks follow; what stood before it would be another one's.
+                guard blocks.isEmpty else {
+                    throw reader.error(.malformed, "exchange: blocks of two requests in one field")
+                }
+                id = try reader.readProtobufVarint()
             case (2, .bytes):
                 let count = try reader.readDelimited().byteCount
-                guard let id else { throw reader.error(.malformed, "exchange: whose block?") }
+                guard id != nil else { throw reader.error(.malformed, "exchange: whose block?") }
                 guard count <= BlockLimits.maxBytes else {
                     throw reader.error(.overLimit, "exchange: a block is larger than 2 MiB")
                 }
                 let end = start + reader.offset
-                parts.append(.block(id: id, (end - count)..<end))
-            case (3, .varint):
+                blocks.append((end - count)..<end)
+                parsed += 1
+            case (3, .varint), (4, .varint):
                 let count = try reader.readProtobufVarint()
                 guard let id, count > 0, count <= UInt64(WeftLimits.maxListed) else {
-                    throw reader.error(.malformed, "exchange: so many blocks cannot be missing")
+                    throw reader.error(.malformed, "exchange: so many blocks cannot be meant")
                 }
-                parts.append(.missing(id: id, Int(count)))
+                if !blocks.isEmpty { parts.append(.blocks(id: id, blocks)) }
+                blocks = []
+                parts.append(
+                    tag.field == 3 ? .missing(id: id, Int(count)) : .present(id: id, Int(count)))
+                parsed += 1
             default: try reader.skipValue(of: tag.wireType)
             }
-            guard parts.count <= WeftLimits.maxParts else {
+            guard parsed <= WeftLimits.maxParts else {
                 throw reader.error(.overLimit, "exchange: the frame has too many parts")
             }
         }
+        if let id, !blocks.isEmpty { parts.append(.blocks(id: id, blocks)) }
     }
 
     private static func readEnd(_ body: RawSpan) throws(DecodeError) -> WeftPart {

@@ -46,6 +46,8 @@ public struct WeftDAG: Hashable, Sendable {
 /// What a reader tells a server.
 public enum WeftCommand: Hashable, Sendable {
     case list(id: UInt64, credit: UInt64, [CID])
+    /// Asks which blocks are there, without the blocks.
+    case presence(id: UInt64, [CID])
     case dag(id: UInt64, credit: UInt64, WeftDAG)
     case credit(id: UInt64, bytes: UInt64)
     case cancel(id: UInt64)
@@ -98,6 +100,11 @@ extension WeftCommand {
             body.appendField(1, varint: id)
             body.appendField(2, varint: credit)
             Self.append(cids, to: &body)
+            out.appendField(1, bytes: body)
+        case .presence(let id, let cids):
+            body.appendField(1, varint: id)
+            Self.append(cids, to: &body)
+            body.appendField(5, varint: 1)
             out.appendField(1, bytes: body)
         case .dag(let id, let credit, let dag):
             body.appendField(1, varint: id)
@@ -186,6 +193,13 @@ enum WeftAnswer {
     static func missing(_ count: Int) -> [UInt8] {
         var out: [UInt8] = []
         out.appendField(3, varint: UInt64(count))
+        return out
+    }
+
+    /// A run of blocks that are there.
+    static func present(_ count: Int) -> [UInt8] {
+        var out: [UInt8] = []
+        out.appendField(4, varint: UInt64(count))
         return out
     }
 

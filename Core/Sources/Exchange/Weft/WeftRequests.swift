@@ -12,10 +12,12 @@ public import Wire
 public struct WeftRequests: Sendable {
     /// What came.
     public enum Outcome: Sendable {
-        /// The next block of a request, checked.
-        case block(request: UInt64, ReceivedBlock)
+        /// The next blocks of a request, checked.
+        case blocks(request: UInt64, [ReceivedBlock])
         /// A block that was listed does not come.
         case missing(request: UInt64, CID)
+        /// A block that was asked about is there.
+        case present(request: UInt64, CID)
         /// Nothing more comes. The blocks of a list that did not come have been named as missing;
         /// a DAG is whole only with ``Completeness/whole``.
         case ended(request: UInt64, WeftStatus, Completeness)
@@ -26,6 +28,7 @@ public struct WeftRequests: Sendable {
 
     private enum Goal {
         case list([CID], next: Int)
+        case presence([CID], next: Int)
         case dag(ScopeWalk)
         /// Nothing is expected any more but its end.
         case abandoned
@@ -33,8 +36,9 @@ public struct WeftRequests: Sendable {
 
     private struct Request {
         var goal: Goal
-        /// How many bytes the other side may still send.
-        var credit: UInt64
+        /// How many bytes the other side may still send. Below zero, its last block was longer
+        /// than what was left: it knew of no more when it sent it, whatever was granted meanwhile.
+        var credit: Int64
         /// Nodes that may be needed once more, by hash.
         var kept: [Multihash: [UInt8]] = [:]
         var keptBytes = 0
@@ -52,18 +56,21 @@ public struct WeftRequests: Sendable {
     public var count: Int { requests.count }
 
     /// How many bytes the other side may still send for a request.
-    public func credit(of id: UInt64) -> UInt64 { requests[id]?.credit ?? 0 }
+    public func credit(of id: UInt64) -> Int64 { requests[id]?.credit ?? 0 }
 
     /// Notes a command that is being sent on the stream.
     public mutating func note(_ command: WeftCommand) {
         switch command {
         case .list(let id, let credit, let cids):
             precondition(requests[id] == nil, "a request's number is used once")
-            requests[id] = Request(goal: .list(cids, next: 0), credit: credit)
+            requests[id] = Request(goal: .list(cids, next: 0), credit: Int64(clamping: credit))
+        case .presence(let id, let cids):
+            precondition(requests[id] == nil, "a request's number is used once")
+            requests[id] = Request(goal: .presence(cids, next: 0), credit: 0)
         case .dag(let id, let credit, let dag):
             precondition(requests[id] == nil, "a request's number is used once")
-            requests[id] = Request(goal: .dag(ScopeWalk(dag)), credit: credit)
-        case .credit(let id, let bytes): requests[id]?.credit += bytes
+            requests[id] = Request(goal: .dag(ScopeWalk(dag)), credit: Int64(clamping: credit))
+        case .credit(let id, let bytes): requests[id]?.credit += Int64(clamping: bytes)
         // What was taken back still comes, or is named as missing.
         case .cancel, .cancelItems: break
         }
@@ -77,55 +84,88 @@ public struct WeftRequests: Sendable {
         var outcomes: [Outcome] = []
         for part in try WeftPart.decode(frame.rawSpan) {
             switch part {
-            case .block(let id, let range):
-                try take(frame, range, of: id, into: &outcomes)
+            case .blocks(let id, let ranges):
+                guard var request = requests.removeValue(forKey: id) else {
+                    throw DecodeError(.malformed, "exchange: a block that nobody asked for")
+                }
+                let blocks = try Self.take(frame, ranges, of: &request)
+                requests[id] = request
+                if !blocks.isEmpty { outcomes.append(.blocks(request: id, blocks)) }
             case .missing(let id, let count): try skip(count, of: id, into: &outcomes)
+            case .present(let id, let count): try note(count, presentOf: id, into: &outcomes)
             case .end(let id, let status): try end(id, status, into: &outcomes)
             }
         }
         return outcomes
     }
 
-    private mutating func take(
-        _ frame: [UInt8], _ range: Range<Int>, of id: UInt64, into outcomes: inout [Outcome]
-    ) throws(DecodeError) {
-        guard var request = requests.removeValue(forKey: id) else {
-            throw DecodeError(.malformed, "exchange: a block that nobody asked for")
+    /// The next blocks of a request. What it is for is taken out of it meanwhile, so that nothing
+    /// is copied for each of them.
+    private static func take(
+        _ frame: [UInt8], _ ranges: [Range<Int>], of request: inout Request
+    ) throws(DecodeError) -> [ReceivedBlock] {
+        var blocks: [ReceivedBlock] = []
+        blocks.reserveCapacity(ranges.count)
+        let goal = request.goal
+        request.goal = .abandoned
+        switch goal {
+        case .abandoned: for range in ranges { try charge(range, to: &request) }
+        case .presence:
+            throw DecodeError(.malformed, "exchange: a block that was only asked about")
+        case .list(let cids, var next):
+            for range in ranges {
+                try charge(range, to: &request)
+                guard next < cids.count else {
+                    throw DecodeError(.malformed, "exchange: more blocks than were asked for")
+                }
+                blocks.append(try ReceivedBlock(verifying: frame[range], as: cids[next]))
+                next += 1
+            }
+            request.goal = .list(cids, next: next)
+        case .dag(var walk):
+            for (index, range) in ranges.enumerated() {
+                try charge(range, to: &request)
+                guard try take(frame, range, &walk, &request, into: &blocks) else {
+                    // What it leads to is not known; whatever comes yet is not used.
+                    for rest in ranges[(index + 1)...] { try charge(rest, to: &request) }
+                    return blocks
+                }
+            }
+            request.goal = .dag(walk)
         }
-        defer { requests[id] = request }
+        return blocks
+    }
+
+    private static func charge(
+        _ range: Range<Int>, to request: inout Request
+    ) throws(DecodeError) {
         guard request.credit > 0 || range.isEmpty else {
             throw DecodeError(.overLimit, "exchange: more was sent than allowed")
         }
-        request.credit -= min(request.credit, UInt64(range.count))
-        switch request.goal {
-        case .abandoned: break
-        case .list(let cids, let next):
-            guard next < cids.count else {
-                throw DecodeError(.malformed, "exchange: more blocks than were asked for")
-            }
-            let block = try ReceivedBlock(verifying: frame[range], as: cids[next])
-            request.goal = .list(cids, next: next + 1)
-            outcomes.append(.block(request: id, block))
-        case .dag(var walk):
-            request.goal = .abandoned
-            guard let expected = Self.expected(&walk, request.kept) else { return }
-            guard case .block(let cid) = expected else {
-                throw DecodeError(.malformed, "exchange: more blocks than were asked for")
-            }
-            let block = try ReceivedBlock(verifying: frame[range], as: cid)
-            outcomes.append(.block(request: id, block))
-            do throws(DAGError) {
-                try walk.supply(block.bytes.rawSpan)
-            } catch {
-                // What it leads to is not known; whatever comes yet is not used.
-                return
-            }
-            request.goal = .dag(walk)
-            if cid.codec != .raw, request.keptBytes + range.count <= Self.keptMax {
-                request.kept[cid.hash] = [UInt8](block.bytes)
-                request.keptBytes += range.count
-            }
+        request.credit -= Int64(range.count)
+    }
+
+    /// The next block of a DAG. False if it cannot be told what follows.
+    private static func take(
+        _ frame: [UInt8], _ range: Range<Int>, _ walk: inout ScopeWalk, _ request: inout Request,
+        into blocks: inout [ReceivedBlock]
+    ) throws(DecodeError) -> Bool {
+        guard let expected = expected(&walk, request.kept) else { return false }
+        guard case .block(let cid) = expected else {
+            throw DecodeError(.malformed, "exchange: more blocks than were asked for")
         }
+        let block = try ReceivedBlock(verifying: frame[range], as: cid)
+        blocks.append(block)
+        do throws(DAGError) {
+            try walk.supply(block.bytes.rawSpan)
+        } catch {
+            return false
+        }
+        if cid.codec != .raw, request.keptBytes + range.count <= keptMax {
+            request.kept[cid.hash] = [UInt8](block.bytes)
+            request.keptBytes += range.count
+        }
+        return true
     }
 
     private enum Expected {
@@ -156,14 +196,30 @@ public struct WeftRequests: Sendable {
     private mutating func skip(
         _ count: Int, of id: UInt64, into outcomes: inout [Outcome]
     ) throws(DecodeError) {
-        guard case .list(let cids, let next) = requests[id]?.goal, count <= cids.count - next
+        let skipped: ArraySlice<CID>
+        switch requests[id]?.goal {
+        case .list(let cids, let next) where count <= cids.count - next:
+            skipped = cids[next..<(next + count)]
+            requests[id]?.goal = .list(cids, next: next + count)
+        case .presence(let cids, let next) where count <= cids.count - next:
+            skipped = cids[next..<(next + count)]
+            requests[id]?.goal = .presence(cids, next: next + count)
+        default: throw DecodeError(.malformed, "exchange: more is missing than was asked for")
+        }
+        for cid in skipped { outcomes.append(.missing(request: id, cid)) }
+    }
+
+    private mutating func note(
+        _ count: Int, presentOf id: UInt64, into outcomes: inout [Outcome]
+    ) throws(DecodeError) {
+        guard case .presence(let cids, let next) = requests[id]?.goal, count <= cids.count - next
         else {
-            throw DecodeError(.malformed, "exchange: more is missing than was asked for")
+            throw DecodeError(.malformed, "exchange: more is there than was asked about")
         }
         for cid in cids[next..<(next + count)] {
-            outcomes.append(.missing(request: id, cid))
+            outcomes.append(.present(request: id, cid))
         }
-        requests[id]?.goal = .list(cids, next: next + count)
+        requests[id]?.goal = .presence(cids, next: next + count)
     }
 
     private mutating func end(
@@ -174,7 +230,7 @@ public struct WeftRequests: Sendable {
         }
         var completeness = Completeness.partial
         switch request.goal {
-        case .list(let cids, let next):
+        case .list(let cids, let next), .presence(let cids, let next):
             for cid in cids[next...] { outcomes.append(.missing(request: id, cid)) }
             if next == cids.count { completeness = .whole }
         case .dag(var walk):

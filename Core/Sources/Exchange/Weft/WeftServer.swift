@@ -23,8 +23,11 @@ public struct WeftServer: Sendable {
         public var unacknowledgedBytesPerPeer = 1 << 20
         /// The same for all peers together.
         public var unacknowledgedBytes = 32 << 20
-        /// How long a message gets before the next one begins.
+        /// How long a message gets before the next one begins. What is in one cannot be taken back
+        /// any more, which matters when several peers share the work.
         public var messageBytes = 64 << 10
+        /// The same for DAGs, which come from one peer alone: long ones cost less.
+        public var dagMessageBytes = 256 << 10
         /// How many look-ups and reads may be under way.
         public var orders = 64
         /// How many DAG requests one peer may have open.
@@ -130,12 +133,11 @@ public struct WeftServer: Sendable {
             switch command {
             case .list(let id, let credit, let cids):
                 try admit(WeftServing(id: id, credit: credit, list: cids), on: stream)
+            case .presence(let id, let cids):
+                try admit(WeftServing(id: id, credit: 0, list: cids, for: .presence), on: stream)
             case .dag(let id, let credit, let dag):
                 try admit(WeftServing(id: id, credit: credit, dag: dag), on: stream)
-            case .credit(let id, let bytes):
-                streams[stream]?.edit(id) {
-                    $0.credit = min($0.credit + bytes, WeftLimits.maxCredit)
-                }
+            case .credit(let id, let bytes): streams[stream]?.edit(id) { $0.grant(bytes) }
             case .cancel(let id): streams[stream]?.edit(id) { $0.cancel() }
             case .cancelItems(let id, let items):
                 streams[stream]?.edit(id) { $0.cancel(items: items) }
@@ -314,6 +316,7 @@ public struct WeftServer: Sendable {
     private func appendBlocks(
         of request: inout WeftServing, to message: inout OutgoingMessage, underWay: Int
     ) -> Int {
+        let most = request.isDAG ? limits.dagMessageBytes : limits.messageBytes
         var parts: [(head: [UInt8], item: WeftServing.Item)] = []
         var size = 0
         var bytes = 0
@@ -321,19 +324,17 @@ public struct WeftServer: Sendable {
             let count = item.byteCount
             guard count == 0 || request.credit > 0 else { break }
             let isFirst = message.isEmpty && parts.isEmpty
-            guard isFirst || message.byteCount + size + count <= limits.messageBytes else {
-                break
-            }
+            guard isFirst || message.byteCount + size + count <= most else { break }
             guard
                 underWay + bytes + count <= limits.unacknowledgedBytesPerPeer
                     || (underWay == 0 && isFirst)
             else { break }
-            let head: [UInt8]
-            if case .missing(let run) = item {
-                head = WeftAnswer.missing(run)
-            } else {
-                head = WeftAnswer.blockHead(byteCount: count)
-            }
+            let head =
+                switch item {
+                case .missing(let run): WeftAnswer.missing(run)
+                case .present(let run): WeftAnswer.present(run)
+                case .block, .bytes: WeftAnswer.blockHead(byteCount: count)
+                }
             parts.append((head, item))
             size += head.count + count
             bytes += count
@@ -346,7 +347,7 @@ public struct WeftServer: Sendable {
             switch part.item {
             case .block(let cid, let count): message.append(block: cid, byteCount: count)
             case .bytes(let node): message.append(node)
-            case .missing: break
+            case .missing, .present: break
             }
         }
         return bytes

@@ -12,12 +12,13 @@ struct WeftServing: Sendable {
         /// A block whose bytes had to be read to find what is below it.
         case bytes([UInt8])
         case missing(Int)
+        case present(Int)
 
         var byteCount: Int {
             switch self {
             case .block(_, let count): count
             case .bytes(let bytes): bytes.count
-            case .missing: 0
+            case .missing, .present: 0
             }
         }
     }
@@ -43,8 +44,14 @@ struct WeftServing: Sendable {
     /// How many blocks one DAG request brings at the most.
     static let maxBlocks = 1 << 16
 
+    /// What is wanted of the blocks of a list.
+    enum Use: Sendable { case blocks, presence }
+
     let id: UInt64
-    var credit: UInt64
+    /// How many bytes may be sent. Below zero, the last block was longer than what was left, and
+    /// that much of what is granted next is used already.
+    private(set) var credit: Int64
+    private let use: Use
     private var goal: Goal
     private(set) var ready: [Item] = []
     private var taken = 0
@@ -53,8 +60,9 @@ struct WeftServing: Sendable {
     /// The places in a list of what the reader took back.
     private var cancelled: Set<UInt32> = []
     private var heldBytes = 0
-    /// Sizes that have been found out and not used; nil for a block that is not here.
-    private var sizes: [CID: Int?] = [:]
+    /// Sizes that have been found out and not used, in the order of the walk; nil for a block that
+    /// is not here.
+    private var sizes: ArraySlice<(cid: CID, size: Int?)> = []
     /// Which blocks of a list are being looked up.
     private var asked: [Int] = []
     private var isWaiting = false
@@ -64,15 +72,17 @@ struct WeftServing: Sendable {
     /// A leaf's bytes do not matter to a walk, only how many there are.
     private static let leaf = [UInt8](repeating: 0, count: BlockLimits.maxBytes)
 
-    init(id: UInt64, credit: UInt64, list: [CID]) {
+    init(id: UInt64, credit: UInt64, list: [CID], for use: Use = .blocks) {
         self.id = id
-        self.credit = credit
+        self.credit = Self.bounded(credit)
+        self.use = use
         goal = .list(list, next: 0)
     }
 
     init(id: UInt64, credit: UInt64, dag: WeftDAG) {
         self.id = id
-        self.credit = credit
+        self.credit = Self.bounded(credit)
+        use = .blocks
         goal = .dag(ScopeWalk(dag))
     }
 
@@ -95,17 +105,26 @@ struct WeftServing: Sendable {
     /// Takes out what ``next`` names.
     mutating func removeNext() {
         guard let item = next else { return }
-        credit -= min(credit, UInt64(item.byteCount))
+        credit -= Int64(item.byteCount)
         switch item {
         case .bytes(let bytes): heldBytes -= bytes.count
         case .block: passed += 1
-        case .missing(let count): passed += UInt32(count)
+        case .missing(let count), .present(let count): passed += UInt32(count)
         }
         taken += 1
         if taken == ready.count || taken > 64 {
             ready.removeFirst(taken)
             taken = 0
         }
+    }
+
+    /// The reader allows more bytes.
+    mutating func grant(_ bytes: UInt64) {
+        credit = min(credit + Self.bounded(bytes), Int64(WeftLimits.maxCredit))
+    }
+
+    private static func bounded(_ credit: UInt64) -> Int64 {
+        Int64(min(credit, WeftLimits.maxCredit))
     }
 
     mutating func cancel() {
@@ -158,27 +177,28 @@ struct WeftServing: Sendable {
                 let size = isAsked && place < found.count ? found[place] : nil
                 if isAsked { place += 1 }
                 if let size, size <= BlockLimits.maxBytes {
-                    append(.block(all[index], byteCount: size))
+                    append(use == .blocks ? .block(all[index], byteCount: size) : .present(1))
                 } else {
                     append(.missing(1))
                 }
             }
             goal = .list(all, next: end)
         case .dag:
-            for (place, cid) in cids.enumerated() {
-                sizes[cid] = place < found.count ? found[place] : .some(nil)
-            }
+            sizes =
+                cids.enumerated().map { place, cid in
+                    (cid, place < found.count ? found[place] : nil)
+                }[...]
         case .done: break
         }
     }
 
     private mutating func append(_ item: Item) {
-        if case .missing(let count) = item, case .missing(let before) = ready.last,
-            taken < ready.count
-        {
+        switch (item, taken < ready.count ? ready.last : nil) {
+        case (.missing(let count), .missing(let before)?):
             ready[ready.count - 1] = .missing(before + count)
-        } else {
-            ready.append(item)
+        case (.present(let count), .present(let before)?):
+            ready[ready.count - 1] = .present(before + count)
+        default: ready.append(item)
         }
     }
 
@@ -209,16 +229,16 @@ struct WeftServing: Sendable {
             case .revisit(let cid): return .bytes(cid)
             case .block(let cid):
                 guard cid.codec == .raw else { return .bytes(cid) }
-                guard let known = sizes.removeValue(forKey: cid) else {
-                    // Those that follow are asked for with it.
-                    sizes = [:]
-                    var seen: Set<CID> = [cid]
-                    let following = walk.upcoming(Self.sizesPerNeed).filter {
-                        $0.codec == .raw && $0.hash.code != .identity && seen.insert($0).inserted
+                // What the walk passes over is passed over here.
+                while let other = sizes.first, other.cid != cid { sizes.removeFirst() }
+                guard let known = sizes.popFirst() else {
+                    // Those that follow are asked for with it, of which it is the first.
+                    let following = walk.upcoming(Self.sizesPerNeed).dropFirst().filter {
+                        $0.codec == .raw && $0.hash.code != .identity
                     }
                     return .sizes([cid] + following)
                 }
-                guard let size = known, size <= BlockLimits.maxBytes else {
+                guard let size = known.size, size <= BlockLimits.maxBytes else {
                     status = .missing
                     return nil
                 }

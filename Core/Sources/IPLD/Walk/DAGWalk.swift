@@ -88,6 +88,10 @@ public struct DAGWalk: Sendable {
         return .done
     }
 
+    /// Whether a block has been supplied, or was on the way to the root; nothing is known of that
+    /// if repeats are kept.
+    public func hasPassed(_ cid: CID) -> Bool { passed.state(of: cid) != nil }
+
     /// The next blocks that will be asked for, as far as they are known, at most `count`. Some may
     /// be left out when their turn comes.
     public func upcoming(_ count: Int) -> [CID] {
@@ -97,6 +101,12 @@ public struct DAGWalk: Sendable {
     /// Takes the block that ``next()`` asked for. The bytes must have been checked against the CID.
     public mutating func supply(_ block: RawSpan) throws(DAGError) {
         guard let item = pending.last else { preconditionFailure("no block was asked for") }
+        if case .node(let cid, _) = item, cid.codec == .raw, repeats == .omitted {
+            // Most blocks are leaves.
+            pending.removeLast()
+            passed.note(cid, .done)
+            return
+        }
         let below = try below(item, block)
         pending.removeLast()
         switch (repeats, item) {
@@ -213,13 +223,13 @@ private struct PassedBlocks: Sendable {
         let second: UInt64
 
         init(_ cid: CID) {
+            let digest = cid.hash.digest
             var words: (UInt64, UInt64) = (0, 0)
-            for (index, byte) in cid.hash.digest.prefix(16).enumerated() {
-                if index < 8 {
-                    words.0 = words.0 << 8 | UInt64(byte)
-                } else {
-                    words.1 = words.1 << 8 | UInt64(byte)
-                }
+            for index in 0..<min(8, digest.count) {
+                words.0 = words.0 << 8 | UInt64(digest[index])
+            }
+            for index in min(8, digest.count)..<min(16, digest.count) {
+                words.1 = words.1 << 8 | UInt64(digest[index])
             }
             first = words.0
             // The same bytes in another codec link to other blocks.
@@ -236,7 +246,7 @@ private struct PassedBlocks: Sendable {
         if cid.hash.code == .identity { return nil }
         let key = Key(cid)
         if done.contains(key) { return .done }
-        return given.contains(key) ? .given : nil
+        return !given.isEmpty && given.contains(key) ? .given : nil
     }
 
     mutating func note(_ cid: CID, _ state: State) {

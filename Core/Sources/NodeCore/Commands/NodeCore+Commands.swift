@@ -76,13 +76,18 @@ extension NodeCore {
         case .listen(let own, let sequence): listen(own, sequence: sequence, now: now)
         case .map(let addresses): mapped(addresses, now: now)
         case .reachability: return .reachability(reachabilityStatus)
-        case .openSession(let dag, let patience):
-            return .session(openSession(for: dag, patience: patience, now: now))
+        case .openSession(let patience):
+            return .session(openSession(patience: patience, now: now))
+        case .stream(let session, let dag, let room):
+            guard exchange.stream(dag, room: room, in: session, now: now) else {
+                return .failed(.overLimit)
+            }
         case .want(let session, let wants):
             return .accepted(want(wants, in: session, now: now))
         case .unwant(let session, let cids):
             for cid in cids { exchange.unwant(cid, in: session, now: now) }
-        case .setRoom(let session, let bytes): exchange.setRoom(bytes, in: session)
+        case .endStream(let session): exchange.endStream(in: session, now: now)
+        case .grant(let session, let bytes): exchange.grant(bytes, in: session, now: now)
         case .closeSession(let session):
             sessions.removeAll { $0 == session }
             closeSearches(of: session)

@@ -9,10 +9,8 @@ extension NodeCore {
     /// Whether a peer may wait for a block to come into the store (``Input/stored(_:byteCount:)``).
     public var isAwaited: Bool { exchange.isAwaited }
 
-    mutating func openSession(
-        for dag: WeftDAG?, patience: Duration, now: Instant
-    ) -> WantTable.SessionID {
-        let session = exchange.openSession(for: dag, patience: patience, now: now)
+    mutating func openSession(patience: Duration, now: Instant) -> WantTable.SessionID {
+        let session = exchange.openSession(patience: patience, now: now)
         sessions.append(session)
         var offered: Set<PeerID> = []
         for entry in connections.all where offered.insert(entry.facts.peer).inserted {
@@ -73,9 +71,13 @@ extension NodeCore {
 
     mutating func take(_ event: BlockExchange.Event, now: Instant) {
         switch event {
-        case .block(let block, let peer, let sessions):
+        case .blocks(let blocks, let peer, let sessions):
             peers[peer]?.lastBlocks = now
-            outputs.append(.block(block, from: peer, sessions: sessions))
+            outputs.append(.blocks(blocks, from: peer, sessions: sessions))
+        case .streamed(let session, let blocks, let peer):
+            peers[peer]?.lastBlocks = now
+            outputs.append(.streamed(session, blocks, from: peer))
+        case .streamOver(let session): outputs.append(.streamOver(session))
         case .failed(let session, let cid, let failure):
             outputs.append(.missing(session, cid, failure))
         case .discover(let session, let cid): discover(cid, for: session, now: now)
