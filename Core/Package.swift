@@ -19,7 +19,7 @@ let package = Package(
             name: "Core",
             targets: [
                 "Wire", "Cryptography", "Multiformats", "IPLD", "Exchange", "Connections",
-                "Peering", "NodeCore", "WasmRules",
+                "Peering", "NodeCore", "WasmRules", "Compute",
             ]),
         .library(name: "TestSupport", targets: ["TestSupport"]),
         .library(name: "BrowserCore", type: .static, targets: ["BrowserCore"]),
@@ -77,8 +77,14 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "WasmRules", dependencies: ["Wire"], swiftSettings: settings),
         .target(
+            name: "Compute", dependencies: ["IPLD", "Multiformats", "Cryptography", "Wire"],
+            swiftSettings: settings),
+        .target(
             name: "Simulation",
-            dependencies: ["NodeCore", "Peering", "Exchange", "IPLD", "Multiformats", "Wire"],
+            dependencies: [
+                "NodeCore", "Peering", "Exchange", "Compute", "IPLD", "Multiformats",
+                "Cryptography", "Wire",
+            ],
             swiftSettings: settings),
         .executableTarget(
             name: "simulate", dependencies: ["Simulation", "Wire"], swiftSettings: settings),
@@ -118,6 +124,13 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "WasmRulesTests", dependencies: ["WasmRules", "Wire", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ComputeTests",
+            dependencies: [
+                "Compute", "Simulation", "IPLD", "Multiformats", "Cryptography", "Wire",
+                "TestSupport",
+            ],
             swiftSettings: settings),
         .target(name: "CFreestanding"),
         .target(

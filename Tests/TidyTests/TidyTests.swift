@@ -19,7 +19,11 @@ import Testing
             "Wire", "Cryptography", "Multiformats", "IPLD", "Peering", "Exchange",
         ],
         "WasmRules": ["Wire"],
-        "Simulation": ["Wire", "Multiformats", "IPLD", "Peering", "Exchange", "NodeCore"],
+        "Compute": ["Wire", "Cryptography", "Multiformats", "IPLD"],
+        "Simulation": [
+            "Wire", "Cryptography", "Multiformats", "IPLD", "Peering", "Exchange", "Compute",
+            "NodeCore",
+        ],
         "simulate": ["Wire", "Simulation", "Glibc"],
         "BrowserCore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "WasmRules", "CFreestanding",

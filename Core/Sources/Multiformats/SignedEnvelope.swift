@@ -73,9 +73,9 @@ public struct SignedEnvelope: Hashable, Sendable {
             signature: signature, of: Self.message(domain, payloadType, payload))
     }
 
-    /// What the signature is of: all three with their lengths, so that no part can flow over into
-    /// another.
-    private static func message(
+    /// What a signature is of: all three with their lengths, so that no part can flow over into
+    /// another. For those who send the parts in a form of their own.
+    public static func message(
         _ domain: StaticString, _ type: [UInt8], _ payload: [UInt8]
     ) -> [UInt8] {
         let name = Array(domain.description.utf8)

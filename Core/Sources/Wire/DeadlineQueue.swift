@@ -1,5 +1,3 @@
-package import Wire
-
 /// When each of many things is to be looked at again.
 ///
 /// A key that falls due only means "look": its owner knows whether the thing still exists and

@@ -1,0 +1,279 @@
+// Compute is everything about calls that needs no engine: what a call is and what its record says
+// (Calls, Records), how peers ask each other (Protocol), whom a node asks (Selection), how it finds
+// out who lies (Trust), and what peers owe each other (Credit).
+//
+// `CallExchange` is what a node holds of it. It runs nothing and signs nothing: that leaves as a
+// numbered order, and comes back by its number.
+
+import Cryptography
+public import Multiformats
+public import Wire
+
+/// The calls of a node, in both directions.
+public struct CallExchange: Sendable {
+    /// What happened, and what the owner has to do.
+    public enum Event: Hashable, Sendable {
+        /// Look whether this is the peer's signature: ``verified(_:_:now:)`` with the number.
+        case verify(UInt64, PeerID, message: [UInt8], signature: [UInt8])
+        /// Sign this with the node's identity: ``signed(_:_:)`` with the number.
+        case sign(UInt64, [UInt8])
+        /// Run this call, for a peer or, without one, for this node: ``ran(_:_:now:time:)`` with
+        /// the number.
+        case run(UInt64, Call, for: PeerID?)
+        /// The result of a run is not needed any more.
+        case stop(UInt64)
+        /// Get these records from a peer or, without one, from this node's store:
+        /// ``loaded(_:_:now:)`` with the number.
+        case load(UInt64, [CID], from: PeerID?)
+        /// Run this activation again: ``replayed(_:_:now:)`` with the number.
+        case replay(UInt64, ReplayOrder)
+        /// The result of a call of this node.
+        case answered(UInt64, CallResult)
+        /// There is no result of a call of this node.
+        case failed(UInt64, CallError)
+        /// A result that was given out has turned out to be wrong. With the right one, if known.
+        case refuted(UInt64, CallRecord?)
+        /// A peer has lied. The proof is for everybody.
+        case convicted(PeerID, Evidence)
+        /// Keep this receipt.
+        case keep(Receipt)
+        /// A balance has changed.
+        case changed(BalanceChange)
+    }
+
+    /// Which machine an order is of: the last bits of its number.
+    private enum Origin: UInt64 {
+        case server = 0
+        case caller = 1
+        case book = 2
+    }
+
+    private var server: CallServer
+    private var caller: Caller
+    /// What peers owe each other.
+    public private(set) var book: CreditBook
+    private var salts: SecretGenerator
+    private var price: Price
+    /// The questions that are being answered, by the server's number.
+    private var serving: [UInt64: PeerID] = [:]
+    private var events = Outbox<Event>()
+
+    /// A node that has called nobody.
+    ///
+    /// - Parameters:
+    ///   - secret: ``SecretGenerator/secretBytes`` random bytes, of which all random choices follow.
+    public init(
+        offer: CallOffer, book: CreditBook, secret: [UInt8],
+        limits: CallServerLimits = CallServerLimits()
+    ) {
+        server = CallServer(offer: offer, limits: limits)
+        caller = Caller(secret: SHA256.hash((secret + [1]).rawSpan))
+        salts = SecretGenerator(secret: SHA256.hash((secret + [2]).rawSpan))
+        self.book = book
+        price = offer.price
+    }
+
+    /// All that is known of those who may be asked.
+    public var responders: Responders { caller.responders }
+
+    /// How many calls are under way: those of this node with their checks, and those of peers.
+    public var callCounts: (own: Int, served: Int) { (caller.sessionCount, server.callCount) }
+
+    // MARK: This node's calls
+
+    /// Has a call run; see ``Caller/fetch(_:terms:audit:candidates:here:now:)``.
+    public mutating func fetch(
+        _ call: Call, terms: CallTerms = CallTerms(), audit: CallAudit = .usual,
+        candidates: [PeerID], here: LocalCapacity?, now: Instant
+    ) -> UInt64 {
+        caller.fetch(
+            call, terms: terms, audit: audit, candidates: candidates, here: here, now: now)
+    }
+
+    /// Takes a call back.
+    public mutating func cancel(_ number: UInt64, now: Instant) {
+        caller.cancel(number, now: now)
+    }
+
+    /// Looks into what somebody says about a peer; see ``Caller/accuse(_:now:)``.
+    public mutating func accuse(_ evidence: Evidence, now: Instant) throws(EvidenceFault) {
+        try caller.accuse(evidence, now: now)
+    }
+
+    /// The way to a peer and back takes this long, as a ping has measured it.
+    public mutating func setRoundTrip(_ time: Duration, of peer: PeerID) {
+        caller.responders.setRoundTrip(time, of: peer)
+    }
+
+    // MARK: What is offered
+
+    /// Changes what is offered to peers.
+    public mutating func setOffer(_ offer: CallOffer) {
+        price = offer.price
+        server.setOffer(offer)
+    }
+
+    /// How long calls have to wait now.
+    public mutating func setQueue(_ queue: Duration) { server.setQueue(queue) }
+
+    // MARK: Orders that have been carried out
+
+    /// Whether a signature that was to be looked at is the peer's.
+    public mutating func verified(_ order: UInt64, _ isValid: Bool, now: Instant) {
+        caller.verified(order >> 2, isValid, now: now)
+    }
+
+    /// A signature that was asked for; nil if none could be made.
+    public mutating func signed(_ order: UInt64, _ signature: [UInt8]?) {
+        if order & 3 == Origin.book.rawValue {
+            book.signed(order >> 2, signature)
+        } else {
+            server.signed(order >> 2, signature)
+        }
+    }
+
+    /// The result of a run; nil if this machine could not: that is no result of the call.
+    ///
+    /// - Parameter time: seconds since 1970.
+    public mutating func ran(_ order: UInt64, _ record: CallRecord?, now: Instant, time: UInt64) {
+        let number = order >> 2
+        guard order & 3 == Origin.server.rawValue else {
+            caller.ran(number, record, now: now)
+            return
+        }
+        guard let peer = serving.removeValue(forKey: number) else { return }
+        guard let record else { return server.refuse(number, .resource) }
+        let salt = salts.bytes(CallProtocol.saltBytes)
+        if let header = server.answer(number, record, price: price, salt: salt) {
+            book.served(peer, header, now: now, time: time)
+        }
+    }
+
+    /// The blocks of records that were to be got, in their order; nil if not all could be.
+    public mutating func loaded(_ order: UInt64, _ blocks: [[UInt8]]?, now: Instant) {
+        caller.loaded(order >> 2, blocks, now: now)
+    }
+
+    /// What came of a replay; nil if this machine could not run it.
+    public mutating func replayed(_ order: UInt64, _ replay: Replay?, now: Instant) {
+        caller.replayed(order >> 2, replay, now: now)
+    }
+
+    // MARK: Streams and time
+
+    /// Takes what happened to a stream of ``CallProtocol/name``.
+    ///
+    /// - Parameters:
+    ///   - isOurs: whether this node opened the stream, or tried to.
+    ///   - time: seconds since 1970.
+    public mutating func receive(_ event: StreamEvent, isOurs: Bool, now: Instant, time: UInt64) {
+        if isOurs {
+            caller.receive(event, now: now)
+        } else {
+            server.receive(event, now: now)
+        }
+        settle(now: now, time: time)
+    }
+
+    /// Gives up what takes too long.
+    public mutating func advance(to now: Instant) {
+        server.advance(to: now)
+        caller.advance(to: now)
+    }
+
+    /// When `advance` has something to do.
+    public var deadline: Instant? { server.deadline.earlier(caller.deadline) }
+
+    /// The next order for streams.
+    public mutating func nextTransmit() -> StreamOrder? {
+        caller.nextTransmit() ?? server.nextTransmit()
+    }
+
+    /// What happened.
+    ///
+    /// - Parameter time: seconds since 1970.
+    public mutating func nextEvent(now: Instant, time: UInt64) -> Event? {
+        settle(now: now, time: time)
+        return events.popFirst()
+    }
+
+    // MARK: Between the machines
+
+    /// What one machine says may make another speak.
+    private mutating func settle(now: Instant, time: UInt64) {
+        while true {
+            if let event = server.nextEvent() {
+                take(event, now: now, time: time)
+            } else if let event = caller.nextEvent() {
+                take(event, time: time)
+            } else if let event = book.nextEvent() {
+                take(event)
+            } else {
+                return
+            }
+        }
+    }
+
+    private static func tag(_ number: UInt64, _ origin: Origin) -> UInt64 {
+        number << 2 | origin.rawValue
+    }
+
+    private mutating func take(_ event: CallServer.Event, now: Instant, time: UInt64) {
+        switch event {
+        case .asked(let number, let peer, let question):
+            guard !caller.responders.isBanned(peer, now: now), book.mayServe(peer) else {
+                server.refuse(number, .credit)
+                return
+            }
+            serving[number] = peer
+            events.append(.run(Self.tag(number, .server), question.call, for: peer))
+        case .withdrawn(let number):
+            guard serving.removeValue(forKey: number) != nil else { return }
+            events.append(.stop(Self.tag(number, .server)))
+        case .sign(let number, let message):
+            events.append(.sign(Self.tag(number, .server), message))
+        case .opened(let peer): book.remind(peer, now: now, time: time)
+        case .acknowledged(let peer, let receipt):
+            book.take(acknowledgement: receipt, from: peer, time: time)
+        }
+    }
+
+    private mutating func take(_ event: Caller.Event, time: UInt64) {
+        switch event {
+        case .verify(let number, let peer, let message, let signature):
+            events.append(
+                .verify(
+                    Self.tag(number, .caller), peer, message: message, signature: signature))
+        case .run(let number, let call):
+            events.append(.run(Self.tag(number, .caller), call, for: nil))
+        case .stop(let number): events.append(.stop(Self.tag(number, .caller)))
+        case .load(let number, let cids, let peer):
+            events.append(.load(Self.tag(number, .caller), cids, from: peer))
+        case .replay(let number, let order):
+            events.append(.replay(Self.tag(number, .caller), order))
+        case .answered(let number, let result): events.append(.answered(number, result))
+        case .failed(let number, let error): events.append(.failed(number, error))
+        case .refuted(let number, let record): events.append(.refuted(number, record))
+        case .owed(let peer, let header): book.received(peer, header, time: time)
+        case .convicted(let peer, let evidence):
+            book.lied(peer, time: time)
+            events.append(.convicted(peer, evidence))
+        case .claimed(let peer, let receipt): book.take(claim: receipt, from: peer)
+        case .receipted(let peer, let receipt): book.take(receipt: receipt, from: peer)
+        }
+    }
+
+    private mutating func take(_ event: CreditBook.Event) {
+        switch event {
+        case .sign(let number, let message):
+            events.append(.sign(Self.tag(number, .book), message))
+        case .claim(let peer, let receipt): server.claim(receipt, of: peer)
+        case .acknowledge(let peer, let receipt): caller.acknowledge(receipt, to: peer)
+        case .deliver(let peer, let receipt): server.deliver(receipt, to: peer)
+        case .keep(let receipt): events.append(.keep(receipt))
+        case .changed(let change): events.append(.changed(change))
+        case .forked(let peer, let evidence):
+            caller.convict(peer, evidence)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+// `weft://<cid>/<method>/…?query` and the percent encoding of its path (RFC 3986).
+
+public import Multiformats
+import Wire
+
+/// The parts of a call's URL.
+public struct CallURL: Hashable, Sendable {
+    /// The contract, as a CID of version 1.
+    public let contract: CID
+    /// The path after it, percent-decoded once; begins with `/`.
+    public let path: String
+    /// The query without its question mark, as it is written; empty if there is none.
+    public let query: String
+
+    /// Reads a URL. A fragment is the reader's own affair and left out.
+    public init(_ text: String) throws(CallFault) {
+        let limit = 3 * CallLimits.maxPathBytes + CallLimits.maxQueryBytes + 512
+        guard text.utf8.count <= limit else { throw .path }
+        let scheme = Array("weft://".utf8)
+        let bytes = Array(text.utf8.prefix { $0 != UInt8(ascii: "#") })
+        guard bytes.count > scheme.count,
+            bytes.prefix(4).elementsEqual(scheme.prefix(4), by: { $0 | 0x20 == $1 }),
+            bytes[4..<scheme.count].elementsEqual(scheme[4...])
+        else { throw .url }
+        let rest = bytes[scheme.count...]
+        let name = Array(rest.prefix { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") })
+        do throws(DecodeError) {
+            contract = try CID(utf8: name.rawSpan).v1
+        } catch {
+            throw .url
+        }
+        let encodedPath = rest.dropFirst(name.count).prefix { $0 != UInt8(ascii: "?") }
+        let encodedQuery = rest.dropFirst(name.count + encodedPath.count + 1)
+        guard let path = Self.decoded(encodedPath),
+            let query = String(validating: encodedQuery, as: UTF8.self)
+        else { throw .path }
+        self.path = path.utf8.isEmpty ? "/" : path
+        self.query = query
+    }
+
+    /// The text of `%XX` sequences; nil if one is broken or the whole is not UTF-8.
+    private static func decoded(_ text: ArraySlice<UInt8>) -> String? {
+        var out: [UInt8] = []
+        var rest = text.makeIterator()
+        while let byte = rest.next() {
+            guard byte == UInt8(ascii: "%") else {
+                out.append(byte)
+                continue
+            }
+            guard let high = rest.next().flatMap(hexValue), let low = rest.next().flatMap(hexValue)
+            else { return nil }
+            out.append(high << 4 | low)
+        }
+        return String(validating: out, as: UTF8.self)
+    }
+
+    private static func hexValue(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - 48
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - 87
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - 55
+        default: nil
+        }
+    }
+
+    /// A path with everything encoded that may not stand in a URL.
+    fileprivate static func encoded(_ path: String) -> String {
+        let digits = Array("0123456789ABCDEF".utf8)
+        var out: [UInt8] = []
+        for byte in path.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
+                UInt8(ascii: "_"), UInt8(ascii: "~"), UInt8(ascii: "/"), UInt8(ascii: "!"),
+                UInt8(ascii: "$"), UInt8(ascii: "&"), UInt8(ascii: "'"), UInt8(ascii: "("),
+                UInt8(ascii: ")"), UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: ","),
+                UInt8(ascii: ";"), UInt8(ascii: "="), UInt8(ascii: ":"), UInt8(ascii: "@"):
+                out.append(byte)
+            default:
+                out += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        left.contract == right.contract && left.path.utf8.elementsEqual(right.path.utf8)
+            && left.query.utf8.elementsEqual(right.query.utf8)
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(contract)
+        hasher.combine(contentsOf: Array(path.utf8))
+    }
+}
+
+extension Call {
+    /// A call of a URL, `GET` without a body, `POST` with one, if no method is given.
+    public init(
+        url text: String, method: String? = nil, headers: CallHeaders = CallHeaders(),
+        body: CallBody = .empty, gas: UInt64, rules: UInt32 = 1
+    ) throws(CallFault) {
+        let url = try CallURL(text)
+        try self.init(
+            url.contract, method: method ?? (body == .empty ? "GET" : "POST"), path: url.path,
+            query: url.query, headers: headers, body: body, gas: gas, rules: rules)
+    }
+
+    /// The URL that this is a call of.
+    public var url: String {
+        "weft://" + contract.description + CallURL.encoded(path)
+            + (query.utf8.isEmpty ? "" : "?" + query)
+    }
+}

@@ -1,0 +1,78 @@
+// What one peer and this node have done for each other, and what that is worth.
+
+public import Multiformats
+import Wire
+
+/// The ceilings of mutual credit, in credits (one is what a unit of gas costs at the usual price).
+public struct CreditLimits: Hashable, Sendable {
+    /// Below this, nothing is exchanged and nothing is signed: as much as 10⁹ units of gas.
+    public var delta: UInt64 = 1_000_000_000
+    /// What a peer may owe that has never done anything for this node.
+    public var newcomer: UInt64 = 4_000_000_000
+    /// What all such peers together may owe: so many identities are no way to more.
+    public var newcomers: UInt64 = 256_000_000_000
+    /// What any peer may owe.
+    public var most: UInt64 = 64_000_000_000
+
+    /// The usual ceilings.
+    public init() {}
+}
+
+/// A peer's account with this node. Sums, in credits, since the two met.
+public struct Account: Hashable, Sendable {
+    /// What this node did for the peer.
+    public internal(set) var served: UInt64 = 0
+    /// What the peer did for this node.
+    public internal(set) var received: UInt64 = 0
+    /// How much of ``served`` the peer has signed for.
+    public internal(set) var signedByPeer: UInt64 = 0
+    /// How much of ``received`` this node has signed for.
+    public internal(set) var signedHere: UInt64 = 0
+    /// The gas of what this node did since the peer signed last.
+    public internal(set) var unsignedGas: UInt64 = 0
+
+    /// An account of two who have had nothing to do with each other.
+    public init() {}
+
+    /// What the peer owes; negative if this node does.
+    public var balance: Int64 { Int64(clamping: Int128(served) - Int128(received)) }
+    /// What the peer owes, or nothing.
+    var debt: UInt64 { served - min(served, received) }
+    /// What the peer has not signed for yet.
+    var unsigned: UInt64 { served - min(served, signedByPeer) }
+    /// Whether the peer has never done anything for this node.
+    var isNewcomer: Bool { received == 0 }
+
+    /// What the peer may owe: more as it does more for this node, and hardly anything as long as it
+    /// does not sign for what it got.
+    func limit(_ limits: CreditLimits) -> UInt64 {
+        guard unsigned <= limits.delta.adding(limits.delta) else { return 0 }
+        return min(limits.most, limits.newcomer.adding(received / 2))
+    }
+}
+
+/// One change of a balance, with its cause, so that nobody has to guess where a number comes from.
+public struct BalanceChange: Hashable, Sendable {
+    /// Why a balance changed.
+    public enum Cause: Hashable, Sendable {
+        /// This node ran a call for the peer.
+        case served(call: CID, gas: UInt64)
+        /// The peer ran a call for this node.
+        case received(call: CID, gas: UInt64)
+        /// The peer signed for less than this node counts, and is believed.
+        case writtenOff
+        /// The peer lied, and is not paid for that.
+        case lied
+    }
+
+    /// Whose balance it is.
+    public let peer: PeerID
+    /// Why it changed.
+    public let cause: Cause
+    /// By how much; positive: the peer owes more.
+    public let amount: Int64
+    /// What it is after that.
+    public let balance: Int64
+    /// When, in seconds since 1970.
+    public let time: UInt64
+}

@@ -1,0 +1,263 @@
+// Mutual credit: peers serve each other and count. Below a small debt nothing is said about it; from
+// then on who was served signs for it. What a peer may owe grows with what it has done.
+
+public import Multiformats
+public import Wire
+
+/// The accounts of a node with all peers, and the chain of what it has signed.
+public struct CreditBook: Sendable {
+    /// What the owner has to do.
+    public enum Event: Hashable, Sendable {
+        /// Sign this message with the node's identity: ``signed(_:_:)`` with the number.
+        case sign(UInt64, [UInt8])
+        /// Ask a peer to sign this.
+        case claim(PeerID, [UInt8])
+        /// Send a peer this receipt, which this node has signed for what it got.
+        case acknowledge(PeerID, [UInt8])
+        /// Give a peer this receipt, which both have signed.
+        case deliver(PeerID, [UInt8])
+        /// Keep this receipt: this node's chain has grown by it. It is given again when the other
+        /// side has signed as well.
+        case keep(Receipt)
+        /// A balance has changed.
+        case changed(BalanceChange)
+        /// A peer has signed two things at one place of its chain.
+        case forked(PeerID, Evidence)
+    }
+
+    /// The most peers with an account.
+    public static let maxAccounts = 65_536
+    /// How long a peer has to sign before it is asked again.
+    public static let claimTime: Duration = .seconds(60)
+    /// The most changes that are remembered here.
+    public static let maxChanges = 1_024
+    /// The most receipts that wait to be signed.
+    static let maxPending = 256
+
+    private struct Signing {
+        var receipt: Receipt
+        let position: ChainPosition
+        let asCreditor: Bool
+    }
+
+    /// Whose book it is.
+    public let owner: PeerID
+    private let limits: CreditLimits
+    /// The accounts by peer.
+    public private(set) var accounts: [PeerID: Account]
+    /// This node's chain.
+    public private(set) var chain: ReceiptChain
+    private var newcomersDebt: UInt64 = 0
+    private var newcomers = Outbox<PeerID>()
+    /// What peers have been asked to sign, and when.
+    private var claims: [PeerID: (terms: ReceiptTerms, at: Instant)] = [:]
+    /// Receipts that are to be signed, one after another, since each names the one before it.
+    private var pending = BoundedQueue<(receipt: Receipt, asCreditor: Bool)>(limit: maxPending)
+    private var signing: (number: UInt64, Signing)?
+    private var watch = ForkWatch()
+    private var changes = BoundedQueue<BalanceChange>(limit: maxChanges)
+    private var nextNumber: UInt64 = 1
+    private var events = Outbox<Event>()
+
+    /// A book that goes on where it ended.
+    public init(
+        of owner: PeerID, accounts: [PeerID: Account] = [:], chain end: ChainPosition = .first,
+        limits: CreditLimits = CreditLimits()
+    ) {
+        self.owner = owner
+        self.limits = limits
+        self.accounts = accounts
+        chain = ReceiptChain(of: owner, end: end)
+        for (_, account) in accounts where account.isNewcomer { newcomersDebt += account.debt }
+    }
+
+    /// What a peer owes this node; negative if this node owes.
+    public func balance(of peer: PeerID) -> Int64 { accounts[peer]?.balance ?? 0 }
+
+    /// What a peer may owe this node.
+    public func limit(of peer: PeerID) -> UInt64 { (accounts[peer] ?? Account()).limit(limits) }
+
+    /// The last changes of balances, the oldest first.
+    public var recentChanges: [BalanceChange] {
+        var copy = changes
+        var list: [BalanceChange] = []
+        while let change = copy.popFirst() { list.append(change) }
+        return list
+    }
+
+    /// Whether a peer may be served: it does not owe too much.
+    public func mayServe(_ peer: PeerID) -> Bool {
+        let account = accounts[peer] ?? Account()
+        guard account.debt < account.limit(limits) else { return false }
+        return !account.isNewcomer || newcomersDebt < limits.newcomers
+    }
+
+    // MARK: What happened
+
+    /// This node has run a call for a peer.
+    ///
+    /// - Parameter time: seconds since 1970.
+    public mutating func served(_ peer: PeerID, _ header: CallHeader, now: Instant, time: UInt64) {
+        guard header.amount > 0 else { return }
+        edit(peer, .served(call: header.call, gas: header.gas), time) {
+            $0.served = $0.served.adding(header.amount)
+            $0.unsignedGas = $0.unsignedGas.adding(header.gas)
+        }
+        claim(from: peer, now: now, time: time)
+    }
+
+    /// A peer has run a call for this node.
+    public mutating func received(_ peer: PeerID, _ header: CallHeader, time: UInt64) {
+        guard header.amount > 0 else { return }
+        edit(peer, .received(call: header.call, gas: header.gas), time) {
+            $0.received = $0.received.adding(header.amount)
+        }
+    }
+
+    /// A peer has lied. What it is owed beyond what it was given is not paid.
+    public mutating func lied(_ peer: PeerID, time: UInt64) {
+        guard let account = accounts[peer], account.balance < 0 else { return }
+        edit(peer, .lied, time) { $0.received = min($0.received, max($0.served, $0.signedHere)) }
+    }
+
+    /// Asks a peer again to sign for what it got, now that it can be reached.
+    public mutating func remind(_ peer: PeerID, now: Instant, time: UInt64) {
+        claim(from: peer, now: now, time: time)
+    }
+
+    private mutating func claim(from peer: PeerID, now: Instant, time: UInt64) {
+        guard let account = accounts[peer], account.unsigned > limits.delta else { return }
+        if let claim = claims[peer], now.since(claim.at) < Self.claimTime { return }
+        let terms = ReceiptTerms(
+            from: owner, to: peer, amount: account.unsigned, quantity: account.unsignedGas,
+            time: time)
+        claims[peer] = (terms, now)
+        events.append(.claim(peer, Receipt(terms).encoded))
+    }
+
+    // MARK: Receipts
+
+    /// A peer says what this node owes it. Signed is what this node counts itself, and no more.
+    public mutating func take(claim bytes: [UInt8], from peer: PeerID) {
+        guard let receipt = try? Receipt(decoding: bytes.rawSpan), receipt.debtor == nil,
+            receipt.terms.from == peer, receipt.terms.to == owner, let account = accounts[peer]
+        else { return }
+        let unsigned = account.received - min(account.received, account.signedHere)
+        guard unsigned > 0, receipt.terms.amount > 0 else { return }
+        let reduced = receipt.terms.reduced(to: unsigned)
+        guard pending.append((Receipt(reduced), false)) else { return }
+        // At once, so that it is not signed for twice.
+        accounts[peer]?.signedHere += reduced.amount
+        signNext()
+    }
+
+    /// A peer has signed for what it got.
+    public mutating func take(acknowledgement bytes: [UInt8], from peer: PeerID, time: UInt64) {
+        guard let claim = claims[peer], let receipt = try? Receipt(decoding: bytes.rawSpan),
+            receipt.creditor == nil, receipt.terms.amount > 0,
+            receipt.terms == claim.terms.reduced(to: receipt.terms.amount),
+            receipt.isSigned(by: peer)
+        else { return }
+        claims[peer] = nil
+        note(receipt, of: peer)
+        let rest = claim.terms.amount - receipt.terms.amount
+        var account = accounts[peer] ?? Account()
+        account.signedByPeer = account.signedByPeer.adding(receipt.terms.amount)
+        account.unsignedGas -= min(account.unsignedGas, claim.terms.quantity)
+        accounts[peer] = account
+        if rest > 0 {
+            // The two count differently, for example because an answer crossed a cancellation.
+            edit(peer, .writtenOff, time) { $0.served -= min($0.served, rest) }
+        }
+        _ = pending.append((receipt, true))
+        signNext()
+    }
+
+    /// A peer has signed a receipt that this node had signed.
+    public mutating func take(receipt bytes: [UInt8], from peer: PeerID) {
+        guard let receipt = try? Receipt(decoding: bytes.rawSpan), receipt.terms.to == owner,
+            receipt.terms.from == peer, receipt.isSigned(by: peer), receipt.isSigned(by: owner)
+        else { return }
+        note(receipt, of: peer)
+        events.append(.keep(receipt))
+    }
+
+    /// Remembers where a peer has signed, and compares that with what is known already. Receipts
+    /// that others show belong here too.
+    public mutating func note(_ receipt: Receipt, of peer: PeerID) {
+        guard let evidence = watch.note(receipt, of: peer) else { return }
+        events.append(.forked(peer, evidence))
+    }
+
+    private mutating func signNext() {
+        guard signing == nil, let (receipt, asCreditor) = pending.popFirst() else { return }
+        let position = chain.end
+        guard
+            let text = asCreditor
+                ? receipt.creditorText(at: position) : receipt.debtorText(at: position)
+        else { return }
+        nextNumber += 1
+        signing = (
+            nextNumber, Signing(receipt: receipt, position: position, asCreditor: asCreditor)
+        )
+        events.append(.sign(nextNumber, Receipt.message(text, asCreditor: asCreditor)))
+    }
+
+    /// A signature that was asked for; nil if none could be made.
+    public mutating func signed(_ number: UInt64, _ signature: [UInt8]?) {
+        guard let (expected, work) = signing, expected == number else { return }
+        signing = nil
+        defer { signNext() }
+        guard let signature else { return }
+        var receipt = work.receipt
+        let side = Receipt.Side(work.position, signature)
+        if work.asCreditor { receipt.creditor = side } else { receipt.debtor = side }
+        guard chain.follow(receipt) else { return }
+        events.append(.keep(receipt))
+        if work.asCreditor {
+            events.append(.deliver(receipt.terms.to, receipt.encoded))
+        } else {
+            events.append(.acknowledge(receipt.terms.from, receipt.encoded))
+        }
+    }
+
+    /// What has to be done.
+    public mutating func nextEvent() -> Event? { events.popFirst() }
+
+    // MARK: Tables
+
+    private mutating func edit(
+        _ peer: PeerID, _ cause: BalanceChange.Cause, _ time: UInt64,
+        _ change: (inout Account) -> Void
+    ) {
+        if accounts[peer] == nil {
+            makeRoom()
+            newcomers.append(peer)
+        }
+        var account = accounts[peer] ?? Account()
+        let before = account
+        change(&account)
+        accounts[peer] = account
+        newcomersDebt -= min(newcomersDebt, before.isNewcomer ? before.debt : 0)
+        newcomersDebt = newcomersDebt.adding(account.isNewcomer ? account.debt : 0)
+        let record = BalanceChange(
+            peer: peer, cause: cause, amount: account.balance &- before.balance,
+            balance: account.balance, time: time)
+        if changes.isFull { _ = changes.popFirst() }
+        _ = changes.append(record)
+        events.append(.changed(record))
+    }
+
+    /// Forgets somebody who has never done anything for this node and owes next to nothing.
+    private mutating func makeRoom() {
+        guard accounts.count >= Self.maxAccounts else { return }
+        for _ in 0..<64 {
+            guard let peer = newcomers.popFirst() else { return }
+            guard let account = accounts[peer], account.isNewcomer else { continue }
+            newcomersDebt -= min(newcomersDebt, account.debt)
+            accounts[peer] = nil
+            claims[peer] = nil
+            return
+        }
+    }
+}

@@ -1,0 +1,110 @@
+// What an asker makes of a responder's messages.
+
+import Multiformats
+public import Wire
+
+extension CallClient {
+    mutating func take(_ reply: CallReply, of peer: PeerID, now: Instant) {
+        // A message before this one may have ended the stream.
+        guard peers[peer] != nil else { return }
+        switch reply {
+        case .offer(let offer): events.append(.offered(peer, offer))
+        case .claim(let receipt): events.append(.claimed(peer, receipt))
+        case .receipt(let receipt): events.append(.receipted(peer, receipt))
+        case .refuse(let id, let refusal):
+            guard isOpen(id, peer) else { return }
+            fail(id, .refused(refusal), now: now)
+        case .headers(let headers, let signature, let queue):
+            events.append(.queued(peer, queue))
+            take(headers, signature, of: peer, now: now)
+        case .reveal(let id, let salt, let result):
+            guard isOpen(id, peer) else { return }
+            take(salt, result, of: id, now: now)
+        }
+    }
+
+    /// Whether the peer is still asked this. What it says of a question that was taken back is of no
+    /// interest, and no fault.
+    private func isOpen(_ number: UInt64, _ peer: PeerID) -> Bool {
+        questions[number]?.peer == peer
+    }
+
+    private mutating func take(
+        _ headers: [(id: UInt64, header: CallHeader)], _ signature: [UInt8], of peer: PeerID,
+        now: Instant
+    ) {
+        let hashes = headers.map { $0.header.hash }
+        var numbers: [UInt64] = []
+        for (number, header) in headers where isOpen(number, peer) {
+            guard let question = questions[number], question.header == nil else {
+                fail(number, .malformed, now: now)
+                continue
+            }
+            if let failure = question.failure(of: header) {
+                fail(number, failure, now: now)
+                continue
+            }
+            questions[number]?.header = SignedHeader(
+                header, by: peer, hashes: hashes, signature: signature)
+            questions[number]?.deadline = now + CallProtocol.revealTime
+            watch(peer, until: now + CallProtocol.revealTime)
+            numbers.append(number)
+        }
+        guard !numbers.isEmpty else { return }
+        let order = makeNumber()
+        verifications[order] = (peer, numbers)
+        events.append(
+            .verify(order, peer, message: SignedHeader.message(hashes), signature: signature))
+    }
+
+    /// Whether a signature that was to be looked at is the peer's.
+    public mutating func verified(_ order: UInt64, _ isValid: Bool, now: Instant) {
+        guard let (peer, numbers) = verifications.removeValue(forKey: order) else { return }
+        for number in numbers where isOpen(number, peer) {
+            guard isValid else {
+                fail(number, .badSignature, now: now)
+                continue
+            }
+            questions[number]?.isVerified = true
+            settle(number, now: now)
+        }
+    }
+
+    private mutating func take(
+        _ salt: [UInt8], _ result: [UInt8], of number: UInt64, now: Instant
+    ) {
+        guard let question = questions[number], let header = question.header?.header,
+            question.revealed == nil
+        else { return fail(number, .malformed, now: now) }
+        let record: CallRecord
+        do throws(DecodeError) {
+            record = try CallRecord(result: result.rawSpan, of: question.call)
+        } catch {
+            return fail(number, .malformed, now: now)
+        }
+        guard header.gas == record.gas,
+            header.commitment == Commitment.make(salt: salt, record: record)
+        else { return fail(number, .brokenCommitment, now: now) }
+        questions[number]?.revealed = (salt, record)
+        settle(number, now: now)
+    }
+
+    /// Gives out the answer if all of it is there.
+    private mutating func settle(_ number: UInt64, now: Instant) {
+        guard let question = questions[number], question.isVerified, let header = question.header,
+            let (salt, record) = question.revealed
+        else { return }
+        forget(number, now: now)
+        events.append(.answered(number, CallAnswer(header, salt: salt, record: record)))
+    }
+}
+
+extension CallClient.Question {
+    /// What is wrong with a header that is said to answer this question.
+    fileprivate func failure(of header: CallHeader) -> CallFailure? {
+        guard header.call == cid else { return .otherQuestion }
+        guard header.nonce == nonce else { return .replayed }
+        guard header.gas <= call.gas, header.price <= maxPrice else { return .overcharged }
+        return nil
+    }
+}

@@ -1,0 +1,196 @@
+// A call record: what one activation was asked, what it answered, what that cost, what it read and
+// which calls it made. The records of a call form a Merkle tree, of which each node can be checked
+// alone with the recorded results of those below it.
+
+public import IPLD
+public import Multiformats
+public import Wire
+
+/// How an activation ended. That a machine lacks memory or content is no outcome: then there is no
+/// record.
+public enum Outcome: UInt8, Hashable, Sendable, CaseIterable {
+    /// It answered.
+    case ok = 0
+    /// It used up its gas.
+    case outOfGas = 1
+    /// It called its own functions more deeply than contracts may.
+    case stackExhausted = 2
+    /// It did what WebAssembly or the host's functions forbid.
+    case trap = 3
+    /// It exceeded another of the ``CallLimits``: calls, their depth, what is read or written.
+    case limit = 4
+}
+
+/// What an activation answered.
+public struct CallOutput: Hashable, Sendable {
+    /// The status, as HTTP has it: 100 to 599.
+    public let status: UInt16
+    /// The response's headers.
+    public let headers: CallHeaders
+    /// The response's body.
+    public let body: CallBody
+
+    /// An answer; nil if the status is none or a body in it is too long.
+    public init?(status: UInt16 = 200, headers: CallHeaders = CallHeaders(), body: CallBody) {
+        guard 100...599 ~= status else { return nil }
+        if case .inline(let bytes) = body, bytes.count > CallLimits.maxInlineBytes { return nil }
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+}
+
+/// What is known of one activation when it is over.
+public struct CallRecord: Hashable, Sendable {
+    /// What was asked.
+    public let call: Call
+    /// How it ended.
+    public let outcome: Outcome
+    /// What was answered; nil if, and only if, the outcome is not ``Outcome/ok``.
+    public let output: CallOutput?
+    /// The gas of this activation and all that it called. What does not end well costs all that it
+    /// was given.
+    public let gas: UInt64
+    /// The gas of this activation alone.
+    public let ownGas: UInt64
+    /// What content it read, in the order of the first access; nothing twice.
+    public let reads: [CID]
+    /// The records of the calls that it made, in the order in which it started them.
+    public let children: [CID]
+
+    /// The record of an activation.
+    ///
+    /// - Throws: ``RecordFault`` if its parts contradict each other.
+    public init(
+        _ call: Call, outcome: Outcome, output: CallOutput?, gas: UInt64, ownGas: UInt64,
+        reads: [CID] = [], children: [CID] = []
+    ) throws(RecordFault) {
+        guard (outcome == .ok) == (output != nil) else { throw .output }
+        guard ownGas <= gas, gas <= call.gas, outcome == .ok || gas == call.gas,
+            !children.isEmpty || gas == ownGas
+        else { throw .gas }
+        guard reads.count <= CallLimits.maxReads, Set(reads).count == reads.count,
+            reads.reduce(0, { $0 + $1.bytes.count }) <= CallLimits.maxReadNameBytes
+        else { throw .reads }
+        guard children.count <= CallLimits.maxChildren,
+            children.allSatisfy({
+                $0.codec == .dagCBOR && $0.hash.code == .sha2_256 && $0.hash.digest.count == 32
+            })
+        else { throw .children }
+        self.call = call
+        self.outcome = outcome
+        self.output = output
+        self.gas = gas
+        self.ownGas = ownGas
+        self.reads = reads.map { $0.v1 }
+        self.children = children
+    }
+}
+
+/// What is wrong with a record, or with a record next to those of its children.
+public enum RecordFault: Error, Hashable, Sendable {
+    /// There is an output without a good end, or the other way round.
+    case output
+    /// The gas is more than was given, or its parts do not make the whole.
+    case gas
+    /// It read more than it may, or names something twice.
+    case reads
+    /// There are more calls than there may be, or other ones than were recorded.
+    case children
+}
+
+extension RecordFault: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .output: "the record has an output and no good end, or a good end and no output"
+        case .gas: "the record's gas exceeds its limit, or does not add up"
+        case .reads: "the record names too much content, or the same twice"
+        case .children: "the record's calls are too many, or not those that were recorded"
+        }
+    }
+}
+
+extension CallRecord {
+    /// The record as a block of dag-cbor. Its CID is what parents and headers name.
+    public var block: EncodedBlock { EncodedBlock(encoded, codec: .dagCBOR) }
+
+    /// The name of the record.
+    public var cid: CID { block.cid }
+
+    /// The canonical dag-cbor.
+    public var encoded: [UInt8] {
+        CanonicalMap.encode(.map([Value.Entry("call", call.value)] + resultEntries))
+    }
+
+    /// Decodes the canonical dag-cbor of a record, at most ``CallLimits/maxRecordBytes``.
+    public init(decoding bytes: RawSpan) throws(DecodeError) {
+        guard bytes.byteCount <= CallLimits.maxRecordBytes else {
+            throw DecodeError(.overLimit, "call record: longer than 512 KiB")
+        }
+        let value = try DagCBOR.decode(bytes)
+        let map = try CanonicalMap(value, fields: 7)
+        try self.init(result: map, of: try Call(try map.value("call")))
+    }
+
+    /// The result without the call, as a responder sends it: the caller knows what it asked, and
+    /// puts it in itself.
+    public var result: [UInt8] { CanonicalMap.encode(.map(resultEntries)) }
+
+    /// The record of `call` with a result that somebody sent.
+    public init(result bytes: RawSpan, of call: Call) throws(DecodeError) {
+        guard bytes.byteCount <= CallLimits.maxRecordBytes else {
+            throw DecodeError(.overLimit, "call record: longer than 512 KiB")
+        }
+        try self.init(result: try CanonicalMap(try DagCBOR.decode(bytes), fields: 6), of: call)
+    }
+
+    private init(result map: CanonicalMap, of call: Call) throws(DecodeError) {
+        guard
+            let outcome = Outcome(
+                rawValue: UInt8(try map.number("outcome", upTo: UInt64(UInt8.max))))
+        else { throw DecodeError(.malformed, "call record: an outcome that there is not") }
+        let output = try CallOutput.optional(try map.value("output"))
+        let gas = try map.number("gas", upTo: CallLimits.maxGas)
+        let ownGas = try map.number("own", upTo: CallLimits.maxGas)
+        let reads = try map.links("reads", upTo: CallLimits.maxReads)
+        let children = try map.links("children", upTo: CallLimits.maxChildren)
+        do throws(RecordFault) {
+            try self.init(
+                call, outcome: outcome, output: output, gas: gas, ownGas: ownGas, reads: reads,
+                children: children)
+        } catch {
+            throw DecodeError(.malformed, "call record: its parts contradict each other")
+        }
+    }
+
+    private var resultEntries: [Value.Entry] {
+        [
+            Value.Entry("outcome", .integer(Int128(outcome.rawValue))),
+            Value.Entry("output", output?.value ?? .null),
+            Value.Entry("gas", .integer(Int128(gas))), Value.Entry("own", .integer(Int128(ownGas))),
+            Value.Entry("reads", .list(reads.map { .link($0) })),
+            Value.Entry("children", .list(children.map { .link($0) })),
+        ]
+    }
+}
+
+extension CallOutput {
+    var value: Value {
+        .map([
+            Value.Entry("status", .integer(Int128(status))),
+            Value.Entry("headers", headers.value), Value.Entry("body", body.value),
+        ])
+    }
+
+    static func optional(_ value: Value) throws(DecodeError) -> CallOutput? {
+        if case .null = value { return nil }
+        let map = try CanonicalMap(value, fields: 3)
+        guard
+            let output = CallOutput(
+                status: UInt16(try map.number("status", upTo: 599)),
+                headers: try CallHeaders(try map.value("headers")),
+                body: try CallBody(try map.value("body")))
+        else { throw DecodeError(.malformed, "call record: a status that there is not") }
+        return output
+    }
+}

@@ -1,0 +1,217 @@
+// Choosing who runs a call: whoever costs least, counting money, time and risk
+// (docs/call-protocol.md, "Who is asked").
+
+public import Multiformats
+public import Wire
+
+/// What a call may cost its caller, and what a wrong answer would.
+public struct CallTerms: Hashable, Sendable {
+    /// The most that gas may cost.
+    public var maxPrice: Price
+    /// What a second is worth, in credits.
+    public var secondsValue: UInt64
+    /// What a wrong answer would cost, in credits.
+    public var value: UInt64
+    /// How much gas the call is expected to use: what such calls used before. Nil: its limit.
+    public var expectedGas: UInt64?
+    /// When the answer is of no use any more.
+    public var patience: Duration
+
+    /// Usual terms: a second is worth as much as 10⁹ units of gas.
+    public init(
+        maxPrice: Price = Price(rate: 2_000), secondsValue: UInt64 = 1_000_000_000,
+        value: UInt64 = 0, expectedGas: UInt64? = nil, patience: Duration = .seconds(60)
+    ) {
+        self.maxPrice = maxPrice
+        self.secondsValue = secondsValue
+        self.value = value
+        self.expectedGas = expectedGas
+        self.patience = patience
+    }
+
+    /// The gas that is planned with.
+    func gas(of call: Call) -> UInt64 { min(expectedGas ?? call.gas, call.gas) }
+}
+
+/// Who may run a call.
+public enum Responder: Hashable, Sendable {
+    /// This node.
+    case here
+    /// A peer.
+    case peer(PeerID)
+}
+
+/// What this node can run itself.
+public struct LocalCapacity: Hashable, Sendable {
+    /// The gas that it runs in a second.
+    public var speed: UInt64
+    /// How long a call has to wait.
+    public var queue: Duration
+    /// What its gas is worth to it: what it could earn with it.
+    public var price: Price
+
+    /// What this node can run.
+    public init(speed: UInt64, queue: Duration = .zero, price: Price = .free) {
+        self.speed = speed
+        self.queue = queue
+        self.price = price
+    }
+}
+
+/// All responders that a node knows.
+public struct Responders: Sendable {
+    /// The most that are remembered.
+    public static let maxKnown = 4_096
+    /// How long a peer is not asked whose misbehaviour cannot be proven to others.
+    public static let banTime: Duration = .seconds(86_400)
+    /// One of so many choices tries a peer at random.
+    static let explorationOdds: UInt64 = 20
+
+    /// A peer is not asked any more until then; nil: never again.
+    private struct Ban {
+        let end: Instant?
+    }
+
+    private var known: [PeerID: ResponderHistory] = [:]
+    private var bans: [PeerID: Ban] = [:]
+    private var order = Outbox<PeerID>()
+
+    /// No responders.
+    public init() {}
+
+    /// What is known of a peer.
+    public subscript(peer: PeerID) -> ResponderHistory {
+        known[peer] ?? ResponderHistory()
+    }
+
+    /// Whether a peer is not to be asked.
+    public func isBanned(_ peer: PeerID, now: Instant) -> Bool {
+        guard let ban = bans[peer] else { return false }
+        return ban.end.map { now < $0 } ?? true
+    }
+
+    // MARK: Choosing
+
+    /// What a call costs at a peer, in credits: its price, the time it takes, and the risk that the
+    /// answer is wrong.
+    public func cost(of call: Call, at peer: PeerID, _ terms: CallTerms) -> UInt64 {
+        let history = self[peer]
+        let gas = terms.gas(of: call)
+        let price = history.offer?.price ?? .usual
+        return price.amount(for: gas)
+            .adding(Self.worth(of: history.expectedTime(gas: gas), terms))
+            .adding(terms.value.scaled(by: history.errorRate, over: 1_000_000))
+    }
+
+    /// What a call costs here, where no answer is wrong.
+    public func cost(of call: Call, here capacity: LocalCapacity, _ terms: CallTerms) -> UInt64 {
+        let gas = terms.gas(of: call)
+        let time = gas.scaled(by: 1_000_000, over: max(1, capacity.speed))
+            .adding(capacity.queue.microseconds)
+        return capacity.price.amount(for: gas)
+            .adding(Self.worth(of: Duration(microseconds: time), terms))
+    }
+
+    private static func worth(of time: Duration, _ terms: CallTerms) -> UInt64 {
+        terms.secondsValue.scaled(by: time.microseconds, over: 1_000_000)
+    }
+
+    /// Those of `candidates` that may be asked.
+    public func eligible(
+        _ candidates: [PeerID], for call: Call, _ terms: CallTerms, now: Instant
+    ) -> [PeerID] {
+        candidates.filter { peer in
+            guard !isBanned(peer, now: now) else { return false }
+            guard let history = known[peer] else { return true }
+            if let rests = history.restsUntil, now < rests { return false }
+            guard let offer = history.offer else { return true }
+            return offer.includes(call) && offer.price <= terms.maxPrice
+        }
+    }
+
+    /// Chooses who runs a call: the cheaper one of two peers at random, so that not all rush to the
+    /// same; now and then any, so that others get a chance; or this node, if it is cheaper than
+    /// both. Nil if there is nobody.
+    public func choose(
+        for call: Call, _ terms: CallTerms, of candidates: [PeerID], here: LocalCapacity?,
+        random: inout some RandomNumberGenerator, now: Instant
+    ) -> Responder? {
+        let peers = eligible(candidates, for: call, terms, now: now)
+        guard let one = Self.pick(peers, &random) else { return here.map { _ in .here } }
+        guard random.next() % Self.explorationOdds != 0 else { return .peer(one) }
+        var best = one
+        var bestCost = cost(of: call, at: one, terms)
+        if let two = Self.pick(peers.filter { $0 != one }, &random) {
+            let other = cost(of: call, at: two, terms)
+            if other < bestCost { (best, bestCost) = (two, other) }
+        }
+        if let here, cost(of: call, here: here, terms) <= bestCost { return .here }
+        return .peer(best)
+    }
+
+    static func pick(
+        _ peers: [PeerID], _ random: inout some RandomNumberGenerator
+    ) -> PeerID? {
+        guard !peers.isEmpty else { return nil }
+        return peers[Int(random.next().multipliedFullWidth(by: UInt64(peers.count)).high)]
+    }
+
+    // MARK: What happened
+
+    /// A peer has said what it offers.
+    public mutating func setOffer(_ offer: CallOffer, of peer: PeerID) {
+        edit(peer) { $0.offer = offer }
+    }
+
+    /// A peer has said how long calls wait there.
+    public mutating func setQueue(_ queue: Duration, of peer: PeerID) {
+        edit(peer) { $0.offer?.queue = queue }
+    }
+
+    /// The way to a peer and back takes this long.
+    public mutating func setRoundTrip(_ time: Duration, of peer: PeerID) {
+        edit(peer) { $0.setRoundTrip(time) }
+    }
+
+    /// A peer has answered.
+    public mutating func noteAnswer(
+        of peer: PeerID, gas: UInt64, expected: Duration, took: Duration
+    ) {
+        edit(peer) { $0.noteAnswer(gas: gas, expected: expected, took: took) }
+    }
+
+    /// A peer has not answered as it should. Slowness and refusals are told apart from what nobody
+    /// does by accident: that ends the acquaintance for a day.
+    public mutating func note(_ failure: CallFailure, of peer: PeerID, now: Instant) {
+        switch failure {
+        case .refused(.busy(let time)):
+            edit(peer) { $0.rest(until: now + time) }
+        case .refused, .overLimit:
+            edit(peer) { $0.rest(until: now + .seconds(10)) }
+        default: edit(peer) { $0.noteFailure(now: now) }
+        }
+        if failure.isMisbehaviour { ban(peer, until: now + Self.banTime) }
+    }
+
+    /// Does not ask a peer any more until then; nil: never again.
+    public mutating func ban(_ peer: PeerID, until end: Instant?) {
+        if let ban = bans[peer], ban.end == nil { return }
+        if bans[peer] == nil, bans.count >= Self.maxKnown {
+            // Those that end are forgotten before those that do not.
+            let passing = bans.filter { $0.value.end != nil }.map { $0.key }
+            guard let victim = passing.min(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) })
+            else { return }
+            bans[victim] = nil
+        }
+        bans[peer] = Ban(end: end)
+    }
+
+    private mutating func edit(_ peer: PeerID, _ change: (inout ResponderHistory) -> Void) {
+        if known[peer] == nil {
+            // The one that has been known longest makes room.
+            if known.count >= Self.maxKnown, let oldest = order.popFirst() { known[oldest] = nil }
+            order.append(peer)
+        }
+        change(&known[peer, default: ResponderHistory()])
+    }
+}

@@ -1,0 +1,154 @@
+// One call that somebody waits for: who was asked, what came, and what is still missing.
+
+import Multiformats
+import Wire
+
+/// A step of a call, for people: who was asked, and what came of it.
+public struct CallTrace: Hashable, Sendable {
+    /// What came of asking.
+    public enum Outcome: Hashable, Sendable {
+        /// An answer.
+        case answered
+        /// None.
+        case failed(CallFailure)
+        /// This node could not run it.
+        case notRunHere
+        /// Somebody else was faster.
+        case cancelled
+        /// The answer was found to be wrong.
+        case refuted
+    }
+
+    /// Who was asked.
+    public let responder: Responder
+    /// How long that took.
+    public let took: Duration
+    /// What came of it.
+    public let outcome: Outcome
+}
+
+/// The end of a call.
+public struct CallResult: Hashable, Sendable {
+    /// What was answered, with what it cost.
+    public let record: CallRecord
+    /// Who answered first.
+    public let responder: Responder
+    /// What the responder signed; nil if this node ran the call.
+    public let answer: CallAnswer?
+    /// What may be believed of it.
+    public let confidence: Confidence
+    /// What was paid for it, in credits, to all that were asked.
+    public let amount: UInt64
+    /// What was tried.
+    public let trace: [CallTrace]
+}
+
+/// Why there is no result.
+public struct CallError: Error, Hashable, Sendable {
+    /// The kinds of failure.
+    public enum Kind: Hashable, Sendable {
+        /// Nobody who may be asked is known, and this node does not run it.
+        case nobody
+        /// All that were asked failed.
+        case allFailed
+        /// The time is up.
+        case timedOut
+        /// The answers differ, and it could not be decided which is right.
+        case disputed
+        /// This node has too many calls under way.
+        case overLimit
+    }
+
+    /// What kind of failure it is.
+    public let kind: Kind
+    /// What was tried.
+    public let trace: [CallTrace]
+}
+
+/// A call's state.
+struct CallSession: Sendable {
+    struct Attempt: Sendable {
+        let responder: Responder
+        let started: Instant
+        let expected: Duration
+    }
+
+    struct Given: Sendable {
+        let responder: Responder
+        let record: CallRecord
+        let answer: CallAnswer?
+    }
+
+    let call: Call
+    let terms: CallTerms
+    let audit: CallAudit
+    let candidates: [PeerID]
+    let here: LocalCapacity?
+    let deadline: Instant
+    /// What is under way, by number. Small: a quorum at the most.
+    var attempts: [(number: UInt64, attempt: Attempt)] = []
+    /// Who has been asked.
+    var asked: Set<PeerID> = []
+    var ranHere = false
+    /// What came, without what was refuted.
+    var given: [Given] = []
+    var trace: [CallTrace] = []
+    var amount: UInt64 = 0
+    /// When somebody else is asked as well.
+    var hedgeAt: Instant?
+    /// The result has been given out; what is still going on is a check.
+    var isDelivered = false
+    /// How many peers have been asked for a check.
+    var checks = 0
+    var disputeNumber: UInt64?
+    /// Whether answers differed and it could not be told who was wrong.
+    var isUnclear = false
+
+    /// How many peers are asked beyond those that are needed, until the call has failed.
+    static let maxSpare = 7
+    /// How many peers are asked for one check.
+    static let maxChecks = 3
+
+    /// How many equal answers are needed.
+    var needed: Int {
+        if case .quorum(let count) = audit { return Int(min(max(count, 1), CallAudit.maxQuorum)) }
+        return 1
+    }
+
+    /// How many peers are asked at the most.
+    var maxAsked: Int { needed + Self.maxSpare }
+
+    /// Whether this node has to run what it cannot.
+    var isImpossible: Bool { audit == .selfExecution && here == nil }
+
+    /// Whether this node's own result is among those that came.
+    var hasOwn: Bool { given.contains { $0.responder == .here } }
+
+    /// Whether what has come suffices: this node's own result always does.
+    var isSettled: Bool {
+        guard !given.isEmpty, disputeNumber == nil, !differs else { return false }
+        return hasOwn || (audit != .selfExecution && given.count >= needed)
+    }
+
+    /// Whether two of the answers differ.
+    var differs: Bool { given.contains { $0.record != given[0].record } }
+
+    /// Two that differ.
+    var opponents: (Given, Given)? {
+        guard let first = given.first, let other = given.first(where: { $0.record != first.record })
+        else { return nil }
+        return (first, other)
+    }
+
+    mutating func end(_ number: UInt64) -> Attempt? {
+        guard let place = attempts.firstIndex(where: { $0.number == number }) else { return nil }
+        return attempts.remove(at: place).attempt
+    }
+
+    mutating func note(_ attempt: Attempt, _ outcome: CallTrace.Outcome, now: Instant) {
+        guard trace.count < 64 else { return }
+        trace.append(
+            CallTrace(
+                responder: attempt.responder, took: now.since(attempt.started), outcome: outcome))
+    }
+}

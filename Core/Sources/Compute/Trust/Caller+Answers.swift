@@ -1,0 +1,156 @@
+// What comes back from those who were asked, and when it is enough.
+
+public import Multiformats
+public import Wire
+
+extension Caller {
+    /// Takes what the client has to say.
+    mutating func settle(now: Instant) {
+        while let event = client.nextEvent() {
+            switch event {
+            case .offered(let peer, let offer): responders.setOffer(offer, of: peer)
+            case .queued(let peer, let queue): responders.setQueue(queue, of: peer)
+            case .verify(let order, let peer, let message, let signature):
+                events.append(.verify(order, peer, message: message, signature: signature))
+            case .answered(let question, let answer): take(answer, to: question, now: now)
+            case .failed(let question, let failure): take(failure, of: question, now: now)
+            case .claimed(let peer, let receipt): events.append(.claimed(peer, receipt))
+            case .receipted(let peer, let receipt): events.append(.receipted(peer, receipt))
+            }
+        }
+    }
+
+    private mutating func take(_ answer: CallAnswer, to question: UInt64, now: Instant) {
+        guard let number = owners.removeValue(forKey: question) else { return }
+        let peer = answer.header.responder
+        let header = answer.header.header
+        events.append(.owed(peer, header))
+        guard let attempt = sessions[number]?.end(question) else { return }
+        responders.noteAnswer(
+            of: peer, gas: header.gas, expected: attempt.expected,
+            took: now.since(attempt.started))
+        sessions[number]?.amount += header.amount
+        sessions[number]?.note(attempt, .answered, now: now)
+        sessions[number]?.given.append(
+            CallSession.Given(responder: .peer(peer), record: answer.record, answer: answer))
+        conclude(number, now: now)
+    }
+
+    private mutating func take(_ failure: CallFailure, of question: UInt64, now: Instant) {
+        guard let number = owners.removeValue(forKey: question),
+            let attempt = sessions[number]?.end(question)
+        else { return }
+        if case .peer(let peer) = attempt.responder { responders.note(failure, of: peer, now: now) }
+        sessions[number]?.note(attempt, .failed(failure), now: now)
+        goOn(number, now: now)
+    }
+
+    /// The result of a call that this node was to run; nil if it could not.
+    public mutating func ran(_ order: UInt64, _ record: CallRecord?, now: Instant) {
+        guard let number = runs.removeValue(forKey: order),
+            let attempt = sessions[number]?.end(order)
+        else { return }
+        guard let record else {
+            sessions[number]?.note(attempt, .notRunHere, now: now)
+            goOn(number, now: now)
+            return
+        }
+        sessions[number]?.note(attempt, .answered, now: now)
+        sessions[number]?.given.append(
+            CallSession.Given(responder: .here, record: record, answer: nil))
+        conclude(number, now: now)
+        settle(now: now)
+    }
+
+    /// Somebody who was asked is of no use: asks somebody else, unless others are still at it.
+    func isWaiting(_ number: UInt64) -> Bool {
+        guard let session = sessions[number] else { return false }
+        return session.disputeNumber != nil || !session.attempts.isEmpty
+    }
+
+    /// Goes on after something failed.
+    mutating func goOn(_ number: UInt64, now: Instant) {
+        guard let session = sessions[number] else { return }
+        if session.isDelivered {
+            guard session.disputeNumber == nil, session.attempts.isEmpty else { return }
+            if session.given.count < 2 { check(number, now: now) } else { end(number) }
+            return
+        }
+        if session.isSettled { return conclude(number, now: now) }
+        guard session.disputeNumber == nil else { return }
+        let missing = session.needed - session.given.count - session.attempts.count
+        for _ in 0..<max(missing, 0) where !ask(for: number, now: now) { break }
+        guard !isWaiting(number) else { return }
+        // Who can run it itself does not depend on peers.
+        if session.here != nil, !session.ranHere {
+            runHere(number, now: now)
+            return
+        }
+        fail(number, session.isUnclear ? .disputed : .allFailed)
+    }
+
+    /// Looks whether what came suffices, and what is to be done if not.
+    mutating func conclude(_ number: UInt64, now: Instant) {
+        guard let session = sessions[number], session.disputeNumber == nil else { return }
+        if let (one, two) = session.opponents {
+            open(
+                Dispute(
+                    Dispute.Party(one.responder.peer, one.answer, one.record),
+                    Dispute.Party(two.responder.peer, two.answer, two.record)),
+                for: number, now: now)
+            return
+        }
+        guard session.isSettled else { return goOn(number, now: now) }
+        guard !session.isDelivered else { return end(number) }
+        stopAttempts(of: number, now: now)
+        deliver(number, now: now)
+    }
+
+    private mutating func deliver(_ number: UInt64, now: Instant) {
+        guard let session = sessions[number], let first = session.given.first else { return }
+        let own = session.given.first { $0.responder == .here }
+        let basis: Confidence.Basis =
+            if own != nil {
+                .executedHere
+            } else if session.needed > 1 {
+                .agreement(UInt32(session.given.count))
+            } else if case .sample(let millionths) = session.audit {
+                .sampling(millionths: millionths)
+            } else {
+                .history
+            }
+        let history = first.responder.peer.map { responders[$0] }
+        events.append(
+            .answered(
+                number,
+                CallResult(
+                    record: first.record, responder: first.responder, answer: first.answer,
+                    confidence: Confidence(basis, of: history), amount: session.amount,
+                    trace: session.trace)))
+        sessions[number]?.isDelivered = true
+        // Whether it is checked is decided now, when nobody can make the answer depend on it.
+        guard own == nil, case .sample(let millionths) = session.audit,
+            random.next() % 1_000_000 < UInt64(millionths)
+        else { return end(number) }
+        check(number, now: now)
+    }
+
+    /// Asks another peer at random the same. For it this is a question like any other.
+    private mutating func check(_ number: UInt64, now: Instant) {
+        guard let session = sessions[number], session.checks < CallSession.maxChecks else {
+            return end(number)
+        }
+        let rest = session.candidates.filter { !session.asked.contains($0) }
+        let peers = responders.eligible(rest, for: session.call, session.terms, now: now)
+        guard let peer = Responders.pick(peers, &random) else { return end(number) }
+        sessions[number]?.checks += 1
+        ask(peer, for: number, now: now)
+    }
+}
+
+extension Responder {
+    /// The peer; nil for this node.
+    public var peer: PeerID? {
+        if case .peer(let peer) = self { peer } else { nil }
+    }
+}

@@ -1,0 +1,274 @@
+// The calls of this node: chooses who runs each, asks a second one when the first is slow, checks
+// answers, finds out who is wrong when they differ, and stops asking liars.
+
+public import Multiformats
+public import Wire
+
+/// Has calls run, here or by peers.
+public struct Caller: Sendable {
+    /// What happened, and what the owner has to do.
+    public enum Event: Hashable, Sendable {
+        /// Look whether this is the peer's signature: ``verified(_:_:now:)`` with the number.
+        case verify(UInt64, PeerID, message: [UInt8], signature: [UInt8])
+        /// Run this call: ``ran(_:_:now:)`` with the number.
+        case run(UInt64, Call)
+        /// Its result is not needed any more.
+        case stop(UInt64)
+        /// Get these records, from a peer or, without one, from this node's store:
+        /// ``loaded(_:_:now:)`` with the number.
+        case load(UInt64, [CID], from: PeerID?)
+        /// Run this activation again: ``replayed(_:_:now:)`` with the number.
+        case replay(UInt64, ReplayOrder)
+        /// The result of a call.
+        case answered(UInt64, CallResult)
+        /// There is no result of a call.
+        case failed(UInt64, CallError)
+        /// A result that was given out has turned out to be wrong. With the right one, if it is
+        /// known.
+        case refuted(UInt64, CallRecord?)
+        /// A peer has answered, which this node now owes it for.
+        case owed(PeerID, CallHeader)
+        /// A peer has lied. It is not asked any more; the proof is for everybody.
+        case convicted(PeerID, Evidence)
+        /// A peer says what this node owes it.
+        case claimed(PeerID, [UInt8])
+        /// A peer has signed a receipt that this node signed.
+        case receipted(PeerID, [UInt8])
+    }
+
+    /// The most calls under way, checks among them.
+    public static let maxSessions = 4_096
+    /// The most disputes under way.
+    public static let maxDisputes = 64
+    /// How long a peer may take to give out records that it has committed to.
+    static let loadTime: Duration = .seconds(30)
+    /// How long this node may take to replay an activation.
+    static let replayTime: Duration = .seconds(300)
+
+    enum Due: Sendable {
+        case session(UInt64)
+        case dispute(UInt64)
+    }
+
+    /// A dispute of a session, or an accusation that came from elsewhere.
+    struct Trial: Sendable {
+        var dispute: Dispute?
+        let session: UInt64?
+        let accusation: Evidence?
+        var order: UInt64 = 0
+        var party = 0
+        var wanted: [CID] = []
+        var deadline: Instant
+    }
+
+    var client = CallClient()
+    /// All that is known of those who may be asked.
+    public internal(set) var responders = Responders()
+    var sessions: [UInt64: CallSession] = [:]
+    /// The session of each question and of each run.
+    var owners: [UInt64: UInt64] = [:]
+    var runs: [UInt64: UInt64] = [:]
+    var trials: [UInt64: Trial] = [:]
+    var trialOrders: [UInt64: UInt64] = [:]
+    var deadlines = DeadlineQueue<Due>()
+    var random: SecretGenerator
+    private var nextNumber: UInt64 = 1
+    var events = Outbox<Event>()
+
+    /// A caller whose choices and nonces follow from a secret of
+    /// ``SecretGenerator/secretBytes`` random bytes.
+    public init(secret: [UInt8]) { random = SecretGenerator(secret: secret) }
+
+    /// How many calls, and checks of calls, are under way.
+    public var sessionCount: Int { sessions.count }
+
+    // MARK: Calls
+
+    /// Has a call run. Its number comes back with the result, or with the reason why there is none,
+    /// by the end of the terms' patience.
+    ///
+    /// - Parameters:
+    ///   - candidates: the peers that may be asked.
+    ///   - here: what this node can do itself; nil if it does not run this call.
+    public mutating func fetch(
+        _ call: Call, terms: CallTerms = CallTerms(), audit: CallAudit = .usual,
+        candidates: [PeerID], here: LocalCapacity?, now: Instant
+    ) -> UInt64 {
+        let number = makeNumber()
+        guard sessions.count < Self.maxSessions else {
+            events.append(.failed(number, CallError(kind: .overLimit, trace: [])))
+            return number
+        }
+        let session = CallSession(
+            call: call, terms: terms, audit: audit, candidates: candidates, here: here,
+            deadline: now + terms.patience)
+        sessions[number] = session
+        if audit == .selfExecution { runHere(number, now: now) }
+        for _ in 0..<session.needed { ask(for: number, now: now) }
+        if session.isImpossible || sessions[number]?.attempts.isEmpty == true {
+            stopAttempts(of: number, now: now)
+            fail(number, .nobody)
+        } else {
+            watch(number)
+        }
+        return number
+    }
+
+    /// Takes a call back.
+    public mutating func cancel(_ number: UInt64, now: Instant) {
+        guard sessions[number]?.isDelivered == false else { return }
+        stopAttempts(of: number, now: now)
+        end(number)
+    }
+
+    /// Chooses somebody for a session and asks. Returns whether there was anybody.
+    @discardableResult
+    mutating func ask(for number: UInt64, now: Instant) -> Bool {
+        guard let session = sessions[number], session.asked.count < session.maxAsked else {
+            return false
+        }
+        let rest = session.candidates.filter { !session.asked.contains($0) }
+        // A quorum is of peers; who runs the call itself needs no quorum.
+        let mayRun = !session.ranHere && session.needed == 1 && !session.isDelivered
+        let choice = responders.choose(
+            for: session.call, session.terms, of: rest, here: mayRun ? session.here : nil,
+            random: &random, now: now)
+        switch choice {
+        case .here?: runHere(number, now: now)
+        case .peer(let peer)?: ask(peer, for: number, now: now)
+        case nil: return false
+        }
+        return true
+    }
+
+    mutating func ask(_ peer: PeerID, for number: UInt64, now: Instant) {
+        guard let session = sessions[number] else { return }
+        let gas = session.terms.gas(of: session.call)
+        let patience = session.isDelivered ? session.terms.patience : session.deadline.since(now)
+        let question = client.ask(
+            session.call, of: peer, maxPrice: session.terms.maxPrice,
+            nonce: random.bytes(CallProtocol.nonceBytes), patience: patience, now: now)
+        owners[question] = number
+        let attempt = CallSession.Attempt(
+            responder: .peer(peer), started: now,
+            expected: responders[peer].expectedTime(gas: gas))
+        sessions[number]?.attempts.append((question, attempt))
+        sessions[number]?.asked.insert(peer)
+        sessions[number]?.hedgeAt = now + responders[peer].patience(gas: gas)
+        watch(number)
+    }
+
+    mutating func runHere(_ number: UInt64, now: Instant) {
+        guard let session = sessions[number], let here = session.here, !session.ranHere else {
+            return
+        }
+        let order = makeNumber()
+        let time = session.terms.gas(of: session.call).scaled(
+            by: 1_000_000, over: max(1, here.speed))
+        let expected = Duration(microseconds: time.adding(here.queue.microseconds))
+        runs[order] = number
+        sessions[number]?.ranHere = true
+        sessions[number]?.attempts.append(
+            (order, CallSession.Attempt(responder: .here, started: now, expected: expected)))
+        sessions[number]?.hedgeAt = now + expected + expected
+        events.append(.run(order, session.call))
+    }
+
+    /// Sends a peer a receipt that this node has signed.
+    mutating func acknowledge(_ receipt: [UInt8], to peer: PeerID) {
+        client.acknowledge(receipt, to: peer)
+    }
+
+    // MARK: Streams and time
+
+    /// Takes what happened to a stream of the protocol that this node opened.
+    public mutating func receive(_ event: StreamEvent, now: Instant) {
+        client.receive(event, now: now)
+        settle(now: now)
+    }
+
+    /// Whether a signature that was to be looked at is the peer's.
+    public mutating func verified(_ number: UInt64, _ isValid: Bool, now: Instant) {
+        client.verified(number, isValid, now: now)
+        settle(now: now)
+    }
+
+    /// Asks others where somebody is slow, and gives up what takes too long.
+    public mutating func advance(to now: Instant) {
+        client.advance(to: now)
+        settle(now: now)
+        while let due = deadlines.popDue(at: now) {
+            switch due {
+            case .session(let number): look(at: number, now: now)
+            case .dispute(let number):
+                guard let trial = trials[number], trial.deadline <= now else { continue }
+                giveUp(number, now: now)
+            }
+        }
+        settle(now: now)
+    }
+
+    private mutating func look(at number: UInt64, now: Instant) {
+        guard let session = sessions[number] else { return }
+        if !session.isDelivered, session.deadline <= now {
+            stopAttempts(of: number, now: now)
+            fail(number, session.isUnclear ? .disputed : .timedOut)
+            return
+        }
+        guard let hedge = session.hedgeAt, hedge <= now else { return }
+        sessions[number]?.hedgeAt = nil
+        // Once: two at a time are enough.
+        guard !session.isDelivered, session.needed == 1, session.attempts.count == 1 else { return }
+        ask(for: number, now: now)
+    }
+
+    /// When `advance` has something to do.
+    public var deadline: Instant? { client.deadline.earlier(deadlines.first) }
+
+    /// The next order for streams.
+    public mutating func nextTransmit() -> StreamOrder? { client.nextTransmit() }
+
+    /// What happened.
+    public mutating func nextEvent() -> Event? { events.popFirst() }
+
+    // MARK: Tables
+
+    mutating func makeNumber() -> UInt64 {
+        defer { nextNumber += 1 }
+        return nextNumber
+    }
+
+    private mutating func watch(_ number: UInt64) {
+        guard let session = sessions[number] else { return }
+        if !session.isDelivered { deadlines.add(.session(number), at: session.deadline) }
+        if let hedge = session.hedgeAt, !session.isDelivered {
+            deadlines.add(.session(number), at: hedge)
+        }
+    }
+
+    /// Takes back whatever is under way for a session.
+    mutating func stopAttempts(of number: UInt64, now: Instant) {
+        for (order, attempt) in sessions[number]?.attempts ?? [] {
+            sessions[number]?.note(attempt, .cancelled, now: now)
+            if attempt.responder == .here {
+                runs[order] = nil
+                events.append(.stop(order))
+            } else {
+                owners[order] = nil
+                client.cancel(order, now: now)
+            }
+        }
+        sessions[number]?.attempts = []
+    }
+
+    mutating func fail(_ number: UInt64, _ kind: CallError.Kind) {
+        guard let session = sessions[number] else { return }
+        end(number)
+        events.append(.failed(number, CallError(kind: kind, trace: session.trace)))
+    }
+
+    /// Forgets a session. A dispute that it began goes on.
+    mutating func end(_ number: UInt64) {
+        sessions[number] = nil
+    }
+}

@@ -1,0 +1,232 @@
+// Evidence: what proves to anybody that a peer has lied, in one file. It needs nothing but itself,
+// and for a wrong answer the contract (and the content that the activation read).
+
+import IPLD
+public import Multiformats
+public import Wire
+
+/// A proof that a peer has lied.
+public enum Evidence: Hashable, Sendable {
+    /// A signed answer that a replay refutes.
+    case wrongAnswer(WrongAnswer)
+    /// Two signed answers to one call that differ: at least one of them is wrong.
+    case contradiction(CallAnswer, CallAnswer)
+    /// Two headers that answer one and the same question with different commitments.
+    case equivocation(SignedHeader, SignedHeader)
+    /// Two receipts that its signer has put in the same place of its chain.
+    case fork(PeerID, Receipt, Receipt)
+
+    /// The longest file, in bytes.
+    public static let maxBytes = 8 << 20
+
+    /// Who is accused.
+    public var accused: PeerID {
+        switch self {
+        case .wrongAnswer(let wrong): wrong.answer.header.responder
+        case .contradiction(let answer, _): answer.header.responder
+        case .equivocation(let header, _): header.responder
+        case .fork(let peer, _, _): peer
+        }
+    }
+}
+
+/// An answer with the way from its record down to one activation.
+public struct WrongAnswer: Hashable, Sendable {
+    /// What was signed and revealed.
+    public let answer: CallAnswer
+    /// Which child leads on, at each record from the top.
+    public let path: [UInt32]
+    /// The records on the way below the top, and those of the last one's children. In any order:
+    /// they are found by their CIDs.
+    public let records: [CallRecord]
+
+    /// An answer whose record holds an activation that a replay refutes.
+    public init(_ answer: CallAnswer, path: [UInt32], records: [CallRecord]) {
+        self.answer = answer
+        self.path = path
+        self.records = records
+    }
+}
+
+/// Why a file proves nothing.
+public enum EvidenceFault: Error, Hashable, Sendable {
+    /// A signature is not the accused one's.
+    case signature
+    /// The parts do not belong together.
+    case unrelated
+    /// What is shown is no contradiction.
+    case consistent
+    /// A record on the way to the activation is not in the file.
+    case incomplete
+}
+
+extension EvidenceFault: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .signature: "the evidence holds something that the accused peer has not signed"
+        case .unrelated: "the parts of the evidence do not belong together"
+        case .consistent: "what the evidence shows is no contradiction"
+        case .incomplete: "a record on the way to the accused activation is missing"
+        }
+    }
+}
+
+/// What is left to be done for a verdict.
+public enum EvidenceVerdict: Hashable, Sendable {
+    /// The peer has lied; nothing need be run.
+    case proven
+    /// The peer has lied if this replay refutes the record, and has not if it does not.
+    case dependsOn(ReplayOrder)
+}
+
+extension Evidence {
+    /// Looks at everything that can be known without running anything.
+    public func examine() throws(EvidenceFault) -> EvidenceVerdict {
+        switch self {
+        case .wrongAnswer(let wrong): return try wrong.examine()
+        case .contradiction(let one, let two):
+            guard one.fits, two.fits, one.header.responder == two.header.responder,
+                one.record.call == two.record.call
+            else { throw .unrelated }
+            guard one.record != two.record else { throw .consistent }
+            guard one.header.isValid, two.header.isValid else { throw .signature }
+        case .equivocation(let one, let two):
+            guard one.responder == two.responder, one.header.nonce == two.header.nonce,
+                one.header.call == two.header.call
+            else { throw .unrelated }
+            guard one.header != two.header else { throw .consistent }
+            guard one.isValid, two.isValid else { throw .signature }
+        case .fork(let peer, let one, let two):
+            guard let first = one.entry(of: peer), let second = two.entry(of: peer),
+                first.position.sequence == second.position.sequence
+            else { throw .unrelated }
+            guard first.hash != second.hash else { throw .consistent }
+            guard one.isSigned(by: peer), two.isSigned(by: peer) else { throw .signature }
+        }
+        return .proven
+    }
+}
+
+extension WrongAnswer {
+    func examine() throws(EvidenceFault) -> EvidenceVerdict {
+        guard answer.fits, path.count < CallLimits.maxDepth else { throw .unrelated }
+        guard answer.header.isValid else { throw .signature }
+        var known: [CID: CallRecord] = [:]
+        for record in records { known[record.cid] = record }
+        var record = answer.record
+        for index in path {
+            guard index < UInt32(record.children.count) else { throw .unrelated }
+            guard let next = known[record.children[Int(index)]] else { throw .incomplete }
+            record = next
+        }
+        var children: [CallRecord] = []
+        for cid in record.children {
+            guard let child = known[cid] else { throw .incomplete }
+            children.append(child)
+        }
+        do throws(RecordFault) {
+            return .dependsOn(try ReplayOrder(record, children: children))
+        } catch {
+            // Its own numbers contradict those of its children.
+            return .proven
+        }
+    }
+}
+
+// MARK: The file
+
+extension Evidence {
+    /// The file: canonical dag-cbor.
+    public var encoded: [UInt8] {
+        let (kind, parts): (String, [Value]) =
+            switch self {
+            case .wrongAnswer(let wrong):
+                (
+                    "wrong-answer",
+                    [
+                        wrong.answer.value, .list(wrong.path.map { .integer(Int128($0)) }),
+                        .list(wrong.records.map { .bytes($0.encoded) }),
+                    ]
+                )
+            case .contradiction(let one, let two): ("contradiction", [one.value, two.value])
+            case .equivocation(let one, let two): ("equivocation", [one.value, two.value])
+            case .fork(let peer, let one, let two):
+                ("fork", [.bytes(peer.bytes), one.value, two.value])
+            }
+        return CanonicalMap.encode(
+            .map([
+                Value.Entry("weft-evidence", .integer(1)), Value.Entry("kind", .string(kind)),
+                Value.Entry("parts", .list(parts)),
+            ]))
+    }
+
+    /// Reads a file, without believing it.
+    public init(decoding bytes: RawSpan) throws(DecodeError) {
+        guard bytes.byteCount <= Self.maxBytes else {
+            throw DecodeError(.overLimit, "evidence: longer than 8 MiB")
+        }
+        let map = try CanonicalMap(try DagCBOR.decode(bytes), fields: 3)
+        guard try map.number("weft-evidence", upTo: 1) == 1 else {
+            throw DecodeError(.unsupported, "evidence: a version that is not known")
+        }
+        let kind = Array(try map.text("kind").utf8)
+        let parts = try map.list("parts", upTo: 3)
+        switch (kind.count, parts.count) {
+        case (12, 3) where kind.elementsEqual("wrong-answer".utf8):
+            self = .wrongAnswer(try WrongAnswer(parts))
+        case (13, 2) where kind.elementsEqual("contradiction".utf8):
+            self = .contradiction(try CallAnswer(parts[0]), try CallAnswer(parts[1]))
+        case (12, 2) where kind.elementsEqual("equivocation".utf8):
+            self = .equivocation(try SignedHeader(parts[0]), try SignedHeader(parts[1]))
+        case (4, 3) where kind.elementsEqual("fork".utf8):
+            guard case .bytes(let peer) = parts[0] else {
+                throw DecodeError(.malformed, "evidence: a fork lacks its owner")
+            }
+            self = .fork(
+                try PeerID(decoding: peer.rawSpan), try Receipt(parts[1]), try Receipt(parts[2]))
+        default: throw DecodeError(.unsupported, "evidence: of a kind that is not known")
+        }
+    }
+}
+
+extension WrongAnswer {
+    fileprivate init(_ parts: [Value]) throws(DecodeError) {
+        guard case .list(let steps) = parts[1], steps.count < CallLimits.maxDepth,
+            case .list(let blocks) = parts[2],
+            blocks.count <= CallLimits.maxChildren + CallLimits.maxDepth
+        else { throw DecodeError(.malformed, "evidence: not a way to an activation") }
+        var path: [UInt32] = []
+        for step in steps {
+            guard case .integer(let index) = step, 0..<Int128(CallLimits.maxChildren) ~= index
+            else { throw DecodeError(.malformed, "evidence: not the place of a child") }
+            path.append(UInt32(index))
+        }
+        var records: [CallRecord] = []
+        for block in blocks {
+            guard case .bytes(let bytes) = block else {
+                throw DecodeError(.malformed, "evidence: a record is bytes")
+            }
+            records.append(try CallRecord(decoding: bytes.rawSpan))
+        }
+        self.init(try CallAnswer(parts[0]), path: path, records: records)
+    }
+}
+
+extension CallAnswer {
+    var value: Value {
+        .map([
+            Value.Entry("signed", header.value), Value.Entry("salt", .bytes(salt)),
+            Value.Entry("record", .bytes(record.encoded)),
+        ])
+    }
+
+    init(_ value: Value) throws(DecodeError) {
+        let map = try CanonicalMap(value, fields: 3)
+        let record = try map.bytes("record", count: 1...CallLimits.maxRecordBytes)
+        let saltBytes = CallProtocol.saltBytes
+        self.init(
+            try SignedHeader(try map.value("signed")),
+            salt: try map.bytes("salt", count: saltBytes...saltBytes),
+            record: try CallRecord(decoding: record.rawSpan))
+    }
+}

@@ -1,0 +1,108 @@
+// What is fuzzed of calls: what is hashed or signed and comes from strangers, and the messages of the
+// call protocol with what its machines do with them.
+
+import Compute
+import Multiformats
+import Wire
+
+/// The parsers by name.
+let computeTargets: [String: Target] = [
+    "call": { bytes in
+        guard let call = try? Call(decoding: bytes) else { return }
+        if call.encoded != [UInt8](bytes) { violated("a call has one encoding") }
+        guard let url = try? CallURL(call.url), url.contract == call.contract,
+            url.path == call.path, url.query == call.query
+        else { violated("a call's URL is one of the same call") }
+    },
+    "call-url": { bytes in
+        let text = String(decoding: [UInt8](bytes), as: UTF8.self)
+        guard let call = try? Call(url: text, gas: 1) else { return }
+        if (try? Call(decoding: call.encoded.span.bytes)) != call {
+            violated("what is taken can be encoded")
+        }
+    },
+    "call-record": { bytes in
+        guard let record = try? CallRecord(decoding: bytes) else { return }
+        if record.encoded != [UInt8](bytes) { violated("a record has one encoding") }
+        if (try? CallRecord(result: record.result.span.bytes, of: record.call)) != record {
+            violated("a result is a record without its call")
+        }
+    },
+    "call-receipt": { bytes in
+        guard let receipt = try? Receipt(decoding: bytes) else { return }
+        if receipt.encoded != [UInt8](bytes) { violated("a receipt has one encoding") }
+        if receipt.isSigned(by: receipt.terms.to) { violated("nobody signs by chance") }
+    },
+    "call-evidence": { bytes in
+        guard let evidence = try? Evidence(decoding: bytes) else { return }
+        if evidence.encoded != [UInt8](bytes) { violated("evidence has one encoding") }
+        if (try? evidence.examine()) == .proven { violated("nothing is proven by chance") }
+    },
+    "call-server": callServer,
+    "call-client": callClient,
+]
+
+private let asker = PrivateKey.generateEd25519()
+
+/// A responder that answers whatever it is asked, from a peer that may say anything.
+@Sendable private func callServer(_ bytes: RawSpan) {
+    var server = CallServer(offer: CallOffer(speed: 1, slots: 1))
+    let stream = StreamID(connection: 1, stream: 1)
+    let now = Instant(nanoseconds: 0)
+    server.receive(.accepted(stream, PeerID(asker.publicKey), CallProtocol.name), now: now)
+    server.receive(.message(stream, [UInt8](bytes)), now: now)
+    if server.callCount > CallProtocol.maxCallsPerPeer { violated("calls of a peer are limited") }
+    while let event = server.nextEvent() {
+        switch event {
+        case .asked(let number, _, let question):
+            guard
+                let record = try? CallRecord(
+                    question.call, outcome: .ok, output: CallOutput(body: .empty), gas: 1,
+                    ownGas: 1)
+            else { violated("a call can be answered") }
+            _ = server.answer(
+                number, record, price: .usual, salt: [UInt8](repeating: 7, count: 32))
+        case .sign(let number, _): server.signed(number, [UInt8](repeating: 1, count: 64))
+        case .withdrawn, .opened, .acknowledged: break
+        }
+    }
+    while let order = server.nextTransmit() {
+        guard case .send(_, let message) = order else { continue }
+        if message.count > CallProtocol.maxMessageBytes { violated("messages are limited") }
+        if (try? CallReply.decode(message.span.bytes)) == nil {
+            violated("what is sent can be read")
+        }
+    }
+    server.advance(to: now + CallProtocol.maxPatience)
+    if server.callCount != 0 { violated("nothing is under way for longer than patience allows") }
+}
+
+/// An asker with one question, and a responder that may say anything.
+@Sendable private func callClient(_ bytes: RawSpan) {
+    guard let name = try? CID(text: "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"),
+        let call = try? Call(name, gas: 1_000)
+    else { violated("a call can be made") }
+    var client = CallClient()
+    let now = Instant(nanoseconds: 0)
+    let peer = PeerID(asker.publicKey)
+    let number = client.ask(
+        call, of: peer, maxPrice: .usual, nonce: [UInt8](repeating: 0, count: 16),
+        patience: .seconds(1), now: now)
+    guard case .open(_, _, let request)? = client.nextTransmit() else {
+        violated("a stream is opened to ask")
+    }
+    let stream = StreamID(connection: 1, stream: 1)
+    client.receive(.opened(request: request, stream, CallProtocol.name), now: now)
+    client.receive(.message(stream, [UInt8](bytes)), now: now)
+    client.advance(to: now + .seconds(100))
+    var ends = 0
+    while let event = client.nextEvent() {
+        switch event {
+        case .verify(let order, _, _, _): client.verified(order, false, now: now)
+        case .answered: violated("nobody answers by chance")
+        case .failed(number, _): ends += 1
+        case .failed, .offered, .queued, .claimed, .receipted: break
+        }
+    }
+    if ends != 1 { violated("each question ends once") }
+}
