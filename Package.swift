@@ -72,10 +72,18 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings),
+        .target(name: "CWasmtime"),
+        .target(
+            name: "WasmEngine",
+            dependencies: [
+                core, "CWasmtime", nioCore,
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            swiftSettings: settings),
         .target(
             name: "Weft",
             dependencies: [
-                core, "BlockStore", "Transports", "CMiniUPnPc", nioCore, nioPosix, nioHTTP1,
+                core, "BlockStore", "Transports", "WasmEngine", "CMiniUPnPc", nioCore, nioPosix, nioHTTP1,
                 httpTypes, logging, httpClient,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
@@ -118,6 +126,9 @@ let package = Package(
                 core, "Transports", nioCore, nioPosix,
                 .product(name: "TestSupport", package: "Core"),
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "WasmEngineTests", dependencies: [core, "CWasmtime", "WasmEngine", nioCore],
             swiftSettings: settings),
         .testTarget(
             name: "WeftTests",

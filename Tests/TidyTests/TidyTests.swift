@@ -39,12 +39,16 @@ import Testing
             "NIOSSL", "NIOHTTP1", "NIOWebSocket", "X509", "SwiftASN1", "Crypto", "Synchronization",
             "Glibc", "FoundationEssentials",
         ],
+        "WasmEngine": [
+            "Wire", "Cryptography", "WasmRules", "CWasmtime", "NIOCore", "DequeModule",
+            "Synchronization", "Glibc",
+        ],
         // CoreFoundation holds one of the compiler's copies of the C struct `stat`; which copy it
         // takes depends on what else is imported.
         "Weft": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "Connections", "Peering", "Exchange",
-            "NodeCore", "BlockStore", "Transports", "CoreFoundation", "NIOCore", "NIOPosix",
-            "HTTPTypes", "Logging", "AsyncHTTPClient", "NIOHTTP1", "DequeModule", "TOMLKit",
+            "NodeCore", "WasmRules", "Compute", "BlockStore", "Transports", "WasmEngine",
+            "CoreFoundation", "NIOCore", "NIOPosix", "HTTPTypes", "Logging", "AsyncHTTPClient", "NIOHTTP1", "DequeModule", "TOMLKit",
             "Synchronization", "Glibc", "NIOConcurrencyHelpers", "FoundationEssentials",
             "Foundation", "NIOSSL", "CMiniUPnPc",
         ],

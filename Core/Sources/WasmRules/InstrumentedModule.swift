@@ -17,6 +17,8 @@ public struct InstrumentedModule: Hashable, Sendable {
     public let imports: [FunctionImport]
     /// What its author exported.
     public let exports: [ModuleExport]
+    /// The names of the exported functions that take and give nothing, in their order.
+    public let procedures: [String]
     /// The pages of its memory: from the start, and at most. Nil if it has none.
     public let memory: SizeLimits?
     /// Whether it exports `weft:start`.
@@ -66,6 +68,11 @@ public struct InstrumentedModule: Hashable, Sendable {
                 module: $0.module, name: $0.name, type: module.types[Int($0.type)])
         }
         exports = module.exports
+        procedures = module.exports.filter {
+            guard $0.kind == .function else { return false }
+            let type = module.type(ofFunction: $0.index)
+            return type.parameters.isEmpty && type.results.isEmpty
+        }.map(\.name)
         memory = module.memories.first.map {
             SizeLimits(minimum: $0.minimum, maximum: Module.memoryCap($0))
         }
@@ -77,6 +84,24 @@ public struct InstrumentedModule: Hashable, Sendable {
         instantiationGas =
             pages * GasSchedule.page + elements * GasSchedule.tableElement
             + Int64(module.dataBytes) >> GasSchedule.bulkBytesShift
+    }
+}
+
+extension InstrumentedModule {
+    /// The names of a contract's methods: those procedures that begin with a small letter, go on
+    /// with small letters, digits and hyphens, and so can stand in a URL.
+    public var methods: [String] {
+        procedures.filter { name in
+            guard let first = name.utf8.first, (0x61...0x7a).contains(first) else { return false }
+            return name.utf8.allSatisfy {
+                (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d
+            }
+        }
+    }
+
+    /// Whether it exports a function of this name that takes and gives nothing.
+    public func isProcedure(_ name: String) -> Bool {
+        procedures.contains { $0.utf8.elementsEqual(name.utf8) }
     }
 }
 

@@ -1,0 +1,67 @@
+// What a run needs of the world around it: other calls and content.
+
+/// What a contract asks for by `fetch`.
+public struct ContractFetch: Sendable {
+    /// A `weft://` or `ipfs://` URL.
+    public var url: String
+    /// The method of HTTP.
+    public var verb: String
+    /// The headers as the contract gave them, names in lower case, sorted by name.
+    public var headers: [ContractHeader]
+    /// The body.
+    public var body: [UInt8]
+    /// The gas that has been set aside for it; nil for content.
+    public var gas: Int64?
+}
+
+/// The answer to a fetch.
+public struct ContractAnswer: Sendable {
+    /// A status of HTTP, or an outcome that is not ok: 1 out of gas, 2 stack exhausted, 3 trap.
+    public var status: Int32
+    /// What of the gas that was set aside was used.
+    public var gas: Int64
+    /// The headers, sorted by name.
+    public var headers: [ContractHeader]
+    /// The body.
+    public var body: Content
+
+    /// An answer.
+    public init(
+        status: Int32, gas: Int64 = 0, headers: [ContractHeader] = [], body: Content = .empty
+    ) {
+        self.status = status
+        self.gas = gas
+        self.headers = headers
+        self.body = body
+    }
+}
+
+/// An answer that may still be on its way.
+public protocol PendingAnswer: AnyObject, Sendable {
+    /// The answer. It blocks, and is asked for once, in the order of the fetches. What is thrown
+    /// ends the run without a result.
+    func value() throws -> ContractAnswer
+    /// Says that nobody will ask for it.
+    func abandon()
+}
+
+/// The host of one run.
+public protocol ContractHost: AnyObject, Sendable {
+    /// Begins what a contract asks for; it does not block. What is thrown ends the run without a
+    /// result.
+    func begin(_ fetch: ContractFetch) throws -> any PendingAnswer
+}
+
+/// A host that has nothing.
+public final class EmptyHost: ContractHost {
+    private final class Nothing: PendingAnswer {
+        func value() -> ContractAnswer { ContractAnswer(status: 404) }
+        func abandon() {}
+    }
+
+    /// A host that answers every fetch with 404.
+    public init() {}
+
+    /// An answer of 404.
+    public func begin(_ fetch: ContractFetch) -> any PendingAnswer { Nothing() }
+}

@@ -1,0 +1,226 @@
+// One run: an instance is made, its gas set, its method called, and its end understood.
+
+import CWasmtime
+import NIOCore
+import WasmRules
+
+extension Engine {
+    /// Runs a contract on one of the engine's threads.
+    ///
+    /// - Throws: ``ContractFault/noMethod(_:known:)``; ``ResourceFailure`` or the host's error when
+    ///   this machine could not finish it; `CancellationError`.
+    public func run(
+        _ program: Program, _ request: ContractRequest, limits: RunLimits = RunLimits(),
+        control: RunControl = RunControl(), host: any ContractHost = EmptyHost()
+    ) async throws -> ContractOutcome {
+        try await onWorker(control) {
+            try self.execute(program, request, limits: limits, control: control, host: host)
+        }
+    }
+
+    /// Has blocking work of a call done by one of the engine's threads. When the task is cancelled,
+    /// the runs of the call stop.
+    public func onWorker<Value: Sendable>(
+        _ control: RunControl, _ work: @escaping @Sendable () throws -> Value
+    ) async throws -> Value {
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                do {
+                    _ = try workers.submit {
+                        continuation.resume(
+                            with: Result {
+                                try control.check()
+                                return try work()
+                            })
+                    }
+                } catch {
+                    continuation.resume(throwing: error)
+                }
+            }
+        } onCancel: {
+            control.cancel()
+        }
+    }
+
+    /// Runs a contract on this thread, which must be one of ``workers``.
+    ///
+    /// - Throws: as ``run(_:_:limits:control:host:)``.
+    public func execute(
+        _ program: Program, _ request: ContractRequest, limits: RunLimits, control: RunControl,
+        host: any ContractHost
+    ) throws -> ContractOutcome {
+        guard program.isCommand || program.methods.contains(request.method) else {
+            throw ContractFault.noMethod(request.method, known: program.methods)
+        }
+        let run = Activation(request, limits, control, host, library)
+        defer { run.abandonRest() }
+        guard request.gas >= program.facts.instantiationGas else {
+            return run.outcome(.outOfGas)
+        }
+        ticker.begin()
+        defer { ticker.end() }
+        return try withExtendedLifetime(run) { try start(program, run) }
+    }
+
+    private func start(_ program: Program, _ run: Activation) throws -> ContractOutcome {
+        let api = library.api
+        guard
+            let store = api.wasmtime_store_new(
+                pointer, Unmanaged.passUnretained(run).toOpaque(), nil),
+            let context = api.wasmtime_store_context(store)
+        else { throw ResourceFailure.memory }
+        defer { api.wasmtime_store_delete(store) }
+        api.wasmtime_store_limiter(store, run.limits.memoryBytes, -1, 1, -1, 1)
+        api.wasmtime_store_epoch_deadline_callback(
+            store, Self.onEpoch, Unmanaged.passUnretained(run).toOpaque(), nil)
+        api.wasmtime_context_set_epoch_deadline(context, 1)
+        var instance = wasmtime_instance_t()
+        var trap: OpaquePointer?
+        if let error = api.wasmtime_instance_pre_instantiate(
+            program.instances, context, &instance, &trap)
+        {
+            throw ResourceFailure.engine(library.message(error))
+        }
+        if let trap {
+            // A segment that does not fit its memory or table.
+            api.wasm_trap_delete(trap)
+            return run.outcome(.trap)
+        }
+        run.context = context
+        return try Instance(run, instance, library).call(program)
+    }
+
+    /// What compiled code asks at each tick of the clock: nil to go on.
+    private static let onEpoch: wasmtime_epoch_callback_t = { _, data, moreTicks, kind in
+        guard let data, let moreTicks, let kind else { return nil }
+        return Unmanaged<Activation>.fromOpaque(data)._withUnsafeGuaranteedRef { run in
+            do {
+                try run.control.check()
+                moreTicks.pointee = 1
+                kind.pointee = 0
+                return nil
+            } catch {
+                return run.interrupt(error)
+            }
+        }
+    }
+}
+
+/// An instance during its one run.
+private struct Instance {
+    let run: Activation
+    let library: WasmtimeLibrary
+    private var instance: wasmtime_instance_t
+
+    init(_ run: Activation, _ instance: wasmtime_instance_t, _ library: WasmtimeLibrary) {
+        self.run = run
+        self.instance = instance
+        self.library = library
+    }
+
+    /// Calls what has to be called, in order, and says how it ended.
+    mutating func call(_ program: Program) throws -> ContractOutcome {
+        let facts = program.facts
+        if let memory = export("memory"), memory.kind == 3 { run.memory = memory.of.memory }
+        guard let gas = export("weft:gas"), gas.kind == 1 else {
+            throw ResourceFailure.engine("a module without weft:gas")
+        }
+        run.gasGlobal = gas.of.global
+        run.gas = run.request.gas - facts.instantiationGas
+        let method = facts.isCommand ? "_start" : run.request.method
+        if facts.hasStart, let end = try call("weft:start") { return end }
+        if facts.hasInitializer, let end = try call("_initialize") { return end }
+        if let end = try call(method) { return end }
+        if facts.isCommand { return try finish(code: 0) }
+        return try finish()
+    }
+
+    private mutating func export(_ name: String) -> wasmtime_extern_t? {
+        var found = wasmtime_extern_t()
+        let context = run.context
+        let isThere = library.api.wasmtime_instance_export_get(
+            context, &instance, name, name.utf8.count, &found)
+        return isThere ? found : nil
+    }
+
+    /// Calls a function without parameters and results; gives how the run ended, if that ended it.
+    private mutating func call(_ name: String) throws -> ContractOutcome? {
+        guard var function = export(name), function.kind == 0 else {
+            throw ResourceFailure.engine("a module without \(name)")
+        }
+        var none = wasmtime_val_raw_t()
+        var trap: OpaquePointer?
+        let error = library.api.wasmtime_func_call_unchecked(
+            run.context, &function.of.func, &none, 1, &trap)
+        if let error {
+            let message = library.message(error)
+            switch run.exit {
+            case .failed(let failure): throw failure
+            default: throw ResourceFailure.engine(message)
+            }
+        }
+        guard let trap else { return nil }
+        var code: UInt8 = 0
+        let hasCode = library.api.wasmtime_trap_code(trap, &code)
+        library.api.wasm_trap_delete(trap)
+        switch run.exit {
+        case .trap: return run.outcome(.trap)
+        case .outOfGas: return run.outcome(.outOfGas)
+        case .failed(let failure): throw failure
+        case .ended(let code): return try finish(code: code)
+        case nil: return try understand(hasCode ? code : nil)
+        }
+    }
+
+    /// How a run ended that compiled code ended by a trap.
+    private mutating func understand(_ code: UInt8?) throws -> ContractOutcome {
+        // The native stack overflowed: the rules' own limit comes first, unless a frame is huge.
+        if code == 0 { throw ResourceFailure.stack }
+        var value = wasmtime_val_t()
+        if var status = export("weft:status") {
+            library.api.wasmtime_global_get(run.context, &status.of.global, &value)
+        }
+        let status = CallStatus(trapped: true, status: value.of.i32, gas: 0)
+        if status == .resource { throw ResourceFailure.memory }
+        return run.outcome(status)
+    }
+
+    /// The end of a program for WASI.
+    private func finish(code: UInt32) throws -> ContractOutcome {
+        do throws(HostExit) {
+            try run.finishCGI(code: code)
+        } catch {
+            if case .failed(let failure) = error { throw failure }
+            return run.outcome(.trap)
+        }
+        return try finish()
+    }
+
+    /// The end of a run that came to its end.
+    private func finish() throws -> ContractOutcome {
+        do throws(HostExit) {
+            try run.settleAll()
+        } catch {
+            if case .failed(let failure) = error { throw failure }
+            return run.outcome(.trap)
+        }
+        return run.outcome(CallStatus(trapped: false, status: 0, gas: run.gas))
+    }
+}
+
+extension Activation {
+    /// The outcome of the run. What did not end well has no response.
+    fileprivate func outcome(_ status: CallStatus) -> ContractOutcome {
+        let left = status == .ok ? gas : 0
+        return ContractOutcome(
+            status: status, gas: status.gasUsed(of: request.gas, left: left), calleeGas: calleeGas,
+            response: status == .ok ? response : ContractResponse(status: 500),
+            diagnostics: usedWASI?.diagnostics ?? ByteBuffer())
+    }
+
+    /// Remembers why the run is interrupted, and gives the engine the error that ends it.
+    fileprivate func interrupt(_ reason: any Error) -> OpaquePointer? {
+        exit = .failed(reason)
+        return library.api.wasmtime_error_new("interrupted")
+    }
+}

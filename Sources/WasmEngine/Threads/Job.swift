@@ -1,0 +1,39 @@
+// One piece of work that blocks. Whoever waits for a job that no thread has begun runs it itself,
+// so that a call whose own calls wait in line behind it can never stand still.
+
+/// Work that is done once, by a thread of ``Workers`` or by whoever needs it first.
+public final class Job<Value: Sendable>: Sendable {
+    private enum State {
+        case waiting(@Sendable () -> Value)
+        case running
+        case done(Value)
+    }
+
+    private let state: Monitor<State>
+
+    init(_ work: @escaping @Sendable () -> Value) {
+        state = Monitor(.waiting(work))
+    }
+
+    /// The result of the work: done here if nobody has begun it, else waited for.
+    public func value() -> Value {
+        if let value = run() { return value }
+        return state.wait { state in
+            if case .done(let value) = state { value } else { nil }
+        }
+    }
+
+    /// Does the work, unless somebody has begun it; then it gives nil.
+    @discardableResult
+    func run() -> Value? {
+        let work = state.withLock { state -> (@Sendable () -> Value)? in
+            guard case .waiting(let work) = state else { return nil }
+            state = .running
+            return work
+        }
+        guard let work else { return nil }
+        let value = work()
+        state.change(wakingAll: true) { $0 = .done(value) }
+        return value
+    }
+}

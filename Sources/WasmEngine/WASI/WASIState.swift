@@ -1,0 +1,117 @@
+// What a program for WASI preview 1 sees under the CGI convention (RFC 3875): arguments,
+// environment, standard streams, and a read-only directory.
+
+import NIOCore
+
+/// The world of one program for WASI.
+final class WASIState {
+    /// What a descriptor stands for.
+    enum Descriptor {
+        case input
+        case output
+        case diagnostics
+        case file(any ContentFile)
+        case directory([String], [(name: String, isDirectory: Bool)])
+    }
+
+    /// A descriptor with the place of the next read.
+    struct Open {
+        var descriptor: Descriptor
+        var offset: Int64 = 0
+    }
+
+    /// The most descriptors that are open at a time.
+    static let maxDescriptors = 256
+    /// How many bytes of standard error are kept.
+    static let maxDiagnostics = 64 << 10
+
+    let arguments: [String]
+    let environment: [String]
+    private let directory: (any ContentDirectory)?
+    private var open: [Int32: Open]
+    var diagnostics = ByteBuffer()
+
+    init(_ request: ContractRequest) {
+        arguments = ["contract"] + request.path.split(separator: "/").map(String.init)
+        environment = Self.environment(of: request)
+        directory = request.directory
+        open = [
+            0: Open(descriptor: .input), 1: Open(descriptor: .output),
+            2: Open(descriptor: .diagnostics),
+        ]
+        if directory != nil { open[3] = Open(descriptor: .directory([], [])) }
+    }
+
+    private static func environment(of request: ContractRequest) -> [String] {
+        var lines = [
+            "REQUEST_METHOD=\(request.verb)", "PATH_INFO=\(request.path)",
+            "QUERY_STRING=\(request.query)",
+        ]
+        if let type = request.headers.first(where: { $0.name == "content-type" }) {
+            lines.append("CONTENT_TYPE=\(type.value)")
+        }
+        if request.body.size > 0 { lines.append("CONTENT_LENGTH=\(request.body.size)") }
+        for header in request.headers where header.name != "content-type" {
+            let name = header.name.uppercased().replacing("-", with: "_")
+            lines.append("HTTP_\(name)=\(header.value)")
+        }
+        return lines
+    }
+
+    subscript(descriptor: Int32) -> Open? {
+        get { open[descriptor] }
+        set { open[descriptor] = newValue }
+    }
+
+    /// Whether a descriptor is the directory that was there from the start.
+    func isPreopened(_ descriptor: Int32) -> Bool { descriptor == 3 && directory != nil }
+
+    /// The lowest descriptor that is free; nil if too many are open.
+    var freeDescriptor: Int32? {
+        guard open.count < Self.maxDescriptors else { return nil }
+        return (3...).first { open[$0] == nil }
+    }
+
+    /// What a path below an open directory leads to.
+    func find(_ path: String, below descriptor: Int32) throws(HostExit) -> Found {
+        guard let found = self[descriptor] else { return .error(.badDescriptor) }
+        guard case .directory(let base, _) = found.descriptor else { return .error(.notDirectory) }
+        guard !path.isEmpty else { return .error(.noEntry) }
+        guard !path.utf8.starts(with: "/".utf8) else { return .error(.notCapable) }
+        var parts = base
+        for part in path.split(separator: "/") where part != "." {
+            if part != ".." {
+                parts.append(String(part))
+            } else if parts.popLast() == nil {
+                return .error(.notCapable)
+            }
+        }
+        do {
+            guard let entry = try directory?.open(parts) else { return .error(.noEntry) }
+            return .entry(entry, parts)
+        } catch {
+            throw .failed(error)
+        }
+    }
+
+    /// The result of following a path.
+    enum Found {
+        case entry(ContentEntry, [String])
+        case error(WASIError)
+    }
+}
+
+/// The error numbers of WASI that are used here.
+enum WASIError: Int64 {
+    case success = 0
+    case badDescriptor = 8
+    case invalid = 28
+    case isDirectory = 31
+    case tooManyOpen = 33
+    case noEntry = 44
+    case notSupported = 52
+    case notDirectory = 54
+    case readOnly = 69
+    case noSeek = 70
+    case notCapable = 76
+}
