@@ -83,7 +83,8 @@ let package = Package(
         .target(
             name: "Weft",
             dependencies: [
-                core, "BlockStore", "Transports", "WasmEngine", "CMiniUPnPc", nioCore, nioPosix, nioHTTP1,
+                core, "BlockStore", "Transports", "WasmEngine", "CMiniUPnPc", nioCore, nioPosix,
+                nioHTTP1,
                 httpTypes, logging, httpClient,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "TOMLKit", package: "TOMLKit"),

@@ -48,7 +48,8 @@ import Testing
         "Weft": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "Connections", "Peering", "Exchange",
             "NodeCore", "WasmRules", "Compute", "BlockStore", "Transports", "WasmEngine",
-            "CoreFoundation", "NIOCore", "NIOPosix", "HTTPTypes", "Logging", "AsyncHTTPClient", "NIOHTTP1", "DequeModule", "TOMLKit",
+            "CoreFoundation", "NIOCore", "NIOPosix", "HTTPTypes",
+            "Logging", "AsyncHTTPClient", "NIOHTTP1", "DequeModule", "TOMLKit",
             "Synchronization", "Glibc", "NIOConcurrencyHelpers", "FoundationEssentials",
             "Foundation", "NIOSSL", "CMiniUPnPc",
         ],

@@ -61,7 +61,8 @@ import Testing
         for index in 0..<4 {
             let text = contract(
                 "(func (export \"run\") (call $respond (i32.const \(200 + index))))")
-            #expect(try await program(text, cache: small).run().response.status == Int32(200 + index))
+            #expect(
+                try await program(text, cache: small).run().response.status == Int32(200 + index))
             #expect(try Self.files(directory).count <= 2)
         }
         let tiny = CompiledCache(directory, maxBytes: 100)

@@ -2,7 +2,9 @@
 // answer they see.
 
 import NIOCore
+import Synchronization
 import Testing
+import WasmRules
 
 @testable import WasmEngine
 
@@ -41,7 +43,7 @@ import Testing
                 """)
         ).run(host: host)
         #expect(outcome.text == "answer of weft://banswer of weft://a")
-        #expect(outcome.calleeGas == 2_000)
+        #expect(outcome.gas - outcome.ownGas == 2_000)
         #expect(
             host.log.withLock { $0 } == [
                 "begin weft://a", "begin weft://b", "begin ipfs://c", "value weft://a",
@@ -54,7 +56,8 @@ import Testing
         let seen = ScriptedHost { fetch in
             #expect(fetch.verb == "PUT")
             #expect(fetch.body == Array("we".utf8))
-            return ContractAnswer(status: 200, gas: 0, headers: [.init("gas", "\(fetch.gas ?? -1)")])
+            return ContractAnswer(
+                status: 200, gas: 0, headers: [.init("gas", "\(fetch.gas ?? -1)")])
         }
         let show = """
             (drop (call $ask (i32.const 0))) (drop (call $ask (i32.const 8)))
@@ -96,7 +99,7 @@ import Testing
         let used = try await program(Self.caller(text)).run(host: host)
         let free = try await program(Self.caller(text)).run(host: Self.host(gas: 0))
         #expect(used.gas == free.gas + 300)
-        #expect(used.calleeGas == 300)
+        #expect(used.gas - used.ownGas == 300)
     }
 
     @Test("a trap leaves open answers alone")
@@ -110,7 +113,7 @@ import Testing
                 """)
         ).run(host: host)
         #expect(outcome.status == .trap)
-        #expect(outcome.calleeGas == 1_000)
+        #expect(outcome.gas - outcome.ownGas == 1_000)
         #expect(
             host.log.withLock { $0 } == [
                 "begin weft://a", "begin weft://b", "value weft://a", "abandon weft://b",

@@ -2,6 +2,7 @@
 
 import NIOCore
 import Testing
+import WasmRules
 
 @testable import WasmEngine
 
@@ -170,7 +171,7 @@ import Testing
 
     @Test("a contract without memory can do what needs none")
     func noMemory() async throws {
-        let outcome = try await program(
+        let program = try program(
             """
             (module (import "weft" "respond" (func $respond (param i32)))
               (import "weft" "write" (func $write (param i32 i32)))
@@ -178,7 +179,7 @@ import Testing
                 (call $write (i32.const 0) (i32.const 0)))
               (func (export "bad") (call $write (i32.const 0) (i32.const 1))))
             """)
-        #expect(try await outcome.run().response.status == 201)
-        #expect(try await outcome.run("bad").status == .trap)
+        #expect(try await program.run().response.status == 201)
+        #expect(try await program.run("bad").status == .trap)
     }
 }

@@ -8,7 +8,7 @@ import WasmRules
 
 @Suite struct OutcomeTests {
     /// Modules without imports, what they do, and how that ends.
-    static let endings: [(String, CallStatus)] = [
+    static let modules: [(String, CallStatus)] = [
         ("(func (export \"run\"))", .ok),
         ("(func (export \"run\") (loop (br 0)))", .outOfGas),
         ("(func $f (export \"run\") (call $f))", .stackExhausted),
@@ -31,7 +31,7 @@ import WasmRules
         ),
     ]
 
-    @Test("what the rules end", arguments: endings)
+    @Test("what the rules end", arguments: modules)
     func endings(text: String, status: CallStatus) async throws {
         let program = try program("(module \(text))")
         let outcome = try await program.run()
@@ -47,6 +47,16 @@ import WasmRules
         #expect(try await program.run(gas: 3 * 8_192 + 2).status == .ok)
         #expect(try await program.run(gas: 3 * 8_192 + 1).status == .outOfGas)
         #expect(try await program.run(gas: 3 * 8_192 - 1).status == .outOfGas)
+    }
+
+    @Test("a run has a limit of its own, whatever the call was given")
+    func ownGas() async throws {
+        let endless = try program("(module (func (export \"run\") (loop (br 0))))")
+        let outcome = try await endless.run(gas: 1 << 50) { $0.ownGas = 1_000_000 }
+        #expect(outcome.status == .outOfGas)
+        #expect(outcome.gas == 1_000_000 && outcome.ownGas == 1_000_000)
+        let short = try program("(module (func (export \"run\") (nop)))")
+        #expect(try await short.run(gas: 1 << 50) { $0.ownGas = 1 }.gas == 1)
     }
 
     @Test("memory grows to the rules' limit")
@@ -124,7 +134,8 @@ import WasmRules
                 (global $n (mut i32) (i32.const 48))
                 (func $start (global.set $n (i32.add (global.get $n) (i32.const 1))))
                 (start $start)
-                (func (export "_initialize") (global.set $n (i32.mul (global.get $n) (i32.const 2))))
+                (func (export "_initialize")
+                  (global.set $n (i32.mul (global.get $n) (i32.const 2))))
                 (func (export "run") (i32.store8 (i32.const 0) (global.get $n))
                   (call $write (i32.const 0) (i32.const 1)))
                 """))

@@ -18,6 +18,8 @@ final class Activation {
     let request: ContractRequest
     let limits: RunLimits
     let control: RunControl
+    /// Whether the contract is a program for WASI.
+    let isProgram: Bool
     private let host: any ContractHost
     /// The store's context; nil while there is none.
     var context: OpaquePointer?
@@ -31,6 +33,11 @@ final class Activation {
     /// How many of them, from the first on, have been waited for.
     private var settled = 0
     private(set) var calleeGas: Int64 = 0
+    /// The gas that is left of what the call was given, and of what this run may use by itself. The
+    /// contract counts on the smaller of them, which is in its global while it runs.
+    private var left: Int64
+    private var ownLeft: Int64
+    private var shown: Int64 = 0
     private var seed: SeedStream
     /// Why the host ended the run.
     var exit: HostExit?
@@ -38,15 +45,18 @@ final class Activation {
     private(set) var usedWASI: WASIState?
 
     init(
-        _ request: ContractRequest, _ limits: RunLimits, _ control: RunControl,
+        _ request: ContractRequest, isProgram: Bool, _ limits: RunLimits, _ control: RunControl,
         _ host: any ContractHost, _ library: WasmtimeLibrary
     ) {
+        self.isProgram = isProgram
         self.request = request
         self.limits = limits
         self.control = control
         self.host = host
         self.library = library
         seed = SeedStream(request.seed)
+        left = request.gas
+        ownLeft = min(request.gas, request.ownGas)
     }
 
     /// Lends the run that a call of the host belongs to.
@@ -71,7 +81,7 @@ extension Activation {
     /// What a program for WASI sees.
     var wasi: WASIState {
         if let usedWASI { return usedWASI }
-        let state = WASIState(request)
+        let state = WASIState(request, isProgram: isProgram)
         usedWASI = state
         return state
     }
@@ -80,28 +90,51 @@ extension Activation {
 // MARK: - Gas and memory
 
 extension Activation {
-    /// The gas that is left.
-    var gas: Int64 {
-        get {
-            var value = wasmtime_val_t()
-            library.api.wasmtime_global_get(context, &gasGlobal, &value)
-            return value.of.i64
-        }
-        set {
-            var value = wasmtime_val_t()
-            value.kind = 1
-            value.of.i64 = newValue
-            if let error = library.api.wasmtime_global_set(context, &gasGlobal, &value) {
-                library.api.wasmtime_error_delete(error)
-            }
+    /// The gas that is left of what the call was given.
+    var gas: Int64 { left }
+
+    /// Whether the run used more than it may.
+    var isOverdrawn: Bool { min(left, ownLeft) < 0 }
+
+    /// Takes from the contract's global what the contract has used.
+    func loadGas() {
+        var value = wasmtime_val_t()
+        library.api.wasmtime_global_get(context, &gasGlobal, &value)
+        let used = shown - value.of.i64
+        left -= used
+        ownLeft -= used
+        shown = value.of.i64
+    }
+
+    /// Puts what is left into the contract's global.
+    func storeGas() {
+        shown = min(left, ownLeft)
+        var value = wasmtime_val_t()
+        value.kind = 1
+        value.of.i64 = shown
+        if let error = library.api.wasmtime_global_set(context, &gasGlobal, &value) {
+            library.api.wasmtime_error_delete(error)
         }
     }
 
     /// Takes off what something costs.
     func pay(_ price: Int64) throws(HostExit) {
-        let left = gas - price
-        gas = left
-        guard left >= 0 else { throw .outOfGas }
+        left -= price
+        ownLeft -= price
+        guard !isOverdrawn else { throw .outOfGas }
+    }
+
+    /// Sets gas aside for a callee.
+    func reserve(_ gas: Int64) throws(HostExit) {
+        guard gas <= left else { throw .outOfGas }
+        left -= gas
+    }
+
+    /// What the run used with its callees, and by itself. What did not end well costs all.
+    func gasUsed(_ status: CallStatus) -> (whole: Int64, own: Int64) {
+        let all = min(request.gas - calleeGas, request.ownGas)
+        let own = status == .ok ? min(request.gas, request.ownGas) - ownLeft : all
+        return (own + calleeGas, own)
     }
 
     /// Takes off the fixed part of a call of the host.
@@ -168,8 +201,11 @@ extension Activation {
 
     /// Begins a fetch; its gas has been paid but for the callee's.
     func fetch(_ fetch: ContractFetch, reserving reserved: Int64) throws(HostExit) -> Int32 {
+        guard sources.count < Self.maxFetches else { throw .trap("it fetches too much") }
         do {
             sources.append(.pending(try host.begin(fetch), reserved: reserved))
+        } catch is ContractMisuse {
+            throw .trap("a URL or method is none that can be fetched")
         } catch {
             throw .failed(error)
         }
@@ -190,7 +226,7 @@ extension Activation {
             sources[settled] = .answer(answer)
             settled += 1
             calleeGas += answer.gas
-            gas += reserved - answer.gas
+            left += reserved - answer.gas
         }
     }
 
@@ -211,8 +247,10 @@ extension Activation {
 
 extension Activation {
     /// How many headers a response may have, and how many bytes they take together.
-    static let maxHeaders = 64
-    static let maxHeaderBytes = 16 << 10
+    static let maxHeaders = 32
+    static let maxHeaderBytes = 8 << 10
+    /// How much a contract may fetch.
+    static let maxFetches = 4_096
 
     /// Sets a header of the response.
     func setHeader(_ name: String, _ value: String) throws(HostExit) {
@@ -227,7 +265,9 @@ extension Activation {
         guard response.headers.count < Self.maxHeaders, headerBytes <= Self.maxHeaderBytes else {
             throw .trap("the response has too many headers")
         }
-        let place = response.headers.firstIndex { name.utf8.lexicographicallyPrecedes($0.name.utf8) }
+        let place = response.headers.firstIndex {
+            name.utf8.lexicographicallyPrecedes($0.name.utf8)
+        }
         response.headers.insert(
             ContractHeader(name, value), at: place ?? response.headers.endIndex)
     }
@@ -241,14 +281,15 @@ extension Activation {
 }
 
 extension ContractHeader {
-    /// Whether a text can be a header's name: a token without capitals (RFC 9110).
+    /// Whether a text can be a header's name: up to 64 small letters, digits, `-` and `_`.
     static func isName(_ text: String) -> Bool {
-        !text.isEmpty
+        (1...64).contains(text.utf8.count)
             && text.utf8.allSatisfy { byte in
                 switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+                    UInt8(ascii: "-"), UInt8(ascii: "_"):
                     true
-                default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+                default: false
                 }
             }
     }

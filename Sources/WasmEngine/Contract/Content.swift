@@ -45,7 +45,21 @@ public enum ContentEntry: Sendable {
     /// A file.
     case file(any ContentFile)
     /// A directory: its entries in their order.
-    case directory([(name: String, isDirectory: Bool)])
+    case directory([ContentName])
+}
+
+/// An entry of a directory.
+public struct ContentName: Hashable, Sendable {
+    /// Its name.
+    public var name: String
+    /// Whether it is a directory, if the listing tells.
+    public var isDirectory: Bool?
+
+    /// An entry.
+    public init(_ name: String, isDirectory: Bool?) {
+        self.name = name
+        self.isDirectory = isDirectory
+    }
 }
 
 extension Content {
@@ -65,7 +79,8 @@ extension Content {
         switch self {
         case .bytes(let buffer):
             let start = buffer.readerIndex + Int(range.lowerBound)
-            out.writeImmutableBuffer(buffer.getSlice(at: start, length: range.count) ?? ByteBuffer())
+            out.writeImmutableBuffer(
+                buffer.getSlice(at: start, length: range.count) ?? ByteBuffer())
         case .file(let file): try file.read(range) { out.writeImmutableBuffer($0) }
         }
     }

@@ -2,7 +2,7 @@
 
 /// What a contract asks for by `fetch`.
 public struct ContractFetch: Sendable {
-    /// A `weft://` or `ipfs://` URL.
+    /// A `weft://` or `ipfs://` URL, or one that begins with a slash: of the contract itself.
     public var url: String
     /// The method of HTTP.
     public var verb: String
@@ -45,10 +45,16 @@ public protocol PendingAnswer: AnyObject, Sendable {
     func abandon()
 }
 
+/// Thrown by a host for what no contract may ask for. It is a trap.
+public struct ContractMisuse: Error {
+    /// A misuse.
+    public init() {}
+}
+
 /// The host of one run.
 public protocol ContractHost: AnyObject, Sendable {
     /// Begins what a contract asks for; it does not block. What is thrown ends the run without a
-    /// result.
+    /// result, but for ``ContractMisuse``.
     func begin(_ fetch: ContractFetch) throws -> any PendingAnswer
 }
 

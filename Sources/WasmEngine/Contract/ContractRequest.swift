@@ -1,7 +1,7 @@
 // What a contract is asked, what it may use, and how its run ended.
 
 public import NIOCore
-import WasmRules
+public import WasmRules
 
 /// A header field; names are lower case.
 public struct ContractHeader: Hashable, Sendable {
@@ -33,8 +33,10 @@ public struct ContractRequest: Sendable {
     public var body: Content
     /// What `seed` is derived from: 32 bytes that belong to the call alone.
     public var seed: [UInt8]
-    /// The gas that the run may use.
+    /// The gas that the run may use, with what it calls.
     public var gas: Int64
+    /// The gas that the run may use by itself.
+    public var ownGas: Int64
     /// The directory that a program for WASI sees as `/`.
     public var directory: (any ContentDirectory)?
 
@@ -42,7 +44,7 @@ public struct ContractRequest: Sendable {
     public init(
         verb: String = "GET", method: String, path: String? = nil, query: String = "",
         headers: [ContractHeader] = [], body: Content = .empty,
-        seed: [UInt8] = [UInt8](repeating: 0, count: 32), gas: Int64,
+        seed: [UInt8] = [UInt8](repeating: 0, count: 32), gas: Int64, ownGas: Int64 = .max,
         directory: (any ContentDirectory)? = nil
     ) {
         self.verb = verb
@@ -53,6 +55,7 @@ public struct ContractRequest: Sendable {
         self.body = body
         self.seed = seed
         self.gas = gas
+        self.ownGas = ownGas
         self.directory = directory
     }
 }
@@ -78,10 +81,11 @@ public struct ContractResponse: Sendable {
 public struct ContractOutcome: Sendable {
     /// How it ended; never ``CallStatus/resource``, which is thrown.
     public var status: CallStatus
-    /// The gas that it used, with that of its own calls.
+    /// The gas that it used, with what it called. What does not end well costs all that it was
+    /// given, or all that it may use by itself.
     public var gas: Int64
-    /// Of that, what its own calls used.
-    public var calleeGas: Int64
+    /// The gas that it used by itself.
+    public var ownGas: Int64
     /// What it answered; empty unless it ended well.
     public var response: ContractResponse
     /// What a program for WASI wrote to standard error, up to a limit. It is no part of the result.
@@ -112,7 +116,8 @@ public enum ResourceFailure: Error, Sendable, Equatable, CustomStringConvertible
 
     public var description: String {
         switch self {
-        case .memory: "this node has no memory left for the call; try again, or raise compute.memory"
+        case .memory:
+            "this node has no memory left for the call; try again, or raise compute.memory"
         case .time(let limit): "the call ran longer than \(limit) (compute.time)"
         case .busy: "too many calls wait on this node; try again"
         case .stack: "the call needed more stack than this node sets aside"

@@ -17,6 +17,8 @@ public final class Program: @unchecked Sendable {
         var hasStart: Bool
         /// What an instance costs.
         var instantiationGas: Int64
+        /// The pages of memory that an instance begins with.
+        var memoryPages: UInt32
 
     }
 
@@ -31,6 +33,11 @@ public final class Program: @unchecked Sendable {
     public var methods: [String] { facts.methods }
     /// Whether it is a program for WASI.
     public var isCommand: Bool { facts.isCommand }
+    /// The bytes of memory that an instance begins with.
+    public var memoryBytes: Int64 { Int64(facts.memoryPages) << 16 }
+
+    /// Whether a URL can call this name.
+    public func answers(_ method: String) -> Bool { isCommand || methods.contains(method) }
 
     /// Takes a module from this node's cache, or checks, instruments and compiles it.
     ///
@@ -87,7 +94,8 @@ extension Program.Facts {
         self.init(
             methods: module.methods, isCommand: module.isProcedure("_start"),
             hasInitializer: module.isProcedure("_initialize"), hasStart: module.hasStart,
-            instantiationGas: module.instantiationGas)
+            instantiationGas: module.instantiationGas,
+            memoryPages: module.memory?.minimum ?? 0)
     }
 }
 

@@ -15,30 +15,3 @@ public struct RunLimits: Sendable {
         self.memoryBytes = memoryBytes
     }
 }
-
-/// Tells the runs of one call, and those of its own calls, to stop.
-public final class RunControl: Sendable {
-    /// When they have to stop.
-    let end: ContinuousClock.Instant
-    /// How long that is from the start.
-    let time: Duration
-    private let cancelled = Atomic<Bool>(false)
-
-    /// A control of runs that may take some time together.
-    public init(time: Duration = .seconds(60)) {
-        self.time = time
-        end = .now + time
-    }
-
-    /// Makes the runs stop soon.
-    public func cancel() { cancelled.store(true, ordering: .relaxed) }
-
-    /// Whether they were told to stop.
-    public var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
-
-    /// Why the runs cannot go on, if they cannot.
-    public func check() throws {
-        if isCancelled { throw CancellationError() }
-        if ContinuousClock.now >= end { throw ResourceFailure.time(time) }
-    }
-}

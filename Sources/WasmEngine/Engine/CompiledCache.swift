@@ -2,7 +2,7 @@
 // makes its own: what is in here never comes from others, and is checked before it is used.
 //
 //     32 bytes   SHA-256 of all that follows
-//     8          what an instance costs        1   flags
+//     8, 4, 1    what an instance costs, its first pages of memory, flags
 //     4          how many methods: for each a length (2 bytes) and the name
 //     the rest   the engine's code
 
@@ -41,7 +41,7 @@ public final class CompiledCache: Sendable {
     func load(_ name: String) -> Entry? {
         let path = directory + "/" + name
         guard let bytes = Self.read(path) else { return nil }
-        guard bytes.count > 45, SHA256.hash(bytes[32...].rawSpan) == Array(bytes[..<32]),
+        guard bytes.count > 49, Self.hash(bytes[32...]) == Array(bytes[..<32]),
             let entry = Entry(bytes)
         else {
             unlink(path)
@@ -66,7 +66,8 @@ public final class CompiledCache: Sendable {
             let isWritten = bytes.withUnsafeBytes { buffer in
                 var rest = buffer[...]
                 while !rest.isEmpty {
-                    let count = write(file, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                    let count = write(
+                        file, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
                     guard count > 0 else { return count < 0 && errno == EINTR }
                     rest = rest.dropFirst(count)
                 }
@@ -99,6 +100,10 @@ public final class CompiledCache: Sendable {
         }
     }
 
+    private static func hash(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+        SHA256.hash(bytes.rawSpan)
+    }
+
     private static func read(_ path: String) -> [UInt8]? {
         let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
@@ -125,6 +130,7 @@ extension CompiledCache.Entry {
         do throws(DecodeError) {
             try reader.skip(32)
             let gas = try reader.readLittleEndian(Int64.self)
+            let pages = try reader.readLittleEndian(UInt32.self)
             let flags = try reader.readByte()
             var methods: [String] = []
             for _ in 0..<(try reader.readLittleEndian(UInt32.self)) {
@@ -134,7 +140,7 @@ extension CompiledCache.Entry {
             }
             facts = Program.Facts(
                 methods: methods, isCommand: flags & 1 != 0, hasInitializer: flags & 2 != 0,
-                hasStart: flags & 4 != 0, instantiationGas: gas)
+                hasStart: flags & 4 != 0, instantiationGas: gas, memoryPages: pages)
             code = bytes[reader.offset...]
         } catch {
             return nil
@@ -147,6 +153,7 @@ extension CompiledCache.Entry {
             withUnsafeBytes(of: value.littleEndian) { out += $0 }
         }
         append(facts.instantiationGas)
+        append(facts.memoryPages)
         append(
             UInt8(facts.isCommand ? 1 : 0) | (facts.hasInitializer ? 2 : 0)
                 | (facts.hasStart ? 4 : 0))

@@ -49,12 +49,15 @@ extension Engine {
         _ program: Program, _ request: ContractRequest, limits: RunLimits, control: RunControl,
         host: any ContractHost
     ) throws -> ContractOutcome {
-        guard program.isCommand || program.methods.contains(request.method) else {
+        guard program.answers(request.method) else {
             throw ContractFault.noMethod(request.method, known: program.methods)
         }
-        let run = Activation(request, limits, control, host, library)
+        let run = Activation(
+            request, isProgram: program.isCommand, limits, control, host, library)
         defer { run.abandonRest() }
-        guard request.gas >= program.facts.instantiationGas else {
+        do throws(HostExit) {
+            try run.pay(program.facts.instantiationGas)
+        } catch {
             return run.outcome(.outOfGas)
         }
         ticker.begin()
@@ -87,7 +90,8 @@ extension Engine {
             return run.outcome(.trap)
         }
         run.context = context
-        return try Instance(run, instance, library).call(program)
+        var running = Instance(run, instance, library)
+        return try running.call(program)
     }
 
     /// What compiled code asks at each tick of the clock: nil to go on.
@@ -126,10 +130,10 @@ private struct Instance {
             throw ResourceFailure.engine("a module without weft:gas")
         }
         run.gasGlobal = gas.of.global
-        run.gas = run.request.gas - facts.instantiationGas
+        run.storeGas()
         let method = facts.isCommand ? "_start" : run.request.method
         if facts.hasStart, let end = try call("weft:start") { return end }
-        if facts.hasInitializer, let end = try call("_initialize") { return end }
+        if facts.hasInitializer, !facts.isCommand, let end = try call("_initialize") { return end }
         if let end = try call(method) { return end }
         if facts.isCommand { return try finish(code: 0) }
         return try finish()
@@ -152,23 +156,22 @@ private struct Instance {
         var trap: OpaquePointer?
         let error = library.api.wasmtime_func_call_unchecked(
             run.context, &function.of.func, &none, 1, &trap)
-        if let error {
-            let message = library.message(error)
-            switch run.exit {
-            case .failed(let failure): throw failure
-            default: throw ResourceFailure.engine(message)
-            }
+        guard error != nil || trap != nil else {
+            run.loadGas()
+            return nil
         }
-        guard let trap else { return nil }
         var code: UInt8 = 0
-        let hasCode = library.api.wasmtime_trap_code(trap, &code)
-        library.api.wasm_trap_delete(trap)
+        let hasCode = trap.map { library.api.wasmtime_trap_code($0, &code) } ?? false
+        if let trap { library.api.wasm_trap_delete(trap) }
+        let message = error.map { library.message($0) }
         switch run.exit {
         case .trap: return run.outcome(.trap)
         case .outOfGas: return run.outcome(.outOfGas)
         case .failed(let failure): throw failure
-        case .ended(let code): return try finish(code: code)
-        case nil: return try understand(hasCode ? code : nil)
+        case .ended(let code): return run.isProgram ? try finish(code: code) : run.outcome(.trap)
+        case nil:
+            if let message { throw ResourceFailure.engine(message) }
+            return try understand(hasCode ? code : nil)
         }
     }
 
@@ -204,16 +207,16 @@ private struct Instance {
             if case .failed(let failure) = error { throw failure }
             return run.outcome(.trap)
         }
-        return run.outcome(CallStatus(trapped: false, status: 0, gas: run.gas))
+        return run.outcome(run.isOverdrawn ? .outOfGas : .ok)
     }
 }
 
 extension Activation {
     /// The outcome of the run. What did not end well has no response.
     fileprivate func outcome(_ status: CallStatus) -> ContractOutcome {
-        let left = status == .ok ? gas : 0
+        let used = gasUsed(status)
         return ContractOutcome(
-            status: status, gas: status.gasUsed(of: request.gas, left: left), calleeGas: calleeGas,
+            status: status, gas: used.whole, ownGas: used.own,
             response: status == .ok ? response : ContractResponse(status: 500),
             diagnostics: usedWASI?.diagnostics ?? ByteBuffer())
     }

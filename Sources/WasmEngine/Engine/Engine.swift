@@ -14,7 +14,7 @@ public final class Engine: @unchecked Sendable {
     /// Native stack for one instance's code. The rules end a call long before: they count 256 KiB.
     static let wasmStackBytes = 2 << 20
     /// How deep calls of contracts within calls may be on one thread.
-    public static let maxDepth = 24
+    public static let maxDepth = 64
 
     let library: WasmtimeLibrary
     let pointer: OpaquePointer

@@ -62,8 +62,9 @@ final class WasmtimeLibrary: @unchecked Sendable {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
         let length = readlink("/proc/self/exe", &buffer, Int(PATH_MAX))
         guard length > 0 else { return [] }
-        let program = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        var folders = program.split(separator: "/").dropLast()
+        let program = String(
+            decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        var folders = program.split(separator: "/").map(String.init).dropLast()
         var places = ["/" + (folders.dropLast() + ["lib", "weft", name]).joined(separator: "/")]
         while let last = folders.last {
             if last == ".build" {

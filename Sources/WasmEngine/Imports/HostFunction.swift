@@ -60,7 +60,8 @@ final class HostFunction: Sendable {
 
     /// The function of an import.
     static func matching(_ entry: FunctionImport) throws(ContractFault) -> HostFunction {
-        guard let function = all["\(entry.module) \(entry.name)"], function.type == entry.type else {
+        guard let function = all["\(entry.module) \(entry.name)"], function.type == entry.type
+        else {
             throw .unknownImport(module: entry.module, name: entry.name)
         }
         return function
@@ -104,6 +105,7 @@ final class LinkedFunction: @unchecked Sendable {
         _ caller: OpaquePointer, _ values: UnsafeMutablePointer<wasmtime_val_raw_t>
     ) -> OpaquePointer? {
         Activation.with(caller, library) { run -> OpaquePointer? in
+            run.loadGas()
             do throws(HostExit) {
                 let result = try function.body(run, HostArguments(values: values))
                 switch function.type.results.first {
@@ -111,6 +113,7 @@ final class LinkedFunction: @unchecked Sendable {
                 case nil: break
                 default: values.pointee.i32 = Int32(truncatingIfNeeded: result)
                 }
+                run.storeGas()
                 return nil
             } catch {
                 return run.trap(error)

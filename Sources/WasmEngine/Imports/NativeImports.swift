@@ -139,9 +139,10 @@ private enum NativeImports {
         let body = [UInt8](try run.range(arguments.u32(6), arguments.u32(7)))
         var fetch = ContractFetch(
             url: url, verb: verb.isEmpty ? "GET" : verb, headers: headers, body: body)
-        guard url.hasPrefix("weft://") else { return Int64(try run.fetch(fetch, reserving: 0)) }
+        let isCall = ["weft://", "/"].contains { url.utf8.starts(with: $0.utf8) }
+        guard isCall else { return Int64(try run.fetch(fetch, reserving: 0)) }
         let limit = try limit(in: headers) ?? run.gas / 2
-        try run.pay(limit)
+        try run.reserve(limit)
         fetch.gas = limit
         return Int64(try run.fetch(fetch, reserving: limit))
     }
@@ -167,7 +168,8 @@ private enum NativeImports {
     /// The callee's limit that a header gives.
     private static func limit(in headers: [ContractHeader]) throws(HostExit) -> Int64? {
         guard let text = headers.first(where: { $0.name == "weft-gas" })?.value else { return nil }
-        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let limit = Int64(text) else {
+        guard let limit = Int64(text), limit >= 0, String(limit).utf8.elementsEqual(text.utf8)
+        else {
             throw .trap("weft-gas is no number")
         }
         return limit

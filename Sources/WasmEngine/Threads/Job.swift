@@ -11,7 +11,8 @@ public final class Job<Value: Sendable>: Sendable {
 
     private let state: Monitor<State>
 
-    init(_ work: @escaping @Sendable () -> Value) {
+    /// Work that begins when ``value()`` is asked for, or when a thread takes it.
+    public init(_ work: @escaping @Sendable () -> Value) {
         state = Monitor(.waiting(work))
     }
 

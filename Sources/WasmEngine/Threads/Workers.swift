@@ -15,6 +15,11 @@ public final class Workers: Sendable {
         var stopped = false
     }
 
+    /// What becomes of new work.
+    private enum Next {
+        case refused, wait, start
+    }
+
     private let state = Monitor(State())
     private let maxThreads: Int
     private let maxWaiting: Int
@@ -41,7 +46,6 @@ public final class Workers: Sendable {
         inner isInner: Bool = false, _ work: @escaping @Sendable () -> Value
     ) throws(ResourceFailure) -> Job<Value> {
         let job = Job(work)
-        enum Next { case refused, wait, start }
         let next = state.change { state -> Next in
             guard !state.stopped, isInner || state.outer.count < maxWaiting else { return .refused }
             if isInner {
@@ -69,15 +73,18 @@ public final class Workers: Sendable {
 
     /// Starts a thread; false if there is none and the system gives none.
     private func startThread() -> Bool {
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        pthread_attr_setstacksize(&attributes, stackBytes)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        defer { pthread_attr_destroy(&attributes) }
+        let attributes = UnsafeMutablePointer<pthread_attr_t>.allocate(capacity: 1)
+        pthread_attr_init(attributes)
+        pthread_attr_setstacksize(attributes, stackBytes)
+        pthread_attr_setdetachstate(attributes, Int32(PTHREAD_CREATE_DETACHED))
+        defer {
+            pthread_attr_destroy(attributes)
+            attributes.deallocate()
+        }
         var thread = pthread_t()
         let queue = Unmanaged.passRetained(state)
         let failure = pthread_create(
-            &thread, &attributes,
+            &thread, attributes,
             { argument in
                 guard let argument else { return nil }
                 let queue = Unmanaged<Monitor<State>>.fromOpaque(argument).takeRetainedValue()

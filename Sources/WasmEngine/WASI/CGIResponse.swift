@@ -21,7 +21,7 @@ extension Activation {
 /// The header lines at the start of an output.
 struct CGIHead {
     /// The longest head.
-    static let maxBytes = Activation.maxHeaderBytes
+    static let maxBytes = 16 << 10
 
     private(set) var status: Int32 = 200
     private(set) var headers: [ContractHeader] = []
@@ -57,7 +57,10 @@ struct CGIHead {
             headers.append(ContractHeader(name, value))
             return true
         }
-        guard let status = Int32(value.prefix { $0 != " " }), (200...599).contains(status) else {
+        let digits = value.utf8.prefix { $0 != 0x20 }
+        guard digits.count == 3, let status = Int32(String(Substring(digits))),
+            (200...599).contains(status)
+        else {
             return false
         }
         self.status = status

@@ -6,62 +6,64 @@ import WasmRules
 
 extension HostFunction {
     /// The functions of the module `wasi_snapshot_preview1`.
-    static let wasi: [HostFunction] = [
-        function("args_get", "ii") { (run, arguments) throws(HostExit) in
-            try WASIImports.strings(run, run.wasi.arguments, arguments)
-        },
-        function("args_sizes_get", "ii") { (run, arguments) throws(HostExit) in
-            try WASIImports.sizes(run, run.wasi.arguments, arguments)
-        },
-        function("environ_get", "ii") { (run, arguments) throws(HostExit) in
-            try WASIImports.strings(run, run.wasi.environment, arguments)
-        },
-        function("environ_sizes_get", "ii") { (run, arguments) throws(HostExit) in
-            try WASIImports.sizes(run, run.wasi.environment, arguments)
-        },
-        function("clock_res_get", "ii") { (run, arguments) throws(HostExit) in
-            try run.store([UInt64(1)], arguments.u32(1))
-            return .success
-        },
-        function("clock_time_get", "ili") { (run, arguments) throws(HostExit) in
-            try run.store([UInt64(0)], arguments.u32(2))
-            return .success
-        },
-        function("random_get", "ii") { (run, arguments) throws(HostExit) in
-            try run.pay(bytes: arguments.u32(1))
-            try run.fillWithSeed(arguments.u32(0), arguments.u32(1))
-            return .success
-        },
-        HostFunction("wasi_snapshot_preview1", "proc_exit", "i", "") {
-            (_, arguments) throws(HostExit) in
-            throw .ended(UInt32(bitPattern: arguments.i32(0)))
-        },
-        function("sched_yield", "") { (_, _) throws(HostExit) in .success },
-        function("fd_advise", "illi", WASIImports.check),
-        function("fd_sync", "i", WASIImports.check),
-        function("fd_datasync", "i", WASIImports.check),
-        function("fd_close", "i", WASIImports.close),
-        function("fd_fdstat_get", "ii", WASIImports.descriptorStatus),
-        function("fd_filestat_get", "ii", WASIImports.fileStatus),
-        function("fd_pread", "iiili") { (run, arguments) throws(HostExit) in
-            try WASIImports.read(run, arguments, at: arguments.i64(3), result: arguments.u32(4))
-        },
-        function("fd_read", "iiii") { (run, arguments) throws(HostExit) in
-            try WASIImports.read(run, arguments, at: nil, result: arguments.u32(3))
-        },
-        function("fd_prestat_get", "ii", WASIImports.preopened),
-        function("fd_prestat_dir_name", "iii", WASIImports.preopenedName),
-        function("fd_readdir", "iiili", WASIImports.readDirectory),
-        function("fd_seek", "ilii", WASIImports.seek),
-        function("fd_tell", "ii") { (run, arguments) throws(HostExit) in
-            guard let open = run.wasi[arguments.i32(0)] else { return .badDescriptor }
-            try run.store([UInt64(open.offset)], arguments.u32(1))
-            return .success
-        },
-        function("fd_write", "iiii", WASIImports.write),
-        function("path_filestat_get", "iiiii", WASIImports.pathStatus),
-        function("path_open", "iiiiillii", WASIImports.open),
-    ] + refused("fd_allocate", "ill") + refused("fd_fdstat_set_flags", "ii")
+    static let wasi: [HostFunction] =
+        [
+            function("args_get", "ii") { (run, arguments) throws(HostExit) in
+                try WASIImports.strings(run, run.wasi.arguments, arguments)
+            },
+            function("args_sizes_get", "ii") { (run, arguments) throws(HostExit) in
+                try WASIImports.sizes(run, run.wasi.arguments, arguments)
+            },
+            function("environ_get", "ii") { (run, arguments) throws(HostExit) in
+                try WASIImports.strings(run, run.wasi.environment, arguments)
+            },
+            function("environ_sizes_get", "ii") { (run, arguments) throws(HostExit) in
+                try WASIImports.sizes(run, run.wasi.environment, arguments)
+            },
+            function("clock_res_get", "ii") { (run, arguments) throws(HostExit) in
+                try run.store([UInt64(1)], arguments.u32(1))
+                return .success
+            },
+            function("clock_time_get", "ili") { (run, arguments) throws(HostExit) in
+                try run.store([UInt64(0)], arguments.u32(2))
+                return .success
+            },
+            function("random_get", "ii") { (run, arguments) throws(HostExit) in
+                try run.pay(bytes: arguments.u32(1))
+                try run.fillWithSeed(arguments.u32(0), arguments.u32(1))
+                return .success
+            },
+            HostFunction("wasi_snapshot_preview1", "proc_exit", "i", "") {
+                (run, arguments) throws(HostExit) in
+                try run.payCall()
+                throw .ended(UInt32(bitPattern: arguments.i32(0)))
+            },
+            function("sched_yield", "") { (_, _) throws(HostExit) in .success },
+            function("fd_advise", "illi", WASIImports.check),
+            function("fd_sync", "i", WASIImports.check),
+            function("fd_datasync", "i", WASIImports.check),
+            function("fd_close", "i", WASIImports.close),
+            function("fd_fdstat_get", "ii", WASIImports.descriptorStatus),
+            function("fd_filestat_get", "ii", WASIImports.fileStatus),
+            function("fd_pread", "iiili") { (run, arguments) throws(HostExit) in
+                try WASIImports.read(run, arguments, at: arguments.i64(3), result: arguments.u32(4))
+            },
+            function("fd_read", "iiii") { (run, arguments) throws(HostExit) in
+                try WASIImports.read(run, arguments, at: nil, result: arguments.u32(3))
+            },
+            function("fd_prestat_get", "ii", WASIImports.preopened),
+            function("fd_prestat_dir_name", "iii", WASIImports.preopenedName),
+            function("fd_readdir", "iiili", WASIImports.readDirectory),
+            function("fd_seek", "ilii", WASIImports.seek),
+            function("fd_tell", "ii") { (run, arguments) throws(HostExit) in
+                guard let open = run.wasi[arguments.i32(0)] else { return .badDescriptor }
+                try run.store([UInt64(open.offset)], arguments.u32(1))
+                return .success
+            },
+            function("fd_write", "iiii", WASIImports.write),
+            function("path_filestat_get", "iiiii", WASIImports.pathStatus),
+            function("path_open", "iiiiillii", WASIImports.open),
+        ] + refused("fd_allocate", "ill") + refused("fd_fdstat_set_flags", "ii")
         + refused("fd_fdstat_set_rights", "ill") + refused("fd_filestat_set_size", "il")
         + refused("fd_filestat_set_times", "illi") + refused("fd_pwrite", "iiili")
         + refused("fd_renumber", "ii") + refused("path_create_directory", "iii")
@@ -245,11 +247,14 @@ private enum WASIImports {
         }
         if let place, place < 0 { return .invalid }
         let start = place ?? open.offset
+        let vectors = try run.vectors(arguments.u32(1), arguments.u32(2))
+        let room = vectors.reduce(0) { $0 + $1.count }
+        let end = start + min(Int64(room), max(0, content.size - start))
+        try run.pay(bytes: Int(end - start))
         var offset = start
-        for vector in try run.vectors(arguments.u32(1), arguments.u32(2)) {
-            let count = Int(min(Int64(vector.count), max(0, content.size - offset)))
-            guard count > 0 else { break }
-            try run.pay(bytes: count)
+        for vector in vectors where offset < end {
+            let count = Int(min(Int64(vector.count), end - offset))
+            guard count > 0 else { continue }
             do {
                 try content.copy(from: offset, into: .init(rebasing: vector[..<count]))
             } catch {
@@ -266,20 +271,21 @@ private enum WASIImports {
         _ run: Activation, _ arguments: HostArguments
     ) throws(HostExit) -> WASIError {
         guard let open = run.wasi[arguments.i32(0)] else { return .badDescriptor }
-        var written = 0
-        for vector in try run.vectors(arguments.u32(1), arguments.u32(2)) {
-            try run.pay(bytes: vector.count)
-            switch open.descriptor {
-            case .output:
+        switch open.descriptor {
+        case .output, .diagnostics: break
+        case .input, .file, .directory: return .notCapable
+        }
+        let vectors = try run.vectors(arguments.u32(1), arguments.u32(2))
+        let written = vectors.reduce(0) { $0 + $1.count }
+        try run.pay(bytes: written)
+        for vector in vectors {
+            if case .output = open.descriptor {
                 try run.reserveOutput(vector.count)
                 run.response.body.writeBytes(vector)
-            case .diagnostics:
-                let room =
-                    WASIState.maxDiagnostics - run.wasi.diagnostics.readableBytes
+            } else {
+                let room = WASIState.maxDiagnostics - run.wasi.diagnostics.readableBytes
                 run.wasi.diagnostics.writeBytes(vector.prefix(room))
-            case .input, .file, .directory: return .notCapable
             }
-            written += vector.count
         }
         try run.store([UInt32(written)], arguments.u32(3))
         return .success
@@ -364,7 +370,8 @@ private enum WASIImports {
         for (index, entry) in entries.enumerated().dropFirst(cookie) {
             guard bytes.count < arguments.u32(2) else { break }
             let name = Array(entry.name.utf8)
-            for value in [UInt64(index + 1), 0, UInt64(name.count) | (entry.isDirectory ? 3 : 4) << 32] {
+            let kind: UInt64 = entry.isDirectory.map { $0 ? 3 : 4 } ?? 0
+            for value in [UInt64(index + 1), 0, UInt64(name.count) | kind << 32] {
                 withUnsafeBytes(of: value.littleEndian) { bytes += $0 }
             }
             bytes += name

@@ -11,7 +11,7 @@ final class WASIState {
         case output
         case diagnostics
         case file(any ContentFile)
-        case directory([String], [(name: String, isDirectory: Bool)])
+        case directory([String], [ContentName])
     }
 
     /// A descriptor with the place of the next read.
@@ -31,7 +31,12 @@ final class WASIState {
     private var open: [Int32: Open]
     var diagnostics = ByteBuffer()
 
-    init(_ request: ContractRequest) {
+    /// What a program sees of its request. Other contracts than programs see nothing by it.
+    init(_ request: ContractRequest, isProgram: Bool) {
+        guard isProgram else {
+            (arguments, environment, directory, open) = ([], [], nil, [:])
+            return
+        }
         arguments = ["contract"] + request.path.split(separator: "/").map(String.init)
         environment = Self.environment(of: request)
         directory = request.directory

@@ -1,0 +1,96 @@
+// How the runs of a call are told to stop, and how a thread that runs one waits for what is
+// asynchronous.
+
+import Synchronization
+
+/// Tells the runs of one call, and those of its own calls, to stop.
+public final class RunControl: Sendable {
+    private struct State {
+        var isCancelled = false
+        var waits: [Int: @Sendable () -> Void] = [:]
+        var nextWait = 0
+    }
+
+    /// When they have to stop.
+    public let end: ContinuousClock.Instant
+    /// How long that is from the start.
+    private let time: Duration
+    private let parent: RunControl?
+    private let cancelled = Atomic<Bool>(false)
+    private let state = Mutex(State())
+
+    /// A control of runs that may take some time together.
+    public init(time: Duration = .seconds(60)) {
+        self.time = time
+        end = .now + time
+        parent = nil
+    }
+
+    /// A control of a part of the runs of another, which stops when that does.
+    public init(within parent: RunControl) {
+        time = parent.time
+        end = parent.end
+        self.parent = parent
+    }
+
+    /// Makes the runs stop soon.
+    public func cancel() {
+        let waits = state.withLock { state in
+            state.isCancelled = true
+            cancelled.store(true, ordering: .relaxed)
+            defer { state.waits = [:] }
+            return state.waits
+        }
+        for cancel in waits.values { cancel() }
+    }
+
+    /// Whether they were told to stop.
+    public var isCancelled: Bool {
+        cancelled.load(ordering: .relaxed) || parent?.isCancelled ?? false
+    }
+
+    /// Throws why the runs cannot go on, if they cannot.
+    public func check() throws {
+        if isCancelled { throw CancellationError() }
+        if ContinuousClock.now >= end { throw ResourceFailure.time(time) }
+    }
+
+    /// Waits for asynchronous work, on a thread of ``Workers``. The work is cancelled when the runs
+    /// are; it has to end by itself at ``end``.
+    public func wait<Value: Sendable>(
+        for work: @escaping @Sendable () async throws -> Value
+    ) throws -> Value {
+        try check()
+        let result = Monitor<Result<Value, any Error>?>(nil)
+        let task = Task {
+            let outcome: Result<Value, any Error>
+            do {
+                outcome = .success(try await work())
+            } catch {
+                outcome = .failure(error)
+            }
+            result.change { $0 = outcome }
+        }
+        let waits = onCancel { task.cancel() }
+        defer { for wait in waits { wait() } }
+        return try result.wait { $0 }.get()
+    }
+
+    /// Calls something when the runs are told to stop. What it gives forgets it again.
+    private func onCancel(_ body: @escaping @Sendable () -> Void) -> [@Sendable () -> Void] {
+        let number = state.withLock { state -> Int? in
+            guard !state.isCancelled else { return nil }
+            state.nextWait += 1
+            state.waits[state.nextWait] = body
+            return state.nextWait
+        }
+        guard let number else {
+            body()
+            return []
+        }
+        let forget: @Sendable () -> Void = { [weak self] in
+            self?.state.withLock { _ = $0.waits.removeValue(forKey: number) }
+        }
+        return [forget] + (parent?.onCancel(body) ?? [])
+    }
+}
