@@ -221,10 +221,10 @@ public struct CallExchange: Sendable {
     private mutating func take(_ event: CallServer.Event, now: Instant, time: UInt64) {
         switch event {
         case .asked(let number, let peer, let question):
-            guard !caller.responders.isBanned(peer, now: now), book.mayServe(peer) else {
-                server.refuse(number, .credit)
-                return
+            guard !caller.responders.isBanned(peer, now: now) else {
+                return server.refuse(number, .notOffered)
             }
+            guard book.mayServe(peer) else { return server.refuse(number, .credit) }
             serving[number] = peer
             events.append(.run(Self.tag(number, .server), question.call, for: peer))
         case .withdrawn(let number):

@@ -20,9 +20,22 @@ struct Options {
         content is provided; a share of the peers (--churn) leaves and is replaced; content and
         peers are looked for. --liars lie, --loss is that of packets. One seed replays one run: the
         fingerprint, over all events, is the same. See docs/simulator.md.
+
+        simulate calls [--peers N] [--liars SHARE] [--lie NAME] [--calls N] [--sample SHARE]
+                       [--told N] [--seed N] [--json]
+
+        Runs a network in which peers call each other while some give wrong answers, and compares
+        what checks find out, and what it costs, with what the formulas say. --lie is one of output,
+        leaf, gas, withholding, stall, vanish, replay, otherQuestion, or all; --sample is the share
+        of answers that is asked for again, --told how many peers are shown each proof.
         """
 
+    /// What there is to be simulated.
+    enum Kind { case dht, calls }
+
+    var kind = Kind.dht
     var dht = DHTRun.Settings()
+    var calls = CallRun.Settings()
     var isJSON = false
     var wantsHelp = false
 
@@ -36,13 +49,51 @@ struct Options {
             wantsHelp = true
             return
         }
-        guard kind == "dht" else {
-            throw OptionError("there is no simulation \(kind); there is: dht")
+        switch kind {
+        case "dht": try readDHT(&rest)
+        case "calls":
+            self.kind = .calls
+            try readCalls(&rest)
+        default: throw OptionError("there is no simulation \(kind); there are: dht, calls")
         }
+    }
+
+    /// Takes what all simulations have. Returns whether it was that.
+    private mutating func readCommon(_ name: String) -> Bool {
+        switch name {
+        case "--json": isJSON = true
+        case "--help", "-h": wantsHelp = true
+        default: return false
+        }
+        return true
+    }
+
+    private mutating func readCalls(_ rest: inout ArraySlice<String>) throws(OptionError) {
         while let name = rest.popFirst() {
+            if readCommon(name) { continue }
             switch name {
-            case "--json": isJSON = true
-            case "--help", "-h": wantsHelp = true
+            case "--peers": calls.peers = try Self.count(&rest, name, 4...20_000)
+            case "--calls": calls.calls = try Self.count(&rest, name, 1...10_000_000)
+            case "--told": calls.told = try Self.count(&rest, name, 0...20_000)
+            case "--seed": calls.seed = UInt64(try Self.count(&rest, name, 0...Int.max))
+            case "--liars": calls.liars = try Self.share(&rest, name)
+            case "--sample":
+                calls.sample = UInt32(try Self.share(&rest, name) * 1_000_000)
+            case "--lie":
+                let lie = rest.popFirst() ?? ""
+                guard lie == "all" || CallLie(rawValue: lie) != nil else {
+                    throw OptionError("--lie takes the name of a lie, or all; see simulate --help")
+                }
+                calls.lies = CallLie(rawValue: lie).map { [$0] } ?? CallLie.allCases
+            default: throw OptionError("unknown option \(name); see simulate --help")
+            }
+        }
+    }
+
+    private mutating func readDHT(_ rest: inout ArraySlice<String>) throws(OptionError) {
+        while let name = rest.popFirst() {
+            if readCommon(name) { continue }
+            switch name {
             case "--peers": dht.peers = try Self.count(&rest, name, 2...200_000)
             case "--contents": dht.contents = try Self.count(&rest, name, 1...1_000_000)
             case "--searches": dht.searches = try Self.count(&rest, name, 1...1_000_000)

@@ -23,7 +23,10 @@ struct Simulate {
 
     private static func run(_ options: Options) throws(OptionError) -> Table {
         do throws(DecodeError) {
-            return try simulateDHT(options)
+            return switch options.kind {
+            case .dht: try simulateDHT(options)
+            case .calls: try simulateCalls(options)
+            }
         } catch {
             throw OptionError("the network could not be made: \(error)")
         }
@@ -68,6 +71,37 @@ struct Simulate {
             digits: 0)
         table.add("fingerprint", network.fingerprint)
         table.add("bytes_per_peer", Double(grown) / Double(max(1, settings.peers)), digits: 0)
+        table.add("wall_seconds", (clock.now - start).inSeconds, digits: 1)
+        return table
+    }
+
+    private static func simulateCalls(_ options: Options) throws(DecodeError) -> Table {
+        let clock = ContinuousClock()
+        let start = clock.now
+        var run = try CallRun(options.calls)
+        run.run()
+        let (settings, outcome) = (run.settings, run.outcome)
+        var table = Table()
+        table.add("peers", Double(settings.peers), digits: 0)
+        table.add("liars", settings.liars, digits: 2)
+        table.add("sample", Double(settings.sample) / 1_000_000, digits: 3)
+        table.add("seed", Double(settings.seed), digits: 0)
+        table.add("answered", Double(outcome.answered), digits: 0)
+        table.add("failed", Double(outcome.failed), digits: 0)
+        table.add("wrong", Double(outcome.wrong), digits: 0)
+        table.add("detected", Double(outcome.detected), digits: 0)
+        table.add("detected_expected", outcome.expected, digits: 1)
+        table.add("detected_deviation", outcome.deviation, digits: 1)
+        table.add("liars_convicted", Double(outcome.convicted), digits: 0)
+        table.add("liars_in_all", Double(run.liarCount), digits: 0)
+        table.add("wrong_per_conviction", outcome.wrongPerConviction, digits: 1)
+        table.add("wrong_per_conviction_bound", run.wrongPerConvictionBound, digits: 1)
+        table.add("checks_per_answer", outcome.checkShare, digits: 4)
+        table.add("charged_for_wrong", Double(outcome.charged), digits: 0)
+        table.add("lost_to_liars", Double(outcome.loss), digits: 0)
+        table.add("honest_punished", Double(outcome.honestPunished), digits: 0)
+        table.add("messages", Double(run.network.messages), digits: 0)
+        table.add("fingerprint", run.network.fingerprint)
         table.add("wall_seconds", (clock.now - start).inSeconds, digits: 1)
         return table
     }

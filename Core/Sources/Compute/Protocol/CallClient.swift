@@ -43,6 +43,25 @@ public enum CallFailure: Hashable, Sendable {
     }
 }
 
+extension CallFailure: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .unreachable(let fault): fault.description
+        case .refused(let refusal): refusal.description
+        case .disconnected: "the connection ended before there was an answer"
+        case .stalled: "the peer did not answer in time"
+        case .vanished: "the peer signed an answer and did not send it"
+        case .otherQuestion: "the peer answered another call"
+        case .replayed: "the peer sent an answer to an older question"
+        case .brokenCommitment: "the peer's output is not what it had signed"
+        case .badSignature: "the answer is not signed by the peer"
+        case .overcharged: "the peer wants to be paid for more than was allowed"
+        case .malformed: "what the peer sent makes no sense"
+        case .overLimit: "a limit of this node was reached"
+        }
+    }
+}
+
 /// What a peer answered: signed, and as it was committed to.
 public struct CallAnswer: Hashable, Sendable {
     /// What the peer signed.

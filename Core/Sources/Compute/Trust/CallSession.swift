@@ -65,6 +65,18 @@ public struct CallError: Error, Hashable, Sendable {
     public let trace: [CallTrace]
 }
 
+extension CallError: CustomStringConvertible {
+    public var description: String {
+        switch kind {
+        case .nobody: "no peer that runs this contract is known, and this node does not run it"
+        case .allFailed: "all peers that were asked to run the call failed"
+        case .timedOut: "the call was not answered in time"
+        case .disputed: "peers gave different answers, and it could not be told which is right"
+        case .overLimit: "this node has too many calls under way; try again later"
+        }
+    }
+}
+
 /// A call's state.
 struct CallSession: Sendable {
     struct Attempt: Sendable {

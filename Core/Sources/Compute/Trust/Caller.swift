@@ -111,6 +111,7 @@ public struct Caller: Sendable {
         } else {
             watch(number)
         }
+        settle(now: now)
         return number
     }
 
@@ -217,9 +218,17 @@ public struct Caller: Sendable {
         }
         guard let hedge = session.hedgeAt, hedge <= now else { return }
         sessions[number]?.hedgeAt = nil
-        // Once: two at a time are enough.
-        guard !session.isDelivered, session.needed == 1, session.attempts.count == 1 else { return }
-        ask(for: number, now: now)
+        guard !session.isDelivered, session.needed == 1 else { return }
+        // Two at a time are enough: the slower one has had its own time and the other's.
+        if session.attempts.count > 1, let first = session.attempts.first {
+            guard case .peer(let peer) = first.attempt.responder else { return }
+            owners[first.number] = nil
+            client.cancel(first.number, now: now)
+            _ = sessions[number]?.end(first.number)
+            sessions[number]?.note(first.attempt, .failed(.stalled), now: now)
+            responders.note(.stalled, of: peer, now: now)
+        }
+        if !ask(for: number, now: now), !isWaiting(number) { goOn(number, now: now) }
     }
 
     /// When `advance` has something to do.
@@ -239,10 +248,27 @@ public struct Caller: Sendable {
     }
 
     private mutating func watch(_ number: UInt64) {
-        guard let session = sessions[number] else { return }
-        if !session.isDelivered { deadlines.add(.session(number), at: session.deadline) }
-        if let hedge = session.hedgeAt, !session.isDelivered {
-            deadlines.add(.session(number), at: hedge)
+        guard let session = sessions[number], !session.isDelivered else { return }
+        compact()
+        deadlines.add(.session(number), at: session.deadline)
+        if let hedge = session.hedgeAt { deadlines.add(.session(number), at: hedge) }
+    }
+
+    /// Leaves out the deadlines of calls that are over, when they have become the most by far: calls
+    /// end a thousand times sooner than their patience.
+    private mutating func compact() {
+        guard deadlines.count > 8 * (sessions.count + trials.count) + 256 else { return }
+        deadlines = DeadlineQueue()
+        let open = sessions.map { $0.key }.sorted()
+        for number in open {
+            guard let session = sessions[number], !session.isDelivered else { continue }
+            deadlines.add(.session(number), at: session.deadline)
+            if let hedge = session.hedgeAt { deadlines.add(.session(number), at: hedge) }
+        }
+        let disputed = trials.map { $0.key }.sorted()
+        for number in disputed {
+            guard let trial = trials[number] else { continue }
+            deadlines.add(.dispute(number), at: trial.deadline)
         }
     }
 

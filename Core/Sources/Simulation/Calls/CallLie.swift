@@ -12,7 +12,7 @@ public enum CallLie: String, Sendable, CaseIterable {
     case leaf
     /// It says that it used more gas than it did.
     case gas
-    /// It answers wrongly, and does not give out the records that it has committed to.
+    /// The same, but it does not give out the records that it has committed to.
     case withholding
     /// It never answers.
     case stall

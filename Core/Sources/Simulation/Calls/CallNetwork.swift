@@ -46,7 +46,9 @@ public struct CallNetwork {
     private(set) var now = Instant(nanoseconds: 1_000_000_000)
     private var digest = EventDigest()
     /// How many messages went from one node to another.
-    private(set) var messages = 0
+    public private(set) var messages = 0
+    /// How often nodes were asked to run a call.
+    private(set) var runs = 0
     /// Events of nodes that the workload looks at.
     private(set) var reports: [(node: Int, event: CallExchange.Event)] = []
 
@@ -80,6 +82,9 @@ public struct CallNetwork {
         encoded.appendField(2, bytes: seed + half)
         return try PrivateKey(decoding: encoded.rawSpan)
     }
+
+    /// Whether a record is not what an honest peer says.
+    mutating func isWrong(_ record: CallRecord) -> Bool { engine.run(record.call) != record }
 
     /// Which node a peer is.
     func place(of peer: PeerID) -> Int? { places[peer] }
@@ -178,6 +183,7 @@ public struct CallNetwork {
     }
 
     private mutating func run(_ order: UInt64, _ call: Call, for peer: PeerID?, _ node: Int) {
+        runs += 1
         let lie = peer == nil ? nil : nodes[node].lie
         var asked = call
         if lie == .otherQuestion, let other = try? PretendEngine.call(depth: 0, number: 1) {

@@ -47,10 +47,9 @@ public struct CallRun {
         public internal(set) var expected = 0.0
         /// The variance of that.
         public internal(set) var variance = 0.0
-        /// Liars against whom there is a proof, and how often one was made.
+        /// Peers against whom there is a proof.
         public internal(set) var convicted = 0
-        public internal(set) var convictions = 0
-        /// Wrong results of liars that were convicted, up to the first proof.
+        /// Wrong results of liars up to the first proof against them.
         public internal(set) var wrongBeforeProof = 0
         /// Honest peers against whom there is a proof, or that anybody has stopped asking.
         public internal(set) var honestPunished = 0
@@ -58,8 +57,23 @@ public struct CallRun {
         public internal(set) var loss: UInt64 = 0
         /// Credits that wrong results were to cost.
         public internal(set) var charged: UInt64 = 0
-        /// Runs of calls that honest peers were asked for, beyond one for each result.
-        public internal(set) var asked = 0
+        /// How often peers were asked to run a call.
+        public internal(set) var runs = 0
+
+        /// How far what was detected lies from what was expected, in standard deviations.
+        public var deviation: Double {
+            variance > 0 ? (Double(detected) - expected) / variance.squareRoot() : 0
+        }
+
+        /// How many wrong results there were for each proof.
+        public var wrongPerConviction: Double {
+            convicted > 0 ? Double(wrongBeforeProof) / Double(convicted) : 0
+        }
+
+        /// The share of results that was asked for once more, whatever for.
+        public var checkShare: Double {
+            answered > 0 ? Double(runs - answered) / Double(answered) : 0
+        }
     }
 
     /// What is run.
@@ -98,6 +112,13 @@ public struct CallRun {
 
     /// How many liars there are.
     public var liarCount: Int { liars.count }
+
+    /// How many wrong results a liar gives out on average before there is a proof against it: one in
+    /// so many is asked for again of somebody who does not tell the same lie.
+    public var wrongPerConvictionBound: Double {
+        let chance = Double(settings.sample) / 1_000_000
+        return chance > 0 ? 1 / (chance * (1 - settings.liars)) : .infinity
+    }
 
     /// Lets all calls begin and end.
     public mutating func run() {
@@ -207,14 +228,6 @@ public struct CallRun {
                 if balance < 0, wrongOf[peer] != nil { outcome.loss += balance.magnitude }
             }
         }
-        outcome.convictions = proven.count
-    }
-}
-
-extension CallNetwork {
-    /// Whether a record is not what an honest peer says.
-    func isWrong(_ record: CallRecord) -> Bool {
-        var engine = PretendEngine()
-        return engine.run(record.call) != record
+        outcome.runs = network.runs
     }
 }

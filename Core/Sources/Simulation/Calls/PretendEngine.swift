@@ -39,10 +39,11 @@ struct PretendEngine: Sendable {
         let key = Key(call: call.cid, manner: manner)
         if let record = known[key] { return record }
         guard let (depth, number) = Self.parameters(of: call) else { return nil }
+        let isBelow = manner == .lying(.leaf) || manner == .lying(.withholding)
         var children: [CallRecord] = []
         for index in 0..<(depth > 0 ? Self.fanOut : 0) {
             // Who lies about a leaf calls one that is run wrongly.
-            let isLeafLie = manner == .lying(.leaf) && index == 1
+            let isLeafLie = isBelow && index == 1
             guard let child = try? Self.call(depth: depth - 1, number: number * 2 + UInt64(index)),
                 let record = run(child, isLeafLie ? manner : .honest)
             else { return nil }
@@ -51,7 +52,7 @@ struct PretendEngine: Sendable {
         let isWrong =
             switch manner {
             case .honest: false
-            case .lying(.leaf): depth == 0
+            case .lying where isBelow: depth == 0
             case .lying(let lie): lie.isQuiet
             }
         guard
