@@ -72,7 +72,7 @@ let package = Package(
         .target(
             name: "NodeCore",
             dependencies: [
-                "Peering", "Exchange", "IPLD", "Multiformats", "Cryptography", "Wire",
+                "Peering", "Exchange", "Compute", "IPLD", "Multiformats", "Cryptography", "Wire",
             ],
             swiftSettings: settings),
         .target(name: "WasmRules", dependencies: ["Wire"], swiftSettings: settings),
@@ -118,7 +118,7 @@ let package = Package(
         .testTarget(
             name: "NodeCoreTests",
             dependencies: [
-                "NodeCore", "Simulation", "Peering", "Exchange", "IPLD", "Multiformats",
+                "NodeCore", "Simulation", "Peering", "Exchange", "Compute", "IPLD", "Multiformats",
                 "Cryptography", "Wire", "TestSupport",
             ],
             swiftSettings: settings),

@@ -113,6 +113,8 @@ extension NodeCore {
         case fetchRecord(PeerID, of: PeerID)
         /// Something about publish-subscribe: `.pubSub`, or as it says.
         case pubSub(PubSubCommand)
+        /// Something about calls: `.call`, or as it says.
+        case call(CallCommand)
         /// Give up an unanswered command, which is answered `.failed(.cancelled)`: `.done`.
         case cancel(UInt64)
     }
@@ -137,6 +139,7 @@ extension NodeCore {
         case record([UInt8]?)
         case sweeps([(name: ProtocolName, position: Sweep.Position)])
         case pubSub(PubSubAnswer)
+        case call(CallReport)
         case failed(Failure)
     }
 

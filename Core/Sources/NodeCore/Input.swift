@@ -74,6 +74,8 @@ extension NodeCore {
         case stored(Multihash, byteCount: Int)
         /// The answer to ``Output/lookUpRecord(_:of:)``: a valid record, or nil.
         case record(UInt64, [UInt8]?)
+        /// What came of an ``Output/call(_:)``.
+        case call(CallCompletion)
         /// The answer to ``Output/keys(of:request:from:through:limit:)``, with its name and number.
         case keys(of: ProtocolName, request: UInt64, [Multihash])
         /// The answer to ``ReachabilityOrder/dialBack(_:_:_:nonce:)``.

@@ -30,6 +30,8 @@
 //   into the memory that is sent from, and `sent` or `unsent` follows. A `lookUp` and a `load` are
 //   answered. `blocks` have been checked and are stored and handed on; `stored` then lets them
 //   reach the peers that wait.
+// - Calls. A `call` order with a number is answered by a `CallCompletion` with it, unless `stop`
+//   took it back. Signatures and runs belong on other threads than the node's.
 // - Commands. Every command has a deadline and gets exactly one answer until then. Those that wait
 //   for nobody are answered before `receive` returns.
 //
@@ -40,6 +42,7 @@
 // nobody found. A node asks all its DHTs at once; it serves the public one when it is told that it
 // can be reached (`Command.serve`), and the local one always.
 
+import Compute
 import Exchange
 public import Multiformats
 public import Peering
@@ -68,6 +71,8 @@ public struct NodeCore: Sendable {
         public var driverProtocols: [ProtocolName] = []
         /// When it takes part in publish-subscribe.
         public var pubSub = Participation.onDemand
+        /// How it takes part in calls, if it does.
+        public var calls: CallParticipation?
         /// What time of day it is, for records that expire.
         public var clock: WallClock
         /// Makes its choices, none of which is a secret.
@@ -119,6 +124,7 @@ public struct NodeCore: Sendable {
     var reaching: Reaching
     let driverProtocols: [ProtocolName]
     var pubSub: PubSubService
+    var calls: CallService
     var keyFetch = KeyFetch()
     /// The commands that wait for a record, by the number of the question.
     var recordQuestions: [UInt64: UInt64] = [:]
@@ -178,9 +184,10 @@ public struct NodeCore: Sendable {
         reaching = Reaching(configuration)
         driverProtocols = configuration.driverProtocols
         pubSub = PubSubService(configuration)
+        calls = CallService(configuration)
         own.protocols =
             Self.protocols(with: dhts, relays: reaching.servesRelay) + driverProtocols
-            + pubSub.protocols
+            + pubSub.protocols + calls.protocols
         own.protocolVersion = Array("ipfs/0.1.0".utf8)
         own.agentVersion = configuration.agent
         identify = Identify(own: own)
@@ -196,6 +203,7 @@ public struct NodeCore: Sendable {
     /// How the streams of a protocol are cut up; nil for one that no node speaks. Those of the
     /// exchange go through an `ExchangeIntake`, whose limit may be lower.
     public static func framing(of name: ProtocolName) -> StreamFraming? {
+        if name == CallProtocol.name { return CallProtocol.framing }
         if let intake = ExchangeIntake(name, openedBy: .us) {
             return .messages(limit: intake.maxMessageBytes)
         }
@@ -231,6 +239,7 @@ public struct NodeCore: Sendable {
             exchange.lookedUp(lookUp, byteCounts: counts, now: now)
         case .loaded(let load, let bytes): exchange.loaded(load, bytes)
         case .stored(let hash, let count): exchange.stored(hash, byteCount: count)
+        case .call(let completion): receive(completion, now: now)
         case .record(let number, let record): keyFetch.answer(number, record)
         case .keys(let name, let request, let hashes):
             take(hashes, for: request, of: name, now: now)
@@ -259,6 +268,7 @@ public struct NodeCore: Sendable {
         for table in dhts.indices { advance(dht: table, to: now) }
         reaching.advance(to: now)
         pubSub.machine?.advance(to: now)
+        calls.machine?.advance(to: now)
         keyFetch.advance(to: now)
         restFromPubSub(now: now)
         meetAtTopics(now: now)
@@ -273,7 +283,7 @@ public struct NodeCore: Sendable {
             timers.first.earlier(identify.deadline).earlier(ping.deadline)
                 .earlier(exchange.deadline).earlier(dialer.deadline)
                 .earlier(reaching.deadline).earlier(pubSub.deadline)
-                .earlier(keyFetch.deadline)
+                .earlier(keyFetch.deadline).earlier(calls.machine?.deadline)
         ) { $0.earlier(dhts[$1].deadline).earlier(sweepDeadline(of: $1)) }
     }
 
@@ -331,6 +341,7 @@ public struct NodeCore: Sendable {
             if settleReaching(now: now) { isQuiet = false }
             if settlePubSub(now: now) { isQuiet = false }
             if settleFetch(now: now) { isQuiet = false }
+            if settleCalls(now: now) { isQuiet = false }
             while let order = dialer.nextTransmit() {
                 carryOut(order, now: now)
                 isQuiet = false

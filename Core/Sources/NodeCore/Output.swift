@@ -70,6 +70,8 @@ extension NodeCore {
         /// A value that a command looks for was found, better than those before. The answer, with
         /// the best of all, comes later.
         case value(command: UInt64, [UInt8])
+        /// Do something for calls.
+        case call(CallOrder)
         /// Do something for reaching others or being reached.
         case reach(ReachabilityOrder)
         /// The answer to a command.

@@ -1,5 +1,6 @@
 // One machine on a virtual network: a node, a store, and what the node said.
 
+public import Compute
 public import Exchange
 public import Multiformats
 public import NodeCore
@@ -56,6 +57,12 @@ public struct Host: Sendable {
         []
     /// What it thinks of messages that it is to judge; it accepts all if nil.
     public var judges: (@Sendable (PubSubMessage) -> PubSub.Verdict)?
+    /// How it lies when it runs calls, if it does.
+    public var callLie: CallLie?
+    /// The peers that it caught lying about calls, with the proofs.
+    public internal(set) var convicted: [(peer: PeerID, evidence: Evidence)] = []
+    /// The receipts that it keeps.
+    public internal(set) var receipts: [Receipt] = []
     /// The addresses that it tells others, if it was told to find out.
     public internal(set) var told: [Multiaddr] = []
     /// The open connections.
@@ -71,6 +78,7 @@ public struct Host: Sendable {
     public internal(set) var dials: [(at: Instant, address: Multiaddr, narrowest: AddressScope)] =
         []
 
+    let key: PrivateKey
     let distance: Duration
     /// Hosts on different islands do not hear each other.
     var island = 0

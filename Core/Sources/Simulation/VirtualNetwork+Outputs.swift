@@ -54,6 +54,7 @@ extension VirtualNetwork {
         case .streamOver(let session): hosts[host].streamsOver.append(session)
         case .news(_, let news): if keepsNotes { hosts[host].news.append(news) }
         case .reach(let order): carryOut(order, by: host)
+        case .call(let order): carryOut(order, by: host)
         case .keys(let name, let request, let from, let through, let limit):
             let keys = hosts[host].store.map { (place: KadID(of: $0.key.bytes), hash: $0.key) }
                 .filter { $0.place >= from && $0.place <= through }

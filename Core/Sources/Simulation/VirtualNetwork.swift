@@ -2,6 +2,7 @@
 // goes over them, machines that come, go and lie. It drives NodeCore as a shell does, and contains
 // no protocol. One seed replays one run, which a digest over all events proves.
 
+public import Compute
 import Exchange
 public import Multiformats
 public import NodeCore
@@ -77,6 +78,7 @@ public struct VirtualNetwork {
     private var nextLine: UInt64 = 1
     private var nextCommand: UInt64 = 1
     var random: SeededGenerator
+    var engine = PretendEngine()
 
     /// An empty network.
     public init(seed: UInt64, conditions: Conditions = Conditions(), keepsNotes: Bool = true) {
@@ -95,7 +97,7 @@ public struct VirtualNetwork {
     public mutating func add(
         at text: String? = nil, limits: NodeLimits = .home, access: AccessRules = AccessRules(),
         routing: [KadConfiguration] = [], reachability: ReachabilityOptions? = nil,
-        pubSub: NodeCore.Participation = .onDemand
+        pubSub: NodeCore.Participation = .onDemand, offer: CallOffer? = nil
     ) throws(DecodeError) -> Int {
         let index = hosts.count
         // The first hosts of two networks are the same, so that tests can name them.
@@ -112,13 +114,19 @@ public struct VirtualNetwork {
         // Servers that are asked dial back, which most do not count on.
         configuration.reachability.asksServers = false
         configuration.pubSub = pubSub
+        if let offer {
+            configuration.calls = CallParticipation(
+                offer: offer, isServing: true, book: CreditBook(of: PeerID(key.publicKey)),
+                secret: random.bytes(SecretGenerator.secretBytes))
+        }
         if let reachability { configuration.reachability = reachability }
         let node = NodeCore(configuration)
         let spread = conditions.distance.upperBound - conditions.distance.lowerBound + 1
         let distance = conditions.distance.lowerBound + Int64(random.below(Int(spread)))
         hosts.append(
             Host(
-                node: node, peer: node.peer, address: address, distance: .milliseconds(distance)))
+                node: node, peer: node.peer, address: address, key: key,
+                distance: .milliseconds(distance)))
         hostAt[address] = index
         hostOf[node.peer] = index
         order(index, .listen([address], sequence: 1))

@@ -1,5 +1,6 @@
 // Commands: each gets exactly one answer, before its deadline.
 
+import Compute
 import Exchange
 import Multiformats
 import Peering
@@ -12,11 +13,12 @@ extension NodeCore {
         case ping(PeerID)
         case search
         case record(PeerID)
+        case call
 
         var peer: PeerID? {
             switch self {
             case .connect(let peer), .ping(let peer), .record(let peer): peer
-            case .search: nil
+            case .search, .call: nil
             }
         }
     }
@@ -55,6 +57,16 @@ extension NodeCore {
             }
             guard let answered = begin(id, .search, deadline: deadline) else {
                 search(command, for: id, now: now)
+                return
+            }
+            outputs.append(.answer(id, answered))
+        case .call(let command):
+            guard case .fetch = command, calls.machine != nil else {
+                outputs.append(.answer(id, carryOut(command, now: now)))
+                return
+            }
+            guard let answered = begin(id, .call, deadline: deadline) else {
+                call(command, by: id, now: now)
                 return
             }
             outputs.append(.answer(id, answered))
@@ -106,7 +118,7 @@ extension NodeCore {
         case .setAccess(let new): setAccess(new, now: now)
         case .pubSub(let command): return carryOut(command, now: now)
         case .connect, .ping, .cancel, .fetchRecord, .findProviders, .findPeer, .findClosest,
-            .provide, .getValue, .putValue:
+            .provide, .getValue, .putValue, .call:
             break
         }
         return .done
@@ -163,7 +175,7 @@ extension NodeCore {
             guard let entry = connections.best(to: peer, limited: .allowed) else { return }
             answer(id, .connected(peer, entry.facts.remoteAddress))
         case .ping(let peer): pings[ping.ping(peer, now: now)] = id
-        case .search, .record, nil: break
+        case .search, .record, .call, nil: break
         }
     }
 
@@ -171,6 +183,7 @@ extension NodeCore {
         switch event {
         case .answered(let number, let peer, let time):
             peers[peer]?.roundTrip = time
+            calls.machine?.setRoundTrip(time, of: peer)
             if let id = pings.removeValue(forKey: number) { answer(id, .roundTrip(time)) }
         case .failed(let number, _, let fault):
             guard let id = pings.removeValue(forKey: number) else { return }
@@ -192,7 +205,7 @@ extension NodeCore {
         guard let command = pending[id] else { return }
         answer(id, .failed(failure))
         guard let peer = command.peer else {
-            stopSearch(for: id)
+            if case .call = command { cancelCall(of: id, now: now) } else { stopSearch(for: id) }
             return
         }
         if case .record = command { dropQuestion(of: id) }

@@ -57,7 +57,7 @@ extension NodeCore {
     mutating func announceProtocols() {
         let protocols =
             Self.protocols(with: dhts, relays: reaching.servesRelay) + driverProtocols
-            + pubSub.protocols
+            + pubSub.protocols + calls.protocols
         guard protocols != identify.own.protocols else { return }
         identify.own.protocols = protocols
         tellEveryone()
@@ -72,7 +72,7 @@ extension NodeCore {
     /// relay that does not serve refuses its streams itself.
     public var acceptedProtocols: [ProtocolName] {
         Service.protocols + [PeerProtocols.relayHop] + dhts.map { $0.configuration.name }
-            + driverProtocols + PubSub.protocols
+            + driverProtocols + PubSub.protocols + calls.protocols
     }
 
     /// Whether a name is one of ``acceptedProtocols``.

@@ -79,7 +79,8 @@ extension NodeCore {
         guard connection.facts.peer == peer, streams[stream] == nil,
             let service = service(of: name),
             service != .relayServer || reaching.servesRelay,
-            service != .pubSub || pubSub.machine != nil
+            service != .pubSub || pubSub.machine != nil,
+            service != .callServer || calls.isServing
         else {
             outputs.append(.reset(stream))
             return
@@ -113,6 +114,8 @@ extension NodeCore {
         case .dcutr: reaching.dcutr.receive(event, now: now)
         case .pubSub: receivePubSub(event, now: now)
         case .keyFetch: keyFetch.receive(event, now: now)
+        case .caller: receiveCalls(event, isOurs: true, now: now)
+        case .callServer: receiveCalls(event, isOurs: false, now: now)
         case .circuit: break
         }
     }

@@ -1,5 +1,6 @@
 // Which machine each stream belongs to.
 
+import Compute
 import Exchange
 import Multiformats
 import Peering
@@ -23,6 +24,10 @@ enum Service: Hashable, Sendable {
     case circuit
     case pubSub
     case keyFetch
+    /// Has peers run calls.
+    case caller
+    /// Runs calls for peers.
+    case callServer
 
     /// The protocols that every node accepts.
     static let protocols: [ProtocolName] =
@@ -44,6 +49,7 @@ enum Service: Hashable, Sendable {
         case PeerProtocols.relayStop: self = .relayClient
         case PeerProtocols.dcutr: self = .dcutr
         case PeerProtocols.fetch: self = .keyFetch
+        case CallProtocol.name: self = .callServer
         case _ where PubSub.protocols.contains(name): self = .pubSub
         default:
             guard name == WeftLimits.protocolName || BitswapVersion(name) != nil else {
@@ -56,9 +62,9 @@ enum Service: Hashable, Sendable {
     /// Whether a stream of it is worth dialling for.
     var dials: Bool {
         switch self {
-        case .ping, .exchange, .kad, .relayClient: true
+        case .ping, .exchange, .kad, .relayClient, .caller: true
         case .identify, .autoNATClient, .autoNATServer, .relayServer, .dcutr, .circuit,
-            .pubSub, .keyFetch:
+            .pubSub, .keyFetch, .callServer:
             false
         }
     }
@@ -68,7 +74,8 @@ enum Service: Hashable, Sendable {
     var limitedUse: LimitedUse {
         switch self {
         case .identify, .ping, .dcutr, .circuit, .keyFetch: .allowed
-        case .exchange, .kad, .autoNATClient, .autoNATServer, .relayClient, .relayServer, .pubSub:
+        case .exchange, .kad, .autoNATClient, .autoNATServer, .relayClient, .relayServer, .pubSub,
+            .caller, .callServer:
             .refused
         }
     }

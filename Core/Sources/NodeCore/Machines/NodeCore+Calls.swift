@@ -1,0 +1,137 @@
+// Calls: this node has peers run some, and runs some for them. What takes time (running, signing,
+// getting records) leaves as orders and comes back by their numbers.
+
+import Compute
+import Multiformats
+import Peering
+import Wire
+
+/// A node's part in calls.
+struct CallService: Sendable {
+    /// Nil for a node that takes no part.
+    var machine: CallExchange?
+    let isServing: Bool
+    private let clock: WallClock
+    /// The commands that wait for calls, by the machine's number.
+    var commands: [UInt64: UInt64] = [:]
+
+    init(_ configuration: NodeCore.Configuration) {
+        clock = configuration.clock
+        isServing = configuration.calls?.isServing == true
+        machine = configuration.calls.map {
+            CallExchange(offer: $0.offer, book: $0.book, secret: $0.secret, limits: $0.limits)
+        }
+    }
+
+    /// The protocols that peers may open streams with.
+    var protocols: [ProtocolName] { isServing ? [CallProtocol.name] : [] }
+
+    /// Seconds since 1970.
+    func time(at now: Instant) -> UInt64 { UInt64(max(0, clock.time(at: now).seconds)) }
+}
+
+extension NodeCore {
+    // MARK: Commands
+
+    /// A call that somebody waits for.
+    mutating func call(_ command: CallCommand, by id: UInt64, now: Instant) {
+        guard case .fetch(let call, let terms, let audit, let named, let here) = command else {
+            return
+        }
+        let others = peers.filter { entry in
+            entry.value.protocols.contains(CallProtocol.name) && !named.contains(entry.key)
+        }.map { $0.key }.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+        let candidates = (named + others).filter { $0 != peer && access.admits($0) }
+        guard
+            let number = calls.machine?.fetch(
+                call, terms: terms, audit: audit, candidates: candidates, here: here, now: now)
+        else { return }
+        calls.commands[number] = id
+    }
+
+    /// Commands that are answered at once.
+    mutating func carryOut(_ command: CallCommand, now: Instant) -> Answer {
+        guard let machine = calls.machine else { return .failed(.unavailable) }
+        switch command {
+        case .fetch: break
+        case .accuse(let evidence):
+            do throws(EvidenceFault) {
+                try calls.machine?.accuse(evidence, now: now)
+            } catch {
+                return .call(.baseless(error))
+            }
+        case .setOffer(let offer): calls.machine?.setOffer(offer)
+        case .setQueue(let queue): calls.machine?.setQueue(queue)
+        case .book: return .call(.book(machine.book))
+        }
+        return .done
+    }
+
+    /// Nobody waits for a call any more.
+    mutating func cancelCall(of id: UInt64, now: Instant) {
+        guard let number = calls.commands.first(where: { $0.value == id })?.key else { return }
+        calls.commands[number] = nil
+        calls.machine?.cancel(number, now: now)
+    }
+
+    // MARK: The machine
+
+    mutating func receive(_ completion: CallCompletion, now: Instant) {
+        switch completion {
+        case .verified(let order, let isValid):
+            calls.machine?.verified(order, isValid, now: now)
+        case .signed(let order, let signature): calls.machine?.signed(order, signature)
+        case .ran(let order, let record):
+            let time = calls.time(at: now)
+            calls.machine?.ran(order, record, now: now, time: time)
+        case .loaded(let order, let blocks): calls.machine?.loaded(order, blocks, now: now)
+        case .replayed(let order, let replay): calls.machine?.replayed(order, replay, now: now)
+        }
+    }
+
+    mutating func receiveCalls(_ event: StreamEvent, isOurs: Bool, now: Instant) {
+        let time = calls.time(at: now)
+        calls.machine?.receive(event, isOurs: isOurs, now: now, time: time)
+    }
+
+    /// Carries its orders and events. Returns whether there were any.
+    mutating func settleCalls(now: Instant) -> Bool {
+        guard calls.machine != nil else { return false }
+        var isQuiet = true
+        let time = calls.time(at: now)
+        while let event = calls.machine?.nextEvent(now: now, time: time) {
+            take(event)
+            isQuiet = false
+        }
+        while let order = calls.machine?.nextTransmit() {
+            carryOut(order, of: .caller, now: now)
+            isQuiet = false
+        }
+        return !isQuiet
+    }
+
+    private mutating func take(_ event: CallExchange.Event) {
+        switch event {
+        case .verify(let order, let peer, let message, let signature):
+            want(.verify(order, peer, message: message, signature: signature))
+        case .sign(let order, let message): want(.sign(order, message))
+        case .run(let order, let call, let peer): want(.run(order, call, for: peer))
+        case .stop(let order): want(.stop(order))
+        case .load(let order, let cids, let peer): want(.load(order, cids, from: peer))
+        case .replay(let order, let activation): want(.replay(order, activation))
+        case .answered(let number, let result): report(number, .result(result))
+        case .failed(let number, let error): report(number, .failed(error))
+        case .refuted(_, let record): want(.refuted(record))
+        case .convicted(let peer, let evidence): want(.convicted(peer, evidence))
+        case .keep(let receipt): want(.keep(receipt))
+        case .changed(let change): want(.changed(change))
+        }
+    }
+
+    private mutating func want(_ order: CallOrder) { outputs.append(.call(order)) }
+
+    private mutating func report(_ number: UInt64, _ report: CallReport) {
+        guard let id = calls.commands.removeValue(forKey: number) else { return }
+        answer(id, .call(report))
+    }
+}
