@@ -41,6 +41,8 @@ final class MeshDriver {
     var subscriptions: [SubscriptionID: SubscriptionQueue] = [:]
     /// How many messages subscribers are judging.
     var judging = 0
+    /// Carries out what calls need.
+    let calls: CallDesk
     /// Who is told what a command finds, until it is answered.
     private var finders: [UInt64: @Sendable (Mesh.Finding) -> Void] = [:]
     /// The commands that are being answered at once; one can be given while another is carried out.
@@ -55,6 +57,7 @@ final class MeshDriver {
         self.mesh = mesh
         self.eventLoops = eventLoops
         logger = mesh.logger
+        calls = CallDesk(mesh, identity)
         forwarder = PortForwarder(mesh, nonce: identity.portMappingNonce)
     }
 
@@ -182,6 +185,7 @@ final class MeshDriver {
             }
         case .lookUpRecord(let number, let name): mesh.lookUpRecord(number, of: name)
         case .reach(let order): carryOut(order)
+        case .call(let order): calls.carryOut(order)
         case .blocks(let blocks, let peer, let ids): deliver(blocks, from: peer, to: ids)
         case .streamed(let id, let blocks, let peer): sessions[id]?.streamed(blocks, from: peer)
         case .streamOver(let id): sessions[id]?.wholeIsOver()
@@ -274,6 +278,7 @@ final class MeshDriver {
         timer = nil
         for (_, dial) in dials { dial.cancel() }
         for listener in listeners { listener.closeSoon() }
+        calls.stop()
         discovery?.stop()
         discovery = nil
         for (_, reply) in replies { reply.fail(MeshError.stopped) }
