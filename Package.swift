@@ -134,7 +134,8 @@ let package = Package(
         .testTarget(
             name: "WeftTests",
             dependencies: [
-                core, "CMalloc", "BlockStore", "Weft", nioCore, nioPosix, nioHTTP1, httpTypes,
+                core, "CMalloc", "BlockStore", "WasmEngine", "Weft", nioCore, nioPosix, nioHTTP1,
+                httpTypes,
                 logging,
                 httpClient, .product(name: "TestSupport", package: "Core"),
             ],

@@ -1,8 +1,13 @@
 import HTTPTypes
 
 /// The header fields that let any web page read what a gateway serves (fetch.spec.whatwg.org):
-/// content is public, and no answer depends on who asks.
+/// content is public, and no answer depends on who asks. Neither does a contract's.
 enum CrossOrigin {
+    /// What a gateway serves.
+    enum Kind {
+        case content, calls
+    }
+
     private static let fields: [HTTPField] = [
         HTTPField(name: .accessControlAllowOrigin, value: "*"),
         HTTPField(name: .accessControlAllowMethods, value: "GET, HEAD, OPTIONS"),
@@ -15,7 +20,15 @@ enum CrossOrigin {
                 + "X-Stream-Output"),
     ]
 
-    static func append(to headers: inout HTTPFields) {
-        headers.append(contentsOf: fields)
+    /// Headers that a contract sees, `Weft-Arg-` and any name after it among them.
+    private static let callFields: [HTTPField] = [
+        HTTPField(name: .accessControlAllowOrigin, value: "*"),
+        HTTPField(name: .accessControlAllowMethods, value: "*"),
+        HTTPField(name: .accessControlAllowHeaders, value: "*"),
+        HTTPField(name: .accessControlExposeHeaders, value: "*"),
+    ]
+
+    static func append(to headers: inout HTTPFields, _ kind: Kind) {
+        headers.append(contentsOf: kind == .calls ? callFields : fields)
     }
 }

@@ -39,6 +39,9 @@ extension GatewayBackend {
             },
             has: { try await node.store.size(of: $0) != nil },
             ownAddresses: { (node.peer, url().flatMap(Self.multiaddr).map { [$0] } ?? []) })
+        if node.configuration.compute.contracts == .on {
+            call = { try await node.fetch($0) }
+        }
         guard node.configuration.network == .online else { return }
         let searches = SearchAllowance()
         findProviders = { cid in

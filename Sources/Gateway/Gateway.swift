@@ -15,6 +15,8 @@ public final class Gateway: Sendable {
         public var head: HTTPRequest
         /// Its body, already read and bounded; empty for content.
         public var body: ByteBuffer
+        /// The body of a call of a contract, unread; nil if there is none.
+        public var stream: ResponseBody?
 
         /// A request.
         public init(_ head: HTTPRequest, body: ByteBuffer = ByteBuffer()) {
@@ -54,7 +56,7 @@ public final class Gateway: Sendable {
                     error, to: incoming.head.method, headers: incoming.head.headerFields
                 ).response
         }
-        CrossOrigin.append(to: &response.headers)
+        CrossOrigin.append(to: &response.headers, Self.isCall(incoming.head) ? .calls : .content)
         return response
     }
 
@@ -78,6 +80,7 @@ public final class Gateway: Sendable {
         if target.path.hasPrefix("/ipfs/") || target.path.hasPrefix("/ipns/") {
             return try await path(target, head)
         }
+        if Self.isCall(head) { return try await call(target, incoming) }
         if target.path.hasPrefix("/routing/v1/") {
             return try await routing(target, incoming)
         }

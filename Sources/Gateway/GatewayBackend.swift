@@ -44,6 +44,9 @@ public struct GatewayBackend: Sendable {
     /// network is not asked.
     public var findClosest: (@Sendable ([UInt8]) async -> [FoundPeer])?
 
+    /// Calls contracts; nil if none are called.
+    public var call: (@Sendable (Request) async throws -> Response)?
+
     /// What `/metrics` answers, in the text exposition format; nil if it answers nothing.
     public var exposition: (@Sendable () -> String)?
 

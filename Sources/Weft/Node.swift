@@ -37,6 +37,8 @@ public final class Node: Sendable {
     public let records: NameRecords
     /// The key that identifies this node.
     public let identity: PrivateKey
+    /// Calls of contracts.
+    public let computation: Computation
     /// The connections to other peers. There are none before somebody asks for them.
     public let mesh: Mesh
     /// Where the node reports what nobody waits for.
@@ -160,6 +162,7 @@ public final class Node: Sendable {
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, mesh: mesh,
             options: RetrievalOptions(configuration), logger: logger)
+        computation = Computation(configuration, repository, store, retrieval, logger)
         dns = DNSResolver(configuration.dns, client: client)
         mesh.serve(records)
         names = NameResolver(
@@ -174,6 +177,7 @@ public final class Node: Sendable {
         await names.stop()
         await mesh.stop()
         mesh.announcer?.stop()
+        computation.stop()
         await retrieval.flush()
         do {
             try await client.shutdown()

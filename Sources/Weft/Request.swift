@@ -3,15 +3,16 @@
 
 public import HTTPTypes
 
-/// A request for a URL: `ipfs://`, `ipns://`, or `http(s)://` with ``integrity``.
+/// A request for a URL: `ipfs://`, `ipns://`, `weft://`, or `http(s)://` with ``integrity``.
 public struct Request: Sendable {
     /// The URL, as text. It is parsed, and refused with ``FetchError``, when it is fetched.
     public var url: String
-    /// `GET` or `HEAD` for content.
+    /// `GET` or `HEAD` for content; for calls what the contract understands.
     public var method: HTTPRequest.Method
-    /// Passed to the answering side: `Range`, `If-None-Match`, `Accept` and so on.
+    /// Passed to the answering side: `Range`, `If-None-Match`, `Accept` and so on. A contract sees
+    /// `Content-Type`, `Accept`, `Weft-Dir`, `Weft-Gas` and names that begin with `Weft-Arg-`.
     public var headers: HTTPFields
-    /// What is sent along; nil for content.
+    /// What is sent along with a call; nil for content.
     public var body: ResponseBody?
     /// How far stored content and stored names may be used.
     public var cache: CacheMode

@@ -41,6 +41,8 @@ public struct Response: Sendable {
 public struct MeshInfo: Sendable {
     /// The CID that the URL came down to, if it did.
     public var root: CID?
+    /// How a call went; nil for content.
+    public var call: CallInfo?
     /// What was looked up, who was asked and what each answered; it grows while the body streams.
     public var trace: Trace
 
@@ -48,6 +50,32 @@ public struct MeshInfo: Sendable {
     public init(root: CID? = nil, trace: Trace = Trace()) {
         self.root = root
         self.trace = trace
+    }
+}
+
+/// How a call of a contract went.
+public struct CallInfo: Sendable, Hashable {
+    /// Who ran it.
+    public enum Responder: Sendable, Hashable {
+        /// This node, now.
+        case here
+        /// This node, before: the result was known.
+        case memory
+    }
+
+    /// The gas that it used, with what it called.
+    public var gas: UInt64
+    /// The CID of its record.
+    public var record: CID
+    /// Who ran it.
+    public var responder: Responder
+
+    /// How sure the result is, with what that rests on.
+    public var confidence: String {
+        switch responder {
+        case .here: "computed here"
+        case .memory: "computed here before"
+        }
     }
 }
 

@@ -55,7 +55,7 @@ import Testing
         ],
         "Gateway": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "NodeCore", "Peering", "Exchange",
-            "BlockStore", "Weft", "CoreFoundation", "NIOCore", "NIOPosix", "NIOHTTP1",
+            "Compute", "BlockStore", "Weft", "CoreFoundation", "NIOCore", "NIOPosix", "NIOHTTP1",
             "NIOHTTPTypes", "NIOSSL", "HTTPTypes", "Logging",
             "Hummingbird", "HummingbirdCore", "HummingbirdHTTP2", "HummingbirdTLS",
             "ServiceLifecycle", "NIOConcurrencyHelpers", "Synchronization", "Glibc", "DequeModule",

@@ -49,16 +49,6 @@ import WasmRules
         #expect(try await program.run(gas: 3 * 8_192 - 1).status == .outOfGas)
     }
 
-    @Test("a run has a limit of its own, whatever the call was given")
-    func ownGas() async throws {
-        let endless = try program("(module (func (export \"run\") (loop (br 0))))")
-        let outcome = try await endless.run(gas: 1 << 50) { $0.ownGas = 1_000_000 }
-        #expect(outcome.status == .outOfGas)
-        #expect(outcome.gas == 1_000_000 && outcome.ownGas == 1_000_000)
-        let short = try program("(module (func (export \"run\") (nop)))")
-        #expect(try await short.run(gas: 1 << 50) { $0.ownGas = 1 }.gas == 1)
-    }
-
     @Test("memory grows to the rules' limit")
     func fullMemory() async throws {
         let program = try program(

@@ -118,6 +118,7 @@ public struct LocalAPI: Sendable {
         services.addLocalAddRoutes(to: router)
         services.addGetRoute(to: router)
         services.addFetchRoutes(to: router)
+        services.addComputeRoutes(to: router)
         services.addOwnRepoRoutes(to: router)
         services.addOwnKeyRoutes(to: router)
         return router

@@ -32,6 +32,10 @@ extension Gateway {
                 return
             }
         }
+        let hasNoBody = [.get, .head, .options, .put].contains(incoming.head.method)
+        if !hasNoBody, Self.isCall(incoming.head) {
+            incoming.stream = Weft.ResponseBody(request.body)
+        }
         let start = ContinuousClock.now
         let response = await respond(to: incoming)
         defer {

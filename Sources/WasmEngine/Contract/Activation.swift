@@ -33,11 +33,8 @@ final class Activation {
     /// How many of them, from the first on, have been waited for.
     private var settled = 0
     private(set) var calleeGas: Int64 = 0
-    /// The gas that is left of what the call was given, and of what this run may use by itself. The
-    /// contract counts on the smaller of them, which is in its global while it runs.
+    /// What is left of the gas that the call was given. While the contract runs, its global has it.
     private var left: Int64
-    private var ownLeft: Int64
-    private var shown: Int64 = 0
     private var seed: SeedStream
     /// Why the host ended the run.
     var exit: HostExit?
@@ -56,7 +53,6 @@ final class Activation {
         self.library = library
         seed = SeedStream(request.seed)
         left = request.gas
-        ownLeft = min(request.gas, request.ownGas)
     }
 
     /// Lends the run that a call of the host belongs to.
@@ -94,24 +90,20 @@ extension Activation {
     var gas: Int64 { left }
 
     /// Whether the run used more than it may.
-    var isOverdrawn: Bool { min(left, ownLeft) < 0 }
+    var isOverdrawn: Bool { left < 0 }
 
-    /// Takes from the contract's global what the contract has used.
+    /// Takes from the contract's global what is left.
     func loadGas() {
         var value = wasmtime_val_t()
         library.api.wasmtime_global_get(context, &gasGlobal, &value)
-        let used = shown - value.of.i64
-        left -= used
-        ownLeft -= used
-        shown = value.of.i64
+        left = value.of.i64
     }
 
     /// Puts what is left into the contract's global.
     func storeGas() {
-        shown = min(left, ownLeft)
         var value = wasmtime_val_t()
         value.kind = 1
-        value.of.i64 = shown
+        value.of.i64 = left
         if let error = library.api.wasmtime_global_set(context, &gasGlobal, &value) {
             library.api.wasmtime_error_delete(error)
         }
@@ -120,8 +112,7 @@ extension Activation {
     /// Takes off what something costs.
     func pay(_ price: Int64) throws(HostExit) {
         left -= price
-        ownLeft -= price
-        guard !isOverdrawn else { throw .outOfGas }
+        guard left >= 0 else { throw .outOfGas }
     }
 
     /// Sets gas aside for a callee.
@@ -130,12 +121,8 @@ extension Activation {
         left -= gas
     }
 
-    /// What the run used with its callees, and by itself. What did not end well costs all.
-    func gasUsed(_ status: CallStatus) -> (whole: Int64, own: Int64) {
-        let all = min(request.gas - calleeGas, request.ownGas)
-        let own = status == .ok ? min(request.gas, request.ownGas) - ownLeft : all
-        return (own + calleeGas, own)
-    }
+    /// What the run used with its callees. What did not end well costs all that it was given.
+    func gasUsed(_ status: CallStatus) -> Int64 { status.gasUsed(of: request.gas, left: left) }
 
     /// Takes off the fixed part of a call of the host.
     func payCall() throws(HostExit) { try pay(GasSchedule.hostCall) }

@@ -35,8 +35,6 @@ public struct ContractRequest: Sendable {
     public var seed: [UInt8]
     /// The gas that the run may use, with what it calls.
     public var gas: Int64
-    /// The gas that the run may use by itself.
-    public var ownGas: Int64
     /// The directory that a program for WASI sees as `/`.
     public var directory: (any ContentDirectory)?
 
@@ -44,7 +42,7 @@ public struct ContractRequest: Sendable {
     public init(
         verb: String = "GET", method: String, path: String? = nil, query: String = "",
         headers: [ContractHeader] = [], body: Content = .empty,
-        seed: [UInt8] = [UInt8](repeating: 0, count: 32), gas: Int64, ownGas: Int64 = .max,
+        seed: [UInt8] = [UInt8](repeating: 0, count: 32), gas: Int64,
         directory: (any ContentDirectory)? = nil
     ) {
         self.verb = verb
@@ -55,7 +53,6 @@ public struct ContractRequest: Sendable {
         self.body = body
         self.seed = seed
         self.gas = gas
-        self.ownGas = ownGas
         self.directory = directory
     }
 }
@@ -82,7 +79,7 @@ public struct ContractOutcome: Sendable {
     /// How it ended; never ``CallStatus/resource``, which is thrown.
     public var status: CallStatus
     /// The gas that it used, with what it called. What does not end well costs all that it was
-    /// given, or all that it may use by itself.
+    /// given.
     public var gas: Int64
     /// The gas that it used by itself.
     public var ownGas: Int64

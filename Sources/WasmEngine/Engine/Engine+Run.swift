@@ -216,7 +216,7 @@ extension Activation {
     fileprivate func outcome(_ status: CallStatus) -> ContractOutcome {
         let used = gasUsed(status)
         return ContractOutcome(
-            status: status, gas: used.whole, ownGas: used.own,
+            status: status, gas: used, ownGas: used - calleeGas,
             response: status == .ok ? response : ContractResponse(status: 500),
             diagnostics: usedWASI?.diagnostics ?? ByteBuffer())
     }

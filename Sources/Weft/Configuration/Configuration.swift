@@ -204,6 +204,24 @@ public struct Configuration: Sendable, Equatable {
         public var requestsPerProvider = 8
     }
 
+    /// What contracts may use here. Going beyond is no result of a call, but for the gas.
+    public struct Compute: Sendable, Equatable {
+        /// Whether contracts run here at all.
+        public var contracts = Switch.on
+        /// The gas of a call that does not say how much it may use.
+        public var gas = 10_000_000_000
+        /// How long a call may take.
+        public var time: Duration = .seconds(60)
+        /// The memory of all running contracts together, in bytes.
+        public var memory: UInt64 = 1 << 30
+        /// The bytes of one response.
+        public var output: UInt64 = 64 << 20
+        /// The bytes of content that one call may read, and of a request's body.
+        public var input: UInt64 = 1 << 30
+        /// How many activations one call may have.
+        public var calls = 10_000
+    }
+
     /// Published names.
     public struct IPNS: Sendable, Equatable {
         /// How long a published record is valid.
@@ -234,6 +252,8 @@ public struct Configuration: Sendable, Equatable {
     public var reprovide = Reprovide()
     /// Limits of fetching.
     public var fetch = Fetch()
+    /// What contracts may use here.
+    public var compute = Compute()
     /// Published names.
     public var ipns = IPNS()
 

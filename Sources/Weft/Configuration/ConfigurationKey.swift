@@ -89,6 +89,24 @@ public struct ConfigurationKey: Sendable {
         .count(
             "fetch.requests-per-provider", \.fetch.requestsPerProvider, 1...64,
             "The most requests that are open at one provider."),
+        .choice(
+            "compute.contracts", \.compute.contracts,
+            "Whether contracts run here: weft:// URLs, and /weft/ on the gateway."),
+        .count(
+            "compute.gas", \.compute.gas, 1...1 << 48,
+            "The gas of a call that does not say how much it may use (weft-gas)."),
+        .duration("compute.time", \.compute.time, "How long a call may take."),
+        .size(
+            "compute.memory", \.compute.memory,
+            "The memory of all running contracts together."),
+        .size(
+            "compute.output", \.compute.output, "The most bytes that a contract may answer."),
+        .size(
+            "compute.input", \.compute.input,
+            "The most bytes of content that a call may read, and of a request's body."),
+        .count(
+            "compute.calls", \.compute.calls, 1...1_048_576,
+            "How many contracts one call may start, those that they start among them."),
         .duration("ipns.lifetime", \.ipns.lifetime, "How long a published name is valid."),
         .duration(
             "ipns.ttl", \.ipns.ttl,

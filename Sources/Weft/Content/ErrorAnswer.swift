@@ -82,6 +82,7 @@ public struct ErrorAnswer {
         case .unverifiable, .network, .redirect: .badGateway
         case .tooLarge: .contentTooLarge
         case .malformed: .internalServerError
+        case .resource: .serviceUnavailable
         case .notSupported: .notImplemented
         }
     }

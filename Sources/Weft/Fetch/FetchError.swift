@@ -24,7 +24,10 @@ public struct FetchError: Error, Sendable {
         case network
         /// The content is not what the request needs (for example a path through a file).
         case malformed
-        /// It is planned, and not there yet.
+        /// This node lacks the memory or other means for a computation, or its owner grants no more
+        /// of them.
+        case resource
+        /// It cannot be done here.
         case notSupported = "not-supported"
     }
 

@@ -6,6 +6,8 @@ enum FetchURL: Hashable, Sendable {
     case content(ContentPath, query: String)
     /// `http://` or `https://`, without its fragment.
     case web(String)
+    /// `weft://`: a call of a contract, without its fragment.
+    case call(String)
 
     /// Reads a URL.
     ///
@@ -28,13 +30,11 @@ enum FetchURL: Hashable, Sendable {
         switch scheme {
         case "ipfs", "ipns": self = try Self.content("/\(scheme)/\(rest)"[...])
         case "http", "https": self = .web(scheme + "://" + rest)
-        case "weft":
-            throw FetchError(
-                .notSupported,
-                "weft:// asks for a computation; this version of Weft serves content alone")
+        case "weft": self = .call(scheme + "://" + rest)
         default:
             throw FetchError(
-                .badRequest, "'\(scheme)' URLs cannot be fetched; use ipfs, ipns, http or https")
+                .badRequest,
+                "'\(scheme)' URLs cannot be fetched; use ipfs, ipns, weft, http or https")
         }
     }
 
@@ -56,6 +56,7 @@ enum FetchURL: Hashable, Sendable {
             return try FetchURL(location)
         }
         switch self {
+        case .call(let url): throw FetchError(.redirect, "\(url) redirects, which calls do not")
         case .web(let url):
             let start = url.hasPrefix("https") ? 8 : 7
             let authority = url.dropFirst(start).prefix { !"/?".contains($0) }
@@ -77,7 +78,7 @@ enum FetchURL: Hashable, Sendable {
     /// The URL as text.
     var text: String {
         switch self {
-        case .web(let url): return url
+        case .web(let url), .call(let url): return url
         case .content(let path, let query):
             let encoded = path.encoded.dropFirst(6)
             return "\(path.namespace.rawValue)://\(encoded)" + (query.isEmpty ? "" : "?" + query)

@@ -11,6 +11,7 @@ import Wire
 /// Fetches URLs with the parts of a node.
 struct Fetcher: Sendable {
     let retrieval: Retrieval
+    let computation: Computation
     let names: NameResolver
     let client: HTTPClient
     /// Where content that an origin brings is kept.
@@ -31,11 +32,17 @@ struct Fetcher: Sendable {
     }
 
     private func follow(_ request: Request, trace: Trace) async throws -> Response {
+        var url = try FetchURL(request.url)
+        if case .call(let text) = url {
+            var response = try await computation.respond(to: request, url: text, trace: trace)
+            response.url = text
+            response.mesh.trace = trace
+            return response
+        }
         guard request.method == .get || request.method == .head, request.body == nil else {
             throw FetchError(
                 .badRequest, "content can be fetched with GET and HEAD, without a body")
         }
-        var url = try FetchURL(request.url)
         // The origin that redirects is asked because nobody else has the content.
         var sources = Sources.all
         for count in 0...Request.maxRedirects {
@@ -70,6 +77,7 @@ struct Fetcher: Sendable {
         _ url: FetchURL, _ request: Request, _ sources: Sources, trace: Trace
     ) async throws -> Response {
         switch url {
+        case .call: throw FetchError(.redirect, "\(request.url) redirects to a call")
         case .content(let path, let query):
             guard request.integrity == nil else {
                 throw FetchError(
@@ -160,7 +168,7 @@ struct Fetcher: Sendable {
         let asked = try await resolved(path, query: items, request, trace: trace)
         let responder = ContentResponder()
         let session = retrieval.session(
-            for: responder.scope(of: asked), policy: policy(for: request.cache),
+            for: responder.scope(of: asked), policy: Self.policy(for: request.cache),
             limits: request.mesh, trace: trace)
         var response = await responder.respond(to: asked, from: session)
         try Task.checkCancellation()
@@ -215,7 +223,7 @@ struct Fetcher: Sendable {
             query: query, method: request.method, headers: request.headers)
     }
 
-    private func policy(for cache: Request.CacheMode) -> Retrieval.Policy {
+    static func policy(for cache: Request.CacheMode) -> Retrieval.Policy {
         switch cache {
         case .standard, .noCache, .forceCache: .network
         case .noStore: .noStore

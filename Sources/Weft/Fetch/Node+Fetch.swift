@@ -1,10 +1,10 @@
-// `fetch()`: one call for content by hash, content by name, and content of the web whose hash is
-// known. The answers are those of a gateway; see Content/ for what they contain.
+// `fetch()`: one call for content by hash, content by name, content of the web whose hash is known,
+// and calls of contracts. The answers are those of a gateway; see Content/ for what they contain.
 
 public import HTTPTypes
 
 extension Node {
-    /// Fetches a URL: `ipfs://`, `ipns://`, or `http(s)://` with a known hash.
+    /// Fetches a URL: `ipfs://`, `ipns://`, `weft://`, or `http(s)://` with a known hash.
     ///
     /// - Parameter integrity: see ``Request/integrity``.
     /// - Throws: ``FetchError`` with the trace of what was tried; `CancellationError`.
@@ -24,7 +24,7 @@ extension Node {
     /// - Throws: ``FetchError`` with the trace of what was tried; `CancellationError`.
     public func fetch(_ request: Request) async throws -> Response {
         let fetcher = Fetcher(
-            retrieval: retrieval, names: names, client: client,
+            retrieval: retrieval, computation: computation, names: names, client: client,
             store: .store(store, maxBytes: configuration.storage.maxBytes))
         return try await fetcher.fetch(request)
     }

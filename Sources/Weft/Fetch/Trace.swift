@@ -19,6 +19,8 @@ public final class Trace: Sendable {
             case provider
             /// An origin was asked for content.
             case origin
+            /// A contract was called; a call within a call begins with a dot for each level.
+            case call
             /// A decision was taken: a redirect, a takeover, a provider dropped.
             case decision
         }

@@ -4,6 +4,7 @@
 //     keys/         private keys, one a file       lock      held and named by the open process
 //     store/        blocks and pins                api.sock  the local API of a running node
 //     ipns/         records of published names    servers   whom to join the network by
+//     compiled/     contracts as machine code      calls      known results of calls
 //     announced.sqlite, sweeps   what is announced to the DHTs, and how far that is
 
 import Glibc
@@ -25,6 +26,10 @@ public final class Repository: Sendable {
     public var storeDirectory: String { directory + "/store" }
     /// The directory of published records.
     public var namesDirectory: String { directory + "/ipns" }
+    /// The directory of contracts as machine code.
+    var compiledDirectory: String { directory + "/compiled" }
+    /// The file of known results of calls.
+    var callsFile: String { directory + "/calls" }
     /// The file of the keys that are announced to the DHTs.
     var announcedKeysFile: String { directory + "/announced.sqlite" }
     /// The file of where the walks are that announce them.

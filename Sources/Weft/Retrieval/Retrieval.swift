@@ -62,6 +62,9 @@ public final class Retrieval: Sendable {
                 shared: shared))
     }
 
+    /// Keeps a block as if it had been fetched; it returns at once.
+    func keep(_ block: Block) { shared.writer.put([block]) }
+
     /// Waits until everything fetched so far is stored, or given up.
     public func flush() async {
         await shared.writer.flush()

@@ -105,7 +105,7 @@ func body(_ response: Response) async throws -> [UInt8] {
             let cases: [(Request, FetchError.Code)] = [
                 (Request(unknown), .notFound),
                 (Request(unknown, cache: .onlyIfCached), .offline),
-                (Request("weft://\(Self.file.root)/method"), .notSupported),
+                (Request("weft://\(Self.file.root)/method"), .notFound),
                 (Request("ipfs://nonsense"), .badRequest), (Request("nonsense"), .badRequest),
                 (Request("ftp://x"), .badRequest), (Request("http://x.example/"), .badRequest),
                 (Request("http://x.example/", integrity: "md5-AAAA"), .badRequest),

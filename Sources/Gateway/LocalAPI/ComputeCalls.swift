@@ -1,0 +1,60 @@
+// Our own calls about the records of computations.
+
+import Compute
+import Hummingbird
+import HummingbirdCore
+import IPLD
+import Multiformats
+import Weft
+
+extension LocalServices {
+    func addComputeRoutes(to router: Router<LocalContext>) {
+        router.call("/weft/v1/call/show") { call in
+            let nodes = try await node.computation.tree(try Self.record(call))
+            return APIAnswer.lines { emit in
+                for node in nodes { try await emit(Self.value(of: node)) }
+            }
+        }
+        router.call("/weft/v1/call/verify") { call in
+            let (root, alone) = (try Self.record(call), try call.flag("alone"))
+            return APIAnswer.lines { [node] emit in
+                try await node.computation.verify(root, alone: alone) { check in
+                    try await emit(Self.value(of: check))
+                }
+            }
+        }
+    }
+
+    private static func record(_ call: APIRequest) throws(APIError) -> CID {
+        try APIRequest.cid(try call.only("record"))
+    }
+
+    private static func value(of check: CallCheck) -> Value {
+        guard case .map(var entries) = value(of: check.node) else { return .null }
+        entries.append(.init("valid", .bool(check.fault == nil)))
+        if let fault = check.fault { entries.append(.init("fault", .string(fault))) }
+        return .map(entries)
+    }
+
+    private static func value(of node: CallNode) -> Value {
+        let record = node.record
+        return .object([
+            "cid": .string(node.cid.description), "depth": .number(node.depth),
+            "url": .string(record.call.url), "method": .string(record.call.method),
+            "outcome": .string(record.word),
+            "status": record.output.map { .number(Int($0.status)) },
+            "gas": .number(record.gas), "own": .number(record.ownGas),
+            "limit": .number(record.call.gas),
+            "time_us": node.time.map { .number($0.wholeMicroseconds) },
+            "reads": .list(record.reads.map { .string($0.description) }),
+        ])
+    }
+}
+
+extension Duration {
+    /// In microseconds, without what is left over.
+    fileprivate var wholeMicroseconds: UInt64 {
+        let (seconds, attoseconds) = components
+        return UInt64(max(0, seconds * 1_000_000 + attoseconds / 1_000_000_000_000))
+    }
+}

@@ -1,0 +1,241 @@
+// What a running call reads: content by hash, from the store or whoever has it. Contracts run on
+// threads that block; what is asynchronous happens in tasks that they wait for.
+
+import BlockStore
+import HTTPTypes
+import IPLD
+import Multiformats
+import NIOCore
+import Synchronization
+import WasmEngine
+import WasmRules
+
+/// Where the content that a call names comes from, and how much of it the call may read.
+final class CallContent: Sendable {
+    private let retrieval: Retrieval
+    private let policy: Retrieval.Policy
+    private let maxBytes: Int64
+    private let bytes = Atomic<Int64>(0)
+    let trace: Trace
+
+    init(_ retrieval: Retrieval, _ policy: Retrieval.Policy, maxBytes: UInt64, trace: Trace) {
+        self.retrieval = retrieval
+        self.policy = policy
+        self.maxBytes = Int64(clamping: maxBytes)
+        self.trace = trace
+    }
+
+    /// A reader of everything below a root, for as long as the call may take.
+    func reader(of root: CID, _ control: RunControl) -> ContentReader {
+        let rest = ContinuousClock.now.duration(to: control.end)
+        return ContentReader(
+            retrieval.session(
+                for: RetrievalScope(root: root, extent: .all), policy: policy,
+                limits: MeshOptions(deadline: max(rest, .milliseconds(1))), trace: trace))
+    }
+
+    /// Counts bytes that the call reads.
+    func count(_ read: Int) throws(ResourceFailure) {
+        let total = bytes.add(Int64(read), ordering: .relaxed).newValue
+        guard total <= maxBytes else { throw .input(limit: maxBytes) }
+    }
+}
+
+/// A file that contracts read by range. What was read last is kept, in windows.
+final class CallFile: ContentFile {
+    private static let windowBytes: Int64 = 256 << 10
+    private static let maxWindows = 16
+
+    private struct Windows {
+        var bytes: [Int64: ByteBuffer] = [:]
+        var order: [Int64] = []
+    }
+
+    let size: Int64
+    private let file: OpenFile
+    private let content: CallContent
+    private let control: RunControl
+    private let windows = Mutex(Windows())
+
+    init(_ file: OpenFile, _ content: CallContent, _ control: RunControl) {
+        self.file = file
+        self.content = content
+        self.control = control
+        size = Int64(clamping: file.size)
+    }
+
+    func read(from offset: Int64, into target: UnsafeMutableRawBufferPointer) throws {
+        var done = 0
+        while done < target.count {
+            let place = offset + Int64(done)
+            let window = try window(place / Self.windowBytes)
+            let start = Int(place % Self.windowBytes)
+            let count = min(target.count - done, window.readableBytes - start)
+            guard count > 0 else { throw ResourceFailure.engine("a file ends too early") }
+            window.withUnsafeReadableBytes { bytes in
+                UnsafeMutableRawBufferPointer(rebasing: target[done...])
+                    .copyMemory(
+                        from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + count]))
+            }
+            done += count
+        }
+    }
+
+    func read(_ range: Range<Int64>, _ take: (ByteBuffer) throws -> Void) throws {
+        var place = range.lowerBound
+        while place < range.upperBound {
+            let window = try window(place / Self.windowBytes)
+            let start = Int(place % Self.windowBytes)
+            let count = min(Int(range.upperBound - place), window.readableBytes - start)
+            guard count > 0, let part = window.slice(start..<start + count) else {
+                throw ResourceFailure.engine("a file ends too early")
+            }
+            try take(part)
+            place += Int64(count)
+        }
+    }
+
+    private func window(_ index: Int64) throws -> ByteBuffer {
+        if let known = windows.withLock({ $0.bytes[index] }) { return known }
+        let start = index * Self.windowBytes
+        let end = min(start + Self.windowBytes, size)
+        try content.count(Int(end - start))
+        let stream = file.stream(UInt64(start)..<UInt64(end))
+        let bytes = try control.wait {
+            var stream = stream
+            var bytes = ByteBuffer()
+            while var part = try await stream.next() { bytes.writeBuffer(&part) }
+            return bytes
+        }
+        windows.withLock { windows in
+            guard windows.bytes.updateValue(bytes, forKey: index) == nil else { return }
+            windows.order.append(index)
+            if windows.order.count > Self.maxWindows {
+                windows.bytes[windows.order.removeFirst()] = nil
+            }
+        }
+        return bytes
+    }
+}
+
+/// A directory that a program for WASI sees as `/`.
+final class CallDirectory: ContentDirectory {
+    /// How many entries of one directory a contract can list.
+    private static let maxEntries = 100_000
+
+    /// The name of a file that is the whole of what a call names.
+    private static let fileName = "content"
+
+    private struct Root {
+        var file: (any ContentFile)?
+    }
+
+    private let root: CID
+    private let content: CallContent
+    private let control: RunControl
+    private let only = Mutex<Root?>(nil)
+
+    init(_ root: CID, _ content: CallContent, _ control: RunControl) {
+        self.root = root
+        self.content = content
+        self.control = control
+    }
+
+    func open(_ path: [String]) throws -> ContentEntry? {
+        if let only = try onlyFile() {
+            return path.isEmpty
+                ? .directory([ContentName(Self.fileName, isDirectory: false)])
+                : path == [Self.fileName] ? .file(only) : nil
+        }
+        return try entry(path)
+    }
+
+    /// The root, if it is a file: then that is the one file of the directory.
+    private func onlyFile() throws -> (any ContentFile)? {
+        if let known = only.withLock({ $0 }) { return known.file }
+        var file: (any ContentFile)?
+        if case .file(let found)? = try entry([]) { file = found }
+        only.withLock { $0 = Root(file: file) }
+        return file
+    }
+
+    private func entry(_ path: [String]) throws -> ContentEntry? {
+        let reader = content.reader(of: root, control)
+        let (root, content, control) = (root, content, control)
+        return try control.wait { () async throws -> ContentEntry? in
+            let resolved: ResolvedContent
+            do {
+                resolved = try await reader.resolve(path, from: root)
+            } catch let error as ContentError where error.status == .notFound {
+                return nil
+            }
+            guard resolved.remainder.isEmpty, resolved.fault == nil else { return nil }
+            switch resolved.entity {
+            case .file: return .file(CallFile(try reader.file(resolved), content, control))
+            case .directory:
+                var names: [ContentName] = []
+                for try await entry in reader.list(resolved.cid) {
+                    guard names.count < Self.maxEntries else {
+                        throw ResourceFailure.input(limit: Int64(Self.maxEntries))
+                    }
+                    let name = String(decoding: entry.name, as: UTF8.self)
+                    // A raw block is a file; of other links only the target says what it is.
+                    names.append(
+                        ContentName(name, isDirectory: entry.cid.codec == .raw ? false : nil))
+                }
+                return .directory(names)
+            case .symlink, .node: return nil
+            }
+        }
+    }
+}
+
+extension CallContent {
+    /// What an `ipfs://` URL of a contract leads to: a file, or a block of another kind; 404 for
+    /// everything else.
+    func answer(
+        _ root: CID, _ path: [String], _ control: RunControl
+    ) throws -> ContractAnswer {
+        let reader = reader(of: root, control)
+        return try control.wait { () async throws -> ContractAnswer in
+            do {
+                let resolved = try await reader.resolve(path, from: root)
+                guard resolved.fault == nil else { return ContractAnswer(status: 404) }
+                switch resolved.entity {
+                case .file:
+                    let file = CallFile(try reader.file(resolved), self, control)
+                    return ContractAnswer(status: 200, body: .file(file))
+                case .node where resolved.remainder.isEmpty:
+                    try self.count(resolved.block.readableBytes)
+                    return ContractAnswer(status: 200, body: .bytes(resolved.block))
+                case .directory, .symlink, .node: return ContractAnswer(status: 404)
+                }
+            } catch let error as ContentError where error.status == .notFound {
+                return ContractAnswer(status: 404)
+            }
+        }
+    }
+
+    /// The bytes of a body that a call names.
+    func file(_ cid: CID, _ control: RunControl) throws -> CallFile {
+        let reader = reader(of: cid, control)
+        return try control.wait {
+            let resolved = try await reader.resolve([], from: cid)
+            return CallFile(try reader.file(resolved), self, control)
+        }
+    }
+
+    /// The module of a contract, which may have 4 MiB.
+    func module(_ cid: CID, _ control: RunControl) throws -> [UInt8]? {
+        let reader = reader(of: cid, control)
+        return try control.wait {
+            let resolved = try await reader.resolve([], from: cid)
+            guard case .file = resolved.entity else { return nil }
+            let file = try reader.file(resolved)
+            guard file.size <= UInt64(WasmLimits.maxModuleBytes) else { return nil }
+            return [UInt8](
+                buffer: try await ResponseBody(file.stream(nil)).collect(
+                    upTo: WasmLimits.maxModuleBytes))
+        }
+    }
+}

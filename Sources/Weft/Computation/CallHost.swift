@@ -1,0 +1,158 @@
+// The host of one activation: the calls that it makes and the content that it reads.
+
+import Compute
+import IPLD
+import Multiformats
+import NIOCore
+import Synchronization
+import WasmEngine
+
+/// A host that knows what its activation called and read.
+protocol ActivationHost: ContractHost {
+    /// The records of the calls that were made, and the content that was read, each in their order.
+    var seen: (children: [CID], reads: [CID]) { get }
+    /// Notes that content is read.
+    func noteRead(_ cid: CID)
+}
+
+/// What an activation has called and read so far.
+struct Seen: Sendable {
+    private(set) var children: [CID] = []
+    private(set) var reads: [CID] = []
+    private var known: Set<CID> = []
+
+    mutating func read(_ cid: CID) {
+        if known.insert(cid).inserted { reads.append(cid) }
+    }
+
+    mutating func call(_ record: CID) { children.append(record) }
+}
+
+/// The host of an activation whose calls are made.
+final class CallHost: ActivationHost {
+    private let run: CallRun
+    private let contract: CID
+    private let control: RunControl
+    private let depth: Int
+    private let state = Mutex(Seen())
+
+    /// The host of an activation of a contract.
+    init(_ run: CallRun, _ contract: CID, _ control: RunControl, depth: Int) {
+        self.run = run
+        self.contract = contract
+        self.control = control
+        self.depth = depth
+    }
+
+    var seen: (children: [CID], reads: [CID]) { state.withLock { ($0.children, $0.reads) } }
+
+    func noteRead(_ cid: CID) { state.withLock { $0.read(cid) } }
+
+    func begin(_ fetch: ContractFetch) throws -> any PendingAnswer {
+        guard let gas = fetch.gas else { return try read(fetch) }
+        let call = try run.call(fetch, gas: gas, of: contract, control)
+        if let known = run.known(call) {
+            let answer = CallEnd.result(known, isFresh: false).answer(noting: self)
+            return Answered { answer() }
+        }
+        return try later { [run, depth] control in
+            try run.perform(call, control, depth: depth + 1).answer(noting: self)
+        }
+    }
+
+    /// Begins to read content.
+    private func read(_ fetch: ContractFetch) throws -> any PendingAnswer {
+        guard let (root, path) = fetch.content else { throw ContractMisuse() }
+        noteRead(root)
+        return try later { [run] control in
+            let answer = try run.content.answer(root, path, control)
+            return { answer }
+        }
+    }
+
+    /// Has something done by a worker, or by the thread that asks for it first.
+    private func later(
+        _ work: @escaping @Sendable (RunControl) throws -> @Sendable () -> ContractAnswer
+    ) throws -> any PendingAnswer {
+        let control = RunControl(within: control)
+        let job = try run.engine.workers.submit(inner: true) {
+            Result { try work(control) }
+        }
+        return Pending(job, control)
+    }
+
+    fileprivate func noteCall(_ record: CID) { state.withLock { $0.call(record) } }
+}
+
+extension CallEnd {
+    /// The answer, and that the activation of a host made the call, in the order of its asking.
+    fileprivate func answer(noting host: CallHost) -> @Sendable () -> ContractAnswer {
+        let answer = answer
+        guard case .result(let result, _) = self else { return { answer } }
+        return {
+            host.noteCall(result.cid)
+            return answer
+        }
+    }
+}
+
+extension ContractFetch {
+    /// The content that is asked for; nil if that is no content by its hash.
+    var content: (root: CID, path: [String])? {
+        guard verb == "GET" || verb == "HEAD", body.isEmpty,
+            url.utf8.starts(with: "ipfs://".utf8),
+            case .content(let path, _)? = try? FetchURL(url), let root = try? CID(text: path.root)
+        else { return nil }
+        return (root.v1, path.segments)
+    }
+}
+
+extension CallRun {
+    /// The call that a contract asks for, which may be of itself.
+    func call(
+        _ fetch: ContractFetch, gas: Int64, of contract: CID, _ control: RunControl
+    ) throws -> Call {
+        var body = CallBody.inline(fetch.body)
+        if fetch.body.count > CallLimits.maxInlineBytes {
+            body = .content(try computation.add(ByteBuffer(bytes: fetch.body), control))
+        }
+        let isOwn = fetch.url.utf8.first == UInt8(ascii: "/")
+        do throws(CallFault) {
+            var headers = CallHeaders()
+            for header in fetch.headers { try headers.set(header.name, header.value) }
+            return try Call(
+                url: isOwn ? "weft://\(contract)\(fetch.url)" : fetch.url, method: fetch.verb,
+                headers: headers, body: body, gas: UInt64(gas))
+        } catch {
+            throw ContractMisuse()
+        }
+    }
+}
+
+/// An answer that was there at once.
+final class Answered: PendingAnswer {
+    private let answer: @Sendable () throws -> ContractAnswer
+
+    init(_ answer: @escaping @Sendable () throws -> ContractAnswer) {
+        self.answer = answer
+    }
+
+    func value() throws -> ContractAnswer { try answer() }
+    func abandon() {}
+}
+
+/// An answer that a worker, or the thread that asks for it, brings.
+private final class Pending: PendingAnswer {
+    private let job: Job<Result<@Sendable () -> ContractAnswer, any Error>>
+    private let control: RunControl
+
+    init(
+        _ job: Job<Result<@Sendable () -> ContractAnswer, any Error>>, _ control: RunControl
+    ) {
+        self.job = job
+        self.control = control
+    }
+
+    func value() throws -> ContractAnswer { try job.value().get()() }
+    func abandon() { control.cancel() }
+}

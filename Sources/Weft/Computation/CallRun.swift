@@ -1,0 +1,186 @@
+// One call with all the calls that it makes: each activation runs on a worker's thread, has its own
+// host, and leaves a record.
+
+import BlockStore
+import Compute
+import Cryptography
+import IPLD
+import Multiformats
+import NIOCore
+import Synchronization
+import WasmEngine
+import WasmRules
+import Wire
+
+/// A call under way, with all that it calls.
+final class CallRun: Sendable {
+    let computation: Computation
+    let engine: Engine
+    let content: CallContent
+    private let memory: Computation.Memory
+    private let activations = Atomic<Int>(0)
+
+    init(
+        _ computation: Computation, _ engine: Engine, _ memory: Computation.Memory,
+        _ policy: Retrieval.Policy, _ trace: Trace
+    ) {
+        self.computation = computation
+        self.engine = engine
+        self.memory = memory
+        content = computation.content(policy, trace)
+    }
+
+    /// A result in memory that may be used.
+    func known(_ call: Call) -> CallResult? {
+        memory == .used ? computation.memo.result(of: call.cid) : nil
+    }
+
+    /// Counts an activation that is to begin.
+    func admit(depth: Int) throws(ResourceFailure) {
+        guard depth <= Engine.maxDepth else { throw .depth(limit: Engine.maxDepth) }
+        let count = activations.add(1, ordering: .relaxed).newValue
+        guard count <= computation.limits.calls else {
+            throw .calls(limit: computation.limits.calls)
+        }
+    }
+
+    /// Does a call on this thread, one of the engine's: takes the result that is remembered, or
+    /// runs the contract and keeps the record.
+    func perform(_ call: Call, _ control: RunControl, depth: Int) throws -> CallEnd {
+        try control.check()
+        let indent = String(repeating: "· ", count: depth - 1)
+        let mark = content.trace.begin(.call, indent + call.url)
+        do {
+            let end = try find(call, control, depth: depth)
+            content.trace.end(mark, Self.words(end), succeeded: true)
+            return end
+        } catch {
+            content.trace.end(mark, "no result: \(error)", succeeded: false)
+            throw error
+        }
+    }
+
+    private static func words(_ end: CallEnd) -> String {
+        switch end {
+        case .result(let result, _): "\(result.record.word), \(result.record.gas) gas"
+        case .noMethod: "no such method"
+        case .noContract: "no contract"
+        }
+    }
+
+    private func find(_ call: Call, _ control: RunControl, depth: Int) throws -> CallEnd {
+        if memory == .used, let known = try computation.remembered(call, content, control) {
+            return .result(known, isFresh: false)
+        }
+        try admit(depth: depth)
+        let program: Program
+        do {
+            guard
+                let found = try computation.programs.program(
+                    call.contract, engine, content, control)
+            else { return .noContract("\(call.contract) is no file of up to 4 MiB") }
+            program = found
+        } catch let fault as ContractFault {
+            return .noContract("\(fault)")
+        }
+        guard program.answers(call.export) else {
+            return .noMethod("\(ContractFault.noMethod(call.export, known: program.methods))")
+        }
+        let host = CallHost(self, call.contract, control, depth: depth)
+        let result = try activate(program, call, control, host) { children, reads, outcome in
+            try self.record(call, outcome, reads, children, control)
+        }
+        computation.memo.keep(result, of: call.cid)
+        return .result(result, isFresh: true)
+    }
+
+    /// Runs an activation and makes what came of it into a result.
+    func activate<Host: ActivationHost>(
+        _ program: Program, _ call: Call, _ control: RunControl, _ host: Host,
+        _ finish: ([CID], [CID], ContractOutcome) throws -> CallRecord
+    ) throws -> CallResult {
+        let bytes = try computation.memory.take(atLeast: program.memoryBytes)
+        defer { computation.memory.giveBack(bytes) }
+        let start = ContinuousClock.now
+        let request = try request(call, control, host)
+        let outcome = try engine.execute(
+            program, request,
+            limits: RunLimits(
+                outputBytes: Int(clamping: computation.limits.output), memoryBytes: bytes),
+            control: control, host: host)
+        let (children, reads) = host.seen
+        let record = try finish(children, reads, outcome)
+        return CallResult(
+            record: record, cid: computation.keep(record), time: start.duration(to: .now),
+            body: .bytes(outcome.response.body))
+    }
+
+    private func request(
+        _ call: Call, _ control: RunControl, _ host: some ActivationHost
+    ) throws -> ContractRequest {
+        let body: Content =
+            switch call.body {
+            case .inline(let bytes): .bytes(ByteBuffer(bytes: bytes))
+            case .content(let cid): .file(try content.file(cid, control))
+            }
+        var directory: (any ContentDirectory)?
+        if let text = call.header("weft-dir") ?? QueryItems(call.query[...])["dir"],
+            let root = try? CID(text: text)
+        {
+            host.noteRead(root.v1)
+            directory = CallDirectory(root.v1, content, control)
+        }
+        return ContractRequest(
+            verb: call.method, method: call.export, path: call.path, query: call.query,
+            headers: call.headerNames.map { ContractHeader($0, call.header($0) ?? "") },
+            body: body, seed: Self.seed(call.cid), gas: Int64(call.gas),
+            directory: directory)
+    }
+
+    /// What `seed` is derived from (docs/contracts-rules.md).
+    private static func seed(_ call: CID) -> [UInt8] {
+        var hash = SHA256()
+        hash.update(Array("weft seed".utf8).rawSpan)
+        hash.update(call.bytes.rawSpan)
+        return hash.finalize()
+    }
+
+    /// The record of an activation.
+    func record(
+        _ call: Call, _ outcome: ContractOutcome, _ reads: [CID], _ children: [CID],
+        _ control: RunControl
+    ) throws -> CallRecord {
+        var output: CallOutput?
+        if outcome.status == .ok {
+            var headers = CallHeaders()
+            for header in outcome.response.headers { try headers.set(header.name, header.value) }
+            let bytes = outcome.response.body
+            let body: CallBody =
+                bytes.readableBytes <= CallLimits.maxInlineBytes
+                ? .inline([UInt8](buffer: bytes))
+                : .content(try computation.add(bytes, control))
+            output = CallOutput(
+                status: UInt16(outcome.response.status), headers: headers, body: body)
+        }
+        return try CallRecord(
+            call, outcome: Outcome(outcome.status), output: output, gas: UInt64(outcome.gas),
+            ownGas: UInt64(outcome.ownGas), reads: reads, children: children)
+    }
+}
+
+extension Call {
+    /// The name of the method: `index` where the path names none.
+    var export: String { function.isEmpty ? "index" : function }
+}
+
+extension Outcome {
+    /// The outcome that a run's status comes to.
+    fileprivate init(_ status: CallStatus) {
+        switch status {
+        case .ok: self = .ok
+        case .outOfGas: self = .outOfGas
+        case .stackExhausted: self = .stackExhausted
+        case .trap, .resource: self = .trap
+        }
+    }
+}

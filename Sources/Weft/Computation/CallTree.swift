@@ -1,0 +1,199 @@
+// The records of a call as a tree: read, and checked by running each activation again with the
+// recorded results of what it called.
+
+public import Compute
+import IPLD
+public import Multiformats
+import NIOCore
+import Synchronization
+import WasmEngine
+import Wire
+
+/// A record in the tree of a call.
+public struct CallNode: Sendable {
+    /// How many records are above it.
+    public let depth: Int
+    /// The record's name.
+    public let cid: CID
+    /// The record.
+    public let record: CallRecord
+    /// How long it ran, if that was here and not long ago.
+    public let time: Duration?
+}
+
+/// What running an activation again came to.
+public struct CallCheck: Sendable {
+    /// What was run again.
+    public let node: CallNode
+    /// What is wrong with its record; nil if nothing is.
+    public let fault: String?
+}
+
+extension Computation {
+    /// How many records of one tree are read.
+    public static let maxTreeRecords = 100_000
+
+    /// The record of a call and those of all that it called, each before what it called.
+    ///
+    /// - Throws: ``FetchError``; `CancellationError`.
+    public func tree(_ root: CID) async throws -> [CallNode] {
+        let source = source(of: root)
+        var nodes: [CallNode] = []
+        var rest = [(cid: root, depth: 0)]
+        while let next = rest.popLast() {
+            guard nodes.count < Self.maxTreeRecords else {
+                throw FetchError(
+                    .tooLarge, "the call has more than \(Self.maxTreeRecords) records")
+            }
+            let node = try await node(next.cid, depth: next.depth, source)
+            nodes.append(node)
+            rest += node.record.children.reversed().map { ($0, next.depth + 1) }
+        }
+        return nodes
+    }
+
+    /// Runs activations again, each with the recorded results of what it called.
+    ///
+    /// - Parameter alone: whether to check the one activation, not what it called.
+    /// - Throws: ``FetchError`` if this node cannot; `CancellationError`.
+    public func verify(
+        _ root: CID, alone: Bool, found: (CallCheck) async throws -> Void
+    ) async throws {
+        let source = source(of: root)
+        let nodes =
+            alone ? [try await node(root, depth: 0, source)] : try await tree(root)
+        for node in nodes {
+            var children: [CallRecord] = []
+            for child in node.record.children { children.append(try await record(child, source)) }
+            try await found(
+                CallCheck(node: node, fault: try await replay(node.record, children)))
+        }
+    }
+
+    private func node(
+        _ cid: CID, depth: Int, _ source: any BlockSource
+    ) async throws -> CallNode {
+        let record = try await record(cid, source)
+        let known = memo.result(of: record.call.cid)
+        return CallNode(
+            depth: depth, cid: cid, record: record, time: known?.cid == cid ? known?.time : nil)
+    }
+
+    /// What is wrong with a record; nil if running it again gives the same.
+    private func replay(_ record: CallRecord, _ children: [CallRecord]) async throws -> String? {
+        let order: ReplayOrder
+        do throws(RecordFault) {
+            order = try ReplayOrder(record, children: children)
+        } catch {
+            return "\(error)"
+        }
+        do {
+            let control = RunControl(time: limits.time)
+            let run = CallRun(self, try Engine.shared(), .unused, .network, Trace())
+            let replay = try await run.engine.onWorker(control) { try run.replay(order, control) }
+            guard order.isRefuted(by: replay) else { return nil }
+            switch replay {
+            case .strayed: return "it makes other calls than were recorded"
+            case .record(let other):
+                return """
+                    it comes to \(other.word) with \(other.gas) gas and another record, \(other.cid)
+                    """
+            }
+        } catch {
+            throw Self.failure(error, Trace())
+        }
+    }
+}
+
+extension CallRun {
+    /// Runs an activation again with the recorded results of what it called.
+    fileprivate func replay(_ order: ReplayOrder, _ control: RunControl) throws -> Replay {
+        guard let recorded = order.recorded else { return .strayed }
+        let call = order.record.call
+        guard
+            let program = try computation.programs.program(
+                call.contract, engine, content, control), program.answers(call.export)
+        else { return .strayed }
+        let host = ReplayHost(self, call.contract, control, recorded)
+        do {
+            let result = try activate(program, call, control, host) { children, reads, outcome in
+                try self.record(call, outcome, reads, children, control)
+            }
+            return host.isExhausted ? .record(result.record) : .strayed
+        } catch is ReplayHost.Strayed {
+            return .strayed
+        }
+    }
+
+    /// What a recorded call answered.
+    fileprivate func answer(_ record: CallRecord, _ control: RunControl) throws -> ContractAnswer {
+        let body: Content
+        switch record.output?.body {
+        case .inline(let bytes): body = .bytes(ByteBuffer(bytes: bytes))
+        case .content(let root): body = .file(try content.file(root, control))
+        case nil: body = .empty
+        }
+        return CallResult(record: record, cid: record.cid, time: nil, body: body).answer
+    }
+}
+
+/// The host of an activation that is run again: calls are answered from records.
+private final class ReplayHost: ActivationHost {
+    /// The activation made a call that was not recorded in its place.
+    struct Strayed: Error {}
+
+    private struct State {
+        var seen = Seen()
+        var recorded: RecordedChildren
+    }
+
+    private let run: CallRun
+    private let contract: CID
+    private let control: RunControl
+    private let state: Mutex<State>
+
+    init(_ run: CallRun, _ contract: CID, _ control: RunControl, _ recorded: RecordedChildren) {
+        self.run = run
+        self.contract = contract
+        self.control = control
+        state = Mutex(State(recorded: recorded))
+    }
+
+    var seen: (children: [CID], reads: [CID]) {
+        state.withLock { ($0.seen.children, $0.seen.reads) }
+    }
+
+    var isExhausted: Bool { state.withLock { $0.recorded.isExhausted } }
+
+    func noteRead(_ cid: CID) { state.withLock { $0.seen.read(cid) } }
+
+    func begin(_ fetch: ContractFetch) throws -> any PendingAnswer {
+        guard let gas = fetch.gas else {
+            guard let (root, path) = fetch.content else { throw ContractMisuse() }
+            noteRead(root)
+            return Answered { [run, control] in try run.content.answer(root, path, control) }
+        }
+        let call = try run.call(fetch, gas: gas, of: contract, control)
+        // Asked for in the order of the fetches; what is never asked for was not recorded.
+        return Answered { try self.answer(call) }
+    }
+
+    private func answer(_ call: Call) throws -> ContractAnswer {
+        let record = state.withLock { state -> CallRecord? in
+            guard let record = state.recorded.answer(to: call) else { return nil }
+            state.seen.call(record.cid)
+            return record
+        }
+        if let record { return try run.answer(record, control) }
+        // What calls nothing leaves no record.
+        do {
+            let program = try run.computation.programs.program(
+                call.contract, run.engine, run.content, control)
+            guard let program else { return CallEnd.noContract("").answer }
+            guard program.answers(call.export) else { return CallEnd.noMethod("").answer }
+        } catch is ContractFault {
+            return CallEnd.noContract("").answer
+        }
+        throw Strayed()
+    }
+}

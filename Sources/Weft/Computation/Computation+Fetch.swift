@@ -1,0 +1,160 @@
+// `weft://` for `fetch()`: a request becomes a call, and what came of it a response with headers
+// `weft-gas`, `weft-record`, `weft-responder` and `weft-confidence`.
+
+import Compute
+import HTTPTypes
+import IPLD
+import Multiformats
+import NIOCore
+import WasmEngine
+
+extension Computation {
+    /// Answers a request for a call.
+    ///
+    /// - Throws: ``FetchError``, `CancellationError`.
+    func respond(to request: Request, url: String, trace: Trace) async throws -> Response {
+        guard limits.contracts == .on else {
+            throw FetchError(
+                .notSupported, "this node runs no contracts (weft config set compute.contracts on)")
+        }
+        guard request.integrity == nil else {
+            throw FetchError(.badRequest, "integrity is for http URLs; calls have records")
+        }
+        let call = try await call(request, url: url)
+        do {
+            let memory: Memory =
+                [.reload, .noStore, .noCache].contains(request.cache) ? .unused : .used
+            let end = try await run(
+                call, memory: memory, policy: Fetcher.policy(for: request.cache),
+                deadline: request.mesh.deadline, trace: trace)
+            return response(end, to: call)
+        } catch {
+            throw Self.failure(error, trace)
+        }
+    }
+
+    /// The call that a request asks for.
+    private func call(_ request: Request, url: String) async throws -> Call {
+        let body = try await body(of: request)
+        do throws(CallFault) {
+            var headers = CallHeaders()
+            for field in request.headers
+            where Self.reachesContract(field.name.canonicalName) {
+                try headers.append(field.name.canonicalName, field.value)
+            }
+            let verb = request.method == .get && request.body != nil ? .post : request.method
+            return try Call(
+                url: url, method: verb.rawValue, headers: headers, body: body,
+                gas: UInt64(limits.gas))
+        } catch {
+            throw FetchError(.badRequest, "'\(url.prefix(200))' cannot be called: \(error)")
+        }
+    }
+
+    private static func reachesContract(_ name: String) -> Bool {
+        name == "weft-gas" || CallHeaders.reachesContract(name)
+    }
+
+    /// The body of a request: a long one is added as content.
+    private func body(of request: Request) async throws -> CallBody {
+        guard let body = request.body else { return .empty }
+        var iterator = body.makeAsyncIterator()
+        var bytes = ByteBuffer()
+        while let part = try await iterator.next() {
+            bytes.writeImmutableBuffer(part)
+            guard UInt64(bytes.readableBytes) <= limits.input else {
+                throw FetchError(
+                    .tooLarge, "the body is longer than \(limits.input) bytes (compute.input)")
+            }
+        }
+        if bytes.readableBytes <= CallLimits.maxInlineBytes {
+            return .inline([UInt8](buffer: bytes))
+        }
+        return .content(try await add(bytes))
+    }
+
+    // MARK: - Answers
+
+    private func response(_ end: CallEnd, to call: Call) -> Response {
+        switch end {
+        case .noMethod(let text): return Self.refusal(.notFound, text, to: call)
+        case .noContract(let text): return Self.refusal(.unprocessableContent, text, to: call)
+        case .result(let result, let isFresh):
+            var response = answer(result, to: call)
+            let info = CallInfo(
+                gas: result.record.gas, record: result.cid,
+                responder: isFresh ? .here : .memory)
+            response.mesh.root = call.contract
+            response.mesh.call = info
+            response.headers[.weftGas] = "\(info.gas)"
+            response.headers[.weftRecord] = "\(info.record)"
+            response.headers[.weftResponder] = "self"
+            response.headers[.weftConfidence] = info.confidence
+            return response
+        }
+    }
+
+    private func answer(_ result: CallResult, to call: Call) -> Response {
+        guard let output = result.record.output else {
+            var response = Self.refusal(
+                .internalServerError, "the contract did not answer: \(result.record.word)", to: call
+            )
+            response.headers[.weftOutcome] = result.record.word
+            return response
+        }
+        var fields = HTTPFields()
+        for header in output.headers.fields {
+            guard let name = HTTPField.Name(header.name), !Self.isTransport(header.name) else {
+                continue
+            }
+            fields[name] = header.value
+        }
+        let status = HTTPResponse.Status(integerLiteral: Int(output.status))
+        fields[.contentLength] = "\(result.body.size)"
+        guard call.method != "HEAD" else { return Response(status: status, headers: fields) }
+        let body: ResponseBody
+        switch (result.body, output.body) {
+        case (.file, .content(let root)): body = stream(root)
+        case (.bytes(let bytes), _): body = ResponseBody(bytes)
+        case (.file, .inline(let bytes)): body = ResponseBody(ByteBuffer(bytes: bytes))
+        }
+        return Response(status: status, headers: fields, body: body)
+    }
+
+    /// Headers that belong to a connection or to who serves it, which contracts cannot set.
+    private static func isTransport(_ name: String) -> Bool {
+        [
+            "connection", "content-length", "date", "keep-alive", "server", "set-cookie", "te",
+            "trailer", "transfer-encoding", "upgrade",
+        ].contains(name) || name.hasPrefix("access-control-")
+    }
+
+    private static func refusal(
+        _ status: HTTPResponse.Status, _ text: String, to call: Call
+    ) -> Response {
+        let text = text + "\n"
+        return Response(
+            status: status,
+            headers: [
+                .contentType: "text/plain; charset=utf-8", .contentLength: "\(text.utf8.count)",
+            ],
+            body: call.method == "HEAD" ? .empty : ResponseBody(ByteBuffer(string: text)))
+    }
+
+    /// Why there is no result, as a fetch says it.
+    static func failure(_ error: any Error, _ trace: Trace) -> any Error {
+        switch error {
+        case is CancellationError, is FetchError: error
+        case let failure as ResourceFailure:
+            if case .time = failure {
+                FetchError(.deadline, "\(failure)", trace: trace.entries)
+            } else {
+                FetchError(.resource, "\(failure)", trace: trace.entries)
+            }
+        case is EngineUnavailable: FetchError(.notSupported, "\(error)", trace: trace.entries)
+        case let error as ContentError:
+            FetchError(.malformed, error.message, trace: trace.entries)
+        default: FetchError(.malformed, "\(error)", trace: trace.entries)
+        }
+    }
+}

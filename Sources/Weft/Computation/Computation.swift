@@ -1,0 +1,186 @@
+// Calls of contracts on this node: what is remembered, what runs, and what running may take. A call
+// is known by its CID and leaves a record for each activation (docs/contracts.md).
+
+import BlockStore
+import Compute
+import IPLD
+import Logging
+import Multiformats
+import NIOCore
+import NIOPosix
+import Synchronization
+import WasmEngine
+import Wire
+
+/// Runs calls of contracts. The engine starts with the first.
+public final class Computation: Sendable {
+    let limits: Configuration.Compute
+    let programs: Programs
+    let memo: CallMemo
+    let memory: InstanceMemory
+    private let store: BlockStore
+    private let retrieval: Retrieval
+    private let logger: Logger
+
+    init(
+        _ configuration: Configuration, _ repository: Repository, _ store: BlockStore,
+        _ retrieval: Retrieval, _ logger: Logger
+    ) {
+        limits = configuration.compute
+        self.store = store
+        self.retrieval = retrieval
+        self.logger = logger
+        programs = Programs(
+            CompiledCache(
+                repository.compiledDirectory, maxBytes: configuration.storage.maxBytes / 64))
+        memo = CallMemo(repository.callsFile)
+        memory = InstanceMemory(Int64(clamping: configuration.compute.memory))
+    }
+
+    /// Whether a call may be answered by an earlier result.
+    enum Memory: Sendable {
+        case used, unused
+    }
+
+    /// Calls a contract.
+    ///
+    /// - Throws: `EngineUnavailable`, `ResourceFailure`, the error of a retrieval, or
+    ///   `CancellationError`.
+    func run(
+        _ call: Call, memory: Memory = .used, policy: Retrieval.Policy, deadline: Duration?,
+        trace: Trace
+    ) async throws -> CallEnd {
+        if memory == .used, let known = memo.result(of: call.cid) {
+            trace.note(.call, call.url, "known, \(known.record.word)", succeeded: true)
+            return .result(known, isFresh: false)
+        }
+        let control = RunControl(time: min(limits.time, deadline ?? limits.time))
+        let run = CallRun(self, try Engine.shared(), memory, policy, trace)
+        return try await run.engine.onWorker(control) { try run.perform(call, control, depth: 1) }
+    }
+
+    /// What other calls read: content that this node can get.
+    func content(_ policy: Retrieval.Policy, _ trace: Trace) -> CallContent {
+        CallContent(retrieval, policy, maxBytes: limits.input, trace: trace)
+    }
+
+    /// Where the records of a call come from.
+    func source(of root: CID) -> any BlockSource {
+        retrieval.session(for: RetrievalScope(root: root, extent: .all))
+    }
+
+    /// A record by its name.
+    func record(_ cid: CID, _ source: any BlockSource) async throws -> CallRecord {
+        let block = try await source.block(cid)
+        do throws(DecodeError) {
+            return try CallRecord(decoding: block.readableBytesSpan)
+        } catch {
+            throw FetchError(.malformed, "\(cid) is no record of a call: \(error)")
+        }
+    }
+
+    /// The result of a call that this or an earlier process made, if all of it is here still.
+    func remembered(_ call: Call, _ content: CallContent, _ control: RunControl) throws
+        -> CallResult?
+    {
+        if let known = memo.result(of: call.cid) { return known }
+        guard let cid = memo.record(of: call.cid) else { return nil }
+        let store = store
+        let record = try control.wait { () async throws -> CallRecord? in
+            guard let block = try await store.block(cid.hash),
+                let record = try? CallRecord(decoding: block.readableBytesSpan),
+                record.call == call
+            else { return nil }
+            if case .content(let body)? = record.output?.body {
+                guard try await store.size(of: body.hash) != nil else { return nil }
+            }
+            return record
+        }
+        guard let record else { return nil }
+        let body: Content
+        switch record.output?.body {
+        case .inline(let bytes): body = .bytes(ByteBuffer(bytes: bytes))
+        case .content(let root): body = .file(try content.file(root, control))
+        case nil: body = .empty
+        }
+        let result = CallResult(record: record, cid: cid, time: nil, body: body)
+        memo.keep(result, of: call.cid)
+        return result
+    }
+
+    /// Keeps a record as content, soon.
+    func keep(_ record: CallRecord) -> CID {
+        let block = Block(record.block)
+        retrieval.keep(block)
+        return block.cid
+    }
+
+    /// Adds bytes as a file, as cache: the body of a request or response that is too long for its
+    /// record. It runs on a worker's thread.
+    func add(_ bytes: ByteBuffer, _ control: RunControl) throws -> CID {
+        let (root, blocks) = try Self.file(bytes)
+        try control.wait { [store] in try await store.put(blocks) }
+        return root
+    }
+
+    /// As ``add(_:_:)``, from a task.
+    func add(_ bytes: ByteBuffer) async throws -> CID {
+        let (root, blocks) = try await NIOSingletons.posixBlockingThreadPool.runIfActive {
+            try Self.file(bytes)
+        }
+        try await store.put(blocks)
+        return root
+    }
+
+    /// The blocks of a file as calls name it.
+    private static func file(_ bytes: ByteBuffer) throws -> (CID, [Block]) {
+        let blocks = Mutex<[Block]>([])
+        let profile = Profile.v1_2025
+        var file = StreamImport(profile, Splitter(profile.chunker)) { block in
+            blocks.withLock { $0.append(block) }
+        }
+        try file.append(bytes)
+        let root = try file.finish().cid.v1
+        return (root, blocks.withLock { $0 })
+    }
+
+    /// The bytes of a long body, as a stream.
+    func stream(_ root: CID) -> ResponseBody {
+        ContentReader(
+            retrieval.session(for: RetrievalScope(root: root, extent: .entity(nil)))
+        ).read(root)
+    }
+
+    /// Writes what is kept in memory.
+    func stop() {
+        memo.flush()
+    }
+}
+
+/// The memory that running contracts may have together. Nobody waits for it: a call that gets less
+/// than it needs ends without a result.
+final class InstanceMemory: Sendable {
+    /// The most that one instance can need.
+    private static let instanceBytes: Int64 = 256 << 20
+
+    private let free: Mutex<Int64>
+
+    init(_ bytes: Int64) {
+        free = Mutex(bytes)
+    }
+
+    /// Takes what one instance may have: all it could need while there is plenty, else half of what
+    /// is left; at least what it begins with.
+    func take(atLeast needed: Int64) throws(ResourceFailure) -> Int64 {
+        let taken = free.withLock { free -> Int64? in
+            let share = max(needed, min(Self.instanceBytes, free / 2))
+            guard share <= free else { return nil }
+            free -= share
+            return share
+        }
+        guard let taken else { throw .memory }
+        return taken
+    }
+
+    func giveBack(_ bytes: Int64) { free.withLock { $0 += bytes } }
+}

@@ -1,0 +1,89 @@
+// The contracts that this node has compiled and keeps ready, by their CIDs.
+
+import Multiformats
+import Synchronization
+import WasmEngine
+
+/// Compiled contracts. Each is compiled once, whoever asks for it meanwhile.
+final class Programs: Sendable {
+    /// The most that are kept, and the bytes of their code together.
+    private static let maxCount = 256
+    private static let maxBytes = 256 << 20
+
+    private typealias Loading = Job<Result<Program, any Error>>
+
+    private struct State {
+        var loading: [CID: Loading] = [:]
+        var ready: [CID: Program] = [:]
+        /// The least recently used first, roughly: a use moves a contract to the end.
+        var order: [CID] = []
+        var bytes = 0
+    }
+
+    private let cache: CompiledCache
+    private let state = Mutex(State())
+
+    init(_ cache: CompiledCache) {
+        self.cache = cache
+    }
+
+    /// A contract that is ready.
+    func ready(_ cid: CID) -> Program? { state.withLock { $0.ready[cid] } }
+
+    /// A contract, fetched and compiled if it is not ready; nil if there is no file of its name
+    /// that could be one.
+    ///
+    /// - Throws: `ContractFault`, `ResourceFailure`, or why its module cannot be had.
+    func program(
+        _ cid: CID, _ engine: Engine, _ content: CallContent, _ control: RunControl
+    ) throws -> Program? {
+        while true {
+            if let program = ready(cid) { return program }
+            let loading = state.withLock { state -> Loading in
+                if let loading = state.loading[cid] { return loading }
+                let loading = Loading { [cache] in
+                    Result {
+                        guard let module = try content.module(cid, control) else {
+                            throw NoModule()
+                        }
+                        return try Program(module, engine: engine, cache: cache)
+                    }
+                }
+                state.loading[cid] = loading
+                return loading
+            }
+            do {
+                let program = try loading.value().get()
+                keep(program, cid)
+                return program
+            } catch {
+                state.withLock { state in
+                    if state.loading[cid] === loading { state.loading[cid] = nil }
+                }
+                if error is NoModule { return nil }
+                // Whoever began may have been cancelled; this call was not.
+                guard error is CancellationError else { throw error }
+                try control.check()
+            }
+        }
+    }
+
+    private struct NoModule: Error {}
+
+    private func keep(_ program: Program, _ cid: CID) {
+        state.withLock { state in
+            state.loading[cid] = nil
+            guard state.ready.updateValue(program, forKey: cid) == nil else { return }
+            state.order.append(cid)
+            state.bytes += program.codeBytes
+            while state.order.count > Self.maxCount
+                || state.bytes > Self.maxBytes && state.order.count > 1
+            {
+                let oldest = state.order.removeFirst()
+                if let gone = state.ready.removeValue(forKey: oldest) {
+                    state.bytes -= gone.codeBytes
+                }
+            }
+        }
+    }
+}
