@@ -99,14 +99,24 @@ let package = Package(
                 .product(name: "HummingbirdHTTP2", package: "hummingbird"),
             ],
             swiftSettings: settings),
+        .target(
+            name: "ContractKit", path: "contracts", exclude: ["examples"],
+            sources: ["ContractKit.swift"],
+            resources: [
+                "compile", "include/weft.h", "include/module.modulemap", "swift/Weft.swift",
+                "runtime/freestanding.c", "runtime/freestanding.h", "host/contract.mjs",
+                "host/identity.mjs", "host/wasi.mjs", "host/weft-host.mjs",
+                "templates/template.swift", "templates/template.c", "templates/rust/Cargo.toml",
+                "templates/rust/lib.rs", "templates/greet.request", "templates/greet.response",
+            ].map { .embedInCode($0) },
+            swiftSettings: settings),
         .systemLibrary(name: "CMalloc"),
         .systemLibrary(name: "CMiniUPnPc", providers: [.apt(["libminiupnpc-dev"])]),
         .executableTarget(
             name: "weft",
             dependencies: [
-                core, "CMalloc", "BlockStore", "Weft", "Gateway", nioCore, nioPosix, nioHTTP1,
-                httpTypes,
-                logging,
+                core, "CMalloc", "ContractKit", "BlockStore", "Weft", "Gateway", nioCore, nioPosix,
+                nioHTTP1, httpTypes, logging,
                 httpClient, hummingbird, serviceLifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -259,6 +259,8 @@ import Testing
             "repo stat", "repo gc", "repo check", "name publish", "name resolve", "key gen",
             "key list", "key rm", "key import", "key export", "cid format", "cid base32",
             "cid inspect", "id", "config get", "config set", "config show", "help",
+            "contract new", "contract build", "contract test", "contract inspect",
+            "contract publish",
         ]
         let manual = try place.weft("help", "--man").output
         for command in commands {

@@ -62,7 +62,7 @@ import Testing
             "FoundationEssentials", "Foundation",
         ],
         "weft": [
-            "CMalloc",
+            "CMalloc", "ContractKit", "WasmRules",
             "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "Weft", "Gateway",
             "CoreFoundation", "NIOCore", "NIOPosix", "NIOHTTP1", "HTTPTypes", "Logging",
             "AsyncHTTPClient",

@@ -3,6 +3,8 @@
 //
 // The allocator keeps one free list per power of two and never returns memory to the host: the
 // module's memory is dropped as a whole. It is not thread-safe, as the module has one thread.
+//
+// Contracts are linked with it too (WEFT_CONTRACT), see contracts/compile.
 
 #include "freestanding.h"
 
@@ -10,6 +12,27 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef WEFT_CONTRACT
+
+// Bytes that follow from what is called with what.
+__attribute__((import_module("weft"), import_name("seed")))
+void weft_host_random(void *bytes, size_t count);
+
+// A contract pays by the instruction, and one alone copies any number of bytes.
+void *memcpy(void *restrict target, const void *restrict source, size_t count) {
+    return __builtin_memcpy(target, source, count);
+}
+
+void *memmove(void *target, const void *source, size_t count) {
+    return __builtin_memmove(target, source, count);
+}
+
+void *memset(void *target, int value, size_t count) {
+    return __builtin_memset(target, value, count);
+}
+
+#else
 
 // The host fills `count` bytes at `bytes` from a cryptographic source.
 __attribute__((import_module("weft"), import_name("random")))
@@ -46,6 +69,8 @@ void *memset(void *target, int value, size_t count) {
     while (count-- > 0) *to++ = (uint8_t)value;
     return target;
 }
+
+#endif
 
 int memcmp(const void *left, const void *right, size_t count) {
     const uint8_t *a = left;
@@ -120,6 +145,24 @@ void free(void *bytes) {
     union header *block = (union header *)bytes - 1;
     block->next = free_lists[block->size_class];
     free_lists[block->size_class] = block;
+}
+
+void *calloc(size_t count, size_t size) {
+    size_t whole;
+    if (__builtin_mul_overflow(count, size, &whole)) return 0;
+    void *block = malloc(whole);
+    return block ? memset(block, 0, whole) : 0;
+}
+
+void *realloc(void *old, size_t count) {
+    if (!old) return malloc(count);
+    size_t room = ((size_t)1 << ((union header *)old - 1)->size_class) - sizeof(union header);
+    if (count <= room) return old;
+    void *block = malloc(count);
+    if (!block) return 0;
+    memcpy(block, old, room);
+    free(old);
+    return block;
 }
 
 int posix_memalign(void **result, size_t alignment, size_t count) {

@@ -23,6 +23,29 @@ extension Array where Element == UInt8 {
         appendSigned(constant)
     }
 
+    /// Adds a constant to a global of 64 bits.
+    mutating func append(adding number: Int64, to global: UInt32) {
+        var constant: [UInt8] = []
+        constant.append(i64: number)
+        append(adding: constant, to: global)
+    }
+
+    /// Adds what some code leaves on the stack to a global of 64 bits.
+    mutating func append(adding code: [UInt8], to global: UInt32) {
+        append(global: Op.globalGet, global)
+        append(contentsOf: code)
+        append(0x7c)  // i64.add
+        append(global: Op.globalSet, global)
+    }
+
+    /// Replaces a global by itself and a variable, combined by an instruction.
+    mutating func append(combining variable: UInt32, _ opcode: UInt8, with global: UInt32) {
+        append(global: Op.globalGet, global)
+        append(local: Op.localGet, variable)
+        append(opcode)
+        append(global: Op.globalSet, global)
+    }
+
     /// Branches to `label` if the 64-bit integer on top of the stack is negative.
     mutating func appendIfNegative(leave label: Int) {
         append(i64: 0)

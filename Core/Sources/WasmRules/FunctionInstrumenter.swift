@@ -29,6 +29,8 @@ struct Additions {
     var status: UInt32
     /// The global that holds the bytes of stack that are left.
     var stack: UInt32
+    /// The first of the globals that count the gas of each function; nil if none do.
+    var profile: UInt32?
     /// The function that grows the memory.
     var growMemory: UInt32 = 0
     /// The functions that grow tables, by table.
@@ -69,10 +71,14 @@ struct FunctionInstrumenter {
 
     private enum SegmentStart { case entry, loop, other }
 
-    init(_ module: Module, _ additions: Additions, _ facts: FunctionFacts) {
+    /// The global that counts the function's gas, if that is wanted.
+    private let profile: UInt32?
+
+    init(_ body: Int, _ module: Module, _ additions: Additions, _ facts: FunctionFacts) {
         self.module = module
         self.additions = additions
         self.facts = facts
+        profile = additions.profile.map { $0 + UInt32(body) }
         segmentStart = .entry
         let entry = facts.locals.reduce(0) { $0 + $1.slots } + GasSchedule.localsPerGas - 1
         cost = Int64(entry / GasSchedule.localsPerGas)
@@ -88,7 +94,7 @@ struct FunctionInstrumenter {
     static func instrument(
         _ body: Int, _ module: Module, _ additions: Additions, _ facts: FunctionFacts
     ) throws(WasmRefusal) -> [UInt8] {
-        var instrumenter = Self(module, additions, facts)
+        var instrumenter = Self(body, module, additions, facts)
         let index = module.functions[module.importedFunctions + body]
         try instrumenter.rewrite()
         return try instrumenter.assembled(type: index, variables: module.bodies[body])
@@ -129,6 +135,7 @@ struct FunctionInstrumenter {
         if cost > 0 {
             out.append(i64: cost)
             out.append(0x7d)  // i64.sub
+            if let profile { out.append(adding: cost, to: profile) }
         }
         let asks = segmentStart == .loop || (segmentStart == .entry && facts.calls)
         if asks && cost > 0 {
@@ -289,27 +296,32 @@ struct FunctionInstrumenter {
 
     private mutating func callHelper(_ instruction: Instruction, _ function: UInt32) {
         putGasBack()
+        if let profile { segment.append(combining: gas, 0x7c, with: profile) }  // i64.add
         segment.append(UInt8(Op.call))
         segment.appendVarint(UInt64(function))
         takeGas()
+        if let profile { segment.append(combining: gas, 0x7d, with: profile) }  // i64.sub
         cost += Int64(instruction.info.gas)
     }
 
     /// Charges for as many bytes or elements as the operand on top of the stack says.
     private mutating func chargeOperand(shift: Int64, times: Int64) {
         let count = scratch(.i32)
-        segment.append(local: Op.localTee, count)
-        segment.append(local: Op.localGet, gas)
-        segment.append(local: Op.localGet, count)
-        segment.append(0xad)  // i64.extend_i32_u
+        var price: [UInt8] = []
+        price.append(local: Op.localGet, count)
+        price.append(0xad)  // i64.extend_i32_u
         if shift > 0 {
-            segment.append(i64: shift)
-            segment.append(0x88)  // i64.shr_u
+            price.append(i64: shift)
+            price.append(0x88)  // i64.shr_u
         }
         if times > 1 {
-            segment.append(i64: times)
-            segment.append(0x7e)  // i64.mul
+            price.append(i64: times)
+            price.append(0x7e)  // i64.mul
         }
+        segment.append(local: Op.localTee, count)
+        if let profile { segment.append(adding: price, to: profile) }
+        segment.append(local: Op.localGet, gas)
+        segment.append(contentsOf: price)
         segment.append(0x7d)  // i64.sub
         segment.append(local: Op.localTee, gas)
         segment.appendIfNegative(leave: frames.count)

@@ -2,10 +2,10 @@
 // appendix "Custom Sections"). They only serve messages, so whatever is wrong with them is no
 // error.
 
-/// Looks up a function's name.
-enum FunctionNames {
+/// Looks up the names of functions.
+public enum FunctionNames {
     /// The name of a function by the section "name"; nil if the module does not tell it.
-    static func name(of function: UInt32, in module: [UInt8]) -> String? {
+    public static func name(of function: UInt32, in module: [UInt8]) -> String? {
         guard module.count > 8 else { return nil }
         var reader = WasmReader(module, 8..<module.count)
         do throws(WasmRefusal) {

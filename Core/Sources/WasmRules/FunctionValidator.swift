@@ -162,7 +162,8 @@ struct FunctionValidator {
     private mutating func open(_ opcode: Opcode, _ type: FunctionType) throws(WasmRefusal) {
         guard frames.count < WasmLimits.maxNesting else {
             throw WasmRefusal(
-                .overLimit, "a function has more than 1,000 blocks within each other", at: offset)
+                .overLimit, "a function has more than 4,000 blocks within each other",
+                advice: "split its largest switch", at: offset)
         }
         frames.append(Frame(opcode: opcode, type: type, height: operands.count, slots: slots))
         try push(type.parameters)

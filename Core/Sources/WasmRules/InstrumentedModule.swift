@@ -30,15 +30,28 @@ public struct InstrumentedModule: Hashable, Sendable {
     /// The prefix of the names of added exports, which authors cannot use.
     public static let reservedPrefix = "weft:"
 
+    /// The prefix of the names of the globals that count the gas of each function.
+    public static let profilePrefix = "weft:profile/"
+
     /// Checks a contract's module by all the rules, and instruments it.
     public init(_ module: [UInt8]) throws(WasmRefusal) {
         try self.init(module, for: .contract)
+    }
+
+    /// As ``init(_:)``, but the module also counts what each of its functions costs by itself, in
+    /// an exported global (mutable i64) whose name is ``profilePrefix`` and the function's index.
+    /// What the host's functions cost is the host's to count. It costs, answers and ends as the
+    /// other does, but is slower: it serves authors, not nodes.
+    public init(profiling module: [UInt8]) throws(WasmRefusal) {
+        try self.init(module, for: .profile)
     }
 
     /// What a module is to be used for.
     enum Purpose {
         /// As a contract, whose host offers functions of integers alone.
         case contract
+        /// As a contract whose functions' gas is counted one by one.
+        case profile
         /// As part of the specification's own tests, which import other things too.
         case conformance
     }
@@ -49,8 +62,8 @@ public struct InstrumentedModule: Hashable, Sendable {
             var facts: [FunctionFacts] = []
             var validator = FunctionValidator(module)
             for body in module.bodies.indices { facts.append(try validator.validate(body: body)) }
-            if purpose == .contract { try module.checkContract() }
-            var instrumenter = ModuleInstrumenter(module, facts)
+            if purpose != .conformance { try module.checkContract() }
+            var instrumenter = ModuleInstrumenter(module, facts, profiles: purpose == .profile)
             self = try instrumenter.instrumented()
         } catch {
             var refusal = error

@@ -12,12 +12,13 @@ struct ModuleInstrumenter {
     private var functionTypes: [UInt32] = []
     private var helpers: [[UInt8]] = []
 
-    init(_ module: Module, _ facts: [FunctionFacts]) {
+    init(_ module: Module, _ facts: [FunctionFacts], profiles: Bool = false) {
         self.module = module
         self.facts = facts
         let globals = UInt32(module.globals.count)
         additions = Additions(
             gas: globals, status: globals + 1, stack: globals + 2,
+            profile: profiles ? globals + 3 : nil,
             tablesReachHost: module.referenced.contains { Int($0) < module.importedFunctions })
     }
 
@@ -130,7 +131,9 @@ struct ModuleInstrumenter {
 
     private var globals: [[UInt8]] {
         let stack = [0x7f, 1, 0x41] + Self.signed(Int64(WasmLimits.stackBytes)) + [0x0b]
-        return [[0x7e, 1, 0x42, 0, 0x0b], [0x7f, 1, 0x41, 0, 0x0b], stack]
+        let zero: [UInt8] = [0x7e, 1, 0x42, 0, 0x0b]
+        let profile = additions.profile == nil ? 0 : module.bodies.count
+        return [zero, [0x7f, 1, 0x41, 0, 0x0b], stack] + Array(repeating: zero, count: profile)
     }
 
     private var exports: [[UInt8]] {
@@ -140,6 +143,12 @@ struct ModuleInstrumenter {
             Self.export("stack", .global, additions.stack),
         ]
         if let start = module.start { all.append(Self.export("start", .function, start)) }
+        if let profile = additions.profile {
+            for body in module.bodies.indices {
+                let name = "profile/\(module.importedFunctions + body)"
+                all.append(Self.export(name, .global, profile + UInt32(body)))
+            }
+        }
         return all
     }
 

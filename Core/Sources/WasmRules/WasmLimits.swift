@@ -40,8 +40,9 @@ public enum WasmLimits {
     public static let maxBodyBytes: UInt32 = 256 << 10
     /// Parameters and local variables of a function.
     public static let maxLocals: UInt32 = 2_000
-    /// Blocks within each other.
-    public static let maxNesting = 1_000
+    /// Blocks within each other: as many as a `br_table` may have labels, since compilers make a
+    /// block of every case of a switch.
+    public static let maxNesting = 4_000
     /// Labels of one `br_table`.
     public static let maxBranchTargets: UInt32 = 4_000
     /// Operands on a function's stack.

@@ -88,8 +88,8 @@ import WasmRules
             module(code: [], variables: [1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f])
         ),
         (
-            "a function has more than 1,000 blocks within each other",
-            module(code: [UInt8](repeating: 2, count: 2_000).flatMap { [$0, 0x40] })
+            "a function has more than 4,000 blocks within each other",
+            module(code: [UInt8](repeating: 2, count: 4_001).flatMap { [$0, 0x40] })
         ),
         (
             "a br_table has too many labels",

@@ -1,0 +1,102 @@
+// A contract's folder: sources, cases, and what is built of them.
+
+import ContractKit
+import Glibc
+import Weft
+
+/// The folder of a contract.
+struct ContractProject: Sendable {
+    /// Its path from the root.
+    let folder: String
+
+    /// The folder at a path.
+    init(_ path: String) throws {
+        guard WholeFile.kind(of: path) == .folder else {
+            throw CommandFailure("'\(path)' is no folder; 'weft contract new NAME' makes one")
+        }
+        guard let resolved = realpath(path, nil) else {
+            throw CommandFailure("cannot find '\(path)': \(String(cString: strerror(errno)))")
+        }
+        defer { free(resolved) }
+        folder = String(cString: resolved)
+    }
+
+    /// The contract's name, which is that of the folder.
+    var name: String { folder.split(separator: "/").last.map(String.init) ?? "contract" }
+
+    /// Where the module goes.
+    var moduleFile: String { "\(folder)/.build/\(name).wasm" }
+
+    /// Compiles the sources, and checks the module that comes of them.
+    func build() async throws -> ContractModule {
+        if WholeFile.kind(of: "\(folder)/Cargo.toml") == .file {
+            try await buildRust()
+        } else {
+            try await compile()
+        }
+        return try ContractModule(file: moduleFile)
+    }
+
+    /// Lays out what compilers, editors and the second engine use.
+    static func writeKit(_ kit: String) throws {
+        for file in ContractKit.files {
+            try WholeFile.write(
+                file.bytes, "\(kit)/\(file.path)", mode: file.isExecutable ? 0o777 : 0o666)
+        }
+    }
+
+    private func compile() async throws {
+        let kit = "\(folder)/.build/kit"
+        try Self.writeKit(kit)
+        let log = "\(folder)/.build/errors.txt"
+        let code = try await ChildProgram(
+            words: ["bash", "\(kit)/compile", moduleFile, folder], errors: log
+        ).run()
+        guard code == 0 else {
+            throw CommandFailure(
+                "cannot build \(name): \(try Self.reason(in: log, "bash is missing"))",
+                trace: try Self.lines(of: log))
+        }
+    }
+
+    private func buildRust() async throws {
+        guard ChildProgram.exists("cargo") else {
+            throw CommandFailure(
+                "cargo is missing: install Rust from rust-lang.org, then run"
+                    + " 'rustup target add wasm32v1-none'")
+        }
+        let log = "\(folder)/.build/errors.txt"
+        try WholeFile.createFolder("\(folder)/.build")
+        let target = "wasm32v1-none"
+        let words = [
+            "cargo", "build", "--release", "--target", target, "--target-dir", ".build/rust",
+        ]
+        let code = try await ChildProgram(words: words, folder: folder, errors: log).run()
+        guard code == 0 else {
+            throw CommandFailure(
+                "cannot build \(name): \(try Self.reason(in: log, "cargo failed")); the target is"
+                    + " installed by 'rustup target add \(target)'",
+                trace: try Self.lines(of: log))
+        }
+        let products = "\(folder)/.build/rust/\(target)/release"
+        guard
+            let product = try WholeFile.names(in: products).first(where: { $0.hasSuffix(".wasm") })
+        else {
+            throw CommandFailure("cargo made no .wasm file; Cargo.toml needs crate-type cdylib")
+        }
+        try WholeFile.write(
+            WholeFile.read("\(products)/\(product)", limit: 64 << 20), moduleFile)
+    }
+
+    private static func lines(of log: String) throws -> [String] {
+        guard WholeFile.kind(of: log) == .file else { return [] }
+        return String(decoding: try WholeFile.read(log, limit: 16 << 20), as: UTF8.self)
+            .split(separator: "\n").prefix(60).map(String.init)
+    }
+
+    /// The line of a compiler's messages that says the most.
+    private static func reason(in log: String, _ otherwise: String) throws -> String {
+        let lines = try lines(of: log)
+        return lines.first { $0.contains("error:") } ?? lines.last ?? otherwise
+    }
+}

@@ -1,0 +1,128 @@
+// weft contract, as an author uses it, and the examples: each is built from its sources and gives
+// what its cases say, on every engine that there is.
+
+import Foundation
+import Testing
+
+@Suite struct ContractTests {
+    /// Builds the examples once; what the script says, one line each.
+    static let built: Result<String, any Error> = Result {
+        let place = try Workplace()
+        let script = DocumentationTests.root.appending(path: "Scripts/build-contracts").path
+        let outcome = try place.shell("'\(script)'")
+        guard outcome.status == 0 else {
+            throw BuildFailure(output: outcome.output + outcome.errors)
+        }
+        return outcome.output
+    }
+
+    struct BuildFailure: Error {
+        let output: String
+    }
+
+    static let examples = ["life", "signature", "wordcount", "markdown", "thumbnail", "sqlite"]
+
+    @Test("the examples give what their cases say", arguments: examples)
+    func example(name: String) throws {
+        let said = try Self.built.get()
+        let root = DocumentationTests.root
+        let module = root.appending(path: ".build/contracts/\(name).wasm").path
+        guard FileManager.default.fileExists(atPath: module) else {
+            // On a system without Debian's sources there is nothing to test, and it was said.
+            #expect(said.contains("skipped \(name)"))
+            return
+        }
+        let place = try Workplace()
+        let folder = root.appending(path: "contracts/examples/\(name)").path
+        let outcome = try place.weft("contract", "test", "--json", "--module", module, folder)
+        #expect(outcome.status == 0, "\(outcome.output) \(outcome.errors)")
+        let lines = try outcome.objects()
+        let requests = try FileManager.default.contentsOfDirectory(atPath: folder + "/tests")
+            .filter { $0.hasSuffix(".request") }
+        #expect(lines.count == requests.count + 1)
+        // Every function's gas, and what the instances cost, is what the calls cost.
+        let profile = try #require(lines.last?["profile"] as? [[String: Any]])
+        #expect(!profile.isEmpty)
+    }
+
+    @Test("from an empty folder to a published contract", arguments: ["swift", "c"])
+    func newContract(language: String) throws {
+        let place = try Workplace()
+        try place.isolate()
+        let made = try place.weft("contract", "new", "--json", "--language", language, "hello")
+        #expect(try made.object()["language"] as? String == language)
+        #expect(try place.weft("contract", "new", "hello").status == 1)
+        let tested = try place.weft("contract", "test", "hello")
+        #expect(tested.status == 0, "\(tested.output) \(tested.errors)")
+        #expect(tested.output.hasPrefix("✓ greet  200  "))
+        #expect(tested.output.contains("%"))
+        let module = "hello/.build/hello.wasm"
+        let inspected = try place.weft("contract", "inspect", "--json", module).object()
+        let methods = try #require(inspected["methods"] as? [[String: Any]])
+        #expect(methods.map { $0["name"] as? String } == ["/greet"])
+        #expect(inspected["kind"] as? String == "native")
+        let imports = try #require(inspected["imports"] as? [String])
+        #expect(imports.allSatisfy { $0.hasPrefix("weft.") })
+
+        let published = try place.weft("contract", "publish", "--json", "hello").object()
+        let cid = try #require(published["cid"] as? String)
+        #expect(published["urls"] as? [String] == ["weft://\(cid)/greet"])
+        #expect(try place.weft("contract", "publish", "-q", module).output == cid)
+        #expect(try place.weft("cat", cid).bytes == place.read(module))
+        #expect(try place.weft("contract", "inspect", cid).output.contains("/greet"))
+    }
+
+    @Test("a case that is not met says what differs")
+    func unmet() throws {
+        let place = try Workplace()
+        try place.isolate()
+        #expect(try place.weft("contract", "new", "hello").status == 0)
+        try place.write(
+            "hello/tests/greet.response", Data("404\nx-other: 1\ngas: 1\n\nHello, Bob!\n".utf8))
+        let failed = try place.weft("contract", "test", "hello")
+        #expect(failed.status == 1)
+        for text in [
+            "✗ greet  200", "the status should be 404, and is 200",
+            "x-other should be '1', and is not there", "it should use 1 gas",
+            "at byte 7, in line 1, there is 'Hello, Ada!', not 'Hello, Bob!'",
+        ] {
+            #expect(failed.output.contains(text), "\(text) is not in \(failed.output)")
+        }
+        #expect(try place.weft("contract", "test", "--update", "hello").status == 0)
+        #expect(try place.weft("contract", "test", "hello").status == 0)
+        let written = String(decoding: try place.read("hello/tests/greet.response"), as: UTF8.self)
+        #expect(written.hasPrefix("200\ncontent-type: text/plain; charset=utf-8\ngas: "))
+    }
+
+    @Test("what cannot be a contract is refused by name")
+    func refused() throws {
+        let place = try Workplace()
+        try place.isolate()
+        try place.write(
+            "bad/bad.c",
+            Data(
+                """
+                #include "weft.h"
+                __attribute__((import_module("env"), import_name("now"))) int now(void);
+                WEFT_METHOD(time) { weft_respond(now()); }
+                """.utf8))
+        let foreign = try place.weft("contract", "build", "bad")
+        #expect(foreign.status == 1)
+        #expect(foreign.errors.contains("imports env.now"))
+        try place.write("bad/bad.c", Data("int answer(void) { return 42; }\n".utf8))
+        #expect(try place.weft("contract", "build", "bad").errors.contains("has no method"))
+        try place.write("bad/bad.c", Data("int answer(void) { return }\n".utf8))
+        let broken = try place.weft("contract", "build", "bad")
+        #expect(broken.status == 1)
+        #expect(broken.errors.contains("bad.c:1:27: error: expected expression"))
+        // The first bytes of a module with a shared memory.
+        let shared = Data([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 5, 4, 1, 3, 1, 1])
+        try place.write("shared.wasm", shared)
+        for command in ["inspect", "publish"] {
+            let refused = try place.weft("contract", command, "shared.wasm")
+            #expect(refused.status == 1)
+            #expect(refused.errors.contains("threads and atomic memory operations"))
+            #expect(refused.errors.contains("-pthread"))
+        }
+    }
+}

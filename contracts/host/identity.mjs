@@ -1,0 +1,76 @@
+// The identity of a call: the CID of its canonical dag-cbor, as Core's `Call` writes it.
+
+const encoder = new TextEncoder();
+/** Longer bodies are named by their CID. */
+const maxInlineBytes = 32 << 10;
+/** Longer files have more than one block, whose CIDs only the host build knows to make. */
+const maxBlockBytes = 1 << 20;
+/** The version of the rules, prices and limits. */
+const rules = 1;
+
+/** A number as so many bytes, the least significant first. */
+export function littleEndian(number, count) {
+    return Uint8Array.from({ length: count }, (_, index) => Number(number >> BigInt(8 * index) & 255n));
+}
+
+/** The bytes of a call's CID. */
+export function callIdentity(sha256, call) {
+    const block = flat([
+        head(5, 8),
+        text('gas'), head(0, call.gas),
+        text('body'), body(sha256, call.body),
+        text('path'), text(call.path),
+        text('query'), text(call.query),
+        text('rules'), head(0, rules),
+        text('method'), text(call.method),
+        text('headers'), head(4, call.headers.size),
+        ...[...call.headers].map(([name, value]) => [head(4, 2), text(name), text(value)]),
+        text('contract'), link(cidBytes(call.contract)),
+    ]);
+    return Uint8Array.from([1, 0x71, 0x12, 0x20, ...sha256(Uint8Array.from(block))]);
+}
+
+/** The bytes of a CID of version 1 in base32. */
+export function cidBytes(cid) {
+    const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
+    const out = [];
+    let [bits, count] = [0, 0];
+    for (const letter of cid.slice(1)) {
+        bits = (bits << 5 | alphabet.indexOf(letter)) & 0xfff;
+        count += 5;
+        if (count >= 8) {
+            count -= 8;
+            out.push(bits >> count & 255);
+        }
+    }
+    return Uint8Array.from(out);
+}
+
+function body(sha256, content) {
+    if (content.size > maxBlockBytes) throw new Error('a body of more than 1 MiB has no seed here');
+    const bytes = content.read(0, content.size);
+    return content.size > maxInlineBytes
+        ? link(Uint8Array.from([1, 0x55, 0x12, 0x20, ...sha256(bytes)])) : [head(2, bytes.length), bytes];
+}
+
+/** The first bytes of an item of CBOR: its kind and its number. */
+function head(kind, number) {
+    const size = [24n, 1n << 8n, 1n << 16n, 1n << 32n].findIndex((limit) => BigInt(number) < limit);
+    if (size === 0) return [kind << 5 | Number(number)];
+    const count = size < 0 ? 8 : 1 << (size - 1);
+    return [kind << 5 | 24 + Math.log2(count), ...littleEndian(BigInt(number), count).reverse()];
+}
+
+function text(value) {
+    const bytes = encoder.encode(value);
+    return [head(3, bytes.length), bytes];
+}
+
+/** A CID is a byte string with tag 42 that begins with a zero. */
+function link(cid) {
+    return [[0xd8, 42], head(2, cid.length + 1), [0], cid];
+}
+
+function flat(items) {
+    return items.flatMap((item) => (typeof item === 'number' ? item : flat([...item])));
+}

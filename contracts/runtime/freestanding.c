@@ -1,0 +1,1 @@
+../../Core/Sources/CFreestanding/freestanding.c
