@@ -403,7 +403,7 @@ struct NodeRun {
             let hash = Multihash.sha2_256(of: [UInt8(truncatingIfNeeded: byte())].rawSpan)
             node.receive(.keys(of: name, request: request, [hash]), now: now)
         case .send, .finish, .blocks, .streamed, .streamOver, .missing, .news, .message, .validate,
-            .found, .value, .reach, .note:
+            .found, .value, .reach, .call, .note:
             break
         }
     }

@@ -153,10 +153,10 @@ extension Call {
 
     var value: Value {
         .map([
-            Value.Entry("contract", .link(contract)), Value.Entry("rules", .integer(Int128(rules))),
-            Value.Entry("method", .string(method)), Value.Entry("path", .string(path)),
-            Value.Entry("query", .string(query)), Value.Entry("headers", headers.value),
-            Value.Entry("body", body.value), Value.Entry("gas", .integer(Int128(gas))),
+            Value.Entry("gas", .integer(Int128(gas))), Value.Entry("body", body.value),
+            Value.Entry("path", .string(path)), Value.Entry("query", .string(query)),
+            Value.Entry("rules", .integer(Int128(rules))), Value.Entry("method", .string(method)),
+            Value.Entry("headers", headers.value), Value.Entry("contract", .link(contract)),
         ])
     }
 

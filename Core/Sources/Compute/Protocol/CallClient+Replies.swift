@@ -1,5 +1,6 @@
 // What an asker makes of a responder's messages.
 
+import IPLD
 import Multiformats
 public import Wire
 
@@ -78,7 +79,7 @@ extension CallClient {
         else { return fail(number, .malformed, now: now) }
         let record: CallRecord
         do throws(DecodeError) {
-            record = try CallRecord(result: result.rawSpan, of: question.call)
+            record = try CallRecord(result: result.rawSpan, of: question.asked.call)
         } catch {
             return fail(number, .malformed, now: now)
         }
@@ -102,9 +103,11 @@ extension CallClient {
 extension CallClient.Question {
     /// What is wrong with a header that is said to answer this question.
     fileprivate func failure(of header: CallHeader) -> CallFailure? {
-        guard header.call == cid else { return .otherQuestion }
-        guard header.nonce == nonce else { return .replayed }
-        guard header.gas <= call.gas, header.price <= maxPrice else { return .overcharged }
+        guard header.call == asked.block.cid else { return .otherQuestion }
+        guard header.nonce == asked.nonce else { return .replayed }
+        guard header.gas <= asked.call.gas, header.price <= asked.maxPrice else {
+            return .overcharged
+        }
         return nil
     }
 }

@@ -112,11 +112,7 @@ public struct CallClient: Sendable {
 
     struct Question: Sendable {
         let peer: PeerID
-        let call: Call
-        let cid: CID
-        let nonce: [UInt8]
-        let maxPrice: Price
-        let asked: Instant
+        let asked: CallQuestion
         var deadline: Instant
         /// The header, as soon as it is there, and whether its signature has been looked at.
         var header: SignedHeader?
@@ -172,14 +168,16 @@ public struct CallClient: Sendable {
         }
         let patience = min(patience, CallProtocol.maxPatience)
         let question = Question(
-            peer: peer, call: call, cid: call.cid, nonce: nonce, maxPrice: maxPrice, asked: now,
+            peer: peer,
+            asked: CallQuestion(
+                id: number, call: call, nonce: nonce, maxPrice: maxPrice, patience: patience),
             deadline: now + patience)
         questions[number] = question
         var entry = peers[peer] ?? Peer()
         entry.numbers.insert(number)
         entry.idleSince = nil
         if let stream = entry.stream {
-            send(question, number, on: stream, patience: patience)
+            send(question.asked, on: stream)
         } else if entry.request == nil {
             let request = makeNumber()
             entry.request = request
@@ -223,7 +221,9 @@ public struct CallClient: Sendable {
             peerOf[stream] = peer
             for number in peers[peer]?.numbers.sorted() ?? [] {
                 guard let question = questions[number] else { continue }
-                send(question, number, on: stream, patience: question.deadline.since(now))
+                var asked = question.asked
+                asked.patience = question.deadline.since(now)
+                send(asked, on: stream)
             }
             rest(peer, now: now)
         case .refused(let request, let fault):
@@ -301,12 +301,7 @@ public struct CallClient: Sendable {
         return nextNumber
     }
 
-    private mutating func send(
-        _ question: Question, _ number: UInt64, on stream: StreamID, patience: Duration
-    ) {
-        let question = CallQuestion(
-            id: number, call: question.call, nonce: question.nonce, maxPrice: question.maxPrice,
-            patience: patience)
+    private mutating func send(_ question: CallQuestion, on stream: StreamID) {
         orders.append(.send(stream, CallCommand.ask(question).encoded))
     }
 

@@ -1,6 +1,7 @@
 // The messages of `/weft/call/1` (docs/call-protocol.md has the fields). One message carries one or
 // more of them, in order.
 
+public import IPLD
 import Multiformats
 public import Wire
 
@@ -41,7 +42,9 @@ public struct CallQuestion: Hashable, Sendable {
     /// The most that gas may cost.
     public let maxPrice: Price
     /// How long the asker waits.
-    public let patience: Duration
+    public var patience: Duration
+    /// The call as a block, which is encoded and hashed once.
+    public let block: EncodedBlock
 
     /// A question.
     public init(id: UInt64, call: Call, nonce: [UInt8], maxPrice: Price, patience: Duration) {
@@ -51,6 +54,29 @@ public struct CallQuestion: Hashable, Sendable {
         self.nonce = nonce
         self.maxPrice = maxPrice
         self.patience = patience
+        block = call.block
+    }
+
+    /// A question as it was read, with the bytes that the call was decoded from.
+    fileprivate init(
+        id: UInt64, call: Call, bytes: [UInt8], nonce: [UInt8], maxPrice: Price, patience: Duration
+    ) {
+        self.id = id
+        self.call = call
+        self.nonce = nonce
+        self.maxPrice = maxPrice
+        self.patience = patience
+        block = EncodedBlock(bytes, codec: .dagCBOR)
+    }
+
+    public static func == (left: Self, right: Self) -> Bool {
+        left.id == right.id && left.nonce == right.nonce && left.maxPrice == right.maxPrice
+            && left.patience == right.patience && left.block.cid == right.block.cid
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(id)
+        hasher.combine(block.cid)
     }
 }
 
@@ -82,7 +108,7 @@ extension CallCommand {
         case .ask(let question):
             var body: [UInt8] = []
             body.appendField(1, varint: question.id)
-            body.appendField(2, bytes: question.call.encoded)
+            body.appendField(2, bytes: question.block.bytes)
             body.appendField(3, bytes: question.nonce)
             body.appendField(4, varint: UInt64(question.maxPrice.rate))
             body.appendField(5, varint: question.patience.milliseconds)
@@ -119,19 +145,23 @@ extension CallCommand {
         var reader = ByteReader(body)
         var id: UInt64?
         var call: Call?
+        var bytes: [UInt8] = []
         var nonce: [UInt8] = []
         var rate: UInt64 = 0
         var patience: UInt64 = 0
         while let tag = try reader.readTag() {
             switch (tag.field, tag.wireType) {
             case (1, .varint): id = try reader.readProtobufVarint()
-            case (2, .bytes): call = try Call(decoding: try reader.readDelimited())
+            case (2, .bytes):
+                let encoded = try reader.readDelimited()
+                call = try Call(decoding: encoded)
+                bytes = [UInt8](encoded)
             case (3, .bytes):
-                let bytes = try reader.readDelimited()
-                guard bytes.byteCount == CallProtocol.nonceBytes else {
+                let fresh = try reader.readDelimited()
+                guard fresh.byteCount == CallProtocol.nonceBytes else {
                     throw reader.error(.malformed, "call: a nonce has 16 bytes")
                 }
-                nonce = [UInt8](bytes)
+                nonce = [UInt8](fresh)
             case (4, .varint): rate = try reader.readProtobufVarint()
             case (5, .varint): patience = try reader.readProtobufVarint()
             default: try reader.skipValue(of: tag.wireType)
@@ -141,7 +171,8 @@ extension CallCommand {
             throw reader.error(.malformed, "call: a question lacks a part")
         }
         return CallQuestion(
-            id: id, call: call, nonce: nonce, maxPrice: Price(rate: UInt32(clamping: rate)),
+            id: id, call: call, bytes: bytes, nonce: nonce,
+            maxPrice: Price(rate: UInt32(clamping: rate)),
             patience: min(Duration(milliseconds: patience), CallProtocol.maxPatience))
     }
 }

@@ -4,6 +4,7 @@
 // Headers that are ready while a signature is being made wait for the next, which covers them all:
 // so the price of signing falls as the load grows, and a single answer waits for nothing.
 
+import IPLD
 public import Multiformats
 public import Wire
 
@@ -43,7 +44,6 @@ public struct CallServer: Sendable {
     private struct Asked {
         let stream: StreamID
         let question: CallQuestion
-        let call: CID
         let deadline: Instant
     }
 
@@ -118,7 +118,7 @@ public struct CallServer: Sendable {
         release(entry)
         let commitment = Commitment.make(salt: salt, record: record)
         let header = CallHeader(
-            call: entry.call, nonce: entry.question.nonce, commitment: commitment,
+            call: entry.question.block.cid, nonce: entry.question.nonce, commitment: commitment,
             gas: record.gas, price: min(price, entry.question.maxPrice))
         streams[entry.stream]?.ready.append(
             Answer(id: entry.question.id, header: header, salt: salt, result: record.result))
@@ -237,7 +237,7 @@ public struct CallServer: Sendable {
             callCounts[peer, default: 0] += 1
             let deadline = now + question.patience
             asked[number] = Asked(
-                stream: stream, question: question, call: question.call.cid, deadline: deadline)
+                stream: stream, question: question, deadline: deadline)
             streams[stream]?.numbers[question.id] = number
             watch(stream, until: deadline)
             events.append(.asked(number, peer, question))

@@ -118,9 +118,7 @@ extension CallRecord {
     public var cid: CID { block.cid }
 
     /// The canonical dag-cbor.
-    public var encoded: [UInt8] {
-        CanonicalMap.encode(.map([Value.Entry("call", call.value)] + resultEntries))
-    }
+    public var encoded: [UInt8] { CanonicalMap.encode(.map(entries(withCall: true))) }
 
     /// Decodes the canonical dag-cbor of a record, at most ``CallLimits/maxRecordBytes``.
     public init(decoding bytes: RawSpan) throws(DecodeError) {
@@ -134,7 +132,7 @@ extension CallRecord {
 
     /// The result without the call, as a responder sends it: the caller knows what it asked, and
     /// puts it in itself.
-    public var result: [UInt8] { CanonicalMap.encode(.map(resultEntries)) }
+    public var result: [UInt8] { CanonicalMap.encode(.map(entries(withCall: false))) }
 
     /// The record of `call` with a result that somebody sent.
     public init(result bytes: RawSpan, of call: Call) throws(DecodeError) {
@@ -163,22 +161,25 @@ extension CallRecord {
         }
     }
 
-    private var resultEntries: [Value.Entry] {
-        [
-            Value.Entry("outcome", .integer(Int128(outcome.rawValue))),
-            Value.Entry("output", output?.value ?? .null),
+    /// The fields in dag-cbor's order.
+    private func entries(withCall: Bool) -> [Value.Entry] {
+        var entries = [
             Value.Entry("gas", .integer(Int128(gas))), Value.Entry("own", .integer(Int128(ownGas))),
-            Value.Entry("reads", .list(reads.map { .link($0) })),
-            Value.Entry("children", .list(children.map { .link($0) })),
         ]
+        if withCall { entries.append(Value.Entry("call", call.value)) }
+        entries.append(Value.Entry("reads", .list(reads.map { .link($0) })))
+        entries.append(Value.Entry("output", output?.value ?? .null))
+        entries.append(Value.Entry("outcome", .integer(Int128(outcome.rawValue))))
+        entries.append(Value.Entry("children", .list(children.map { .link($0) })))
+        return entries
     }
 }
 
 extension CallOutput {
     var value: Value {
         .map([
-            Value.Entry("status", .integer(Int128(status))),
-            Value.Entry("headers", headers.value), Value.Entry("body", body.value),
+            Value.Entry("body", body.value), Value.Entry("status", .integer(Int128(status))),
+            Value.Entry("headers", headers.value),
         ])
     }
 

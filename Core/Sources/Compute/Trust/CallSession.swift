@@ -91,12 +91,35 @@ struct CallSession: Sendable {
         let answer: CallAnswer?
     }
 
-    let call: Call
-    let terms: CallTerms
-    let audit: CallAudit
-    let candidates: [PeerID]
-    let here: LocalCapacity?
-    let deadline: Instant
+    /// What was wanted. It is shared, because sessions are looked at many times.
+    final class Order: Sendable {
+        let call: Call
+        let terms: CallTerms
+        let audit: CallAudit
+        let candidates: [PeerID]
+        let here: LocalCapacity?
+        let deadline: Instant
+
+        init(
+            _ call: Call, _ terms: CallTerms, _ audit: CallAudit, _ candidates: [PeerID],
+            _ here: LocalCapacity?, _ deadline: Instant
+        ) {
+            self.call = call
+            self.terms = terms
+            self.audit = audit
+            self.candidates = candidates
+            self.here = here
+            self.deadline = deadline
+        }
+    }
+
+    let order: Order
+    var call: Call { order.call }
+    var terms: CallTerms { order.terms }
+    var audit: CallAudit { order.audit }
+    var candidates: [PeerID] { order.candidates }
+    var here: LocalCapacity? { order.here }
+    var deadline: Instant { order.deadline }
     /// What is under way, by number. Small: a quorum at the most.
     var attempts: [(number: UInt64, attempt: Attempt)] = []
     /// Who has been asked.

@@ -100,8 +100,7 @@ public struct Caller: Sendable {
             return number
         }
         let session = CallSession(
-            call: call, terms: terms, audit: audit, candidates: candidates, here: here,
-            deadline: now + terms.patience)
+            order: CallSession.Order(call, terms, audit, candidates, here, now + terms.patience))
         sessions[number] = session
         if audit == .selfExecution { runHere(number, now: now) }
         for _ in 0..<session.needed { ask(for: number, now: now) }

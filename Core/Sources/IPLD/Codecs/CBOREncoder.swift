@@ -41,26 +41,24 @@ struct CBOREncoder {
     }
 
     private mutating func append(_ entries: [Value.Entry], depth: Int) throws(EncodeError) {
-        guard Value.haveUniqueKeys(entries) else {
+        // What is in dag-cbor's order already has no key twice, and needs no second look.
+        let isSorted = zip(entries, entries.dropFirst()).allSatisfy(Self.precedes)
+        guard isSorted || Value.haveUniqueKeys(entries) else {
             throw EncodeError(.key, "a map has the same key twice")
         }
         out.appendCBORHead(5, UInt64(entries.count))
-        for entry in form == .plain ? entries : Self.sorted(entries) {
+        for entry in isSorted || form == .plain ? entries : entries.sorted(by: Self.precedes) {
             append(entry.key)
             try append(entry.value, depth: depth + 1)
         }
     }
 
-    /// The entries in dag-cbor's order: shorter keys first, then byte by byte.
-    private static func sorted(_ entries: [Value.Entry]) -> [Value.Entry] {
-        func precedes(_ left: Value.Entry, _ right: Value.Entry) -> Bool {
-            let leftKey = left.key.utf8
-            let rightKey = right.key.utf8
-            guard leftKey.count == rightKey.count else { return leftKey.count < rightKey.count }
-            return leftKey.lexicographicallyPrecedes(rightKey)
-        }
-        let isSorted = zip(entries, entries.dropFirst()).allSatisfy(precedes)
-        return isSorted ? entries : entries.sorted(by: precedes)
+    /// dag-cbor's order: shorter keys first, then byte by byte.
+    private static func precedes(_ left: Value.Entry, _ right: Value.Entry) -> Bool {
+        let leftKey = left.key.utf8
+        let rightKey = right.key.utf8
+        guard leftKey.count == rightKey.count else { return leftKey.count < rightKey.count }
+        return leftKey.lexicographicallyPrecedes(rightKey)
     }
 
     private mutating func append(_ text: String) {
