@@ -128,6 +128,9 @@ let package = Package(
         .executableTarget(
             name: "store-bench", dependencies: [core, "BlockStore", nioCore],
             path: "bench/store", swiftSettings: settings),
+        .executableTarget(
+            name: "engine-bench", dependencies: ["WasmEngine", nioCore], path: "bench/engine",
+            swiftSettings: settings),
         .testTarget(
             name: "BlockStoreTests", dependencies: [core, "BlockStore", nioCore],
             swiftSettings: settings),

@@ -75,3 +75,11 @@ final class WasmtimeLibrary: @unchecked Sendable {
         return places
     }
 }
+
+/// Whether contracts can run on this machine, for a diagnosis.
+public enum EngineCheck {
+    /// Opens the library; gives where it is.
+    public static func library() throws(EngineUnavailable) -> String {
+        try WasmtimeLibrary.shared.get().path
+    }
+}

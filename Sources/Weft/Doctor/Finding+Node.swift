@@ -3,6 +3,7 @@
 import BlockStore
 import NodeCore
 import Peering
+import WasmEngine
 
 extension Finding {
     /// Who is connected.
@@ -49,6 +50,20 @@ extension Finding {
         let age = DurationText.text(.seconds(last.duration(to: .now).components.seconds))
         return Finding(
             subject, .good, "\(what) are announced; the last one \(age) ago.", details: details)
+    }
+
+    /// Whether contracts can run.
+    static func contracts(_ setting: Configuration.Switch) -> Finding {
+        let subject = "contracts"
+        guard setting == .on else {
+            return Finding(subject, .good, "None run here (compute.contracts).")
+        }
+        do throws(EngineUnavailable) {
+            return Finding(
+                subject, .good, "They can run.", details: [try EngineCheck.library()])
+        } catch {
+            return Finding(subject, .note, "\(error).")
+        }
     }
 
     /// Whether peers of the local network are found.

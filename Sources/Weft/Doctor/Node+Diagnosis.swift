@@ -37,6 +37,7 @@ extension Node {
             .disk(
                 store.statistics(), free: Self.freeBytes(at: repository.storeDirectory),
                 directory: repository.directory))
+        findings.append(.contracts(configuration.compute.contracts))
         findings.append(await clock)
         return findings
     }

@@ -33,7 +33,7 @@ struct CallShow: AsyncParsableCommand {
     func run() async throws {
         let json = common.json
         try await LocalClient.with(common) { client in
-            try await client.values(APICall("/weft/v1/call/show", [("record", record)])) { node in
+            try await client.values(APICall("/weft/v1/call/show", [("arg", record)])) { node in
                 try StandardOutput.line(json ? JSONText.text(of: node) : CallLine.text(of: node))
             }
         }
@@ -67,7 +67,7 @@ struct CallVerify: AsyncParsableCommand {
         let json = common.json
         let wrong = WrongRecords()
         try await LocalClient.with(common) { client in
-            let query = [(name: "record", value: record), ("alone", alone ? "true" : "false")]
+            let query = [(name: "arg", value: record), ("alone", alone ? "true" : "false")]
             try await client.values(APICall("/weft/v1/call/verify", query)) { check in
                 let fault = check["fault"]?.text
                 if fault != nil { await wrong.add() }

@@ -1,0 +1,111 @@
+// Computation as a user meets it: `weft fetch weft://`, `weft call`, a web page's request to the
+// gateway, and what is said when the engine is missing.
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct CallTests {
+    /// Answers `hello ` and its body; `both` calls that twice.
+    private static let text = """
+        (module
+          (import "weft" "fetch"
+            (func $fetch (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+          (import "weft" "write" (func $write (param i32 i32)))
+          (import "weft" "pass" (func $pass (param i32 i64 i64)))
+          (memory (export "memory") 1)
+          (data (i32.const 0) "hello /hello?a/hello?b")
+          (func (export "hello")
+            (call $write (i32.const 0) (i32.const 6))
+            (call $pass (i32.const 0) (i64.const 0) (i64.const 100)))
+          (func $ask (param $at i32)
+            (drop (call $fetch (local.get $at) (i32.const 8) (i32.const 0) (i32.const 0)
+              (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))
+          (func (export "both")
+            (call $ask (i32.const 6)) (call $ask (i32.const 14))
+            (call $pass (i32.const 2) (i64.const 0) (i64.const 100))
+            (call $pass (i32.const 1) (i64.const 0) (i64.const 100))))
+        """
+
+    private static func publish(in place: Workplace) throws -> String {
+        try place.isolate()
+        try place.write("hello.wat", Data(text.utf8))
+        let added = try place.shell("wat2wasm hello.wat -o hello.wasm && weft add -q hello.wasm")
+        #expect(added.status == 0, "\(added.errors)")
+        return added.output
+    }
+
+    @Test("a contract is called, its record shown and verified, without and with a node")
+    func calling() throws {
+        let place = try Workplace()
+        let url = "weft://\(try Self.publish(in: place))"
+        var node: RunningNode?
+        for _ in 0..<2 {
+            let hello = try place.weft("fetch", "\(url)/hello", "--data-binary", "world")
+            #expect(hello.output == "hello world", "\(hello.errors)")
+            let both = try place.weft("fetch", "-i", "--trace", "\(url)/both")
+            #expect(both.output.hasSuffix("hello hello "), "\(both.errors)")
+            #expect(both.errors.contains("\(url)/both"))
+            let head = both.output.split(separator: "\r\n")
+            let record = try #require(head.first { $0.hasPrefix("Weft-Record: ") }).dropFirst(13)
+            let tree = try place.weft("call", "show", "--json", String(record)).objects()
+            try #require(tree.map { $0["depth"] as? Int } == [0, 1, 1])
+            #expect(tree[1]["url"] as? String == "\(url)/hello?a")
+            let shown = try place.weft("call", "show", String(record)).output
+            #expect(shown.split(separator: "\n").count == 3 && shown.contains("ok 200"))
+            let checks = try place.weft("call", "verify", "--json", String(record)).objects()
+            #expect(checks.count == 3 && checks.allSatisfy { $0["valid"] as? Bool == true })
+            let alone = try place.weft("call", "verify", "--alone", String(record))
+            #expect(alone.status == 0 && alone.output.hasPrefix("ok"), "\(alone.errors)")
+            let none = try place.weft("fetch", "\(url)/none")
+            #expect(none.status == 1 && none.output.contains("it has hello, both"))
+            #expect(try place.weft("call", "show", "nonsense").status == 1)
+            if node == nil { node = try RunningNode(place) }
+        }
+        node?.stop()
+    }
+
+    @Test("a web page calls a contract at the gateway")
+    func gateway() throws {
+        let place = try Workplace()
+        let contract = try Self.publish(in: place)
+        let node = try RunningNode(place)
+        defer { node.stop() }
+        let port = try #require(URL(string: node.gateway)?.port.flatMap { UInt16($0) })
+        let page = ["Origin: https://page.example", "Content-Type: text/plain"]
+        let posted = try RawHTTP.request(
+            port, "POST", "/weft/\(contract)/hello", headers: page, body: Data("page".utf8))
+        #expect(posted.hasPrefix("HTTP/1.1 200 OK\r\n") && posted.hasSuffix("hello page"))
+        #expect(posted.lowercased().contains("\r\naccess-control-allow-origin: *\r\n"))
+        #expect(posted.lowercased().contains("\r\naccess-control-expose-headers: *\r\n"))
+        for name in ["Weft-Gas", "Weft-Record", "Weft-Responder", "Weft-Confidence"] {
+            #expect(posted.contains("\r\n\(name): "), "\(name)")
+        }
+        let plain = try RawHTTP.request(port, "GET", "/weft/\(contract)/both")
+        #expect(plain.hasSuffix("hello hello "))
+        let asked = try RawHTTP.request(
+            port, "OPTIONS", "/weft/\(contract)/hello",
+            headers: page + ["Access-Control-Request-Method: POST"])
+        #expect(asked.hasPrefix("HTTP/1.1 204"))
+        #expect(asked.lowercased().contains("\r\naccess-control-allow-methods: *\r\n"))
+        let none = try RawHTTP.request(port, "GET", "/weft/\(contract)/none")
+        #expect(none.hasPrefix("HTTP/1.1 404"))
+        #expect(try RawHTTP.request(port, "GET", "/weft/x/y").hasPrefix("HTTP/1.1 400"))
+    }
+
+    @Test("where the engine is missing, that is said, and all else works")
+    func noEngine() throws {
+        let place = try Workplace()
+        let contract = try Self.publish(in: place)
+        let missing = ["WEFT_WASMTIME": place.path("nowhere.so")]
+        let call = try place.weft("fetch", "weft://\(contract)/hello", environment: missing)
+        #expect(call.status == 1 && call.errors.contains("Scripts/install-packages build"))
+        let broken = try place.weft(
+            "fetch", "weft://\(contract)/hello",
+            environment: ["WEFT_WASMTIME": try place.write("broken.so", Data("none".utf8))])
+        #expect(broken.status == 1 && broken.errors.contains("cannot be used"))
+        let content = try place.weft("cat", contract, environment: missing)
+        #expect(content.status == 0)
+        let doctor = try place.weft("doctor", environment: missing)
+        #expect(doctor.output.contains("contracts cannot run here"), "\(doctor.output)")
+    }
+}
