@@ -16,7 +16,8 @@ struct WeftCommand: AsyncParsableCommand {
         subcommands: [
             Up.self, Add.self, Cat.self, Get.self, List.self, Fetch.self, DAG.self, Block.self,
             Pin.self, Repo.self, Name.self, Key.self, Identifier.self, Identity.self,
-            Config.self, CallCommand.self, Contract.self, Peers.self, Connect.self,
+            Config.self, CallCommand.self, EvidenceCommand.self, Contract.self, Peers.self,
+            Connect.self,
             Disconnect.self, Ping.self, Providers.self, Provide.self, Find.self, PubSub.self,
             Perf.self, Doctor.self, Status.self, Bandwidth.self, Help.self,
         ])

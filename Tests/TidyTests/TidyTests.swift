@@ -16,7 +16,7 @@ import Testing
         "Exchange": ["Wire", "Cryptography", "Multiformats", "IPLD"],
         "Peering": ["Wire", "Cryptography", "Multiformats", "IPLD"],
         "NodeCore": [
-            "Wire", "Cryptography", "Multiformats", "IPLD", "Peering", "Exchange",
+            "Wire", "Cryptography", "Multiformats", "IPLD", "Peering", "Exchange", "Compute",
         ],
         "WasmRules": ["Wire"],
         "Compute": ["Wire", "Cryptography", "Multiformats", "IPLD"],

@@ -61,7 +61,7 @@ public struct CallExchange: Sendable {
     /// A node that has called nobody.
     ///
     /// - Parameters:
-    ///   - secret: ``SecretGenerator/secretBytes`` random bytes, of which all random choices follow.
+    ///   - secret: ``SecretGenerator/secretBytes`` random bytes, of which all choices follow.
     public init(
         offer: CallOffer, book: CreditBook, secret: [UInt8],
         limits: CallServerLimits = CallServerLimits()

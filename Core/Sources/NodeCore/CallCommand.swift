@@ -28,8 +28,8 @@ public struct CallParticipation: Sendable {
 }
 
 extension NodeCore {
-    /// What can be asked about calls. All but ``fetch(_:_:_:candidates:here:)`` is answered at once;
-    /// a node without calls (``Configuration/calls``) answers `.failed(.unavailable)`.
+    /// What can be asked about calls. All but ``fetch(_:_:_:candidates:here:)`` is answered at
+    /// once; a node without calls (``Configuration/calls``) answers `.failed(.unavailable)`.
     public enum CallCommand: Sendable {
         /// Have a call run: `.call(.result)` or `.call(.failed)`. Besides the candidates those are
         /// asked who are connected and speak the protocol; `here` is what this node can do itself.

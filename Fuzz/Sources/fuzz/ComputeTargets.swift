@@ -1,5 +1,5 @@
-// What is fuzzed of calls: what is hashed or signed and comes from strangers, and the messages of the
-// call protocol with what its machines do with them.
+// What is fuzzed of calls: what is hashed or signed and comes from strangers, and the messages of
+// the call protocol with what its machines do with them.
 
 import Compute
 import Multiformats

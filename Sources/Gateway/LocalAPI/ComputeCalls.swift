@@ -6,6 +6,7 @@ import HummingbirdCore
 import IPLD
 import Multiformats
 import Weft
+import Wire
 
 extension LocalServices {
     func addComputeRoutes(to router: Router<LocalContext>) {
@@ -22,6 +23,26 @@ extension LocalServices {
                     try await emit(Self.value(of: check))
                 }
             }
+        }
+        router.call("/weft/v1/evidence/verify") { [node] call in
+            let upload = try UploadReader(call)
+            guard try await upload.nextPart() != nil else {
+                throw APIError.badArgument("no evidence was sent")
+            }
+            let bytes = Array(try await upload.wholePart(upTo: Evidence.maxBytes).readableBytesView)
+            let evidence: Evidence
+            do throws(DecodeError) {
+                evidence = try Evidence(decoding: bytes.rawSpan)
+            } catch {
+                throw APIError.badArgument("this is no evidence: \(error)")
+            }
+            let finding = try await node.computation.examine(evidence)
+            return APIAnswer.json(
+                .object([
+                    "accused": .string(evidence.accused.description),
+                    "kind": .string(evidence.kind), "proven": .bool(finding.isProven),
+                    "reason": .string(finding.reason),
+                ]))
         }
     }
 

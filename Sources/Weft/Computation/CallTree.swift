@@ -87,6 +87,11 @@ extension Computation {
         } catch {
             return "\(error)"
         }
+        return try await fault(of: order)
+    }
+
+    /// What is wrong with the record of an activation that is run again; nil if nothing is.
+    func fault(of order: ReplayOrder) async throws -> String? {
         do {
             let control = RunControl(time: limits.time)
             let run = CallRun(self, try Engine.shared(), .unused, .network, Trace())

@@ -1,5 +1,5 @@
-// Mutual credit: peers serve each other and count. Below a small debt nothing is said about it; from
-// then on who was served signs for it. What a peer may owe grows with what it has done.
+// Mutual credit: peers serve each other and count. Below a small debt nothing is said about it;
+// from then on who was served signs for it. What a peer may owe grows with what it has done.
 
 public import Multiformats
 public import Wire

@@ -24,8 +24,8 @@ extension CallClient {
         }
     }
 
-    /// Whether the peer is still asked this. What it says of a question that was taken back is of no
-    /// interest, and no fault.
+    /// Whether the peer is still asked this. What it says of a question that was taken back is of
+    /// no interest, and no fault.
     private func isOpen(_ number: UInt64, _ peer: PeerID) -> Bool {
         questions[number]?.peer == peer
     }

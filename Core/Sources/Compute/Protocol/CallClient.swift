@@ -1,6 +1,6 @@
 // The asker's side of `/weft/call/1`: one stream to each peer that is asked, with many questions on
-// it, and a deadline for each of them. An answer is given out when its header is signed by the peer,
-// answers this very question, and the output is what the header commits to. That makes it the
+// it, and a deadline for each of them. An answer is given out when its header is signed by the
+// peer, answers this very question, and the output is what the header commits to. That makes it the
 // peer's answer; whether it is right is another question (Trust).
 
 public import Multiformats

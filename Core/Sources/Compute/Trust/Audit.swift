@@ -33,8 +33,9 @@ public struct Confidence: Hashable, Sendable {
 
     /// What the belief stands on.
     public let basis: Basis
-    /// Answers that the responder has given to this node, and how many calls it failed.
+    /// Answers that the responder has given to this node.
     public let answered: UInt32
+    /// Calls that it failed.
     public let failed: UInt32
     /// The chance that the answer is wrong, in millionths, if the assumptions hold.
     public let errorRate: UInt64

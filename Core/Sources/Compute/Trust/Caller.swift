@@ -253,8 +253,8 @@ public struct Caller: Sendable {
         if let hedge = session.hedgeAt { deadlines.add(.session(number), at: hedge) }
     }
 
-    /// Leaves out the deadlines of calls that are over, when they have become the most by far: calls
-    /// end a thousand times sooner than their patience.
+    /// Leaves out the deadlines of calls that are over, when they have become the most by far:
+    /// calls end a thousand times sooner than their patience.
     private mutating func compact() {
         guard deadlines.count > 8 * (sessions.count + trials.count) + 256 else { return }
         deadlines = DeadlineQueue()

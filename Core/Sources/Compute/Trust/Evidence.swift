@@ -19,6 +19,16 @@ public enum Evidence: Hashable, Sendable {
     /// The longest file, in bytes.
     public static let maxBytes = 8 << 20
 
+    /// What kind of proof it is, as the file says it.
+    public var kind: String {
+        switch self {
+        case .wrongAnswer: "wrong-answer"
+        case .contradiction: "contradiction"
+        case .equivocation: "equivocation"
+        case .fork: "fork"
+        }
+    }
+
     /// Who is accused.
     public var accused: PeerID {
         switch self {
@@ -138,20 +148,16 @@ extension WrongAnswer {
 extension Evidence {
     /// The file: canonical dag-cbor.
     public var encoded: [UInt8] {
-        let (kind, parts): (String, [Value]) =
+        let parts: [Value] =
             switch self {
             case .wrongAnswer(let wrong):
-                (
-                    "wrong-answer",
-                    [
-                        wrong.answer.value, .list(wrong.path.map { .integer(Int128($0)) }),
-                        .list(wrong.records.map { .bytes($0.encoded) }),
-                    ]
-                )
-            case .contradiction(let one, let two): ("contradiction", [one.value, two.value])
-            case .equivocation(let one, let two): ("equivocation", [one.value, two.value])
-            case .fork(let peer, let one, let two):
-                ("fork", [.bytes(peer.bytes), one.value, two.value])
+                [
+                    wrong.answer.value, .list(wrong.path.map { .integer(Int128($0)) }),
+                    .list(wrong.records.map { .bytes($0.encoded) }),
+                ]
+            case .contradiction(let one, let two): [one.value, two.value]
+            case .equivocation(let one, let two): [one.value, two.value]
+            case .fork(let peer, let one, let two): [.bytes(peer.bytes), one.value, two.value]
             }
         return CanonicalMap.encode(
             .map([

@@ -1,5 +1,5 @@
-// Peers that run calls dishonestly. Such a peer is a node like all others, but that what it computes
-// or sends is changed on the way.
+// Peers that run calls dishonestly. Such a peer is a node like all others, but that what it
+// computes or sends is changed on the way.
 
 import Compute
 import Wire

@@ -1,5 +1,6 @@
-// A network of nodes that run calls for each other, on a virtual clock. It drives the `CallExchange`
-// that a node on a real machine holds; streams, engine and keys are carried out here.
+// A network of nodes that run calls for each other, on a virtual clock. It drives the
+// `CallExchange` that a node on a real machine holds; streams, engine and keys are carried out
+// here.
 
 import Compute
 import Cryptography
@@ -103,8 +104,8 @@ public struct CallNetwork {
         return result
     }
 
-    /// Lets the next thing happen that is due by `end`. Returns the number of the call that is to be
-    /// begun, and where, if it is that; false if nothing is left.
+    /// Lets the next thing happen that is due by `end`. Returns the number of the call that is to
+    /// be begun, and where, if it is that; false if nothing is left.
     mutating func step(by end: Instant) -> (goesOn: Bool, call: (node: Int, number: Int)?) {
         guard let (time, happening) = queue.popFirst(by: end) else { return (false, nil) }
         now = max(now, time)

@@ -1,6 +1,6 @@
 // A network of peers that call each other while some of them lie: how many wrong answers are given
-// out until each liar is found, against what the formulas say (docs/call-protocol.md, "What an audit
-// is worth"), and whether anybody honest comes to harm.
+// out until each liar is found, against what the formulas say (docs/call-protocol.md, "What an
+// audit is worth"), and whether anybody honest comes to harm.
 
 import Compute
 import Multiformats
@@ -113,8 +113,8 @@ public struct CallRun {
     /// How many liars there are.
     public var liarCount: Int { liars.count }
 
-    /// How many wrong results a liar gives out on average before there is a proof against it: one in
-    /// so many is asked for again of somebody who does not tell the same lie.
+    /// How many wrong results a liar gives out on average before there is a proof against it: one
+    /// in so many is asked for again of somebody who does not tell the same lie.
     public var wrongPerConvictionBound: Double {
         let chance = Double(settings.sample) / 1_000_000
         return chance > 0 ? 1 / (chance * (1 - settings.liars)) : .infinity

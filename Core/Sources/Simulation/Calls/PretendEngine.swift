@@ -1,5 +1,5 @@
-// What stands for an engine in simulations: calls whose result follows from their identity, in trees
-// of a few activations. It knows no WebAssembly; whether engines agree is tested elsewhere.
+// What stands for an engine in simulations: calls whose result follows from their identity, in
+// trees of a few activations. It knows no WebAssembly; whether engines agree is tested elsewhere.
 
 import Compute
 import IPLD
