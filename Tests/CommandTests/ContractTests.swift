@@ -40,9 +40,25 @@ import Testing
         let requests = try FileManager.default.contentsOfDirectory(atPath: folder + "/tests")
             .filter { $0.hasSuffix(".request") }
         #expect(lines.count == requests.count + 1)
-        // Every function's gas, and what the instances cost, is what the calls cost.
+        let both = ["Wasmtime", "V8"]
+        #expect(lines.last?["engines"] as? [String] == both)
+        // The gas of the functions, the host and the instances is what the calls cost.
         let profile = try #require(lines.last?["profile"] as? [[String: Any]])
-        #expect(!profile.isEmpty)
+        let counted = profile.reduce(0) { $0 + ($1["gas"] as? Int ?? 0) }
+        let paid = lines.filter { $0["end"] as? String == "ok" }
+            .reduce(0) { $0 + ($1["gas"] as? Int ?? 0) }
+        #expect(counted == paid && paid > 0)
+    }
+
+    @Test("both engines take and say the same", arguments: ["native", "files"])
+    func engines(name: String) throws {
+        let place = try Workplace()
+        let folder = DocumentationTests.root.appending(path: "Tests/Contracts/\(name)")
+        try FileManager.default.copyItem(
+            at: folder, to: URL(filePath: place.path(name)))
+        let outcome = try place.weft("contract", "test", "--json", name)
+        let problems = try outcome.objects().filter { $0["ok"] as? Bool == false }
+        #expect(outcome.status == 0 && problems.isEmpty, "\(problems) \(outcome.errors)")
     }
 
     @Test("from an empty folder to a published contract", arguments: ["swift", "c"])

@@ -5,7 +5,7 @@
 // What is run is an instrumented module, which counts its own gas. Prices and their order are those
 // of docs/contracts-rules.md.
 
-import { callIdentity, littleEndian } from './identity.mjs';
+import { callIdentity, isCID, littleEndian } from './identity.mjs';
 import { Commands } from './wasi.mjs';
 
 /** How a call ended. What is not `ok` has no response, and used all its gas. */
@@ -172,7 +172,7 @@ class Activation {
 
     setHeader(name, value) {
         if (!token.test(name) || controls.test(value)) throw new Misuse('a header is malformed');
-        this.#responseHeaders.set(name, value);
+        this.#responseHeaders.set(name, trimmed(value));
         let bytes = 0;
         for (const pair of this.#responseHeaders) bytes += encoder.encode(pair.join('')).length;
         if (this.#responseHeaders.size > maxHeaders || bytes > maxHeaderBytes) {
@@ -314,7 +314,7 @@ class Activation {
     /** The content that a URL leads to; undefined if there is none below its CID. */
     #content(url, verb, body) {
         const match = /^ipfs:\/\/([a-zA-Z0-9]+)(\/[^?#]*)?$/.exec(url);
-        if (!match || (verb !== 'GET' && verb !== 'HEAD') || body.length > 0) {
+        if (!match || !isCID(match[1]) || (verb !== 'GET' && verb !== 'HEAD') || body.length > 0) {
             throw new Misuse('a URL or method is none that can be fetched');
         }
         let found = this.host.content(match[1]);
@@ -409,6 +409,11 @@ class Activation {
     }
 }
 
+/** A header's value without spaces around it. */
+function trimmed(value) {
+    return value.replace(/^[ \t]+|[ \t]+$/g, '');
+}
+
 /** How many bytes of a body there are from an offset on, of as many as are wanted. */
 function available(body, offset, wanted) {
     if (offset < 0n || offset >= BigInt(body.size) || wanted <= 0n) return 0;
@@ -425,7 +430,7 @@ function methodName(path) {
 /** The parts of a URL `weft://<cid>/path?query`. */
 export function parsedURL(url) {
     const match = /^weft:\/\/([a-zA-Z0-9]+)(\/[^?#]*)?(\?[^#]*)?$/.exec(url);
-    if (!match) throw new Misuse(`no URL of a contract: ${url}`);
+    if (!match || !isCID(match[1])) throw new Misuse(`no URL of a contract: ${url}`);
     return {
         contract: match[1], path: decoded(match[2] ?? '/'), query: (match[3] ?? '?').slice(1),
     };
@@ -456,7 +461,7 @@ export function parsedHeaders(text) {
         if (line === '') continue;
         const colon = line.indexOf(':');
         const name = line.slice(0, Math.max(colon, 0)).toLowerCase();
-        const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '');
+        const value = trimmed(line.slice(colon + 1));
         if (!token.test(name) || controls.test(value) || headers.size >= maxHeaders) {
             throw new Misuse('a header of fetch is malformed');
         }

@@ -30,6 +30,11 @@ export function callIdentity(sha256, call) {
     return Uint8Array.from([1, 0x71, 0x12, 0x20, ...sha256(Uint8Array.from(block))]);
 }
 
+/** Whether a text has the form of a CID: of version 1 in base32 or base36, or of version 0. */
+export function isCID(text) {
+    return /^(b[a-z2-7]{34,}|k[0-9a-z]{34,}|Qm[1-9A-HJ-NP-Za-km-z]{44})$/.test(text);
+}
+
 /** The bytes of a CID of version 1 in base32. */
 export function cidBytes(cid) {
     const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';

@@ -4,6 +4,7 @@
 // from the call.
 
 import { Misuse, Resource } from './contract.mjs';
+import { isCID } from './identity.mjs';
 
 const errno = {
     success: 0, badf: 8, inval: 28, isdir: 31, mfile: 33, noent: 44, nosys: 52, notdir: 54,
@@ -64,7 +65,7 @@ export class Commands {
         this.#files.set(1, { kind: 'output', offset: 0 });
         this.#files.set(2, { kind: 'output', offset: 0 });
         const folder = call.headers.get('weft-dir') ?? parameter(call.query, 'dir');
-        if (folder === undefined || !/^(b[a-z2-7]+|Qm[a-zA-Z0-9]+|k[0-9a-z]+)$/.test(folder)) return;
+        if (folder === undefined || !isCID(folder)) return;
         const content = host.content(folder);
         this.#root = content.entries ? content : { entries: new Map([['content', content]]) };
         this.#files.set(3, { kind: 'folder', way: [], content: this.#root, isRoot: true, offset: 0 });

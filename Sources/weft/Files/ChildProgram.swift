@@ -91,7 +91,7 @@ final class TemporaryFolder: Sendable {
             return
         }
         // What cannot be removed is the system's to remove.
-        for name in (try? WholeFile.names(in: path)) ?? [] { remove("\(path)/\(name)") }
+        for name in (try? WholeFile.names(in: path, .all)) ?? [] { remove("\(path)/\(name)") }
         rmdir(path)
     }
 }

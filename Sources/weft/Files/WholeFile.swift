@@ -67,8 +67,15 @@ enum WholeFile {
         return information.st_mode & S_IFMT == S_IFDIR ? .folder : .file
     }
 
-    /// The names in a folder, sorted, without those that begin with a dot.
-    static func names(in path: String) throws -> [String] {
+    /// Which names of a folder are wanted.
+    enum Names {
+        /// Those that do not begin with a dot.
+        case visible
+        case all
+    }
+
+    /// The names in a folder, sorted.
+    static func names(in path: String, _ wanted: Names = .visible) throws -> [String] {
         guard let folder = opendir(path) else { throw failure("list", path) }
         defer { closedir(folder) }
         var names: [String] = []
@@ -76,7 +83,8 @@ enum WholeFile {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
-            if !name.hasPrefix(".") { names.append(name) }
+            if name == "." || name == ".." { continue }
+            if wanted == .all || !name.hasPrefix(".") { names.append(name) }
         }
         return names.sorted()
     }

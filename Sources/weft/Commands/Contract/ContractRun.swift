@@ -72,6 +72,9 @@ struct NodeEngine {
                 "the second engine failed", trace: text.split(separator: "\n").map(String.init))
         }
         let lines = try WholeFile.read(output, limit: 1 << 30).split(separator: 0x0a)
+        guard lines.count == job.cases.count else {
+            throw CommandFailure("V8 answered \(lines.count) of \(job.cases.count) cases")
+        }
         return try lines.map {
             try Self.run(JSONText.value(of: ByteBuffer(bytes: $0)), job.contract)
         }

@@ -38,7 +38,7 @@ struct PublishContract: AsyncParsableCommand {
         } else {
             module = try ContractModule(file: path)
         }
-        let cid = try await ContractContent.add(file, common, .stored)
+        let cid = try await added(file)
         let urls =
             module.isCommand
             ? ["weft://\(cid)/"] : module.methods.map { "weft://\(cid)/\($0.name)" }
@@ -51,40 +51,29 @@ struct PublishContract: AsyncParsableCommand {
         try StandardOutput.line(StandardOutput.bold(cid))
         for url in urls { try StandardOutput.line(url) }
     }
-}
 
-/// Content that commands about contracts add or read.
-enum ContractContent {
-    /// What becomes of what is added.
-    enum Placement {
-        case stored
-        /// Only its CID is wanted.
-        case nowhere
-    }
-
-    /// Adds a file or folder; its CID.
-    static func add(
-        _ path: String, _ common: CommonOptions, _ placement: Placement
-    ) async throws -> String {
+    /// Adds a file; its CID.
+    private func added(_ file: String) async throws -> String {
         let request = Value.object([
-            "paths": .list([.string(try LocalPath.absolute(path))]), "roots": .bool(true),
-            "pin": .bool(true), "onlyHash": .bool(placement == .nowhere),
+            "paths": .list([.string(try LocalPath.absolute(file))]), "roots": .bool(true),
+            "pin": .bool(true),
         ])
         var call = APICall("/weft/v1/add")
         call.body = .init("application/json", JSONText.bytes(of: request))
-        let roots = FoundRoot()
+        let root = FoundRoot()
         try await LocalClient.with(common) { client in
             try await client.values(call) { event in
-                if event["root"]?.flag == true { await roots.take(event["cid"]?.text) }
+                if event["root"]?.flag == true { await root.take(event["cid"]?.text) }
             }
         }
-        guard let cid = await roots.cid else { throw CommandFailure("the node named no CID") }
+        guard let cid = await root.cid else { throw CommandFailure("the node named no CID") }
         return cid
     }
+}
 
-    private actor FoundRoot {
-        private(set) var cid: String?
+/// The CID that adding came to.
+private actor FoundRoot {
+    private(set) var cid: String?
 
-        func take(_ cid: String?) { self.cid = cid }
-    }
+    func take(_ cid: String?) { self.cid = cid }
 }

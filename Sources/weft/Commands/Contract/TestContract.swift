@@ -11,15 +11,17 @@ struct TestContract: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "test", abstract: "Run a contract's cases, and show its gas by function.",
         discussion: """
-            A case is a file tests/NAME.request: a line such as 'POST /greet?name=Ada', headers, \
-            and behind an empty line the body. tests/NAME.response says what must come: the status \
-            (or 'out of gas', 'stack exhausted', 'trap'), headers, 'gas: N' if that matters, and \
+            The cases run on Wasmtime, as a node runs them, and on V8, the engine of browsers (by \
+            node); output, status and gas must be the same. A case is a file tests/NAME.request: a \
+            line such as 'POST /greet?name=Ada', headers, and behind an empty line the body. \
+            tests/NAME.response says what must come: the status (or 'out of gas', 'stack \
+            exhausted', 'trap'), headers, 'gas: N' if that matters, and \
             the body. Long or binary bodies are files NAME.request.body and NAME.response.body. \
             Files and folders in tests/content can be read by the contract; their CIDs are written \
             {cid:NAME}. Modules there can be called.
 
             With --json each line is an object with case, ok, end, status, gas and problems, and \
-            the last one has profile: function and gas.
+            the last one has engines, and profile: function and gas.
 
 
             """
@@ -35,6 +37,9 @@ struct TestContract: AsyncParsableCommand {
 
     @Option(help: "The gas that each case may use, unless it has a header weft-gas.")
     var gas: UInt64 = 1 << 32
+
+    @Option(help: "The engine: wasmtime, which nodes use, or v8, by node; both if none is named.")
+    var engine: EngineArgument?
 
     @Flag(help: "Write the responses that come into the files of the cases.")
     var update = false
@@ -52,25 +57,43 @@ struct TestContract: AsyncParsableCommand {
         } else {
             built = try await project.build()
         }
-        let job = try await ContractJob(project, built, file: file, gas: gas, common)
         let place = try TemporaryFolder()
-        let engine = NodeEngine(place: place)
-        let runs = try await engine.run(job)
-        guard runs.count == job.cases.count else {
-            throw CommandFailure("the engine answered \(runs.count) of \(job.cases.count) cases")
+        let isFine = try await CaseNode.with(place) { node in
+            let job = try await ContractJob(project, built, file: file, gas: gas, node)
+            var runs: [(engine: String, runs: [ContractRun])] = []
+            if engine != .v8 { runs.append((CaseNode.engine, try await node.run(job))) }
+            if engine != .wasmtime {
+                runs.append((NodeEngine.name, try await NodeEngine(place: place).run(job)))
+            }
+            return try report(job, built, runs)
         }
-        var isFine = true
-        var profile: [String: Int64] = [:]
-        for (item, run) in zip(job.cases, runs) {
-            if update { try Self.write(run, item) }
-            let problems = update ? [] : item.expected?.differences(from: run) ?? []
-            if !problems.isEmpty { isFine = false }
-            if run.end == .ok { profile.merge(run.profile, uniquingKeysWith: +) }
-            try show(item, run, problems)
-        }
-        try show(profile, of: built, [NodeEngine.name])
         try StandardOutput.flush()
         if !isFine { throw ExitCode(ExitStatus.failed.rawValue) }
+    }
+
+    /// Shows what came, and says whether it is what had to come.
+    private func report(
+        _ job: ContractJob, _ module: ContractModule,
+        _ engines: [(engine: String, runs: [ContractRun])]
+    ) throws -> Bool {
+        var isFine = true
+        var profile: [String: Int64] = [:]
+        for (index, item) in job.cases.enumerated() {
+            let runs = engines.map { ($0.engine, $0.runs[index]) }
+            // The last engine is the one that counts by function and keeps what was written.
+            guard let (_, last) = runs.last, let (name, first) = runs.first else { continue }
+            var problems: [String] = []
+            if let (other, run) = runs.dropFirst().first {
+                problems = run.differences(from: first, other, name)
+            }
+            if update, problems.isEmpty { try Self.write(last, item) }
+            if !update { problems += item.expected?.differences(from: last) ?? [] }
+            if !problems.isEmpty { isFine = false }
+            if last.end == .ok { profile.merge(last.profile, uniquingKeysWith: +) }
+            try show(item, last, problems)
+        }
+        try show(profile, of: module, engines.map(\.engine))
+        return isFine
     }
 
     private func show(_ item: ContractCase, _ run: ContractRun, _ problems: [String]) throws {
@@ -110,10 +133,11 @@ struct TestContract: AsyncParsableCommand {
                             }),
                     ])))
         }
-        guard !rows.isEmpty else { return }
+        let names = engines.joined(separator: " and ")
+        guard !rows.isEmpty else { return try StandardOutput.line("on \(names)") }
         let total = rows.reduce(0) { $0 + $1.1 }
         try StandardOutput.line("")
-        try StandardOutput.line("gas by function, without what it calls, on \(engines[0])")
+        try StandardOutput.line("gas by function, without what it calls; the same on \(names)")
         for (name, gas) in rows.prefix(12) {
             let share = "\(gas * 100 / max(total, 1)) %"
             let padding = String(repeating: " ", count: max(0, 5 - share.count))
@@ -147,6 +171,11 @@ struct TestContract: AsyncParsableCommand {
     }
 }
 
+/// An engine on the command line.
+enum EngineArgument: String, ExpressibleByArgument, CaseIterable {
+    case wasmtime, v8
+}
+
 /// What engines are given to run.
 struct ContractJob {
     /// The CID of the contract that is tested.
@@ -158,12 +187,13 @@ struct ContractJob {
     let cases: [ContractCase]
     private let gas: UInt64
 
+    /// Gives a node what the cases of a project need.
     init(
         _ project: ContractProject, _ module: ContractModule, file: String, gas: UInt64,
-        _ common: CommonOptions
+        _ node: CaseNode
     ) async throws {
         self.gas = gas
-        contract = try await ContractContent.add(file, common, .nowhere)
+        contract = try await node.add(file)
         var modules = [contract: module.bytes]
         var content: [String: String] = [:]
         var cids: [String: String] = [:]
@@ -171,7 +201,7 @@ struct ContractJob {
         if WholeFile.kind(of: folder) == .folder {
             for name in try WholeFile.names(in: folder) {
                 let path = "\(folder)/\(name)"
-                let cid = try await ContractContent.add(path, common, .nowhere)
+                let cid = try await node.add(path)
                 cids[name] = cid
                 content[cid] = path
                 if name.hasSuffix(".wasm") { modules[cid] = try ContractModule(file: path).bytes }
