@@ -12,6 +12,10 @@ extension Gateway {
         guard let call = backend.call else {
             throw ContentError(.notFound, "this gateway calls no contracts")
         }
+        let worker = HTTPField.Name("Service-Worker").flatMap { incoming.head.headerFields[$0] }
+        guard worker != "script" else {
+            throw ContentError(.badRequest, "a contract's answer is no service worker")
+        }
         let path = target.path.dropFirst("/weft/".count)
         let contract = ContentPath(.ipfs, root: String(path.prefix { $0 != "/" }))
         if let rule = denylist.current.rule(for: contract) { return Self.denied(rule) }

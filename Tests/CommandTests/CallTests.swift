@@ -87,6 +87,9 @@ import Testing
             headers: page + ["Access-Control-Request-Method: POST"])
         #expect(asked.hasPrefix("HTTP/1.1 204"))
         #expect(asked.lowercased().contains("\r\naccess-control-allow-methods: *\r\n"))
+        let worker = try RawHTTP.request(
+            port, "GET", "/weft/\(contract)/hello", headers: ["Service-Worker: script"])
+        #expect(worker.hasPrefix("HTTP/1.1 400"))
         let none = try RawHTTP.request(port, "GET", "/weft/\(contract)/none")
         #expect(none.hasPrefix("HTTP/1.1 404"))
         #expect(try RawHTTP.request(port, "GET", "/weft/x/y").hasPrefix("HTTP/1.1 400"))

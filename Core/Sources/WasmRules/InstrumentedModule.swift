@@ -85,7 +85,7 @@ public struct InstrumentedModule: Hashable, Sendable {
             guard $0.kind == .function else { return false }
             let type = module.type(ofFunction: $0.index)
             return type.parameters.isEmpty && type.results.isEmpty
-        }.map(\.name)
+        }.map { $0.name }
         memory = module.memories.first.map {
             SizeLimits(minimum: $0.minimum, maximum: Module.memoryCap($0))
         }

@@ -121,12 +121,16 @@ extension Computation {
         return Response(status: status, headers: fields, body: body)
     }
 
-    /// Headers that belong to a connection or to who serves it, which contracts cannot set.
+    /// Headers that belong to a connection or to who serves it, or that give a page powers over
+    /// the whole of an origin. Contracts cannot set them.
     private static func isTransport(_ name: String) -> Bool {
         [
-            "connection", "content-length", "date", "keep-alive", "server", "set-cookie", "te",
-            "trailer", "transfer-encoding", "upgrade",
+            "alt-svc", "clear-site-data", "connection", "content-length", "date", "keep-alive",
+            "nel", "report-to", "reporting-endpoints", "server", "service-worker-allowed",
+            "set-cookie", "strict-transport-security", "te", "trailer", "transfer-encoding",
+            "upgrade",
         ].contains(name) || name.hasPrefix("access-control-")
+            || name.hasPrefix("weft-") && name != "weft-exit"
     }
 
     private static func refusal(

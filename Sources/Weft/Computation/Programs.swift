@@ -15,7 +15,7 @@ final class Programs: Sendable {
     private struct State {
         var loading: [CID: Loading] = [:]
         var ready: [CID: Program] = [:]
-        /// The least recently used first, roughly: a use moves a contract to the end.
+        /// In the order in which they were compiled; the first go first.
         var order: [CID] = []
         var bytes = 0
     }
