@@ -162,7 +162,9 @@ public final class Node: Sendable {
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, mesh: mesh,
             options: RetrievalOptions(configuration), logger: logger)
-        computation = Computation(configuration, repository, store, retrieval, logger)
+        computation = Computation(
+            configuration, repository, store, retrieval, mesh, logger)
+        if configuration.compute.contracts == .on { mesh.serveCalls(by: computation) }
         dns = DNSResolver(configuration.dns, client: client)
         mesh.serve(records)
         names = NameResolver(

@@ -81,6 +81,12 @@ public struct MeshOptions: Sendable {
     public var deadline: Duration?
     /// How long the body may make no progress while the caller waits for it.
     public var idleDeadline: Duration
+    /// How the answers of peers to a call are checked; nil for the node's usual way.
+    public var audit: Audit?
+    /// The most that gas may cost, in credits for a million units; nil for the usual cap, 2,000.
+    public var maxPrice: UInt32?
+    /// What a wrong answer would cost, in credits; peers with a short history are then avoided.
+    public var value: UInt64 = 0
 
     /// Limits; 30 s without progress unless told otherwise.
     public init(deadline: Duration? = nil, idleDeadline: Duration = .seconds(30)) {

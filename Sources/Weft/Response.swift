@@ -61,6 +61,8 @@ public struct CallInfo: Sendable, Hashable {
         case here
         /// This node, before: the result was known.
         case memory
+        /// A peer.
+        case peer(PeerID)
     }
 
     /// The gas that it used, with what it called.
@@ -69,14 +71,10 @@ public struct CallInfo: Sendable, Hashable {
     public var record: CID
     /// Who ran it.
     public var responder: Responder
-
     /// How sure the result is, with what that rests on.
-    public var confidence: String {
-        switch responder {
-        case .here: "computed here"
-        case .memory: "computed here before"
-        }
-    }
+    public var confidence: String
+    /// What it cost, in credits, over all peers that were asked.
+    public var amount: UInt64 = 0
 }
 
 /// A stream of bytes that its reader pulls; it never runs ahead of them by more than its source

@@ -16,10 +16,9 @@ struct WeftCommand: AsyncParsableCommand {
         subcommands: [
             Up.self, Add.self, Cat.self, Get.self, List.self, Fetch.self, DAG.self, Block.self,
             Pin.self, Repo.self, Name.self, Key.self, Identifier.self, Identity.self,
-            Config.self, CallCommand.self, EvidenceCommand.self, Contract.self, Peers.self,
-            Connect.self,
-            Disconnect.self, Ping.self, Providers.self, Provide.self, Find.self, PubSub.self,
-            Perf.self, Doctor.self, Status.self, Bandwidth.self, Help.self,
+            Config.self, Contract.self, CallCommand.self, EvidenceCommand.self, Balance.self,
+            Peers.self, Connect.self, Disconnect.self, Ping.self, Providers.self, Provide.self,
+            Find.self, PubSub.self, Perf.self, Doctor.self, Status.self, Bandwidth.self, Help.self,
         ])
 
     /// The names of the commands that `arguments` lead to, such as `["dag", "import"]`.

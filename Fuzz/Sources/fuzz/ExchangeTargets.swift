@@ -106,8 +106,9 @@ private func peerID() -> PeerID {
         .dag(id: 2, credit: 100, WeftDAG(root: CID(.raw, hash), path: [], scope: .all)))
     for _ in 0..<2 {
         guard let outcomes = try? requests.receive(frame) else { return }
-        for case .block(_, let block) in outcomes {
-            if (try? block.cid.hash.verify(block.bytes.rawSpan)) == nil {
+        for case .blocks(_, let blocks) in outcomes {
+            for block in blocks
+            where (try? block.cid.hash.verify(block.bytes.rawSpan)) == nil {
                 violated("a block matches its CID")
             }
         }

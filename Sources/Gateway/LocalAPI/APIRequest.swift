@@ -110,6 +110,13 @@ struct APIRequest: Sendable {
             limits.deadline = timeout
             limits.idleDeadline = max(limits.idleDeadline, timeout)
         }
+        if let text = self["audit"] {
+            guard let audit = Audit(text: text) else {
+                throw .badArgument(
+                    "audit must be self, sample, none or quorum:k with k from 2 to 16")
+            }
+            limits.audit = audit
+        }
         return limits
     }
 

@@ -46,6 +46,33 @@ extension LocalServices {
         }
     }
 
+    func addBalanceRoutes(to router: Router<LocalContext>) {
+        router.call("/weft/v1/balance") { [node] _ in
+            let (accounts, changes) = try await node.computation.balances()
+            return APIAnswer.lines { emit in
+                for account in accounts { try await emit(Self.value(of: account)) }
+                for change in changes { try await emit(Self.value(of: change)) }
+            }
+        }
+    }
+
+    private static func value(of entry: (peer: PeerID, account: Account)) -> Value {
+        .object([
+            "peer": .string("\(entry.peer)"), "balance": .integer(Int128(entry.account.balance)),
+            "served": .number(entry.account.served), "received": .number(entry.account.received),
+            "signed_by_peer": .number(entry.account.signedByPeer),
+            "signed_here": .number(entry.account.signedHere),
+        ])
+    }
+
+    private static func value(of change: BalanceChange) -> Value {
+        .object([
+            "peer": .string("\(change.peer)"), "change": .integer(Int128(change.amount)),
+            "balance": .integer(Int128(change.balance)), "time": .number(change.time),
+            "cause": .string(change.cause.text),
+        ])
+    }
+
     private static func record(_ call: APIRequest) throws(APIError) -> CID {
         try APIRequest.cid(try call.only("record"))
     }

@@ -119,6 +119,7 @@ public struct LocalAPI: Sendable {
         services.addGetRoute(to: router)
         services.addFetchRoutes(to: router)
         services.addComputeRoutes(to: router)
+        services.addBalanceRoutes(to: router)
         services.addOwnRepoRoutes(to: router)
         services.addOwnKeyRoutes(to: router)
         return router

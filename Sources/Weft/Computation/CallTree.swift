@@ -92,18 +92,25 @@ extension Computation {
 
     /// What is wrong with the record of an activation that is run again; nil if nothing is.
     func fault(of order: ReplayOrder) async throws -> String? {
+        let replay = try await replayed(order)
+        guard order.isRefuted(by: replay) else { return nil }
+        switch replay {
+        case .strayed: return "it makes other calls than were recorded"
+        case .record(let other):
+            return """
+                it comes to \(other.word) with \(other.gas) gas and another record, \(other.cid)
+                """
+        }
+    }
+
+    /// Runs an activation again.
+    ///
+    /// - Throws: ``FetchError`` if this node cannot; `CancellationError`.
+    func replayed(_ order: ReplayOrder) async throws -> Replay {
         do {
             let control = RunControl(time: limits.time)
             let run = CallRun(self, try Engine.shared(), .unused, .network, Trace())
-            let replay = try await run.engine.onWorker(control) { try run.replay(order, control) }
-            guard order.isRefuted(by: replay) else { return nil }
-            switch replay {
-            case .strayed: return "it makes other calls than were recorded"
-            case .record(let other):
-                return """
-                    it comes to \(other.word) with \(other.gas) gas and another record, \(other.cid)
-                    """
-            }
+            return try await run.engine.onWorker(control) { try run.replay(order, control) }
         } catch {
             throw Self.failure(error, Trace())
         }

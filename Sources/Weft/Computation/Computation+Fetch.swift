@@ -24,10 +24,10 @@ extension Computation {
         do {
             let memory: Memory =
                 [.reload, .noStore, .noCache].contains(request.cache) ? .unused : .used
-            let end = try await run(
-                call, memory: memory, policy: Fetcher.policy(for: request.cache),
-                deadline: request.mesh.deadline, trace: trace)
-            return response(end, to: call)
+            let (end, answer) = try await resolve(
+                call, request.mesh, memory: memory, policy: Fetcher.policy(for: request.cache),
+                trace: trace)
+            return response(end, answer, to: call)
         } catch {
             throw Self.failure(error, trace)
         }
@@ -75,20 +75,20 @@ extension Computation {
 
     // MARK: - Answers
 
-    private func response(_ end: CallEnd, to call: Call) -> Response {
+    private func response(
+        _ end: CallEnd, _ given: Compute.CallResult?, to call: Call
+    ) -> Response {
         switch end {
         case .noMethod(let text): return Self.refusal(.notFound, text, to: call)
         case .noContract(let text): return Self.refusal(.unprocessableContent, text, to: call)
         case .result(let result, let isFresh):
             var response = answer(result, to: call)
-            let info = CallInfo(
-                gas: result.record.gas, record: result.cid,
-                responder: isFresh ? .here : .memory)
+            let info = CallInfo(result, given, isFresh: isFresh)
             response.mesh.root = call.contract
             response.mesh.call = info
             response.headers[.weftGas] = "\(info.gas)"
             response.headers[.weftRecord] = "\(info.record)"
-            response.headers[.weftResponder] = "self"
+            response.headers[.weftResponder] = info.responderText
             response.headers[.weftConfidence] = info.confidence
             return response
         }

@@ -20,16 +20,24 @@ public final class Computation: Sendable {
     let memory: InstanceMemory
     private let store: BlockStore
     private let retrieval: Retrieval
-    private let logger: Logger
+    let logger: Logger
+    /// Whom others may be asked through; nil for a node by itself.
+    let mesh: Mesh?
+    let evidence: EvidenceFiles
+    /// How calls ended here that have no result: what they name is no contract, or no method. For
+    /// those that the mesh's machine gave back to this node.
+    let ends = Mutex<[CID: CallEnd]>([:])
 
     init(
         _ configuration: Configuration, _ repository: Repository, _ store: BlockStore,
-        _ retrieval: Retrieval, _ logger: Logger
+        _ retrieval: Retrieval, _ mesh: Mesh?, _ logger: Logger
     ) {
         limits = configuration.compute
         self.store = store
         self.retrieval = retrieval
         self.logger = logger
+        self.mesh = mesh
+        evidence = EvidenceFiles(repository.evidenceDirectory)
         programs = Programs(
             CompiledCache(
                 repository.compiledDirectory, maxBytes: configuration.storage.maxBytes / 64))
@@ -107,6 +115,9 @@ public final class Computation: Sendable {
         memo.keep(result, of: call.cid)
         return result
     }
+
+    /// Forgets a result that was wrong.
+    func forget(_ call: CID) { memo.forget(call) }
 
     /// Keeps a record as content, soon.
     func keep(_ record: CallRecord) -> CID {

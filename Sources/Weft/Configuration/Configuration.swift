@@ -208,6 +208,8 @@ public struct Configuration: Sendable, Equatable {
     public struct Compute: Sendable, Equatable {
         /// Whether contracts run here at all.
         public var contracts = Switch.on
+        /// Whether they run for peers, too.
+        public var serve = Switch.on
         /// The gas of a call that does not say how much it may use.
         public var gas = 10_000_000_000
         /// How long a call may take.

@@ -92,6 +92,9 @@ public struct ConfigurationKey: Sendable {
         .choice(
             "compute.contracts", \.compute.contracts,
             "Whether contracts run here: weft:// URLs, and /weft/ on the gateway."),
+        .choice(
+            "compute.serve", \.compute.serve,
+            "Whether contracts run for peers, too, who then owe this node as much."),
         .count(
             "compute.gas", \.compute.gas, 1...1 << 48,
             "The gas of a call that does not say how much it may use (weft-gas)."),

@@ -3,6 +3,7 @@
 // of it is in Mesh+Commands.swift.
 
 import BlockStore
+import Compute
 import Logging
 public import Multiformats
 import NIOCore
@@ -44,6 +45,8 @@ public final class Mesh: Sendable {
     private let isStopping = Atomic(false)
     /// Whether a peer may wait for a block that comes later.
     private let isAwaited = Atomic(false)
+    /// Whether a peer is connected that runs calls.
+    private let responders = Atomic(false)
     private let nextCommand = Atomic<UInt64>(0)
     private let listening = Mutex<[Multiaddr]>([])
     let joining = Mutex(Joining())
@@ -149,6 +152,14 @@ public final class Mesh: Sendable {
         }
     }
 
+    /// Whether a peer is connected that runs calls: without one, nobody has to be chosen.
+    var hasResponders: Bool { responders.load(ordering: .relaxed) }
+
+    func setResponders(_ value: Bool) {
+        guard responders.load(ordering: .relaxed) != value else { return }
+        responders.store(value, ordering: .relaxed)
+    }
+
     /// Has blocks kept from peers for which `isWithheld` holds, such as those of a deny list; the
     /// last call counts. `isWithheld` is called on any thread, for each block that is asked for.
     public func withhold(_ isWithheld: @escaping @Sendable (CID) -> Bool) {
@@ -240,5 +251,12 @@ extension NodeCore.Configuration {
         reachability = ReachabilityOptions(configuration)
         pubSub = configuration.mesh.pubSub.participation
         driverProtocols = Mesh.ownProtocols(configuration.mesh)
+        guard configuration.compute.contracts == .on else { return }
+        calls = CallParticipation(
+            offer: CallOffer(
+                speed: Computation.usualSpeed, slots: UInt32(clamping: System.coreCount)),
+            isServing: configuration.compute.serve == .on,
+            book: CreditBook(of: PeerID(identity.publicKey)),
+            secret: (0..<SecretGenerator.secretBytes).map { _ in .random(in: 0...255) })
     }
 }

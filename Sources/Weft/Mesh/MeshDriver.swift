@@ -72,6 +72,7 @@ final class MeshDriver {
         for input in inputs {
             core.receive(input, now: Self.now())
             mesh.setAwaited(core.isAwaited)
+            mesh.setResponders(core.hasResponders)
             carryOut()
         }
         setTimer()

@@ -28,6 +28,8 @@ public final class Repository: Sendable {
     public var namesDirectory: String { directory + "/ipns" }
     /// The directory of contracts as machine code.
     var compiledDirectory: String { directory + "/compiled" }
+    /// The directory of proofs that peers lied.
+    var evidenceDirectory: String { directory + "/evidence" }
     /// The file of known results of calls.
     var callsFile: String { directory + "/calls" }
     /// The file of the keys that are announced to the DHTs.

@@ -59,6 +59,12 @@ struct Fetch: AsyncParsableCommand {
     @Option(help: "How stored content may be used: default, no-store, reload, only-if-cached, …")
     var cache: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "How peers' answers to a weft:// call are checked: sample, quorum:k, self or none.",
+            valueName: "way"))
+    var audit: String?
+
     @Option(help: "Give up after this time, such as 30s.")
     var deadline: DeadlineArgument?
 
@@ -133,6 +139,7 @@ struct Fetch: AsyncParsableCommand {
         query += headers.map { ("header", $0) }
         if let integrity { query.append(("integrity", integrity)) }
         if let cache { query.append(("cache", cache)) }
+        if let audit { query.append(("audit", audit)) }
         if let deadline { query.append(("timeout", deadline.text)) }
         var call = APICall("/weft/v1/fetch", query)
         if let data {

@@ -190,6 +190,7 @@ extension NodeCore {
             return
         }
         peers[peer] = nil
+        calls.lost(peer)
         introductions.removeAll { $0 == peer }
         identify.disconnected(from: peer)
         exchange.disconnected(peer, isBroken: isBroken, now: now)

@@ -14,6 +14,8 @@ struct CallService: Sendable {
     private let clock: WallClock
     /// The commands that wait for calls, by the machine's number.
     var commands: [UInt64: UInt64] = [:]
+    /// Who is connected and runs calls.
+    private(set) var speakers: Set<PeerID> = []
 
     init(_ configuration: NodeCore.Configuration) {
         clock = configuration.clock
@@ -26,11 +28,26 @@ struct CallService: Sendable {
     /// The protocols that peers may open streams with.
     var protocols: [ProtocolName] { isServing ? [CallProtocol.name] : [] }
 
+    /// A connected peer said what it speaks.
+    mutating func note(_ peer: PeerID, speaks protocols: [ProtocolName]) {
+        if protocols.contains(CallProtocol.name) {
+            speakers.insert(peer)
+        } else {
+            speakers.remove(peer)
+        }
+    }
+
+    /// There is no connection to a peer any longer.
+    mutating func lost(_ peer: PeerID) { speakers.remove(peer) }
+
     /// Seconds since 1970.
     func time(at now: Instant) -> UInt64 { UInt64(max(0, clock.time(at: now).seconds)) }
 }
 
 extension NodeCore {
+    /// Whether a peer is connected that runs calls.
+    public var hasResponders: Bool { calls.machine != nil && !calls.speakers.isEmpty }
+
     // MARK: Commands
 
     /// A call that somebody waits for.
@@ -38,9 +55,9 @@ extension NodeCore {
         guard case .fetch(let call, let terms, let audit, let named, let here) = command else {
             return
         }
-        let others = peers.filter { entry in
-            entry.value.protocols.contains(CallProtocol.name) && !named.contains(entry.key)
-        }.map { $0.key }.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+        let others = calls.speakers.subtracting(named).sorted {
+            $0.bytes.lexicographicallyPrecedes($1.bytes)
+        }
         let candidates = (named + others).filter { $0 != peer && access.admits($0) }
         guard
             let number = calls.machine?.fetch(

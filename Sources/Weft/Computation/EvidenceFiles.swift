@@ -1,0 +1,30 @@
+// Proofs that peers lied, kept as files that anybody can check.
+
+import Compute
+import Multiformats
+import Wire
+
+/// The proofs that a node has found, each in a file of its own, named by its hash.
+struct EvidenceFiles: Sendable {
+    /// How many are kept: one convicts a peer as well as many.
+    private static let maxFiles = 1_000
+
+    private let directory: String
+
+    init(_ directory: String) { self.directory = directory }
+
+    /// Keeps a proof. Returns its file; nil if there are too many already.
+    @discardableResult
+    func keep(_ evidence: Evidence) throws(SystemError) -> String? {
+        try Files.createDirectory(directory)
+        guard try Files.names(in: directory).count < Self.maxFiles else { return nil }
+        let bytes = evidence.encoded
+        let name = Multihash.sha2_256(of: bytes.rawSpan).digest.prefix(12).map { byte in
+            let text = String(byte, radix: 16)
+            return text.count == 1 ? "0" + text : text
+        }.joined()
+        let path = "\(directory)/\(name).evidence"
+        try SmallFile.replace(path, with: bytes)
+        return path
+    }
+}
