@@ -92,7 +92,7 @@ import Wire
         }
     }
 
-    @Test("one of three lies: its answer is not believed, and a stranger is convinced by the proof")
+    @Test("one of three lies: it is not believed, and a stranger is convinced by the proof")
     func lying() async throws {
         try await withNodes(4) { nodes in
             let contract = try await nodes[1].publish(contract: ContractText.many)
