@@ -1,4 +1,4 @@
-// Calls that peers run: several are asked and agree, and one that lies is caught with a proof that a
+// Calls that peers run: several agree, and one that lies is caught with a proof that a
 // stranger can check.
 
 import BlockStore
