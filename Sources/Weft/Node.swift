@@ -82,8 +82,10 @@ public final class Node: Sendable {
         let store = try await NIOSingletons.posixBlockingThreadPool.runIfActive {
             try BlockStore.open(at: repository.storeDirectory, options)
         }
+        let credit = try CreditFiles(
+            repository.creditDirectory, of: PeerID(identity.publicKey))
         let node = Node(
-            repository, configuration, store, keys, identity,
+            repository, configuration, store, keys, identity, credit,
             logger ?? Logger(label: "weft") { _ in SwiftLogNoOpLogHandler() })
         for event in store.openingEvents { node.logger.notice("\(event)") }
         node.runChores()
@@ -111,7 +113,10 @@ public final class Node: Sendable {
             }
         }
         background.run { [weak self] in
-            while await Self.pause(Self.scheduleInterval), let self { mesh.setRates() }
+            while await Self.pause(Self.scheduleInterval), let self {
+                mesh.setRates()
+                await computation.saveAccounts()
+            }
         }
         background.run { [weak self, configuration] in
             var interval = min(Self.choreInterval, configuration.ipns.republish)
@@ -138,7 +143,7 @@ public final class Node: Sendable {
 
     private init(
         _ repository: Repository, _ configuration: Configuration, _ store: BlockStore,
-        _ keys: KeyRing, _ identity: PrivateKey, _ logger: Logger
+        _ keys: KeyRing, _ identity: PrivateKey, _ credit: CreditFiles, _ logger: Logger
     ) {
         self.keys = keys
         records = NameRecords(repository.namesDirectory)
@@ -156,14 +161,14 @@ public final class Node: Sendable {
         options.connectionPool.retryConnectionEstablishment = false
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
         mesh = Mesh(
-            identity, configuration, reads: BlockReads(store, logger: logger),
+            identity, configuration, reads: BlockReads(store, logger: logger), book: credit.book,
             eventLoops: eventLoops, logger: logger)
         store.observe { [weak mesh] hash, count in mesh?.stored(hash, byteCount: count) }
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, mesh: mesh,
             options: RetrievalOptions(configuration), logger: logger)
         computation = Computation(
-            configuration, repository, store, retrieval, mesh, logger)
+            configuration, repository, store, retrieval, mesh, credit, logger)
         if configuration.compute.contracts == .on { mesh.serveCalls(by: computation) }
         dns = DNSResolver(configuration.dns, client: client)
         mesh.serve(records)
@@ -177,6 +182,7 @@ public final class Node: Sendable {
     public func stop() async {
         guard await background.stop() else { return }
         await names.stop()
+        await computation.saveAccounts()
         await mesh.stop()
         mesh.announcer?.stop()
         computation.stop()

@@ -9,6 +9,8 @@ import WasmEngine
 
 /// A host that knows what its activation called and read.
 protocol ActivationHost: ContractHost {
+    /// How many activations there are from the outermost one to this, both counted.
+    var depth: Int { get }
     /// The records of the calls that were made, and the content that was read, each in their order.
     var seen: (children: [CID], reads: [CID]) { get }
     /// Notes that content is read.
@@ -33,7 +35,7 @@ final class CallHost: ActivationHost {
     private let run: CallRun
     private let contract: CID
     private let control: RunControl
-    private let depth: Int
+    let depth: Int
     private let state = Mutex(Seen())
 
     /// The host of an activation of a contract.

@@ -99,7 +99,8 @@ final class CallRun: Sendable {
         _ program: Program, _ call: Call, _ control: RunControl, _ host: Host,
         _ finish: ([CID], [CID], ContractOutcome) throws -> CallRecord
     ) throws -> CallResult {
-        let bytes = try computation.memory.take(atLeast: program.memoryBytes)
+        let bytes = try computation.memory.take(
+            atLeast: program.memoryBytes, depth: host.depth)
         defer { computation.memory.giveBack(bytes) }
         let start = ContinuousClock.now
         let request = try request(call, control, host)

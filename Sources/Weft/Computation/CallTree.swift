@@ -171,6 +171,9 @@ private final class ReplayHost: ActivationHost {
         state = Mutex(State(recorded: recorded))
     }
 
+    /// It runs alone: what it calls is recorded.
+    var depth: Int { 1 }
+
     var seen: (children: [CID], reads: [CID]) {
         state.withLock { ($0.seen.children, $0.seen.reads) }
     }

@@ -124,9 +124,10 @@ extension Computation: CallWorker {
         forget(right.call.cid)
     }
 
-    func keep(_ receipt: Receipt) {}
+    func keep(_ receipt: Receipt) throws { try credit.keep(receipt) }
 
     func changed(_ change: BalanceChange) {
+        credit.noteChange()
         logger.debug("a balance changed", metadata: ["change": "\(change)"])
     }
 }
@@ -201,6 +202,16 @@ extension CallError {
 }
 
 extension Computation {
+    /// Writes down what peers owe this node and the other way round, if that has changed.
+    func saveAccounts() async {
+        guard let book = try? await mesh?.creditBook() else { return }
+        do {
+            try credit.save(book)
+        } catch {
+            logger.error("the accounts could not be written", metadata: ["error": "\(error)"])
+        }
+    }
+
     /// What peers owe this node and the other way round, and the last changes of that, the oldest
     /// first. Nothing for a node that takes no part in calls.
     public func balances() async throws -> (

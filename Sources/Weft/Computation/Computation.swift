@@ -24,13 +24,14 @@ public final class Computation: Sendable {
     /// Whom others may be asked through; nil for a node by itself.
     let mesh: Mesh?
     let evidence: EvidenceFiles
+    let credit: CreditFiles
     /// How calls ended here that have no result: what they name is no contract, or no method. For
     /// those that the mesh's machine gave back to this node.
     let ends = Mutex<[CID: CallEnd]>([:])
 
     init(
         _ configuration: Configuration, _ repository: Repository, _ store: BlockStore,
-        _ retrieval: Retrieval, _ mesh: Mesh?, _ logger: Logger
+        _ retrieval: Retrieval, _ mesh: Mesh?, _ credit: CreditFiles, _ logger: Logger
     ) {
         limits = configuration.compute
         self.store = store
@@ -38,6 +39,7 @@ public final class Computation: Sendable {
         self.logger = logger
         self.mesh = mesh
         evidence = EvidenceFiles(repository.evidenceDirectory)
+        self.credit = credit
         programs = Programs(
             CompiledCache(
                 repository.compiledDirectory, maxBytes: configuration.storage.maxBytes / 64))
@@ -180,11 +182,12 @@ final class InstanceMemory: Sendable {
         free = Mutex(bytes)
     }
 
-    /// Takes what one instance may have: all it could need while there is plenty, else half of what
-    /// is left; at least what it begins with.
-    func take(atLeast needed: Int64) throws(ResourceFailure) -> Int64 {
+    /// Takes what one instance may have: all it could need while there is plenty, else a part of
+    /// what is left, which is small for those that are called, so that calls may lie as deep in
+    /// each other as they are allowed to; at least what it begins with.
+    func take(atLeast needed: Int64, depth: Int) throws(ResourceFailure) -> Int64 {
         let taken = free.withLock { free -> Int64? in
-            let share = max(needed, min(Self.instanceBytes, free / 2))
+            let share = max(needed, min(Self.instanceBytes, depth > 2 ? free / 16 : free / 2))
             guard share <= free else { return nil }
             free -= share
             return share

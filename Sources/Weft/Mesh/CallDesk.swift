@@ -2,6 +2,7 @@
 
 import Compute
 import IPLD
+import Logging
 import Multiformats
 import NodeCore
 
@@ -17,8 +18,8 @@ protocol CallWorker: Sendable {
     func convicted(_ peer: PeerID, by evidence: Evidence)
     /// Something that was given out has turned out to be wrong.
     func refuted(_ right: CallRecord?)
-    /// This node's chain has grown.
-    func keep(_ receipt: Receipt)
+    /// This node's chain has grown; when this returns, that will not be forgotten.
+    func keep(_ receipt: Receipt) throws
     /// A balance has changed.
     func changed(_ change: BalanceChange)
 }
@@ -29,6 +30,8 @@ final class CallDesk {
     private let identity: PrivateKey
     /// Nil for a node that runs nothing.
     var worker: (any CallWorker)?
+    /// Whether what is signed is sure not to be forgotten.
+    private var maySign = true
     /// What is under way, by number; NodeCore's ceilings bound it.
     private var tasks: [UInt64: Task<Void, Never>] = [:]
 
@@ -47,8 +50,8 @@ final class CallDesk {
                     number, key?.verify(signature: signature, of: message) ?? false)
             }
         case .sign(let number, let message):
-            let identity = identity
-            work { .signed(number, try? identity.sign(message)) }
+            let identity = maySign ? identity : nil
+            work { .signed(number, try? identity?.sign(message)) }
         case .run(let number, let call, let peer):
             tasks[number] = work { .ran(number, await worker?.run(call, for: peer)) }
         case .stop(let number): tasks.removeValue(forKey: number)?.cancel()
@@ -58,7 +61,15 @@ final class CallDesk {
             work { .replayed(number, await worker?.replay(activation)) }
         case .refuted(let right): worker?.refuted(right)
         case .convicted(let peer, let evidence): worker?.convicted(peer, by: evidence)
-        case .keep(let receipt): worker?.keep(receipt)
+        case .keep(let receipt):
+            do {
+                try worker?.keep(receipt)
+            } catch {
+                maySign = false
+                mesh.logger.error(
+                    "a receipt could not be kept; nothing more is signed until a new start",
+                    metadata: ["error": "\(error)"])
+            }
         case .changed(let change): worker?.changed(change)
         }
     }

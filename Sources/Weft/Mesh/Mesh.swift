@@ -64,7 +64,7 @@ public final class Mesh: Sendable {
 
     init(
         _ identity: PrivateKey, _ configuration: Configuration, reads: BlockReads,
-        eventLoops: MultiThreadedEventLoopGroup, logger: Logger
+        book: CreditBook? = nil, eventLoops: MultiThreadedEventLoopGroup, logger: Logger
     ) {
         let eventLoop = eventLoops.next()
         self.eventLoop = eventLoop
@@ -74,7 +74,7 @@ public final class Mesh: Sendable {
         traffic = MeshTraffic(timersOn: eventLoop)
         self.reads = reads
         driver = .makeEmptyBox(valueType: MeshDriver.self, eventLoop: eventLoop)
-        let core = NodeCore(.init(identity, configuration))
+        let core = NodeCore(.init(identity, configuration, book))
         protocols = core.protocols
         peer = core.peer
         eventLoop.execute {
@@ -237,7 +237,9 @@ public final class Mesh: Sendable {
 
 extension NodeCore.Configuration {
     /// What the machine of a node is told.
-    fileprivate init(_ identity: PrivateKey, _ configuration: Configuration) {
+    fileprivate init(
+        _ identity: PrivateKey, _ configuration: Configuration, _ book: CreditBook?
+    ) {
         self.init(
             identity: identity, agent: Array(WeftVersion.agent.utf8),
             transports: Mesh.transports,
@@ -251,12 +253,11 @@ extension NodeCore.Configuration {
         reachability = ReachabilityOptions(configuration)
         pubSub = configuration.mesh.pubSub.participation
         driverProtocols = Mesh.ownProtocols(configuration.mesh)
-        guard configuration.compute.contracts == .on else { return }
+        guard configuration.compute.contracts == .on, let book else { return }
         calls = CallParticipation(
             offer: CallOffer(
                 speed: Computation.usualSpeed, slots: UInt32(clamping: System.coreCount)),
-            isServing: configuration.compute.serve == .on,
-            book: CreditBook(of: PeerID(identity.publicKey)),
+            isServing: configuration.compute.serve == .on, book: book,
             secret: (0..<SecretGenerator.secretBytes).map { _ in .random(in: 0...255) })
     }
 }

@@ -30,6 +30,8 @@ public final class Repository: Sendable {
     var compiledDirectory: String { directory + "/compiled" }
     /// The directory of proofs that peers lied.
     var evidenceDirectory: String { directory + "/evidence" }
+    /// The directory of what peers and this node owe each other.
+    var creditDirectory: String { directory + "/credit" }
     /// The file of known results of calls.
     var callsFile: String { directory + "/calls" }
     /// The file of the keys that are announced to the DHTs.

@@ -31,7 +31,7 @@ import Wire
         func records(_ cids: [CID], from peer: PeerID?) async -> [[UInt8]]? { nil }
         func convicted(_ peer: PeerID, by evidence: Evidence) {}
         func refuted(_ right: CallRecord?) {}
-        func keep(_ receipt: Receipt) {}
+        func keep(_ receipt: Receipt) throws {}
         func changed(_ change: BalanceChange) {}
     }
 
