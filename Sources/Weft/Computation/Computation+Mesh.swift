@@ -14,6 +14,8 @@ import WasmEngine
 extension Computation {
     /// How much gas this machine runs in a second, about, before it is known better.
     static let usualSpeed: UInt64 = 1_000_000_000
+    /// How many ends without a result are remembered.
+    private static let maxEnds = 256
 
     /// Has peers or this node run a call, whoever costs less. Without peers that run calls, or if
     /// this node is to run it itself, nothing is asked.
@@ -39,9 +41,8 @@ extension Computation {
             let answer = try await mesh.call(
                 call, terms, (options.audit ?? .sample).machine, here: here)
             note(answer.trace, of: call, in: trace)
-            let result = try await result(answer, trace)
-            memo.keep(result, of: call.cid)
-            return (.result(result, isFresh: true), answer)
+            // What a peer says is not remembered: this node would vouch for it with its own name.
+            return (.result(try await result(answer, trace), isFresh: true), answer)
         } catch let error as CallError {
             note(error.trace, of: call, in: trace)
             // What is no contract, or no method of one, is known here, if it was tried here.
@@ -85,12 +86,20 @@ extension Computation {
 }
 
 extension Computation: CallWorker {
+    private func note(_ end: CallEnd, of call: Call) {
+        ends.withLock { ends in
+            // Of calls that others answered after all, nobody takes it out.
+            if ends.count >= Self.maxEnds { ends = [:] }
+            ends[call.cid] = end
+        }
+    }
+
     func run(_ call: Call, for peer: PeerID?) async -> CallRecord? {
         do {
             let end = try await run(
                 call, memory: .used, policy: .network, deadline: nil, trace: Trace())
             if case .result(let result, _) = end { return result.record }
-            if peer == nil { ends.withLock { $0[call.cid] = end } }
+            if peer == nil { note(end, of: call) }
         } catch {
             logger.debug(
                 "a call has no result", metadata: ["call": "\(call.url)", "why": "\(error)"])
