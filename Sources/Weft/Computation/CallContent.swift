@@ -2,6 +2,7 @@
 // threads that block; what is asynchronous happens in tasks that they wait for.
 
 import BlockStore
+import Compute
 import HTTPTypes
 import IPLD
 import Multiformats
@@ -213,6 +214,15 @@ extension CallContent {
             } catch let error as ContentError where error.status == .notFound {
                 return ContractAnswer(status: 404)
             }
+        }
+    }
+
+    /// What a record's output has as its body.
+    func body(of record: CallRecord, _ control: RunControl) throws -> Content {
+        switch record.output?.body {
+        case .inline(let bytes): .bytes(ByteBuffer(bytes: bytes))
+        case .content(let root): .file(try file(root, control))
+        case nil: .empty
         }
     }
 

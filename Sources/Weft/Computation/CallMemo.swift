@@ -99,19 +99,6 @@ final class CallMemo: Sendable {
         }
     }
 
-    /// Forgets a result.
-    func forget(_ call: CID) {
-        guard let key = Digest(call) else { return }
-        state.withLock { state in
-            state.young[key] = nil
-            state.old[key] = nil
-            read(&state)
-            guard state.pairs?.removeValue(forKey: key) != nil else { return }
-            state.order.removeAll { $0 == key }
-            shrink(&state)
-        }
-    }
-
     private static func insert(_ key: Digest, _ result: CallResult, _ state: inout State) {
         let bytes = result.memoryBytes
         guard bytes <= maxBytes / 4 else { return }
@@ -137,9 +124,9 @@ final class CallMemo: Sendable {
         state.pairs = pairs
     }
 
-    /// Forgets the older half, if there are too many, and writes all pairs anew.
+    /// Forgets the older half.
     private func shrink(_ state: inout State) {
-        let gone = state.order.prefix(max(0, state.order.count - Self.maxPairs))
+        let gone = state.order.prefix(state.order.count - Self.maxPairs)
         for key in gone { state.pairs?[key] = nil }
         state.order.removeFirst(gone.count)
         var bytes: [UInt8] = []

@@ -139,12 +139,7 @@ extension CallRun {
 
     /// What a recorded call answered.
     fileprivate func answer(_ record: CallRecord, _ control: RunControl) throws -> ContractAnswer {
-        let body: Content
-        switch record.output?.body {
-        case .inline(let bytes): body = .bytes(ByteBuffer(bytes: bytes))
-        case .content(let root): body = .file(try content.file(root, control))
-        case nil: body = .empty
-        }
+        let body = try content.body(of: record, control)
         return CallResult(record: record, cid: record.cid, time: nil, body: body).answer
     }
 }

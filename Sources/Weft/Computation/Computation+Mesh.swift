@@ -29,10 +29,7 @@ extension Computation {
                 call, memory: memory, policy: policy, deadline: options.deadline, trace: trace)
             return (end, nil)
         }
-        if memory == .used, let known = memo.result(of: call.cid) {
-            trace.note(.call, call.url, "known, \(known.record.word)", succeeded: true)
-            return (.result(known, isFresh: false), nil)
-        }
+        if let known = known(call, memory, trace) { return (known, nil) }
         var terms = CallTerms(patience: min(limits.time, options.deadline ?? limits.time))
         if let price = options.maxPrice { terms.maxPrice = Price(rate: price) }
         terms.value = options.value
@@ -56,19 +53,18 @@ extension Computation {
         _ answer: Compute.CallResult, _ trace: Trace
     ) async throws -> CallResult {
         let record = answer.record
-        let cid = keep(record)
-        let body: Content
-        switch record.output?.body {
-        case .inline(let bytes): body = .bytes(.init(bytes: bytes))
-        case .content(let root):
-            let content = content(.network, trace)
-            let control = RunControl(time: limits.time)
-            body = try await Engine.shared().onWorker(control) {
-                .file(try content.file(root, control))
+        let content = content(.network, trace)
+        let control = RunControl(time: limits.time)
+        // Bytes that are there already need no thread that may wait, nor an engine.
+        let body =
+            if case .content = record.output?.body {
+                try await Engine.shared().onWorker(control) {
+                    try content.body(of: record, control)
+                }
+            } else {
+                try content.body(of: record, control)
             }
-        case nil: body = .empty
-        }
-        return CallResult(record: record, cid: cid, time: nil, body: body)
+        return CallResult(record: record, cid: keep(record), time: nil, body: body)
     }
 
     private func note(_ steps: [CallTrace], of call: Call, in trace: Trace) {
@@ -130,7 +126,6 @@ extension Computation: CallWorker {
     func refuted(_ right: CallRecord?) {
         guard let right else { return }
         logger.warning("an answer was wrong", metadata: ["call": "\(right.call.cid)"])
-        forget(right.call.cid)
     }
 
     func keep(_ receipt: Receipt) throws { try credit.keep(receipt) }

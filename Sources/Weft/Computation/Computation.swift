@@ -60,13 +60,17 @@ public final class Computation: Sendable {
         _ call: Call, memory: Memory = .used, policy: Retrieval.Policy, deadline: Duration?,
         trace: Trace
     ) async throws -> CallEnd {
-        if memory == .used, let known = memo.result(of: call.cid) {
-            trace.note(.call, call.url, "known, \(known.record.word)", succeeded: true)
-            return .result(known, isFresh: false)
-        }
+        if let known = known(call, memory, trace) { return known }
         let control = RunControl(time: min(limits.time, deadline ?? limits.time))
         let run = CallRun(self, try Engine.shared(), memory, policy, trace)
         return try await run.engine.onWorker(control) { try run.perform(call, control, depth: 1) }
+    }
+
+    /// A result in memory, if it may be used.
+    func known(_ call: Call, _ memory: Memory, _ trace: Trace) -> CallEnd? {
+        guard memory == .used, let known = memo.result(of: call.cid) else { return nil }
+        trace.note(.call, call.url, "known, \(known.record.word)", succeeded: true)
+        return .result(known, isFresh: false)
     }
 
     /// What other calls read: content that this node can get.
@@ -107,19 +111,11 @@ public final class Computation: Sendable {
             return record
         }
         guard let record else { return nil }
-        let body: Content
-        switch record.output?.body {
-        case .inline(let bytes): body = .bytes(ByteBuffer(bytes: bytes))
-        case .content(let root): body = .file(try content.file(root, control))
-        case nil: body = .empty
-        }
+        let body = try content.body(of: record, control)
         let result = CallResult(record: record, cid: cid, time: nil, body: body)
         memo.keep(result, of: call.cid)
         return result
     }
-
-    /// Forgets a result that was wrong.
-    func forget(_ call: CID) { memo.forget(call) }
 
     /// Keeps a record as content, soon.
     func keep(_ record: CallRecord) -> CID {
