@@ -68,7 +68,8 @@ public final class CompiledCache: Sendable {
                 while !rest.isEmpty {
                     let count = write(
                         file, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-                    guard count > 0 else { return count < 0 && errno == EINTR }
+                    if count < 0, errno == EINTR { continue }
+                    guard count > 0 else { return false }
                     rest = rest.dropFirst(count)
                 }
                 return true

@@ -47,6 +47,10 @@ extension Computation {
             }
             let node = try await node(next.cid, depth: next.depth, source)
             nodes.append(node)
+            guard next.depth + 1 < CallLimits.maxDepth || node.record.children.isEmpty else {
+                throw FetchError(
+                    .malformed, "the call has records more than \(CallLimits.maxDepth) deep")
+            }
             rest += node.record.children.reversed().map { ($0, next.depth + 1) }
         }
         return nodes

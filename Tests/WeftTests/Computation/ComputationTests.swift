@@ -122,6 +122,25 @@ import WasmEngine
         }
     }
 
+    @Test("records deeper than calls can be are refused, so that a hostile tree ends")
+    func deepRecords() async throws {
+        try await withNode { node, _ in
+            let call = try Call(url: "weft://\(try await node.addFile([0]))/x", gas: 1_000)
+            let output = CallOutput(body: .inline([]))
+            var cid: CID?
+            for depth in 1...CallLimits.maxDepth + 1 {
+                let children = cid.map { [$0, $0] } ?? []
+                let record = try CallRecord(
+                    call, outcome: .ok, output: output, gas: UInt64(depth), ownGas: 1,
+                    children: children)
+                cid = try await node.putBlock(
+                    ByteBuffer(bytes: record.encoded), codec: .dagCBOR)
+            }
+            let root = try #require(cid)
+            await #expect(throws: FetchError.self) { try await node.computation.tree(root) }
+        }
+    }
+
     @Test("what is no answer has a status, and what nothing ran has no record")
     func statuses() async throws {
         try await withNode { node, _ in
@@ -173,7 +192,6 @@ import WasmEngine
     func limits() async throws {
         var configuration = Configuration.offline
         configuration.compute.output = 100_000
-        configuration.compute.time = .milliseconds(200)
         configuration.compute.calls = 3
         configuration.compute.input = 1_000_000
         configuration.compute.gas = 1 << 48
@@ -186,13 +204,22 @@ import WasmEngine
                 }?.code
             }
             #expect(try await code("/much") == .resource)
-            #expect(try await code("/loop") == .deadline)
             #expect(try await code("/all", "/index?1\n/index?2\n/index?3\n") == .resource)
             #expect(try await node.call(url + "/all", "/index?1\n/index?2\n").response.ok)
             #expect(
                 try await code("/hello", String(repeating: "x", count: 1_000_001)) == .tooLarge)
             let absent = EncodedBlock([1, 2, 3], codec: .raw).cid
             #expect(try await code("/outcome", "ipfs://\(absent)") == .offline)
+        }
+        configuration = .offline
+        configuration.compute.time = .milliseconds(200)
+        configuration.compute.gas = 1 << 48
+        try await withNode(configuration) { node, _ in
+            let contract = try await node.publish(contract: ContractText.many)
+            let error = await #expect(throws: FetchError.self) {
+                try await node.call("weft://\(contract)/loop")
+            }
+            #expect(error?.code == .deadline)
         }
         configuration = .offline
         configuration.compute.contracts = .off
