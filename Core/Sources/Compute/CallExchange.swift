@@ -22,6 +22,9 @@ public struct CallExchange: Sendable {
         case run(UInt64, Call, for: PeerID?)
         /// The result of a run is not needed any more.
         case stop(UInt64)
+        /// Look for peers that run this contract: ``found(_:running:now:)`` for each, then
+        /// ``searched(_:now:)``.
+        case search(CID)
         /// Get these records from a peer or, without one, from this node's store:
         /// ``loaded(_:_:now:)`` with the number.
         case load(UInt64, [CID], from: PeerID?)
@@ -98,6 +101,16 @@ public struct CallExchange: Sendable {
     /// Looks into what somebody says about a peer; see ``Caller/accuse(_:now:)``.
     public mutating func accuse(_ evidence: Evidence, now: Instant) throws(EvidenceFault) {
         try caller.accuse(evidence, now: now)
+    }
+
+    /// A search has found a peer that is said to run a contract.
+    public mutating func found(_ peer: PeerID, running contract: CID, now: Instant) {
+        caller.found(peer, running: contract, now: now)
+    }
+
+    /// A search for those who run a contract has come to its end.
+    public mutating func searched(_ contract: CID, now: Instant) {
+        caller.searched(contract, now: now)
     }
 
     /// The way to a peer and back takes this long, as a ping has measured it.
@@ -247,6 +260,7 @@ public struct CallExchange: Sendable {
         case .run(let number, let call):
             events.append(.run(Self.tag(number, .caller), call, for: nil))
         case .stop(let number): events.append(.stop(Self.tag(number, .caller)))
+        case .search(let contract): events.append(.search(contract))
         case .load(let number, let cids, let peer):
             events.append(.load(Self.tag(number, .caller), cids, from: peer))
         case .replay(let number, let order):

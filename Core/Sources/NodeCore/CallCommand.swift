@@ -41,6 +41,9 @@ extension NodeCore {
         case setOffer(CallOffer)
         /// How long calls have to wait now: `.done`.
         case setQueue(Duration)
+        /// Tell the DHTs that this node runs a contract, now and as long as it runs: `.done`, or
+        /// `.failed(.unavailable)` for a node that runs nothing for peers.
+        case announce(CID)
         /// What peers owe each other: `.call(.book)`.
         case book
     }

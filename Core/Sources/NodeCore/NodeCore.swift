@@ -272,6 +272,7 @@ public struct NodeCore: Sendable {
         keyFetch.advance(to: now)
         restFromPubSub(now: now)
         meetAtTopics(now: now)
+        announceContracts(now: now)
         dialer.advance(to: now)
         addresses.sweep(now: now)
         settle(now: now)
@@ -284,6 +285,7 @@ public struct NodeCore: Sendable {
                 .earlier(exchange.deadline).earlier(dialer.deadline)
                 .earlier(reaching.deadline).earlier(pubSub.deadline)
                 .earlier(keyFetch.deadline).earlier(calls.machine?.deadline)
+                .earlier(announcementDeadline)
         ) { $0.earlier(dhts[$1].deadline).earlier(sweepDeadline(of: $1)) }
     }
 

@@ -3,6 +3,7 @@
 // peer, answers this very question, and the output is what the header commits to. That makes it the
 // peer's answer; whether it is right is another question (Trust).
 
+import IPLD
 public import Multiformats
 public import Wire
 
@@ -152,6 +153,16 @@ public struct CallClient: Sendable {
         _ call: Call, of peer: PeerID, maxPrice: Price, nonce: [UInt8], patience: Duration,
         now: Instant
     ) -> UInt64 {
+        ask(
+            call, call.block, of: peer, maxPrice: maxPrice, nonce: nonce, patience: patience,
+            now: now)
+    }
+
+    /// The same for a call that has been encoded.
+    mutating func ask(
+        _ call: Call, _ block: EncodedBlock, of peer: PeerID, maxPrice: Price, nonce: [UInt8],
+        patience: Duration, now: Instant
+    ) -> UInt64 {
         precondition(nonce.count == CallProtocol.nonceBytes, "a nonce has 16 bytes")
         let number = makeNumber()
         guard peer.publicKey != nil else {
@@ -170,7 +181,8 @@ public struct CallClient: Sendable {
         let question = Question(
             peer: peer,
             asked: CallQuestion(
-                id: number, call: call, nonce: nonce, maxPrice: maxPrice, patience: patience),
+                id: number, call: call, block, nonce: nonce, maxPrice: maxPrice,
+                patience: patience),
             deadline: now + patience)
         questions[number] = question
         var entry = peers[peer] ?? Peer()

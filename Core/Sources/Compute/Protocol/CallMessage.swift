@@ -49,24 +49,21 @@ public struct CallQuestion: Hashable, Sendable {
     /// A question.
     public init(id: UInt64, call: Call, nonce: [UInt8], maxPrice: Price, patience: Duration) {
         precondition(nonce.count == CallProtocol.nonceBytes)
-        self.id = id
-        self.call = call
-        self.nonce = nonce
-        self.maxPrice = maxPrice
-        self.patience = patience
-        block = call.block
+        self.init(
+            id: id, call: call, call.block, nonce: nonce, maxPrice: maxPrice, patience: patience)
     }
 
-    /// A question as it was read, with the bytes that the call was decoded from.
-    fileprivate init(
-        id: UInt64, call: Call, bytes: [UInt8], nonce: [UInt8], maxPrice: Price, patience: Duration
+    /// A question about a call that was encoded before, or decoded from this block.
+    init(
+        id: UInt64, call: Call, _ block: EncodedBlock, nonce: [UInt8], maxPrice: Price,
+        patience: Duration
     ) {
         self.id = id
         self.call = call
         self.nonce = nonce
         self.maxPrice = maxPrice
         self.patience = patience
-        block = EncodedBlock(bytes, codec: .dagCBOR)
+        self.block = block
     }
 
     public static func == (left: Self, right: Self) -> Bool {
@@ -171,7 +168,7 @@ extension CallCommand {
             throw reader.error(.malformed, "call: a question lacks a part")
         }
         return CallQuestion(
-            id: id, call: call, bytes: bytes, nonce: nonce,
+            id: id, call: call, EncodedBlock(bytes, codec: .dagCBOR), nonce: nonce,
             maxPrice: Price(rate: UInt32(clamping: rate)),
             patience: min(Duration(milliseconds: patience), CallProtocol.maxPatience))
     }

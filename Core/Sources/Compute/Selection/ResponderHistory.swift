@@ -21,6 +21,8 @@ public struct ResponderHistory: Hashable, Sendable {
     private var nextRatio = 0
     /// Failures since the last answer.
     private var streak: UInt32 = 0
+    /// The work that this node has given it and that is not done, in microseconds.
+    private var work: UInt64 = 0
     /// Until when it is left alone.
     private(set) var restsUntil: Instant?
 
@@ -48,14 +50,18 @@ public struct ResponderHistory: Hashable, Sendable {
 
     /// How long a call with so much gas takes there.
     public func expectedTime(gas: UInt64) -> Duration {
-        let speed = max(
-            1,
-            speed ?? offer.map { $0.speed }.flatMap { $0 > 0 ? $0 : nil }
-                ?? Self.usualSpeed)
-        let running = gas.scaled(by: 1_000_000, over: speed)
-        let waiting = offer?.queue.microseconds ?? 0
+        // What this node has given it is in its queue, or will be.
+        let own = work / UInt64(max(offer?.slots ?? 1, 1))
+        let waiting = max(offer?.queue.microseconds ?? 0, own)
         return Duration(
-            microseconds: running.adding(waiting).adding(roundTrip ?? Self.usualRoundTrip))
+            microseconds: runningTime(gas: gas).adding(waiting)
+                .adding(roundTrip ?? Self.usualRoundTrip))
+    }
+
+    /// How long so much gas runs there, in microseconds.
+    func runningTime(gas: UInt64) -> UInt64 {
+        let said = offer.map { $0.speed }.flatMap { $0 > 0 ? $0 : nil }
+        return gas.scaled(by: 1_000_000, over: max(1, speed ?? said ?? Self.usualSpeed))
     }
 
     /// When somebody else is asked too: the time within which 19 of 20 of its last answers came, in
@@ -73,6 +79,12 @@ public struct ResponderHistory: Hashable, Sendable {
     private static let slack: UInt64 = 5_000
 
     // MARK: What happened
+
+    /// It was given work, in microseconds.
+    mutating func noteWork(_ microseconds: UInt64) { work = work.adding(microseconds) }
+
+    /// Work that it was given is done, or not wanted any more.
+    mutating func noteWorkDone(_ microseconds: UInt64) { work -= min(microseconds, work) }
 
     /// The way there and back takes this long, as a ping has measured it.
     mutating func setRoundTrip(_ time: Duration) { roundTrip = time.microseconds }

@@ -116,6 +116,20 @@ public struct Responders: Sendable {
         terms.secondsValue.scaled(by: time.microseconds, over: 1_000_000)
     }
 
+    /// Whether a call costs less at a stranger, who has to be found first, than here.
+    func isWorthSearching(for call: Call, here: LocalCapacity, _ terms: CallTerms) -> Bool {
+        let gas = terms.gas(of: call)
+        let stranger = ResponderHistory()
+        let time = stranger.expectedTime(gas: gas).microseconds.adding(Self.searchTime)
+        let there = Price.usual.amount(for: gas)
+            .adding(Self.worth(of: Duration(microseconds: time), terms))
+            .adding(terms.value.scaled(by: stranger.errorRate, over: 1_000_000))
+        return there < cost(of: call, here: here, terms)
+    }
+
+    /// How long it takes to find and reach somebody, about, in microseconds.
+    private static let searchTime: UInt64 = 2_000_000
+
     /// Those of `candidates` that may be asked.
     public func eligible(
         _ candidates: [PeerID], for call: Call, _ terms: CallTerms, now: Instant
@@ -171,6 +185,16 @@ public struct Responders: Sendable {
     /// The way to a peer and back takes this long.
     public mutating func setRoundTrip(_ time: Duration, of peer: PeerID) {
         edit(peer) { $0.setRoundTrip(time) }
+    }
+
+    /// A peer was given work, in microseconds.
+    mutating func noteWork(_ microseconds: UInt64, of peer: PeerID) {
+        edit(peer) { $0.noteWork(microseconds) }
+    }
+
+    /// A peer has done such work, or is not asked for it any more.
+    mutating func noteWork(_ microseconds: UInt64, doneBy peer: PeerID) {
+        known[peer]?.noteWorkDone(microseconds)
     }
 
     /// A peer has answered.

@@ -1,5 +1,6 @@
 // One call that somebody waits for: who was asked, what came, and what is still missing.
 
+import IPLD
 import Multiformats
 import Wire
 
@@ -83,6 +84,8 @@ struct CallSession: Sendable {
         let responder: Responder
         let started: Instant
         let expected: Duration
+        /// The work that a peer has with it, in microseconds.
+        var work: UInt64 = 0
     }
 
     struct Given: Sendable {
@@ -91,9 +94,23 @@ struct CallSession: Sendable {
         let answer: CallAnswer?
     }
 
+    /// What makes two fetches the same.
+    struct Key: Hashable, Sendable {
+        let call: CID
+        let audit: CallAudit
+        let maxPrice: Price
+        let secondsValue: UInt64
+        let value: UInt64
+        /// Whether this node may run it.
+        let isLocal: Bool
+    }
+
     /// What was wanted. It is shared, because sessions are looked at many times.
     final class Order: Sendable {
+        let key: Key
         let call: Call
+        /// The call as it is sent, encoded once.
+        let block: EncodedBlock
         let terms: CallTerms
         let audit: CallAudit
         let candidates: [PeerID]
@@ -105,6 +122,10 @@ struct CallSession: Sendable {
             _ here: LocalCapacity?, _ deadline: Instant
         ) {
             self.call = call
+            block = call.block
+            key = Key(
+                call: block.cid, audit: audit, maxPrice: terms.maxPrice,
+                secondsValue: terms.secondsValue, value: terms.value, isLocal: here != nil)
             self.terms = terms
             self.audit = audit
             self.candidates = candidates
@@ -117,9 +138,18 @@ struct CallSession: Sendable {
     var call: Call { order.call }
     var terms: CallTerms { order.terms }
     var audit: CallAudit { order.audit }
-    var candidates: [PeerID] { order.candidates }
     var here: LocalCapacity? { order.here }
-    var deadline: Instant { order.deadline }
+    /// The peers that may be asked.
+    private(set) var candidates: [PeerID]
+    /// When nobody waits for the result any more.
+    var deadline: Instant
+    /// Others who asked for the same meanwhile, and get the same.
+    var followers: [UInt64] = []
+    /// Whether the one that began it does not want it any more.
+    var isLeaderGone = false
+    /// Whether more peers have been looked for, and whether they still are.
+    var hasSearched = false
+    var isSearching = false
     /// What is under way, by number. Small: a quorum at the most.
     var attempts: [(number: UInt64, attempt: Attempt)] = []
     /// Who has been asked.
@@ -138,6 +168,20 @@ struct CallSession: Sendable {
     var disputeNumber: UInt64?
     /// Whether answers differed and it could not be told who was wrong.
     var isUnclear = false
+
+    init(order: Order) {
+        self.order = order
+        candidates = order.candidates
+        deadline = order.deadline
+    }
+
+    /// These may be asked as well.
+    mutating func offer(_ peers: [PeerID]) {
+        for peer in peers where !candidates.contains(peer) { candidates.append(peer) }
+    }
+
+    /// Those who wait for the result.
+    func waiters(_ leader: UInt64) -> [UInt64] { isLeaderGone ? followers : [leader] + followers }
 
     /// How many peers are asked beyond those that are needed, until the call has failed.
     static let maxSpare = 7

@@ -25,7 +25,7 @@ extension Caller {
         let peer = answer.header.responder
         let header = answer.header.header
         events.append(.owed(peer, header))
-        guard let attempt = sessions[number]?.end(question) else { return }
+        guard let attempt = end(question, of: number) else { return }
         responders.noteAnswer(
             of: peer, gas: header.gas, expected: attempt.expected,
             took: now.since(attempt.started))
@@ -38,7 +38,7 @@ extension Caller {
 
     private mutating func take(_ failure: CallFailure, of question: UInt64, now: Instant) {
         guard let number = owners.removeValue(forKey: question),
-            let attempt = sessions[number]?.end(question)
+            let attempt = end(question, of: number)
         else { return }
         if case .peer(let peer) = attempt.responder { responders.note(failure, of: peer, now: now) }
         sessions[number]?.note(attempt, .failed(failure), now: now)
@@ -48,7 +48,7 @@ extension Caller {
     /// The result of a call that this node was to run; nil if it could not.
     public mutating func ran(_ order: UInt64, _ record: CallRecord?, now: Instant) {
         guard let number = runs.removeValue(forKey: order),
-            let attempt = sessions[number]?.end(order)
+            let attempt = end(order, of: number)
         else { return }
         guard let record else {
             sessions[number]?.note(attempt, .notRunHere, now: now)
@@ -65,7 +65,7 @@ extension Caller {
     /// Somebody who was asked is of no use: asks somebody else, unless others are still at it.
     func isWaiting(_ number: UInt64) -> Bool {
         guard let session = sessions[number] else { return false }
-        return session.disputeNumber != nil || !session.attempts.isEmpty
+        return session.disputeNumber != nil || !session.attempts.isEmpty || session.isSearching
     }
 
     /// Goes on after something failed.
@@ -78,15 +78,14 @@ extension Caller {
         }
         if session.isSettled { return conclude(number, now: now) }
         guard session.disputeNumber == nil else { return }
-        let missing = session.needed - session.given.count - session.attempts.count
-        for _ in 0..<max(missing, 0) where !ask(for: number, now: now) { break }
+        if !fill(number, now: now), widen(number, now: now) { fill(number, now: now) }
         guard !isWaiting(number) else { return }
         // Who can run it itself does not depend on peers.
         if session.here != nil, !session.ranHere {
             runHere(number, now: now)
             return
         }
-        fail(number, session.isUnclear ? .disputed : .allFailed)
+        fail(number, session.isUnclear ? .disputed : session.trace.isEmpty ? .nobody : .allFailed)
     }
 
     /// Looks whether what came suffices, and what is to be done if not.
@@ -120,14 +119,13 @@ extension Caller {
                 .history
             }
         let history = first.responder.peer.map { responders[$0] }
-        events.append(
-            .answered(
-                number,
-                CallResult(
-                    record: first.record, responder: first.responder, answer: first.answer,
-                    confidence: Confidence(basis, of: history), amount: session.amount,
-                    trace: session.trace)))
+        let result = CallResult(
+            record: first.record, responder: first.responder, answer: first.answer,
+            confidence: Confidence(basis, of: history), amount: session.amount,
+            trace: session.trace)
+        for waiter in session.waiters(number) { events.append(.answered(waiter, result)) }
         sessions[number]?.isDelivered = true
+        shared[session.order.key] = nil
         // Whether it is checked is decided now, when nobody can make the answer depend on it.
         guard own == nil, case .sample(let millionths) = session.audit,
             random.next() % 1_000_000 < UInt64(millionths)
@@ -136,13 +134,16 @@ extension Caller {
     }
 
     /// Asks another peer at random the same. For it this is a question like any other.
-    private mutating func check(_ number: UInt64, now: Instant) {
+    mutating func check(_ number: UInt64, now: Instant) {
         guard let session = sessions[number], session.checks < CallSession.maxChecks else {
             return end(number)
         }
         let rest = session.candidates.filter { !session.asked.contains($0) }
         let peers = responders.eligible(rest, for: session.call, session.terms, now: now)
-        guard let peer = Responders.pick(peers, &random) else { return end(number) }
+        guard let peer = Responders.pick(peers, &random) else {
+            guard !session.isSearching else { return }
+            return widen(number, now: now) ? check(number, now: now) : end(number)
+        }
         sessions[number]?.checks += 1
         ask(peer, for: number, now: now)
     }

@@ -162,7 +162,8 @@ extension Caller {
         }
         guard session.isDelivered else { return conclude(number, now: now) }
         if wasFirstGuilty {
-            events.append(.refuted(number, sessions[number]?.given.first?.record))
+            let right = sessions[number]?.given.first?.record
+            for waiter in session.waiters(number) { events.append(.refuted(waiter, right)) }
         }
         end(number)
     }

@@ -12,6 +12,9 @@ public struct Caller: Sendable {
         case verify(UInt64, PeerID, message: [UInt8], signature: [UInt8])
         /// Run this call: ``ran(_:_:now:)`` with the number.
         case run(UInt64, Call)
+        /// Look for peers that run this contract: ``found(_:running:now:)`` for each, then
+        /// ``searched(_:now:)``.
+        case search(CID)
         /// Its result is not needed any more.
         case stop(UInt64)
         /// Get these records, from a peer or, without one, from this node's store:
@@ -48,6 +51,7 @@ public struct Caller: Sendable {
     enum Due: Sendable {
         case session(UInt64)
         case dispute(UInt64)
+        case search(CID)
     }
 
     /// A dispute of a session, or an accusation that came from elsewhere.
@@ -68,6 +72,10 @@ public struct Caller: Sendable {
     /// The session of each question and of each run.
     var owners: [UInt64: UInt64] = [:]
     var runs: [UInt64: UInt64] = [:]
+    var search = ResponderSearch()
+    /// The sessions that others may join, and which session those follow who have.
+    var shared: [CallSession.Key: UInt64] = [:]
+    private var leaders: [UInt64: UInt64] = [:]
     var trials: [UInt64: Trial] = [:]
     var trialOrders: [UInt64: UInt64] = [:]
     var deadlines = DeadlineQueue<Due>()
@@ -95,30 +103,52 @@ public struct Caller: Sendable {
         candidates: [PeerID], here: LocalCapacity?, now: Instant
     ) -> UInt64 {
         let number = makeNumber()
-        guard sessions.count < Self.maxSessions else {
+        guard sessions.count + leaders.count < Self.maxSessions else {
             events.append(.failed(number, CallError(kind: .overLimit, trace: [])))
             return number
         }
-        let session = CallSession(
-            order: CallSession.Order(call, terms, audit, candidates, here, now + terms.patience))
+        let order = CallSession.Order(call, terms, audit, candidates, here, now + terms.patience)
+        if let leader = shared[order.key] {
+            follow(leader, number, until: order.deadline)
+            return number
+        }
+        let session = CallSession(order: order)
         sessions[number] = session
+        shared[order.key] = number
         if audit == .selfExecution { runHere(number, now: now) }
-        for _ in 0..<session.needed { ask(for: number, now: now) }
-        if session.isImpossible || sessions[number]?.attempts.isEmpty == true {
-            stopAttempts(of: number, now: now)
-            fail(number, .nobody)
-        } else {
+        if !session.isImpossible, !fill(number, now: now), widen(number, now: now) {
+            fill(number, now: now)
+        }
+        if isWaiting(number) {
             watch(number)
+        } else {
+            fail(number, .nobody)
         }
         settle(now: now)
         return number
     }
 
-    /// Takes a call back.
+    /// Somebody wants what somebody else has asked for: one call, and both get its result.
+    private mutating func follow(_ leader: UInt64, _ number: UInt64, until deadline: Instant) {
+        sessions[leader]?.followers.append(number)
+        leaders[number] = leader
+        guard let session = sessions[leader], session.deadline < deadline else { return }
+        sessions[leader]?.deadline = deadline
+        watch(leader)
+    }
+
+    /// Takes a call back. What others wait for goes on.
     public mutating func cancel(_ number: UInt64, now: Instant) {
-        guard sessions[number]?.isDelivered == false else { return }
-        stopAttempts(of: number, now: now)
-        end(number)
+        let leader = leaders.removeValue(forKey: number) ?? number
+        guard let session = sessions[leader], !session.isDelivered else { return }
+        if leader == number {
+            sessions[leader]?.isLeaderGone = true
+        } else {
+            sessions[leader]?.followers.removeAll { $0 == number }
+        }
+        guard sessions[leader]?.waiters(leader).isEmpty == true else { return }
+        stopAttempts(of: leader, now: now)
+        end(leader)
     }
 
     /// Chooses somebody for a session and asks. Returns whether there was anybody.
@@ -130,6 +160,14 @@ public struct Caller: Sendable {
         let rest = session.candidates.filter { !session.asked.contains($0) }
         // A quorum is of peers; who runs the call itself needs no quorum.
         let mayRun = !session.ranHere && session.needed == 1 && !session.isDelivered
+        // Where this node is slow or busy, and nobody is known, looking for somebody may pay.
+        if mayRun, let here = session.here, session.isSearching || !session.hasSearched,
+            session.attempts.isEmpty,
+            responders.eligible(rest, for: session.call, session.terms, now: now).isEmpty,
+            responders.isWorthSearching(for: session.call, here: here, session.terms)
+        {
+            return false
+        }
         let choice = responders.choose(
             for: session.call, session.terms, of: rest, here: mayRun ? session.here : nil,
             random: &random, now: now)
@@ -146,15 +184,17 @@ public struct Caller: Sendable {
         let gas = session.terms.gas(of: session.call)
         let patience = session.isDelivered ? session.terms.patience : session.deadline.since(now)
         let question = client.ask(
-            session.call, of: peer, maxPrice: session.terms.maxPrice,
+            session.call, session.order.block, of: peer, maxPrice: session.terms.maxPrice,
             nonce: random.bytes(CallProtocol.nonceBytes), patience: patience, now: now)
         owners[question] = number
+        let history = responders[peer]
         let attempt = CallSession.Attempt(
-            responder: .peer(peer), started: now,
-            expected: responders[peer].expectedTime(gas: gas))
+            responder: .peer(peer), started: now, expected: history.expectedTime(gas: gas),
+            work: history.runningTime(gas: gas))
         sessions[number]?.attempts.append((question, attempt))
         sessions[number]?.asked.insert(peer)
-        sessions[number]?.hedgeAt = now + responders[peer].patience(gas: gas)
+        sessions[number]?.hedgeAt = now + history.patience(gas: gas)
+        responders.noteWork(attempt.work, of: peer)
         watch(number)
     }
 
@@ -203,6 +243,9 @@ public struct Caller: Sendable {
             case .dispute(let number):
                 guard let trial = trials[number], trial.deadline <= now else { continue }
                 giveUp(number, now: now)
+            case .search(let contract):
+                guard let end = search.end(of: contract), end <= now else { continue }
+                searched(contract, now: now)
             }
         }
         settle(now: now)
@@ -223,7 +266,7 @@ public struct Caller: Sendable {
             guard case .peer(let peer) = first.attempt.responder else { return }
             owners[first.number] = nil
             client.cancel(first.number, now: now)
-            _ = sessions[number]?.end(first.number)
+            _ = end(first.number, of: number)
             sessions[number]?.note(first.attempt, .failed(.stalled), now: now)
             responders.note(.stalled, of: peer, now: now)
         }
@@ -256,7 +299,7 @@ public struct Caller: Sendable {
     /// Leaves out the deadlines of calls that are over, when they have become the most by far:
     /// calls end a thousand times sooner than their patience.
     private mutating func compact() {
-        guard deadlines.count > 8 * (sessions.count + trials.count) + 256 else { return }
+        guard deadlines.count > 8 * (sessions.count + trials.count) + 512 else { return }
         deadlines = DeadlineQueue()
         let open = sessions.map { $0.key }.sorted()
         for number in open {
@@ -269,11 +312,13 @@ public struct Caller: Sendable {
             guard let trial = trials[number] else { continue }
             deadlines.add(.dispute(number), at: trial.deadline)
         }
+        for (contract, end) in search.underWay { deadlines.add(.search(contract), at: end) }
     }
 
     /// Takes back whatever is under way for a session.
     mutating func stopAttempts(of number: UInt64, now: Instant) {
-        for (order, attempt) in sessions[number]?.attempts ?? [] {
+        for (order, _) in sessions[number]?.attempts ?? [] {
+            guard let attempt = end(order, of: number) else { continue }
             sessions[number]?.note(attempt, .cancelled, now: now)
             if attempt.responder == .here {
                 runs[order] = nil
@@ -283,17 +328,26 @@ public struct Caller: Sendable {
                 client.cancel(order, now: now)
             }
         }
-        sessions[number]?.attempts = []
+    }
+
+    /// Takes an attempt out of its session, and its work off who has it.
+    mutating func end(_ attempt: UInt64, of number: UInt64) -> CallSession.Attempt? {
+        guard let ended = sessions[number]?.end(attempt) else { return nil }
+        if case .peer(let peer) = ended.responder { responders.noteWork(ended.work, doneBy: peer) }
+        return ended
     }
 
     mutating func fail(_ number: UInt64, _ kind: CallError.Kind) {
         guard let session = sessions[number] else { return }
         end(number)
-        events.append(.failed(number, CallError(kind: kind, trace: session.trace)))
+        let error = CallError(kind: kind, trace: session.trace)
+        for waiter in session.waiters(number) { events.append(.failed(waiter, error)) }
     }
 
     /// Forgets a session. A dispute that it began goes on.
     mutating func end(_ number: UInt64) {
-        sessions[number] = nil
+        guard let session = sessions.removeValue(forKey: number) else { return }
+        if !session.isDelivered { shared[session.order.key] = nil }
+        for follower in session.followers { leaders[follower] = nil }
     }
 }

@@ -16,6 +16,8 @@ struct CallService: Sendable {
     var commands: [UInt64: UInt64] = [:]
     /// Who is connected and runs calls.
     private(set) var speakers: Set<PeerID> = []
+    /// Which contracts the DHT is told of.
+    var announcements = ContractAnnouncements()
 
     init(_ configuration: NodeCore.Configuration) {
         clock = configuration.clock
@@ -79,6 +81,10 @@ extension NodeCore {
             }
         case .setOffer(let offer): calls.machine?.setOffer(offer)
         case .setQueue(let queue): calls.machine?.setQueue(queue)
+        case .announce(let contract):
+            guard calls.isServing else { return .failed(.unavailable) }
+            calls.announcements.add(contract, now: now)
+            announceContracts(now: now)
         case .book: return .call(.book(machine.book))
         }
         return .done
@@ -117,7 +123,7 @@ extension NodeCore {
         var isQuiet = true
         let time = calls.time(at: now)
         while let event = calls.machine?.nextEvent(now: now, time: time) {
-            take(event)
+            take(event, now: now)
             isQuiet = false
         }
         while let order = calls.machine?.nextTransmit() {
@@ -127,13 +133,14 @@ extension NodeCore {
         return !isQuiet
     }
 
-    private mutating func take(_ event: CallExchange.Event) {
+    private mutating func take(_ event: CallExchange.Event, now: Instant) {
         switch event {
         case .verify(let order, let peer, let message, let signature):
             want(.verify(order, peer, message: message, signature: signature))
         case .sign(let order, let message): want(.sign(order, message))
         case .run(let order, let call, let peer): want(.run(order, call, for: peer))
         case .stop(let order): want(.stop(order))
+        case .search(let contract): seekResponders(of: contract, now: now)
         case .load(let order, let cids, let peer): want(.load(order, cids, from: peer))
         case .replay(let order, let activation): want(.replay(order, activation))
         case .answered(let number, let result): report(number, .result(result))

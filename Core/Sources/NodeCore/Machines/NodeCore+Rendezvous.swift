@@ -140,7 +140,7 @@ extension NodeCore {
         case .announcement(let topic):
             let isStored = search.results.contains { $0.stored > 0 }
             if !isStored { pubSub.rendezvous.announcementFailed(topic, now: now) }
-        case .command, .session: break
+        default: break
         }
     }
 

@@ -17,6 +17,10 @@ extension NodeCore {
             case topic([UInt8])
             /// It tells them that it did.
             case announcement([UInt8])
+            /// A call wants peers that run this contract.
+            case responders(CID)
+            /// This node tells that it runs it.
+            case contract(CID)
         }
 
         let purpose: Purpose
@@ -155,7 +159,8 @@ extension NodeCore {
                 guard access.admits(found.peer) else { break }
                 exchange.offer(found.peer, to: session, as: .provider, now: now)
             case .topic: meetSubscriber(found.peer, now: now)
-            case .announcement: break
+            case .responders(let contract): self.found(found.peer, running: contract, now: now)
+            case .announcement, .contract: break
             }
         case .value(let number, let value):
             guard let id = searchOfPart[Part(table: table, number: number)] else { return }
@@ -183,6 +188,7 @@ extension NodeCore {
         guard let search = searches.removeValue(forKey: id) else { return }
         switch search.purpose {
         case .topic, .announcement: concludeTopic(search, now: now)
+        case .responders, .contract: concludeContract(search, now: now)
         case .session(let session):
             if !dhts.isEmpty {
                 outputs.append(.news(session, .searched(found: search.found.count)))

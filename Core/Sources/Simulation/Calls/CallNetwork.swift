@@ -29,6 +29,7 @@ public struct CallNetwork {
         case ran(UInt64, CallRecord?, node: Int)
         case loaded(UInt64, [[UInt8]]?, node: Int)
         case replayed(UInt64, Replay?, node: Int)
+        case found([Int], CID, node: Int)
         case look(node: Int)
         case call(node: Int, Int)
     }
@@ -50,6 +51,12 @@ public struct CallNetwork {
     public private(set) var messages = 0
     /// How often nodes were asked to run a call.
     private(set) var runs = 0
+    /// How often nodes looked for others that run a contract.
+    private(set) var searches = 0
+    /// Who is found then; nil for everybody.
+    var findable: [Int]?
+    /// Which runs were stopped, of whom.
+    private(set) var stopped: [Int] = []
     /// Events of nodes that the workload looks at.
     private(set) var reports: [(node: Int, event: CallExchange.Event)] = []
 
@@ -126,6 +133,12 @@ public struct CallNetwork {
         case .replayed(let order, let replay, let node):
             nodes[node].exchange.replayed(order, replay, now: now)
             drain(node)
+        case .found(let found, let contract, let node):
+            for other in found {
+                nodes[node].exchange.found(nodes[other].peer, running: contract, now: now)
+            }
+            nodes[node].exchange.searched(contract, now: now)
+            drain(node)
         case .look(let node):
             looks[node] = nil
             nodes[node].exchange.advance(to: now)
@@ -168,7 +181,8 @@ public struct CallNetwork {
         case .sign(let order, let message):
             nodes[node].exchange.signed(order, try? nodes[node].key.sign(message))
         case .run(let order, let call, let peer): run(order, call, for: peer, node)
-        case .stop: break
+        case .stop: stopped.append(node)
+        case .search(let contract): search(for: contract, by: node)
         case .load(let order, let cids, let peer):
             let isWithheld = peer.flatMap { places[$0] }.map { nodes[$0].lie == .withholding }
             let blocks = cids.compactMap { engine.blocks[$0] }
@@ -181,6 +195,15 @@ public struct CallNetwork {
         case .keep, .changed: break
         case .answered, .failed, .refuted, .convicted: reports.append((node, event))
         }
+    }
+
+    /// What a DHT would find, in which all are that are there.
+    private mutating func search(for contract: CID, by node: Int) {
+        searches += 1
+        let others = findable ?? (1...8).map { (node + searches * $0) % nodes.count }
+        queue.add(
+            .found(others.filter { $0 != node }, contract, node: node),
+            at: now + .milliseconds(300))
     }
 
     private mutating func run(_ order: UInt64, _ call: Call, for peer: PeerID?, _ node: Int) {
