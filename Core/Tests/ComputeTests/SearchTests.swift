@@ -38,7 +38,7 @@ import Wire
         return network.takeReports().filter { $0.node == 0 }.map { $0.event }
     }
 
-    @Test("who knows nobody looks for peers that run the contract, and asks one; once for many calls")
+    @Test("who knows nobody looks for peers that run the contract, once for many calls")
     mutating func strangers() throws {
         network.findable = [2, 3]
         for number in 0..<5 as Range<UInt64> {
