@@ -131,6 +131,7 @@ let package = Package(
         .executableTarget(
             name: "engine-bench", dependencies: ["WasmEngine", nioCore], path: "bench/engine",
             swiftSettings: settings),
+        .target(name: "ContractText", path: "Tests/ContractText", swiftSettings: settings),
         .testTarget(
             name: "BlockStoreTests", dependencies: [core, "BlockStore", nioCore],
             swiftSettings: settings),
@@ -142,26 +143,28 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "WasmEngineTests", dependencies: [core, "CWasmtime", "WasmEngine", nioCore],
+            name: "WasmEngineTests",
+            dependencies: [core, "ContractText", "CWasmtime", "WasmEngine", nioCore],
             swiftSettings: settings),
         .testTarget(
             name: "WeftTests",
             dependencies: [
-                core, "CMalloc", "BlockStore", "WasmEngine", "Weft", nioCore, nioPosix, nioHTTP1,
-                httpTypes,
-                logging,
-                httpClient, .product(name: "TestSupport", package: "Core"),
+                core, "CMalloc", "BlockStore", "ContractText", "WasmEngine", "Weft", nioCore,
+                nioPosix, nioHTTP1, httpTypes, logging, httpClient,
+                .product(name: "TestSupport", package: "Core"),
             ],
             swiftSettings: settings),
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                core, "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
-                httpClient, hummingbird, serviceLifecycle,
+                core, "ContractText", "Weft", "Gateway", nioCore, nioPosix, nioHTTP1, httpTypes,
+                logging, httpClient, hummingbird, serviceLifecycle,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ],
             swiftSettings: settings),
-        .testTarget(name: "CommandTests", dependencies: ["weft"], swiftSettings: settings),
+        .testTarget(
+            name: "CommandTests", dependencies: [core, "ContractText", "weft", "Weft"],
+            swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

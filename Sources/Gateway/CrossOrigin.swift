@@ -28,6 +28,9 @@ enum CrossOrigin {
         HTTPField(name: .accessControlExposeHeaders, value: "*"),
     ]
 
+    /// How long a browser need not ask again, in seconds, so that a call is one request.
+    static let preflight: HTTPFields = [.accessControlMaxAge: "86400"]
+
     static func append(to headers: inout HTTPFields, _ kind: Kind) {
         headers.append(contentsOf: kind == .calls ? callFields : fields)
     }

@@ -55,6 +55,7 @@ public final class Gateway: Sendable {
                 ErrorAnswer(
                     error, to: incoming.head.method, headers: incoming.head.headerFields
                 ).response
+            if Self.isCall(incoming.head) { response.headers[.cacheControl] = "no-store" }
         }
         CrossOrigin.append(to: &response.headers, Self.isCall(incoming.head) ? .calls : .content)
         return response
@@ -63,7 +64,10 @@ public final class Gateway: Sendable {
     private func route(_ incoming: Incoming) async throws -> Response {
         let head = incoming.head
         let target = Target(head, scheme: options.certificate == nil ? nil : "https")
-        if head.method == .options { return Response(status: .noContent) }
+        if head.method == .options {
+            return Response(
+                status: .noContent, headers: Self.isCall(head) ? CrossOrigin.preflight : [:])
+        }
         switch HostRoute(target.host, gateways: options.subdomainHosts) {
         case .subdomain(let namespace, let label, let gateway):
             return try await subdomain(namespace, label, gateway, target, head)

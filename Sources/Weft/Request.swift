@@ -7,7 +7,8 @@ public import HTTPTypes
 public struct Request: Sendable {
     /// The URL, as text. It is parsed, and refused with ``FetchError``, when it is fetched.
     public var url: String
-    /// `GET` or `HEAD` for content; for calls what the contract understands.
+    /// `GET` or `HEAD` for content; for calls what the contract understands. `HEAD` is the call
+    /// that `GET` is, answered without its body.
     public var method: HTTPRequest.Method
     /// Passed to the answering side: `Range`, `If-None-Match`, `Accept` and so on. A contract sees
     /// `Content-Type`, `Accept`, `Weft-Dir`, `Weft-Gas` and names that begin with `Weft-Arg-`.
@@ -83,7 +84,8 @@ public struct MeshOptions: Sendable {
     public var idleDeadline: Duration
     /// How the answers of peers to a call are checked; nil for the node's usual way.
     public var audit: Audit?
-    /// The most that gas may cost, in credits for a million units; nil for the usual cap, 2,000.
+    /// The most that gas may cost, in credits for 1,000 units; nil for the usual cap, 2,000, which
+    /// is twice the usual price.
     public var maxPrice: UInt32?
     /// What a wrong answer would cost, in credits; peers with a short history are then avoided.
     public var value: UInt64 = 0

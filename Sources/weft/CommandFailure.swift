@@ -7,9 +7,11 @@ import Weft
 /// A failure of a command: one line that says what to do, the exit code, and what was tried.
 struct CommandFailure: Error, CustomStringConvertible {
     let message: String
-    let status: ExitStatus
+    var status: ExitStatus
     /// One line for each thing that was tried.
     let trace: [String]
+    /// What kind of failure the library says it is, if it does.
+    var kind: FetchError.Code?
     /// Whether only a new index of the store mends it.
     var isIndexDamaged = false
 

@@ -66,6 +66,10 @@ enum ExitStatus: Int32 {
     case ok = 0
     case failed = 1
     case usage = 2
+    /// A contract came to no answer: it ran out of gas or trapped, and would do so again.
+    case noAnswer = 3
+    /// A call could not be computed now, here or by peers; later it may be.
+    case unavailable = 75
     case deadline = 124
 }
 

@@ -1,18 +1,14 @@
 // Computation as a user meets it: `weft fetch weft://`, `weft call`, a web page's request to the
 // gateway, and what is said when the engine is missing.
 
+import ContractText
 import Foundation
 import Testing
 
 @Suite(.serialized) struct CallTests {
     /// Answers `hello ` and its body; `both` calls that twice.
-    private static let text = """
-        (module
-          (import "weft" "fetch"
-            (func $fetch (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
-          (import "weft" "write" (func $write (param i32 i32)))
-          (import "weft" "pass" (func $pass (param i32 i64 i64)))
-          (memory (export "memory") 1)
+    private static let text = ContractText.native(
+        """
           (data (i32.const 0) "hello /hello?a/hello?b")
           (func (export "hello")
             (call $write (i32.const 0) (i32.const 6))
@@ -23,13 +19,13 @@ import Testing
           (func (export "both")
             (call $ask (i32.const 6)) (call $ask (i32.const 14))
             (call $pass (i32.const 2) (i64.const 0) (i64.const 100))
-            (call $pass (i32.const 1) (i64.const 0) (i64.const 100))))
-        """
+            (call $pass (i32.const 1) (i64.const 0) (i64.const 100)))
+        """)
 
-    private static func publish(in place: Workplace) throws -> String {
+    private static func publish(_ text: String = text, in place: Workplace) throws -> String {
         try place.isolate()
-        try place.write("hello.wat", Data(text.utf8))
-        let added = try place.shell("wat2wasm hello.wat -o hello.wasm && weft add -q hello.wasm")
+        try place.write("hello.wasm", Data(try ContractText.assemble(text)))
+        let added = try place.weft("add", "-q", "hello.wasm")
         #expect(added.status == 0, "\(added.errors)")
         return added.output
     }
@@ -95,6 +91,35 @@ import Testing
         #expect(try RawHTTP.request(port, "GET", "/weft/x/y").hasPrefix("HTTP/1.1 400"))
     }
 
+    @Test("how a call ended tells the exit code")
+    func exitCodes() throws {
+        let place = try Workplace()
+        let url = "weft://\(try Self.publish(ContractText.limits, in: place))"
+        #expect(try place.weft("config", "set", "compute.output", "100KiB").status == 0)
+        let absent = "weft://bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy/x"
+        let ends: [(arguments: [String], status: Int32, says: String)] = [
+            (["\(url)/index"], 0, ""),
+            (["\(url)/none"], 1, "was answered with 404"),
+            (["--audit", "perhaps", "\(url)/index"], 2, "quorum:k"),
+            (["--gas", "1000", "ipfs://CID"], 2, "weft:// URLs"),
+            (["--gas", "100000", "\(url)/loop"], 3, "has no answer: out-of-gas"),
+            (["--gas", "1000000", "\(url)/recurse?9000"], 3, "has no answer: stack-exhausted"),
+            (["\(url)/trap"], 3, "has no answer: trap"),
+            (["\(url)/output?2"], 75, "compute.output"),
+            (["\(url)/nest?64"], 75, "64 deep"),
+            (["--cache", "only-if-cached", absent], 75, "bafkreigh2a"),
+            (
+                ["--gas", "200000000000000", "--deadline", "200ms", "\(url)/loop"], 124,
+                "ran longer"
+            ),
+        ]
+        for (arguments, status, says) in ends {
+            let end = try place.run(["fetch"] + arguments)
+            #expect(end.status == status, "\(arguments): \(end.errors)")
+            #expect(says.isEmpty || end.errors.contains(says), "\(arguments): \(end.errors)")
+        }
+    }
+
     @Test("where the engine is missing, that is said, and all else works")
     func noEngine() throws {
         let place = try Workplace()
@@ -108,6 +133,12 @@ import Testing
         #expect(broken.status == 1 && broken.errors.contains("cannot be used"))
         let content = try place.weft("cat", contract, environment: missing)
         #expect(content.status == 0)
+        let node = try RunningNode(place, environment: missing)
+        defer { node.stop() }
+        let port = try #require(URL(string: node.gateway)?.port.flatMap { UInt16($0) })
+        let page = try RawHTTP.request(port, "GET", "/weft/\(contract)/hello")
+        #expect(page.hasPrefix("HTTP/1.1 501") && page.contains("install-packages"), "\(page)")
+        node.stop()
         let doctor = try place.weft("doctor", environment: missing)
         #expect(doctor.output.contains("contracts cannot run here"), "\(doctor.output)")
     }

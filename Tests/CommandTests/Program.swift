@@ -85,6 +85,9 @@ final class Workplace {
         try run(process(arguments, environment: environment), input: input)
     }
 
+    /// Runs the program to its end.
+    func run(_ arguments: [String]) throws -> Outcome { try run(process(arguments), input: nil) }
+
     /// Runs a line of shell, in which `weft` is the program.
     func shell(_ line: String) throws -> Outcome {
         let process = process([])
@@ -138,12 +141,14 @@ final class RunningNode {
     var apiPort: UInt16 { URL(string: api)?.port.flatMap { UInt16($0) } ?? 0 }
 
     /// Starts a node on ports that the system chooses and waits until it says where it listens.
-    init(_ place: Workplace, _ arguments: String...) throws {
+    init(
+        _ place: Workplace, _ arguments: String..., environment: [String: String] = [:]
+    ) throws {
         process = place.process(
             [
                 "up", "--json", "--gateway", "127.0.0.1:0", "--api", "127.0.0.1:0",
                 "--no-port-mapping",
-            ] + arguments)
+            ] + arguments, environment: environment)
         log = URL(filePath: place.path("node-\(UUID()).log"))
         #expect(FileManager.default.createFile(atPath: log.path, contents: nil))
         let output = Pipe()

@@ -1,5 +1,6 @@
 // Contracts for tests: assembled from text, or compiled from C by the toolchain's clang.
 
+import ContractText
 import Foundation
 import NIOCore
 import Synchronization
@@ -44,13 +45,6 @@ final class Workplace: Sendable {
         }
     }
 
-    /// The module of a text.
-    func assemble(_ text: String) throws -> [UInt8] {
-        try Data(text.utf8).write(to: URL(filePath: path + "/module.wat"))
-        try run(["wat2wasm", "--debug-names", "module.wat", "-o", "module.wasm"])
-        return try [UInt8](Data(contentsOf: URL(filePath: path + "/module.wasm")))
-    }
-
     /// The module of a C program, compiled for WASI.
     func compile(_ text: String) throws -> [UInt8] {
         try Data(text.utf8).write(to: URL(filePath: path + "/program.c"))
@@ -66,29 +60,14 @@ final class Workplace: Sendable {
         atPath: "/usr/lib/wasm32-wasi/crt1-command.o")
 }
 
-/// The imports of the native ABI, a memory of one page, and what a test adds.
+/// A contract with the imports of the native interface, and what a test adds.
 func contract(_ text: String, pages: String = "1") -> String {
-    """
-    (module
-      (import "weft" "field" (func $field (param i32 i32 i32 i32 i32 i32) (result i32)))
-      (import "weft" "size" (func $size (param i32) (result i64)))
-      (import "weft" "read" (func $read (param i32 i64 i32 i32) (result i32)))
-      (import "weft" "fetch"
-        (func $fetch (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
-      (import "weft" "status" (func $status (param i32) (result i32)))
-      (import "weft" "respond" (func $respond (param i32)))
-      (import "weft" "header" (func $header (param i32 i32 i32 i32)))
-      (import "weft" "write" (func $write (param i32 i32)))
-      (import "weft" "pass" (func $pass (param i32 i64 i64)))
-      (import "weft" "seed" (func $seed (param i32 i32)))
-      (memory (export "memory") \(pages))
-      \(text))
-    """
+    ContractText.native(text, pages: pages)
 }
 
 /// A program of the engine of this process.
 func program(_ text: String, cache: CompiledCache? = nil) throws -> Program {
-    try Program(try Workplace().assemble(text), engine: try Engine.shared(), cache: cache)
+    try Program(try ContractText.assemble(text), engine: try Engine.shared(), cache: cache)
 }
 
 extension Program {

@@ -117,6 +117,13 @@ struct APIRequest: Sendable {
             }
             limits.audit = audit
         }
+        if let price = try number("max-price") {
+            guard let price = UInt32(exactly: price) else {
+                throw .badArgument("max-price is in credits for 1,000 units of gas, below 2^32")
+            }
+            limits.maxPrice = price
+        }
+        if let value = try number("value") { limits.value = value }
         return limits
     }
 

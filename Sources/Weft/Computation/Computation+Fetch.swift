@@ -1,5 +1,5 @@
 // `weft://` for `fetch()`: a request becomes a call, and what came of it a response with headers
-// `weft-gas`, `weft-record`, `weft-responder` and `weft-confidence`.
+// `weft-gas`, `weft-record`, `weft-responder`, `weft-confidence` and `weft-cost`.
 
 import Compute
 import HTTPTypes
@@ -27,7 +27,9 @@ extension Computation {
             let (end, answer) = try await resolve(
                 call, request.mesh, memory: memory, policy: Fetcher.policy(for: request.cache),
                 trace: trace)
-            return response(end, answer, to: call)
+            var response = response(end, answer, to: call)
+            if request.method == .head { response.body = .empty }
+            return response
         } catch {
             throw Self.failure(error, trace)
         }
@@ -42,7 +44,13 @@ extension Computation {
             where Self.reachesContract(field.name.canonicalName) {
                 try headers.append(field.name.canonicalName, field.value)
             }
-            let verb = request.method == .get && request.body != nil ? .post : request.method
+            // A HEAD is the call that a GET would be, so that it can say what that answers.
+            let verb: HTTPRequest.Method =
+                switch request.method {
+                case .head: .get
+                case .get: request.body == nil ? .get : .post
+                default: request.method
+                }
             return try Call(
                 url: url, method: verb.rawValue, headers: headers, body: body,
                 gas: UInt64(limits.gas))
@@ -79,10 +87,10 @@ extension Computation {
         _ end: CallEnd, _ given: Compute.CallResult?, to call: Call
     ) -> Response {
         switch end {
-        case .noMethod(let text): return Self.refusal(.notFound, text, to: call)
-        case .noContract(let text): return Self.refusal(.unprocessableContent, text, to: call)
+        case .noMethod(let text): return Self.refusal(.notFound, text)
+        case .noContract(let text): return Self.refusal(.unprocessableContent, text)
         case .result(let result, let isFresh):
-            var response = answer(result, to: call)
+            var response = answer(result)
             let info = CallInfo(result, given, isFresh: isFresh)
             response.mesh.root = call.contract
             response.mesh.call = info
@@ -90,15 +98,15 @@ extension Computation {
             response.headers[.weftRecord] = "\(info.record)"
             response.headers[.weftResponder] = info.responderText
             response.headers[.weftConfidence] = info.confidence
+            response.headers[.weftCost] = "\(info.amount)"
             return response
         }
     }
 
-    private func answer(_ result: CallResult, to call: Call) -> Response {
+    private func answer(_ result: CallResult) -> Response {
         guard let output = result.record.output else {
             var response = Self.refusal(
-                .internalServerError, "the contract did not answer: \(result.record.word)", to: call
-            )
+                .internalServerError, "the contract did not answer: \(result.record.word)")
             response.headers[.weftOutcome] = result.record.word
             return response
         }
@@ -111,7 +119,6 @@ extension Computation {
         }
         let status = HTTPResponse.Status(integerLiteral: Int(output.status))
         fields[.contentLength] = "\(result.body.size)"
-        guard call.method != "HEAD" else { return Response(status: status, headers: fields) }
         let body: ResponseBody
         switch (result.body, output.body) {
         case (.file, .content(let root)): body = stream(root)
@@ -133,16 +140,14 @@ extension Computation {
             || name.hasPrefix("weft-") && name != "weft-exit"
     }
 
-    private static func refusal(
-        _ status: HTTPResponse.Status, _ text: String, to call: Call
-    ) -> Response {
+    private static func refusal(_ status: HTTPResponse.Status, _ text: String) -> Response {
         let text = text + "\n"
         return Response(
             status: status,
             headers: [
                 .contentType: "text/plain; charset=utf-8", .contentLength: "\(text.utf8.count)",
             ],
-            body: call.method == "HEAD" ? .empty : ResponseBody(ByteBuffer(string: text)))
+            body: ResponseBody(ByteBuffer(string: text)))
     }
 
     /// Why there is no result, as a fetch says it.

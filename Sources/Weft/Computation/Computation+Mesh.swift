@@ -75,8 +75,8 @@ extension Computation {
                 case .peer(let peer): "\(peer)"
                 }
             trace.note(
-                .call, call.url, peer: peer, step.outcome.text, succeeded: step.outcome == .answered
-            )
+                .call, call.url, peer: peer, step.outcome.text,
+                succeeded: step.outcome == .answered, took: step.took)
         }
     }
 }

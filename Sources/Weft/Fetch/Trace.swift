@@ -107,12 +107,22 @@ public final class Trace: Sendable {
         }
     }
 
-    /// Notes something that took no time.
+    /// Notes something that is over and took some time, or none.
     public func note(
         _ step: Entry.Step, _ subject: String, peer: String = "", _ outcome: String,
-        succeeded: Bool
+        succeeded: Bool, took: Duration = .zero
     ) {
-        end(begin(step, subject, peer: peer), outcome, succeeded: succeeded)
+        let began = max(elapsed - took, .zero)
+        state.withLock { state in
+            guard state.entries.count < Self.maxEntries else {
+                state.omitted += 1
+                return
+            }
+            state.entries.append(
+                Entry(
+                    step: step, subject: subject, peer: peer, outcome: outcome,
+                    succeeded: succeeded, status: nil, bytes: 0, began: began, took: took))
+        }
     }
 }
 

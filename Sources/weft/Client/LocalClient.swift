@@ -175,10 +175,15 @@ extension CommandFailure {
         }
         let kind = value["Kind"]?.text
         let status: ExitStatus =
-            kind == FetchError.Code.deadline.rawValue ? .deadline : .failed
+            switch kind.flatMap(FetchError.Code.init(rawValue:)) {
+            case .deadline: .deadline
+            case .resource: .unavailable
+            default: .failed
+            }
         self.init(
             value["Message"]?.text ?? "the node answered with an error", status: status,
             trace: trace)
+        self.kind = kind.flatMap(FetchError.Code.init(rawValue:))
         isIndexDamaged = kind == "index-damaged"
     }
 }

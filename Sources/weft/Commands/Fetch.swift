@@ -11,11 +11,17 @@ struct Fetch: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fetch a URL, verified, as curl would.",
         discussion: """
-            URLs are ipfs://CID/path, ipns://NAME/path, or https://… with --integrity. Every byte \
-            is checked against its hash before it is written. An answer with a status of 400 or \
-            more is written too, and the exit code is 1; when the deadline passes it is 124. A \
-            failure prints what was tried. With --json and -o an object with url, status, \
-            headers, bytes and path is printed.
+            URLs are ipfs://CID/path, ipns://NAME/path, https://… with --integrity, and \
+            weft://CID/method/… to call a contract, here or on a peer. Every byte of content is \
+            checked against its hash before it is written. How an answer to a call was checked \
+            says its header Weft-Confidence; -v or -i show it, with the gas, the record for 'weft \
+            call show', and who computed it.
+
+            An answer with a status of 400 or more is written too, and the exit code is 1; when \
+            the deadline passes it is 124. It is 3 if a contract ran out of gas or trapped, which \
+            it would do again, and 75 if a call could not be computed now. A failure prints what \
+            was tried. With --json and -o an object with url, status, headers, bytes and path is \
+            printed.
 
 
             """
@@ -23,7 +29,14 @@ struct Fetch: AsyncParsableCommand {
                     ("weft fetch ipfs://CID/film.mp4 -o film.mp4", "save a file"),
                     ("weft fetch -i ipns://example.org/", "show the head of the answer too"),
                     ("weft fetch -H 'Range: bytes=0-99' ipfs://CID", "fetch a part"),
-                    ("weft fetch --trace --deadline 30s ipfs://CID", "show where it came from")))
+                    ("weft fetch --trace --deadline 30s ipfs://CID", "show where it came from"),
+                    ("weft fetch -v 'weft://CID/greet?name=Ada'", "call a contract"),
+                    ("weft fetch --data-binary @in.png weft://CID/small", "send it a file"),
+                    ("weft fetch --audit quorum:3 weft://CID/greet", "have three peers agree"),
+                    (
+                        "weft fetch --gas 5000000 --max-price 1000 weft://CID/greet",
+                        "limit what it costs"
+                    )))
 
     @OptionGroup var common: CommonOptions
 
@@ -34,6 +47,11 @@ struct Fetch: AsyncParsableCommand {
 
     @Flag(name: .shortAndLong, help: "Write the head of the answer before its content.")
     var include = false
+
+    @Flag(
+        name: .shortAndLong,
+        help: "Write the head of the answer to standard error; the content stays by itself.")
+    var verbose = false
 
     @Flag(name: [.customShort("I"), .long], help: "Ask for the head alone.")
     var head = false
@@ -62,8 +80,28 @@ struct Fetch: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "How peers' answers to a weft:// call are checked: sample, quorum:k, self or none.",
-            valueName: "way"))
+            valueName: "way"),
+        completion: .list(["sample", "quorum:2", "quorum:3", "self", "none"]))
     var audit: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "The gas that a weft:// call may use; compute.gas if nothing is said.",
+            valueName: "units"))
+    var gas: UInt64?
+
+    @Option(
+        help: ArgumentHelp(
+            "The most that a peer may want for a weft:// call, for 1,000 units of gas.",
+            valueName: "credits"))
+    var maxPrice: UInt32?
+
+    @Option(
+        help: ArgumentHelp(
+            "What a wrong answer to a weft:// call would cost you; peers with a short history are"
+                + " then avoided.",
+            valueName: "credits"))
+    var value: UInt64?
 
     @Option(help: "Give up after this time, such as 30s.")
     var deadline: DeadlineArgument?
@@ -81,9 +119,30 @@ struct Fetch: AsyncParsableCommand {
         for header in headers where !header.contains(":") {
             throw ValidationError("'\(header)' is no header field; write 'Name: value'")
         }
+        if let audit, Audit(text: audit) == nil {
+            throw ValidationError(
+                "--audit must be self, sample, none or quorum:k with k from 2 to 16")
+        }
+        if !isCall, audit != nil || gas != nil || maxPrice != nil || value != nil {
+            throw ValidationError("--audit, --gas, --max-price and --value are for weft:// URLs")
+        }
     }
 
+    private var isCall: Bool { url.lowercased().hasPrefix("weft:") }
+
     func run() async throws {
+        do {
+            try await fetch()
+        } catch var failure as CommandFailure {
+            // What is not to be had is no word about a contract: it may be had later.
+            if isCall, [.network, .notFound, .offline].contains(failure.kind) {
+                failure.status = .unavailable
+            }
+            throw failure
+        }
+    }
+
+    private func fetch() async throws {
         try await LocalClient.with(common) { client in
             let file = try OutputFile(output)
             let answer = FetchedHead()
@@ -98,6 +157,10 @@ struct Fetch: AsyncParsableCommand {
                 entries.append(.init("bytes", .number(await file.bytes)))
                 entries.append(.init("path", .string(output ?? "-")))
                 try StandardOutput.line(JSONText.text(of: .map(entries)))
+            }
+            if let outcome = await answer.header("weft-outcome") {
+                throw CommandFailure(
+                    "'\(url)' has no answer: \(outcome)", status: .noAnswer)
             }
             let status = await answer.status
             if status >= 400 {
@@ -118,6 +181,7 @@ struct Fetch: AsyncParsableCommand {
                 if includesHead {
                     try await file.write(ByteBuffer(string: await answer.text))
                 }
+                if verbose { StandardError.write(await answer.text.replacing("\r\n", with: "\n")) }
             },
             { chunk in
                 try await file.write(chunk)
@@ -137,9 +201,12 @@ struct Fetch: AsyncParsableCommand {
         let verb = method ?? (head ? "HEAD" : data == nil ? "GET" : "POST")
         query.append(("method", verb))
         query += headers.map { ("header", $0) }
+        if let gas { query.append(("header", "Weft-Gas: \(gas)")) }
         if let integrity { query.append(("integrity", integrity)) }
         if let cache { query.append(("cache", cache)) }
         if let audit { query.append(("audit", audit)) }
+        if let maxPrice { query.append(("max-price", "\(maxPrice)")) }
+        if let value { query.append(("value", "\(value)")) }
         if let deadline { query.append(("timeout", deadline.text)) }
         var call = APICall("/weft/v1/fetch", query)
         if let data {
@@ -180,7 +247,7 @@ private actor FetchedHead {
         return text + "\r\n"
     }
 
-    private func header(_ name: String) -> String? {
+    func header(_ name: String) -> String? {
         guard case .map(let fields)? = value["headers"] else { return nil }
         return fields.first { $0.key.lowercased() == name }?.value.text
     }

@@ -1,6 +1,7 @@
 // `weft://` on one node: answers, records, what is remembered, and what this node does not grant.
 
 import Compute
+import ContractText
 import HTTPTypes
 import IPLD
 import Multiformats

@@ -1,6 +1,7 @@
 // Proofs that a peer has lied, looked into by a node that has the contract.
 
 import Compute
+import ContractText
 import Multiformats
 import Testing
 import Wire

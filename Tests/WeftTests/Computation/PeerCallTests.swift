@@ -3,6 +3,7 @@
 
 import BlockStore
 import Compute
+import ContractText
 import HTTPTypes
 import IPLD
 import Multiformats

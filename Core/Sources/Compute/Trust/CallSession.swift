@@ -224,6 +224,12 @@ struct CallSession: Sendable {
         return attempts.remove(at: place).attempt
     }
 
+    /// Notes that an answer that came was found to be wrong.
+    mutating func noteRefuted(_ responder: Responder) {
+        guard trace.count < 64 else { return }
+        trace.append(CallTrace(responder: responder, took: .zero, outcome: .refuted))
+    }
+
     mutating func note(_ attempt: Attempt, _ outcome: CallTrace.Outcome, now: Instant) {
         guard trace.count < 64 else { return }
         trace.append(

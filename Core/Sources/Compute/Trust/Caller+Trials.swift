@@ -149,6 +149,10 @@ extension Caller {
         let owner = sessions.first { $0.value.disputeNumber == trial }
         guard let (number, session) = owner else { return }
         sessions[number]?.disputeNumber = nil
+        for given in session.given {
+            guard let peer = given.responder.peer, guilty.contains(peer) else { continue }
+            sessions[number]?.noteRefuted(given.responder)
+        }
         let first = session.given.first?.responder.peer
         let wasFirstGuilty = first.map { guilty.contains($0) } ?? false
         if guilty.isEmpty {

@@ -63,6 +63,7 @@ struct CaseNode {
     /// What the node adds to what the contract said.
     private static let addedFields = [
         "content-length", "weft-gas", "weft-record", "weft-responder", "weft-confidence",
+        "weft-cost",
     ]
 
     private static func run(_ response: Response) async throws -> ContractRun {
