@@ -42,6 +42,7 @@ import Testing
             #expect(both.output.hasSuffix("hello hello "), "\(both.errors)")
             #expect(both.errors.contains("\(url)/both"))
             let head = both.output.split(separator: "\r\n")
+            #expect(head.first == "HTTP/1.1 200 OK")
             let record = try #require(head.first { $0.hasPrefix("Weft-Record: ") }).dropFirst(13)
             let tree = try place.weft("call", "show", "--json", String(record)).objects()
             try #require(tree.map { $0["depth"] as? Int } == [0, 1, 1])

@@ -56,6 +56,15 @@ import Testing
         let folder = DocumentationTests.root.appending(path: "Tests/Contracts/\(name)")
         try FileManager.default.copyItem(
             at: folder, to: URL(filePath: place.path(name)))
+        // What takes several blocks: a body, whose CID the seed depends on, and a file in a folder.
+        let large = Data((0..<2_700_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) })
+        if name == "native" {
+            let body = "native/tests/seeds-of-several-blocks.request"
+            try place.write(body, Data("POST /seeds\n".utf8))
+            try place.write(body + ".body", large)
+        } else {
+            try place.write("files/tests/content/folder/large", large)
+        }
         let outcome = try place.weft("contract", "test", "--json", name)
         let problems = try outcome.objects().filter { $0["ok"] as? Bool == false }
         #expect(outcome.status == 0 && problems.isEmpty, "\(problems) \(outcome.errors)")

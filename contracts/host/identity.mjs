@@ -3,8 +3,9 @@
 const encoder = new TextEncoder();
 /** Longer bodies are named by their CID. */
 const maxInlineBytes = 32 << 10;
-/** Longer files have more than one block, whose CIDs only the host build knows to make. */
+/** Longer files are cut into blocks of this size, which a node of up to so many links names. */
 const maxBlockBytes = 1 << 20;
+const maxLinks = 1_024;
 /** The version of the rules, prices and limits. */
 const rules = 1;
 
@@ -52,10 +53,37 @@ export function cidBytes(cid) {
 }
 
 function body(sha256, content) {
-    if (content.size > maxBlockBytes) throw new Error('a body of more than 1 MiB has no seed here');
+    if (content.size > maxInlineBytes) return link(fileCID(sha256, content));
     const bytes = content.read(0, content.size);
-    return content.size > maxInlineBytes
-        ? link(Uint8Array.from([1, 0x55, 0x12, 0x20, ...sha256(bytes)])) : [head(2, bytes.length), bytes];
+    return [head(2, bytes.length), bytes];
+}
+
+/** The bytes of the CID of a file, as the profile `unixfs-v1-2025` makes it. */
+function fileCID(sha256, content) {
+    const hashed = (codec, bytes) => Uint8Array.from([1, codec, 0x12, 0x20, ...sha256(bytes)]);
+    if (content.size <= maxBlockBytes) return hashed(0x55, content.read(0, content.size));
+    if (content.size > maxBlockBytes * maxLinks) throw new Error('a body of more than 1 GiB');
+    const [links, sizes] = [[], []];
+    for (let offset = 0; offset < content.size; offset += maxBlockBytes) {
+        const bytes = content.read(offset, maxBlockBytes);
+        // Hash, an empty name, and the size of what is below.
+        links.push(field(2, [
+            ...field(1, hashed(0x55, bytes)), ...field(2, []), 3 << 3, ...varint(bytes.length),
+        ]));
+        sizes.push([4 << 3, ...varint(bytes.length)]);
+    }
+    // Of UnixFS: a file, its size, and the sizes of its parts.
+    const data = [1 << 3, 2, 3 << 3, ...varint(content.size), ...sizes.flat()];
+    return hashed(0x70, Uint8Array.from([...links.flat(), ...field(1, data)]));
+}
+
+/** A field of protobuf that has bytes. */
+function field(number, bytes) {
+    return [number << 3 | 2, ...varint(bytes.length), ...bytes];
+}
+
+function varint(number) {
+    return number < 128 ? [number] : [number % 128 + 128, ...varint(Math.floor(number / 128))];
 }
 
 /** The first bytes of an item of CBOR: its kind and its number. */

@@ -370,7 +370,7 @@ private enum WASIImports {
         for (index, entry) in entries.enumerated().dropFirst(cookie) {
             guard bytes.count < arguments.u32(2) else { break }
             let name = Array(entry.name.utf8)
-            let kind: UInt64 = entry.isDirectory.map { $0 ? 3 : 4 } ?? 0
+            let kind = try kind(run, entry, below: number)
             for value in [UInt64(index + 1), 0, UInt64(name.count) | kind << 32] {
                 withUnsafeBytes(of: value.littleEndian) { bytes += $0 }
             }
@@ -381,5 +381,17 @@ private enum WASIImports {
         try run.copy(bytes, arguments.u32(1), count)
         try run.store([UInt32(count)], arguments.u32(4))
         return .success
+    }
+
+    /// What an entry of a directory is. Where the listing does not tell, the entry itself does.
+    private static func kind(
+        _ run: Activation, _ entry: ContentName, below number: Int32
+    ) throws(HostExit) -> UInt64 {
+        if let isDirectory = entry.isDirectory { return isDirectory ? 3 : 4 }
+        return switch try run.wasi.find(entry.name, below: number) {
+        case .entry(.directory, _): 3
+        case .entry(.file, _): 4
+        case .error: 0
+        }
     }
 }

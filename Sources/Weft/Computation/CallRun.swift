@@ -86,28 +86,30 @@ final class CallRun: Sendable {
         guard program.answers(call.export) else {
             return .noMethod("\(ContractFault.noMethod(call.export, known: program.methods))")
         }
-        let host = CallHost(self, call.contract, control, depth: depth)
-        let result = try activate(program, call, control, host) { children, reads, outcome in
-            try self.record(call, outcome, reads, children, control)
+        let result = try computation.memory.lend(
+            atLeast: program.memoryBytes, depth: depth, control
+        ) { bytes in
+            let host = CallHost(self, call.contract, control, depth: depth)
+            return try activate(program, call, bytes, control, host) { children, reads, outcome in
+                try self.record(call, outcome, reads, children, control)
+            }
         }
         computation.memo.keep(result, of: call.cid)
         return .result(result, isFresh: true)
     }
 
-    /// Runs an activation and makes what came of it into a result.
+    /// Runs an activation, which may have so many bytes of memory, and makes what came of it into a
+    /// result.
     func activate<Host: ActivationHost>(
-        _ program: Program, _ call: Call, _ control: RunControl, _ host: Host,
+        _ program: Program, _ call: Call, _ memory: Int64, _ control: RunControl, _ host: Host,
         _ finish: ([CID], [CID], ContractOutcome) throws -> CallRecord
     ) throws -> CallResult {
-        let bytes = try computation.memory.take(
-            atLeast: program.memoryBytes, depth: host.depth)
-        defer { computation.memory.giveBack(bytes) }
         let start = ContinuousClock.now
         let request = try request(call, control, host)
         let outcome = try engine.execute(
             program, request,
             limits: RunLimits(
-                outputBytes: Int(clamping: computation.limits.output), memoryBytes: bytes),
+                outputBytes: Int(clamping: computation.limits.output), memoryBytes: memory),
             control: control, host: host)
         let (children, reads) = host.seen
         let record = try finish(children, reads, outcome)

@@ -130,14 +130,18 @@ extension CallRun {
             let program = try computation.programs.program(
                 call.contract, engine, content, control), program.answers(call.export)
         else { return .strayed }
-        let host = ReplayHost(self, call.contract, control, recorded)
-        do {
-            let result = try activate(program, call, control, host) { children, reads, outcome in
-                try self.record(call, outcome, reads, children, control)
+        return try computation.memory.lend(atLeast: program.memoryBytes, depth: 1, control) {
+            bytes in
+            let host = ReplayHost(self, call.contract, control, recorded)
+            do {
+                let result = try activate(program, call, bytes, control, host) {
+                    (children, reads, outcome) in
+                    try self.record(call, outcome, reads, children, control)
+                }
+                return host.isExhausted ? .record(result.record) : .strayed
+            } catch is ReplayHost.Strayed {
+                return .strayed
             }
-            return host.isExhausted ? .record(result.record) : .strayed
-        } catch is ReplayHost.Strayed {
-            return .strayed
         }
     }
 

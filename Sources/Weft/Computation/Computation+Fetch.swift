@@ -6,6 +6,7 @@ import HTTPTypes
 import IPLD
 import Multiformats
 import NIOCore
+import NIOHTTP1
 import WasmEngine
 
 extension Computation {
@@ -117,7 +118,9 @@ extension Computation {
             }
             fields[name] = header.value
         }
-        let status = HTTPResponse.Status(integerLiteral: Int(output.status))
+        let code = Int(output.status)
+        let status = HTTPResponse.Status(
+            code: code, reasonPhrase: HTTPResponseStatus(statusCode: code).reasonPhrase)
         fields[.contentLength] = "\(result.body.size)"
         let body: ResponseBody
         switch (result.body, output.body) {

@@ -165,32 +165,3 @@ public final class Computation: Sendable {
         memo.flush()
     }
 }
-
-/// The memory that running contracts may have together. Nobody waits for it: a call that gets less
-/// than it needs ends without a result.
-final class InstanceMemory: Sendable {
-    /// The most that one instance can need.
-    private static let instanceBytes: Int64 = 256 << 20
-
-    private let free: Mutex<Int64>
-
-    init(_ bytes: Int64) {
-        free = Mutex(bytes)
-    }
-
-    /// Takes what one instance may have: all it could need while there is plenty, else a part of
-    /// what is left, which is small for those that are called, so that calls may lie as deep in
-    /// each other as they are allowed to; at least what it begins with.
-    func take(atLeast needed: Int64, depth: Int) throws(ResourceFailure) -> Int64 {
-        let taken = free.withLock { free -> Int64? in
-            let share = max(needed, min(Self.instanceBytes, depth > 2 ? free / 16 : free / 2))
-            guard share <= free else { return nil }
-            free -= share
-            return share
-        }
-        guard let taken else { throw .memory }
-        return taken
-    }
-
-    func giveBack(_ bytes: Int64) { free.withLock { $0 += bytes } }
-}

@@ -23,7 +23,8 @@ static void list(const char *path, int depth) {
     if (!folder || depth > 4) return;
     struct dirent *entry;
     while ((entry = readdir(folder))) {
-        printf("%*s%s %llu\n", depth, "", entry->d_name, (unsigned long long)entry->d_ino);
+        printf("%*s%s %llu %d\n", depth, "", entry->d_name, (unsigned long long)entry->d_ino,
+            entry->d_type);
         char inner[256];
         snprintf(inner, sizeof inner, "%s/%s", strcmp(path, "/") ? path : "", entry->d_name);
         struct stat information;

@@ -106,10 +106,24 @@ import WasmRules
             #expect(poor.outcome == "out-of-gas" && poor.record.gas == 10_000_000)
         }
         try await granting({ $0.memory = 64 << 20 }) { limits in
-            let failure = try await limits.failure("grow?1000")
+            let failure = try await limits.failure("grow?1100")
             #expect(failure?.code == .resource)
             #expect(failure?.message.contains("compute.memory") == true)
-            #expect(try await limits.call("grow?100").number == 1)
+            #expect(try await limits.call("grow?1000").number == 1)
+        }
+    }
+
+    @Test("calls that have not all the memory they need beside each other wait for it")
+    func sharedMemory() async throws {
+        try await granting({ $0.memory = 300 << 20 }) { limits in
+            // Each grows to 188 MiB, so that one of them fits at a time.
+            let grown = try await withThrowingTaskGroup { group in
+                for pages in 3_000..<3_006 {
+                    group.addTask { try await limits.call("grow?\(pages)").number }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(grown == Array(repeating: 1, count: 6))
         }
     }
 

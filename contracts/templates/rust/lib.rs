@@ -3,9 +3,11 @@
 // Each exported function is a method. It reads the request, may fetch other contracts and content,
 // writes the response, and ends. Nothing else is there: no clock, no files, no network.
 //
-// Build it for the target wasm32v1-none, or wasm32-unknown-unknown.
+// `weft contract build` compiles it for the target wasm32v1-none, which has no standard library;
+// for wasm32-unknown-unknown it compiles as well.
+#![no_std]
 
-/// The functions of the host that are used here; weft.h describes them all.
+// The functions of the host that are used here; weft.h describes them all.
 #[link(wasm_import_module = "weft")]
 extern "C" {
     fn field(
@@ -22,10 +24,11 @@ const QUERY: i32 = 2;
 #[no_mangle]
 pub extern "C" fn greet() {
     let mut query = [0u8; 1024];
-    let count = unsafe {
+    // What does not fit is left out, and the whole length comes back.
+    let length = unsafe {
         field(REQUEST, QUERY, core::ptr::null(), 0, query.as_mut_ptr(), query.len())
     };
-    let query = &query[..(count.max(0) as usize).min(query.len())];
+    let query = &query[..(length.max(0) as usize).min(query.len())];
     let name = query.strip_prefix(b"name=").unwrap_or(b"world");
     set_header("content-type", "text/plain; charset=utf-8");
     print(b"Hello, ");
@@ -39,4 +42,10 @@ fn set_header(name: &str, value: &str) {
 
 fn print(bytes: &[u8]) {
     unsafe { write(bytes.as_ptr(), bytes.len()) }
+}
+
+/// A panic ends the call as a trap, which costs all its gas.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    core::arch::wasm32::unreachable()
 }

@@ -70,6 +70,8 @@ struct ContractProject: Sendable {
         let target = "wasm32v1-none"
         let words = [
             "cargo", "build", "--release", "--target", target, "--target-dir", ".build/rust",
+            // Each page costs gas at every call, and a stack of 1 MiB is 16 of them.
+            "--config", "target.\(target).rustflags=['-Clink-arg=-zstack-size=131072']",
         ]
         let code = try await ChildProgram(words: words, folder: folder, errors: log).run()
         guard code == 0 else {
