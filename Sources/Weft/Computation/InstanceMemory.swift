@@ -2,7 +2,6 @@
 // part of it; and as runs without a result can be made again, one for which the part was too small
 // waits for more.
 
-import Dispatch
 import Synchronization
 import WasmEngine
 
@@ -10,15 +9,56 @@ import WasmEngine
 final class InstanceMemory: Sendable {
     /// The most that one instance can need.
     private static let instanceBytes: Int64 = 256 << 20
-    /// How often one that waits looks whether it still has to.
-    private static let look = DispatchTimeInterval.milliseconds(50)
 
-    /// One that waits in line.
+    /// One that waits in line, until it is told how that ended.
     private final class Waiter: Sendable {
+        private enum State {
+            case new
+            case waiting(CheckedContinuation<Bool, Never>)
+            case over(granted: Bool)
+        }
+
         let bytes: Int64
-        let granted = DispatchSemaphore(value: 0)
+        private let state = Mutex(State.new)
 
         init(_ bytes: Int64) { self.bytes = bytes }
+
+        /// Ends the wait, unless it is over.
+        @discardableResult
+        func end(granted: Bool) -> Bool {
+            let (isFirst, continuation) = state.withLock { state in
+                defer { if case .over = state {} else { state = .over(granted: granted) } }
+                switch state {
+                case .new: return (true, nil as CheckedContinuation<Bool, Never>?)
+                case .waiting(let continuation): return (true, continuation)
+                case .over: return (false, nil)
+                }
+            }
+            continuation?.resume(returning: granted)
+            return isFirst
+        }
+
+        /// Ends the wait; says whether it had been granted what it waited for.
+        func leave() -> Bool {
+            end(granted: false)
+            return state.withLock { if case .over(true) = $0 { true } else { false } }
+        }
+
+        /// Whether it is granted what it waits for.
+        func isGranted() async -> Bool {
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { continuation in
+                    let known = state.withLock { state -> Bool? in
+                        if case .over(let granted) = state { return granted }
+                        state = .waiting(continuation)
+                        return nil
+                    }
+                    if let known { continuation.resume(returning: known) }
+                }
+            } onCancel: {
+                end(granted: false)
+            }
+        }
     }
 
     private struct State {
@@ -35,8 +75,9 @@ final class InstanceMemory: Sendable {
     }
 
     /// Lends a part of the memory to one instance that needs some at least. If that was too little
-    /// beside others, an outermost call waits in line for all that it could need, and is made again;
-    /// those within it, whose callers hold memory meanwhile, are made again with what is free.
+    /// beside others, an outermost call waits in line for all that it could need, and is made
+    /// again; those within it, whose callers hold memory meanwhile, are made again with what is
+    /// free.
     ///
     /// - Throws: `ResourceFailure.memory`; what `body` throws; what ends the wait.
     func lend<Result>(
@@ -65,8 +106,8 @@ final class InstanceMemory: Sendable {
     }
 
     /// Takes all that an instance could need while there is plenty, else a part of what is left,
-    /// which is small for those that are called, so that calls may lie as deep in each other as they
-    /// are allowed to, and while others wait; at least what it begins with.
+    /// which is small for those that are called, so that calls may lie as deep in each other as
+    /// they are allowed to, and while others wait; at least what it begins with.
     private func take(atLeast needed: Int64, depth: Int) -> Int64? {
         state.withLock { state in
             let part = depth > 2 || !state.line.isEmpty ? state.free / 16 : state.free / 2
@@ -87,33 +128,33 @@ final class InstanceMemory: Sendable {
         }
     }
 
-    /// Waits in line on this thread, one of the engine's.
+    /// Waits in line on this thread, one of the engine's, as long as the call may take.
     private func wait(for bytes: Int64, _ control: RunControl) throws {
         let waiter = Waiter(bytes)
         state.withLock { state in
             state.line.append(waiter)
             Self.grant(&state)
         }
-        do {
-            while waiter.granted.wait(timeout: .now() + Self.look) == .timedOut {
-                try control.check()
+        let outcome = Result {
+            try control.wait {
+                let timer = Task {
+                    // Cancelled when the wait is over.
+                    try? await Task.sleep(until: control.end, clock: .continuous)
+                    waiter.end(granted: false)
+                }
+                defer { timer.cancel() }
+                return await waiter.isGranted()
             }
-        } catch {
-            leave(waiter)
-            throw error
         }
-    }
-
-    /// Takes one out of the line, or what it was granted meanwhile.
-    private func leave(_ waiter: Waiter) {
+        if case .success(true) = outcome { return }
         state.withLock { state in
-            if let place = state.line.firstIndex(where: { $0 === waiter }) {
-                state.line.remove(at: place)
-            } else {
-                state.free += waiter.bytes
-            }
+            // What was granted before anybody looked goes back.
+            if waiter.leave() { state.free += bytes }
+            state.line.removeAll { $0 === waiter }
             Self.grant(&state)
         }
+        try control.check()
+        throw ResourceFailure.memory
     }
 
     private func giveBack(_ bytes: Int64) {
@@ -126,8 +167,8 @@ final class InstanceMemory: Sendable {
     /// Lets those go on for whom there is enough now, in their order.
     private static func grant(_ state: inout State) {
         while let first = state.line.first, first.bytes <= state.free {
-            state.free -= first.bytes
-            state.line.removeFirst().granted.signal()
+            if first.end(granted: true) { state.free -= first.bytes }
+            state.line.removeFirst()
         }
     }
 }
