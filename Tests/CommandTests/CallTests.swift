@@ -38,7 +38,9 @@ import Testing
         for _ in 0..<2 {
             let hello = try place.weft("fetch", "\(url)/hello", "--data-binary", "world")
             #expect(hello.output == "hello world", "\(hello.errors)")
-            let both = try place.weft("fetch", "-i", "--trace", "\(url)/both")
+            let both = try place.weft(
+                "fetch", "-i", "--trace", "--cache", node == nil ? "default" : "no-cache",
+                "\(url)/both")
             #expect(both.output.hasSuffix("hello hello "), "\(both.errors)")
             #expect(both.errors.contains("\(url)/both"))
             let head = both.output.split(separator: "\r\n")
@@ -49,6 +51,9 @@ import Testing
             #expect(tree[1]["url"] as? String == "\(url)/hello?a")
             let shown = try place.weft("call", "show", String(record)).output
             #expect(shown.split(separator: "\n").count == 3 && shown.contains("ok 200"))
+            // Only a node that goes on knows how long its calls took.
+            #expect(tree.allSatisfy { ($0["time_us"] != nil) == (node != nil) })
+            #expect(shown.contains(" µs  ") == (node != nil))
             let checks = try place.weft("call", "verify", "--json", String(record)).objects()
             #expect(checks.count == 3 && checks.allSatisfy { $0["valid"] as? Bool == true })
             let alone = try place.weft("call", "verify", "--alone", String(record))

@@ -1,6 +1,7 @@
 // The Swift of docs/library.md: this file is where it is compiled and run, and a test sees that the
 // document shows the same lines.
 
+import ContractText
 import Foundation
 import HTTPTypes
 import Multiformats
@@ -42,6 +43,20 @@ func look(for url: String, with node: Node) async throws -> String {
     }
 }
 
+func ask(_ contract: String, toGreet name: String, with node: Node) async throws -> String {
+    var request = Request("weft://\(contract)/hello", method: .post)
+    request.body = ResponseBody(ByteBuffer(string: name))
+    request.mesh.audit = .quorum(2)  // two peers have to agree, or this node computes it itself
+    request.mesh.maxPrice = 1_000  // credits for 1,000 units of gas: the usual price
+
+    let response = try await node.fetch(request)
+    guard let call = response.mesh.call else {
+        return "nothing ran: \(response.status)"  // no such method, or no contract
+    }
+    let answer = String(buffer: try await response.body.collect(upTo: 1 << 20))
+    return "\(answer), for \(call.gas) gas, \(call.confidence)"
+}
+
 func answerOnce(on topic: String, with node: Node) async throws {
     let questions = try await node.subscribe(to: topic)
     for await question in questions where question.author != node.peer {
@@ -59,7 +74,7 @@ func answerOnce(on topic: String, with node: Node) async throws {
         let blocks = guide.components(separatedBy: "```swift\n").dropFirst().map {
             $0.components(separatedBy: "\n```")[0]
         }
-        #expect(blocks.count == 3)
+        #expect(blocks.count == 4)
         for block in blocks {
             let lines = block.components(separatedBy: "\n")
             let code = lines.drop { $0.isEmpty || $0.hasPrefix("import ") }.joined(separator: "\n")
@@ -86,6 +101,17 @@ func answerOnce(on topic: String, with node: Node) async throws {
         #expect(trace?.contains("providers of \(cid)") == true)
         await node.stop()
         try await router.stop()
+    }
+
+    @Test func calls() async throws {
+        try await withNode { node, _ in
+            let contract = "\(try await node.publish(contract: ContractText.many))"
+            let text = try await ask(contract, toGreet: "Ada", with: node)
+            #expect(text.hasPrefix("hello Ada, for ") && text.hasSuffix(" gas, computed here"))
+            let none = "\(try await node.addFile(Array("no module".utf8)))"
+            let nothing = try await ask(none, toGreet: "Ada", with: node)
+            #expect(nothing.hasPrefix("nothing ran: 422"))
+        }
     }
 
     @Test func topics() async throws {

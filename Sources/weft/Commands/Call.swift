@@ -99,7 +99,7 @@ enum CallLine {
         parts.append(gas == own ? "\(gas) gas" : "\(gas) gas (own \(own))")
         if let time = node["time_us"]?.count { parts.append("\(time) µs") }
         parts.append("\(node["method"]?.text ?? "") \(node["url"]?.text ?? "")")
-        parts.append(node["cid"]?.text ?? "")
+        parts.append(StandardOutput.dim(node["cid"]?.text ?? ""))
         return indent + parts.joined(separator: "  ")
     }
 }

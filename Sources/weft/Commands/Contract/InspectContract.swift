@@ -130,7 +130,8 @@ struct InspectContract: AsyncParsableCommand {
         let features = survey.features.map { "\($0.name)" }.joined(separator: ", ")
         lines.append(("features", features.isEmpty ? "the first version alone" : features))
         var code =
-            "\(HumanNumber.text(survey.functionCount)) functions,"
+            "\(HumanNumber.text(survey.functionCount))"
+            + (survey.functionCount == 1 ? " function," : " functions,")
             + " \(HumanNumber.text(survey.instructionCount)) instructions"
         if let largest = survey.largest {
             let size = HumanBytes.text(UInt64(largest.bytes))
