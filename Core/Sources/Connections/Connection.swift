@@ -77,9 +77,7 @@ public struct Connection: ~Copyable {
     /// muxer.
     var yamux: Yamux?
     /// Streams whose protocol is being negotiated.
-    var negotiations: [UInt32: StreamNegotiation] = [:]
-    /// When their time is up, in order; some have ended before.
-    var negotiationDeadlines: BoundedQueue<(at: Instant, stream: UInt32)>
+    var negotiations: StreamNegotiations
     /// Bytes to send beneath everything else: our nonce in a private network.
     private var nonceOutput: [UInt8] = []
     /// Bytes to send beneath the encryption.
@@ -89,7 +87,7 @@ public struct Connection: ~Copyable {
     /// What arrived before TLS took over.
     private var unread: [UInt8] = []
     /// No more than the last input brought; drained after it.
-    private var events: [Event] = []
+    var events: [Event] = []
     private var nextEventIndex = 0
     private let handshakeDeadline: Instant
     /// The peer, once it has proven who it is.
@@ -103,9 +101,7 @@ public struct Connection: ~Copyable {
         self.options = options
         self.secrets = secrets
         handshakeDeadline = now + options.handshakeTimeout
-        let limits = options.limits
-        negotiationDeadlines = BoundedQueue(
-            limit: 2 * (limits.incomingStreams + limits.outgoingStreams))
+        negotiations = StreamNegotiations(options)
         if let key = options.presharedKey {
             privateChannel = PrivateChannel(key, nonce: secrets.nonce)
             nonceOutput = secrets.nonce
@@ -331,9 +327,9 @@ public struct Connection: ~Copyable {
     public var deadline: Instant? {
         switch phase {
         case .failed: nil
-        case .streams: (yamux?.deadline).earlier(negotiationDeadlines.first?.at)
+        case .streams: (yamux?.deadline).earlier(negotiations.deadline)
         case .security, .noise, .tls, .muxer:
-            Optional(handshakeDeadline).earlier(negotiationDeadlines.first?.at)
+            Optional(handshakeDeadline).earlier(negotiations.deadline)
         }
     }
 
@@ -379,10 +375,6 @@ public struct Connection: ~Copyable {
     }
 
     // MARK: Output
-
-    mutating func note(_ event: Event) {
-        events.append(event)
-    }
 
     /// What has happened next; nil if nothing has since.
     public mutating func nextEvent() -> Event? {

@@ -20,6 +20,8 @@ public enum ConnectionError: Error, Hashable, Sendable {
     case wrongPeer(expected: PeerID, found: PeerID)
     /// The peer broke the rules of yamux, or went silent.
     case yamux(YamuxFault)
+    /// The peer sent more than is kept before it has proven who it is.
+    case tooEarly
     /// The peer did not come this far in time.
     case timedOut(Stage)
 }
@@ -34,6 +36,7 @@ extension ConnectionError: CustomStringConvertible {
         case .wrongPeer(let expected, let found):
             "asked for the peer \(expected), answered by \(found)"
         case .yamux(let fault): "\(fault)"
+        case .tooEarly: "the peer sent too much before it proved who it is"
         case .timedOut(.security): "the peer did not finish the handshake in time"
         case .timedOut(.muxer): "the peer did not agree on a stream muxer in time"
         }

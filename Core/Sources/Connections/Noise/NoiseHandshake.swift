@@ -24,14 +24,16 @@ struct NoiseHandshake {
     private(set) var output: [UInt8] = []
     private var remote: (peer: PeerID, muxers: [ProtocolName])?
 
-    /// A handshake with a fresh ephemeral private key of 32 bytes, offering these muxers. An
-    /// initiator's first message is in ``output`` at once.
+    /// A handshake with a fresh ephemeral private key of 32 bytes, offering these muxers, in which
+    /// both sides have to know the same `prologue`. An initiator's first message is in ``output``
+    /// at once.
     init(
         role: NoiseXX.Role, identity: NoiseIdentity, ephemeralKey: [UInt8],
-        muxers: [ProtocolName]
+        muxers: [ProtocolName], prologue: [UInt8] = []
     ) throws(NoiseFault) {
         noise = NoiseXX(
-            role: role, staticKey: identity.staticKey, ephemeralKey: ephemeralKey, prologue: [])
+            role: role, staticKey: identity.staticKey, ephemeralKey: ephemeralKey,
+            prologue: prologue)
         self.identity = identity
         self.muxers = muxers
         if noise.isOurTurn { append(try noise.write([])) }

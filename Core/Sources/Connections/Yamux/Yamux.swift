@@ -8,24 +8,7 @@ import Wire
 /// Received data is handed out at once and not kept; the window opens again when the reader says
 /// that it has consumed it. The window doubles whenever half of it is used up within four round
 /// trips, so it follows the bandwidth-delay product. What is sent takes turns, frame by frame.
-struct Yamux {
-    enum Event {
-        /// The peer opened a stream.
-        case accepted(UInt32)
-        case data(UInt32, ArraySlice<UInt8>)
-        /// The peer will send no more on this stream.
-        case finished(UInt32)
-        /// The stream is gone.
-        case reset(UInt32)
-        /// A stream whose writes were refused has room again.
-        case room(UInt32)
-        case goAway(YamuxGoAway)
-        /// Nothing has come since ``Yamux/check(now:)``.
-        case silent
-        /// Something has come after that.
-        case awake
-    }
-
+struct Yamux: StreamMuxer {
     /// A frame to send: its head, and its data in pieces.
     struct Transmit {
         let header: YamuxHeader
@@ -59,7 +42,7 @@ struct Yamux {
     /// Streams with something to send, in turn.
     var line: BoundedQueue<UInt32>
     /// What the last input brought. It holds no more than that input did, and is drained after it.
-    var events: [Event] = []
+    var events: [MuxerEvent] = []
 
     /// A head of which only a part has arrived.
     var partialHeader: [UInt8] = []
@@ -170,7 +153,7 @@ struct Yamux {
     }
 
     /// Removes and returns what has happened since the last call.
-    mutating func takeEvents() -> [Event] {
+    mutating func takeEvents() -> [MuxerEvent] {
         let taken = events
         events = []
         return taken

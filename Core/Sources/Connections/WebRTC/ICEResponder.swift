@@ -1,0 +1,215 @@
+// The side of ICE that never asks (RFC 8445, "lite"): it answers checks, and learns from them where
+// its peers are. Also a STUN server (RFC 8489) for whoever asks where it is seen.
+//
+// In webrtc-direct the key of a check is in the check itself, so a valid one proves nothing about
+// who sent it or from where; only the handshake above does. What a check may cost is bounded by
+// its source's rate and by how many peers may be halfway.
+
+public import Wire
+
+/// How much the checks of strangers may take.
+public struct ICELimits: Sendable {
+    /// The most peers whose handshake is not over.
+    public var halfOpen = 128
+    /// The most peers.
+    public var peers = 1024
+    /// The most addresses that one peer may be at.
+    public var addresses = 8
+    /// How many questions of strangers one source may ask at once: to make a connection, or
+    /// where it is seen.
+    public var burst = 64
+    /// How many more it may ask each second.
+    public var rate = 32
+    /// How many sources are told apart; some share what one may ask.
+    public var sources = 4096
+    /// How long the handshake of a peer may take.
+    public var handshake = Duration.seconds(10)
+    /// How long a peer may go without a check.
+    public var silence = Duration.seconds(30)
+
+    /// The usual limits.
+    public init() {}
+}
+
+/// Peers of one socket, by where they are.
+public struct ICEResponder {
+    /// What a datagram was.
+    public enum Outcome {
+        /// Nothing that is answered.
+        case ignored
+        /// A question of a stranger, with its answer.
+        case answered([UInt8])
+        /// A check of a peer, with its answer.
+        case checked(peer: UInt64, answer: [UInt8])
+    }
+
+    private struct Peer {
+        let credentials: ICECredentials
+        var addresses: [UDPAddress]
+        /// Where it wants to be sent to.
+        var selected: UDPAddress
+        var isHalfOpen = true
+        let made: Instant
+        var lastCheck: Instant
+    }
+
+    /// What one source may still ask.
+    private struct Bucket {
+        var level: Int
+        var filled: Instant
+    }
+
+    private let limits: ICELimits
+    private var peers: [UInt64: Peer] = [:]
+    private var numbers: [ICECredentials: UInt64] = [:]
+    private var places: [UDPAddress: UInt64] = [:]
+    private var lastNumber: UInt64 = 0
+    /// How many peers are halfway.
+    public private(set) var halfOpenCount = 0
+    /// By a number made of the source, so that there are never more.
+    private var buckets: [Bucket]
+    private var deadlines = DeadlineQueue<UInt64>()
+
+    /// A responder without peers.
+    public init(_ limits: ICELimits = ICELimits(), now: Instant) {
+        self.limits = limits
+        buckets = [Bucket](
+            repeating: Bucket(level: limits.burst, filled: now), count: limits.sources)
+    }
+
+    /// How many peers there are.
+    public var count: Int { peers.count }
+
+    /// The peer whose datagrams come from an address.
+    public func peer(at address: UDPAddress) -> UInt64? { places[address] }
+
+    /// Where datagrams to a peer go.
+    public func address(of peer: UInt64) -> UDPAddress? { peers[peer]?.selected }
+
+    /// Takes a datagram whose first byte is below 4.
+    public mutating func receive(
+        _ bytes: RawSpan, from source: UDPAddress, now: Instant
+    ) -> Outcome {
+        let message: STUNMessage
+        do throws(DecodeError) {
+            message = try STUNMessage(decoding: bytes)
+        } catch {
+            return .ignored
+        }
+        guard message.kind == .request, !message.isUnclear else { return .ignored }
+        var answer = STUNWriter(.success, transaction: message.transaction)
+        answer.add(mapped: source)
+        guard let username = message.username else {
+            guard mayAsk(source, now: now) else { return .ignored }
+            return .answered(answer.finish(key: nil))
+        }
+        guard let credentials = ICECredentials(username: username) else { return .ignored }
+        let known = numbers[credentials]
+        // Whoever repeats what is known costs no more than the answer.
+        guard known != nil || mayAsk(source, now: now),
+            message.isAuthentic(bytes, key: credentials.password.rawSpan)
+        else { return .ignored }
+        guard let number = known ?? admit(credentials, at: source, now: now),
+            note(source, of: number, isNomination: message.isNomination, now: now)
+        else { return .ignored }
+        return .checked(peer: number, answer: answer.finish(key: Array(credentials.password)))
+    }
+
+    /// The peer's handshake is over.
+    public mutating func open(_ peer: UInt64) {
+        guard peers[peer]?.isHalfOpen == true else { return }
+        peers[peer]?.isHalfOpen = false
+        halfOpenCount -= 1
+    }
+
+    /// Forgets a peer.
+    public mutating func remove(_ peer: UInt64) {
+        guard let old = peers.removeValue(forKey: peer) else { return }
+        numbers[old.credentials] = nil
+        for address in old.addresses { places[address] = nil }
+        if old.isHalfOpen { halfOpenCount -= 1 }
+    }
+
+    // MARK: Checks
+
+    private mutating func mayAsk(_ source: UDPAddress, now: Instant) -> Bool {
+        var hasher = Hasher()
+        hasher.combine(source.isIPv6)
+        hasher.combine(source.network)
+        let index = Int(UInt(bitPattern: hasher.finalize()) % UInt(buckets.count))
+        let bucket = buckets[index]
+        let waited = now.since(bucket.filled).wholeNanoseconds
+        let fill = Int(clamping: waited / max(1, 1_000_000_000 / Int64(limits.rate)))
+        if fill > 0 {
+            buckets[index].level = min(limits.burst, bucket.level + min(fill, limits.burst))
+            buckets[index].filled = now
+        }
+        guard buckets[index].level > 0 else { return false }
+        buckets[index].level -= 1
+        return true
+    }
+
+    private mutating func admit(
+        _ credentials: ICECredentials, at source: UDPAddress, now: Instant
+    ) -> UInt64? {
+        guard halfOpenCount < limits.halfOpen, peers.count < limits.peers,
+            places[source] == nil
+        else { return nil }
+        lastNumber += 1
+        halfOpenCount += 1
+        numbers[credentials] = lastNumber
+        places[source] = lastNumber
+        peers[lastNumber] = Peer(
+            credentials: credentials, addresses: [source], selected: source, made: now,
+            lastCheck: now)
+        deadlines.add(lastNumber, at: now + limits.handshake)
+        return lastNumber
+    }
+
+    /// A peer is, also, at an address. False if it may not be.
+    private mutating func note(
+        _ source: UDPAddress, of number: UInt64, isNomination: Bool, now: Instant
+    ) -> Bool {
+        if places[source] != number {
+            // Nobody takes another's place while that one is there.
+            guard places[source] == nil, var addresses = peers[number]?.addresses else {
+                return false
+            }
+            if addresses.count == limits.addresses {
+                let selected = peers[number]?.selected
+                guard let oldest = addresses.firstIndex(where: { $0 != selected }) else {
+                    return false
+                }
+                places[addresses.remove(at: oldest)] = nil
+            }
+            addresses.append(source)
+            peers[number]?.addresses = addresses
+            places[source] = number
+        }
+        peers[number]?.lastCheck = now
+        if isNomination { peers[number]?.selected = source }
+        return true
+    }
+
+    // MARK: Time
+
+    /// When ``takeLost(now:)`` has something to do.
+    public var deadline: Instant? { deadlines.first }
+
+    /// Forgets and returns the peers whose handshake takes too long, or that have gone silent.
+    public mutating func takeLost(now: Instant) -> [UInt64] {
+        var lost: [UInt64] = []
+        while let number = deadlines.popDue(at: now) {
+            guard let peer = peers[number] else { continue }
+            let end =
+                peer.isHalfOpen ? peer.made + limits.handshake : peer.lastCheck + limits.silence
+            if now < end {
+                deadlines.add(number, at: end)
+            } else {
+                remove(number)
+                lost.append(number)
+            }
+        }
+        return lost
+    }
+}

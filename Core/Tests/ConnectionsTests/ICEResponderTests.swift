@@ -1,0 +1,205 @@
+// Who is let in by checks, where peers are, and how little strangers cost.
+
+import TestSupport
+import Testing
+import Wire
+
+@testable import Connections
+
+/// A dialer with one password, and what it sends.
+private struct Dialer {
+    let ours: [UInt8]
+    var version = 2
+
+    init(_ name: String) {
+        ours = Array(("libp2p+webrtc+v2/" + name + String(repeating: "x", count: 22)).utf8)
+    }
+
+    func check(isNomination: Bool = false, key: [UInt8]? = nil) -> [UInt8] {
+        var writer = STUNWriter(.request, transaction: [UInt8](repeating: 3, count: 12))
+        writer.add(username: ours + Array(":ufrg".utf8))
+        writer.add(priority: 1, isNomination: isNomination)
+        return writer.finish(key: key ?? ours)
+    }
+}
+
+private func place(_ host: UInt8, _ port: UInt16 = 4000) -> UDPAddress {
+    UDPAddress(ip: [10, 0, 0, host].rawSpan, port: port) ?? place(host, port)
+}
+
+/// An expectation about what changes as it is looked at.
+private func holds(_ isTrue: Bool, sourceLocation: SourceLocation = #_sourceLocation) {
+    #expect(isTrue, sourceLocation: sourceLocation)
+}
+
+private func need<Value>(
+    _ value: Value?, sourceLocation: SourceLocation = #_sourceLocation
+) throws -> Value {
+    try #require(value, sourceLocation: sourceLocation)
+}
+
+private let start = Instant(nanoseconds: 1_000_000_000)
+
+extension ICEResponder {
+    /// The peer of a check that is answered.
+    fileprivate mutating func checked(
+        _ message: [UInt8], from source: UDPAddress, now: Instant = start
+    ) -> UInt64? {
+        guard case .checked(let peer, _) = receive(message.rawSpan, from: source, now: now) else {
+            return nil
+        }
+        return peer
+    }
+}
+
+@Suite struct ICEResponderTests {
+    @Test("a valid check makes a peer, and its answer is signed and says where it came from")
+    func valid() throws {
+        var responder = ICEResponder(now: start)
+        let dialer = Dialer("a")
+        let outcome = responder.receive(dialer.check().rawSpan, from: place(1), now: start)
+        guard case .checked(let peer, let answer) = outcome else {
+            Issue.record("the check was not answered")
+            return
+        }
+        let read = try STUNMessage(decoding: answer.rawSpan)
+        holds(read.kind == .success && read.mappedAddress == place(1))
+        holds(read.transaction == [UInt8](repeating: 3, count: 12))
+        holds(read.isAuthentic(answer, key: dialer.ours))
+        holds(responder.peer(at: place(1)) == peer && responder.address(of: peer) == place(1))
+        holds(responder.count == 1 && responder.halfOpenCount == 1)
+        // The same again is the same peer.
+        let again = responder.checked(dialer.check(), from: place(1))
+        holds(again == peer && responder.count == 1)
+    }
+
+    @Test("nothing is kept of a check with the wrong key, of noise, or of an answer")
+    func invalid() {
+        var responder = ICEResponder(now: start)
+        let dialer = Dialer("a")
+        var answer = STUNWriter(.success, transaction: [UInt8](repeating: 3, count: 12))
+        answer.add(username: dialer.ours + Array(":ufrg".utf8))
+        for message in [
+            dialer.check(key: Array("wrong".utf8)), Array(dialer.check().dropLast()), [0], [],
+            answer.finish(key: dialer.ours),
+        ] {
+            guard case .ignored = responder.receive(message.rawSpan, from: place(1), now: start)
+            else {
+                Issue.record("an invalid message was answered")
+                return
+            }
+        }
+        holds(responder.count == 0 && responder.deadline == nil)
+    }
+
+    @Test("whoever asks without a name hears where it is seen, and leaves no trace")
+    func server() throws {
+        var responder = ICEResponder(now: start)
+        let question = STUNWriter(.request, transaction: [UInt8](repeating: 9, count: 12))
+            .finish(key: nil)
+        let outcome = responder.receive(question.rawSpan, from: place(8, 77), now: start)
+        guard case .answered(let answer) = outcome else {
+            Issue.record("the question was not answered")
+            return
+        }
+        let read = try STUNMessage(decoding: answer.rawSpan)
+        holds(read.mappedAddress == place(8, 77))
+        holds(responder.count == 0)
+        holds(answer.count <= 2 * question.count)
+    }
+
+    @Test("a peer is followed to where it nominates, and nobody takes its place")
+    func moving() throws {
+        var responder = ICEResponder(now: start)
+        let (one, two) = (Dialer("a"), Dialer("b"))
+        let peer = try need(responder.checked(one.check(), from: place(1)))
+        holds(responder.checked(one.check(), from: place(2)) == peer)
+        holds(responder.address(of: peer) == place(1) && responder.peer(at: place(2)) == peer)
+        holds(responder.checked(one.check(isNomination: true), from: place(2)) == peer)
+        holds(responder.address(of: peer) == place(2))
+        holds(responder.checked(two.check(), from: place(2)) == nil)
+        for host in 3...40 {
+            holds(responder.checked(one.check(), from: place(UInt8(host))) == peer)
+        }
+        // It can only be at so many, where it nominated is one of them, and then nowhere.
+        holds(responder.peer(at: place(2)) == peer && responder.peer(at: place(5)) == nil)
+        responder.remove(peer)
+        for host in 1...40 { holds(responder.peer(at: place(UInt8(host))) == nil) }
+        holds(responder.count == 0 && responder.halfOpenCount == 0)
+    }
+
+    @Test("so many peers are halfway at most; each that arrives makes room for another")
+    func halfOpen() throws {
+        var limits = ICELimits()
+        (limits.halfOpen, limits.burst) = (2, 1_000)
+        var responder = ICEResponder(limits, now: start)
+        let first = try need(responder.checked(Dialer("a").check(), from: place(1)))
+        holds(responder.checked(Dialer("b").check(), from: place(2)) != nil)
+        holds(responder.checked(Dialer("c").check(), from: place(3)) == nil)
+        responder.open(first)
+        responder.open(first)
+        holds(responder.halfOpenCount == 1)
+        holds(responder.checked(Dialer("c").check(), from: place(3)) != nil)
+        holds(responder.checked(Dialer("d").check(), from: place(4)) == nil)
+    }
+
+    @Test("one source may ask so often; what it has already is answered further")
+    func rate() throws {
+        var limits = ICELimits()
+        (limits.burst, limits.rate) = (3, 2)
+        var responder = ICEResponder(limits, now: start)
+        for (index, name) in ["a", "b", "c"].enumerated() {
+            holds(responder.checked(Dialer(name).check(), from: place(1, UInt16(index))) != nil)
+        }
+        holds(responder.checked(Dialer("d").check(), from: place(1, 50)) == nil)
+        let question = STUNWriter(.request, transaction: [UInt8](repeating: 9, count: 12))
+            .finish(key: nil)
+        guard case .ignored = responder.receive(question.rawSpan, from: place(1, 60), now: start)
+        else {
+            Issue.record("the question was answered")
+            return
+        }
+        holds(responder.checked(Dialer("a").check(), from: place(1, 0)) != nil)
+        let later = start + .milliseconds(600)
+        holds(responder.checked(Dialer("d").check(), from: place(1, 50), now: later) != nil)
+        holds(responder.checked(Dialer("e").check(), from: place(1, 51), now: later) == nil)
+        let muchLater = start + .seconds(3_600)
+        for name in ["e", "f", "g"] {
+            let port = UInt16(100 + name.utf8.reduce(0) { $0 + Int($1) })
+            holds(
+                responder.checked(Dialer(name).check(), from: place(1, port), now: muchLater)
+                    != nil)
+        }
+        holds(
+            responder.checked(Dialer("h").check(), from: place(1, 55), now: muchLater) == nil)
+    }
+
+    @Test("a peer is lost when its handshake takes too long, and when it goes silent")
+    func silence() throws {
+        var responder = ICEResponder(now: start)
+        let slow = try need(responder.checked(Dialer("a").check(), from: place(1)))
+        let silent = try need(responder.checked(Dialer("b").check(), from: place(2)))
+        responder.open(silent)
+        holds(responder.takeLost(now: start + .milliseconds(9_999)).isEmpty)
+        holds(responder.takeLost(now: start + .seconds(10)) == [slow])
+        holds(
+            responder.checked(Dialer("b").check(), from: place(2), now: start + .seconds(20))
+                == silent)
+        holds(responder.takeLost(now: start + .seconds(49)).isEmpty)
+        holds(responder.takeLost(now: start + .seconds(50)) == [silent])
+        holds(responder.count == 0 && responder.deadline == nil)
+    }
+
+    @Test("a flood of spoofed checks stays within the limits")
+    func flood() {
+        var generator = SeededGenerator(seed: 5)
+        var responder = ICEResponder(now: start)
+        for index in 0..<5_000 {
+            let ip = generator.bytes(index.isMultiple(of: 2) ? 4 : 16)
+            guard let source = UDPAddress(ip: ip.rawSpan, port: UInt16(index)) else { continue }
+            _ = responder.checked(Dialer("\(index)").check(), from: source)
+        }
+        holds(responder.count == 128)
+        holds(responder.takeLost(now: start + .seconds(11)).count == 128)
+    }
+}
