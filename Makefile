@@ -27,6 +27,7 @@ test: test-core test-browser ## Run all tests of every run
 
 test-core: ## Test the pure part alone, with both sets of cryptography (fast)
 	@Scripts/install-packages test
+	@Scripts/wasm-testsuite
 	$(TEST) --package-path Core
 	$(TEST) --package-path Core --disable-default-traits --scratch-path Core/.build/pure \
 	    --filter "^(Wire|Cryptography|Multiformats|IPLD)Tests"
@@ -38,6 +39,7 @@ test-browser: ## Build Core as Embedded Swift for WebAssembly and ask it questio
 
 test-long: ## Also run the tests that are too slow for every run
 	@Scripts/install-packages test
+	@Scripts/wasm-testsuite official
 	WEFT_LONG=1 $(TEST) -c release -Xswiftc -enable-testing --package-path Core
 	WEFT_LONG=1 $(TEST) --no-parallel
 

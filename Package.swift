@@ -129,7 +129,8 @@ let package = Package(
             name: "store-bench", dependencies: [core, "BlockStore", nioCore],
             path: "bench/store", swiftSettings: settings),
         .executableTarget(
-            name: "engine-bench", dependencies: ["WasmEngine", nioCore], path: "bench/engine",
+            name: "engine-bench", dependencies: [core, "CWasmtime", "WasmEngine", nioCore],
+            path: "bench/engine",
             swiftSettings: settings),
         .target(name: "ContractText", path: "Tests/ContractText", swiftSettings: settings),
         .testTarget(

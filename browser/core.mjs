@@ -57,7 +57,11 @@ export async function loadCore(wasm) {
         verifyBlock: (cid, block) => { call('weft_block_verify', cid, block); },
         /** A block of one codec written in another. */
         convertBlock: (block, from, to) => call('weft_block_convert', block, codecs[from], codecs[to]),
-        /** A contract's module, checked and instrumented for this engine. */
-        instrument: (module) => call('weft_contract_instrument', module),
+        /** A contract's module, checked and instrumented for this engine, and what an instance costs. */
+        instrument: (module) => {
+            const answer = call('weft_contract_instrument', module);
+            const gas = new DataView(answer.buffer, answer.byteOffset).getBigUint64(0, true);
+            return { module: answer.subarray(8), instantiationGas: gas };
+        },
     };
 }

@@ -80,7 +80,8 @@ assert.ok(refusals > 40, `only ${refusals} refusals`);
 
 // A contract's module becomes the same bytes as on the host, and this engine runs them.
 for (const [original, expected] of rows('Vectors/webassembly/instrumented.csv')) {
-    const module = core.instrument(hex(original));
+    const { module, instantiationGas } = core.instrument(hex(original));
+    assert.equal(instantiationGas, 8192n);
     assert.equal(Buffer.from(module).toString('hex'), expected);
     const { exports } = (await WebAssembly.instantiate(module)).instance;
     exports['weft:gas'].value = 1000n;

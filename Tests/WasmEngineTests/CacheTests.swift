@@ -52,17 +52,18 @@ import Testing
     func room() async throws {
         let place = try Workplace()
         let directory = place.path + "/compiled"
+        func text(_ status: Int) -> String {
+            contract("(func (export \"run\") (call $respond (i32.const \(status))))")
+        }
         let one = CompiledCache(directory, maxBytes: 100 << 20)
-        _ = try program(Self.text, cache: one)
+        _ = try program(text(199), cache: one)
         let size = try #require(
             try FileManager.default.attributesOfItem(
                 atPath: directory + "/" + (try Self.files(directory))[0])[.size] as? Int)
         let small = CompiledCache(directory, maxBytes: UInt64(size * 5 / 2))
         for index in 0..<4 {
-            let text = contract(
-                "(func (export \"run\") (call $respond (i32.const \(200 + index))))")
-            #expect(
-                try await program(text, cache: small).run().response.status == Int32(200 + index))
+            let program = try program(text(200 + index), cache: small)
+            #expect(try await program.run().response.status == Int32(200 + index))
             #expect(try Self.files(directory).count <= 2)
         }
         let tiny = CompiledCache(directory, maxBytes: 100)

@@ -103,6 +103,30 @@ import WasmRules
         await #expect(throws: CancellationError.self) { try await other.value }
     }
 
+    @Test("an activation uses 2^32 gas by itself at most, whatever its call was given")
+    func ownGas() async throws {
+        let endless = try program(
+            """
+            (module (memory 1) (func (export "run") (loop
+              (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)) (br 0))))
+            """)
+        let outcome = try await endless.run(gas: 1 << 40)
+        #expect(outcome.status == .outOfGas && outcome.gas == 1 << 40)
+
+        // What it sets aside for a callee is not its own.
+        let caller = try program(
+            contract(
+                """
+                (data (i32.const 16) "/called") (data (i32.const 32) "weft-gas: 1000000000000")
+                (func (export "run")
+                  (drop (call $status (call $fetch (i32.const 16) (i32.const 7) (i32.const 0)
+                    (i32.const 0) (i32.const 32) (i32.const 23) (i32.const 0) (i32.const 0)))))
+                """))
+        let host = ScriptedHost { _ in ContractAnswer(status: 200, gas: 999_999_999_999) }
+        let good = try await caller.run(gas: 1 << 40, host: host)
+        #expect(good.status == .ok && good.ownGas < 20_000 && good.gas > 999_999_999_999)
+    }
+
     @Test("only methods can be called")
     func methods() async throws {
         let program = try program(

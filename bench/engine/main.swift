@@ -1,12 +1,34 @@
-// Figures of the engine of contracts alone: how long a tiny contract takes that is ready, how many
-// run in a second, what compiling a module costs. Usage: engine-bench MODULE METHOD [COUNT]
+// Figures of the engine of contracts alone.
+//
+// Usage: engine-bench call MODULE METHOD [COUNT]
+//        engine-bench programs ROUNDS MODULE…
+//
+// The first prints how long a tiny contract takes that is ready, how many run in a second, and what
+// compiling a module costs. The second runs the method `run` of each module, as it is in Wasmtime,
+// in Wasmtime that counts fuel and makes NaNs canonical, and as a contract, in turn; it prints a
+// line for each: its name, three times in milliseconds (the least of the rounds), gas, the answer.
 
 import Glibc
-import NIOCore
 import WasmEngine
 
-func microseconds(_ duration: Duration) -> Double { Double(duration / .nanoseconds(1)) / 1_000 }
+let arguments = CommandLine.arguments
+switch arguments.dropFirst().first {
+case "call" where arguments.count >= 4:
+    try await measureCall(
+        arguments[2], arguments[3],
+        count: arguments.dropFirst(4).first.flatMap { Int($0) } ?? 200_000)
+case "programs" where arguments.count >= 4:
+    for path in arguments.dropFirst(3) {
+        try await measureProgram(path, rounds: Int(arguments[2]) ?? 5)
+    }
+default:
+    print("usage: engine-bench call MODULE METHOD [COUNT] | programs ROUNDS MODULE…")
+    exit(2)
+}
 
+func milliseconds(_ duration: Duration) -> Double { Double(duration / .nanoseconds(1)) / 1e6 }
+
+/// The bytes of a file; none if it cannot be read.
 func file(_ path: String) -> [UInt8] {
     guard let stream = fopen(path, "rb") else { return [] }
     defer { fclose(stream) }
@@ -16,60 +38,4 @@ func file(_ path: String) -> [UInt8] {
         bytes += buffer[..<count]
     }
     return bytes
-}
-
-guard CommandLine.arguments.count >= 3 else {
-    print("usage: engine-bench MODULE METHOD [COUNT]")
-    exit(2)
-}
-let module = file(CommandLine.arguments[1])
-let method = CommandLine.arguments[2]
-let count = CommandLine.arguments.dropFirst(3).first.flatMap { Int($0) } ?? 200_000
-
-let engine = try Engine.shared()
-var start = ContinuousClock.now
-let program = try Program(module, engine: engine)
-print("instrument and compile   \(microseconds(start.duration(to: .now))) µs")
-let request = ContractRequest(
-    method: method, body: .bytes(ByteBuffer(string: "world")), gas: 1 << 40)
-
-// On one thread of the engine, one after the other.
-let times = try await engine.onWorker(RunControl()) {
-    let (control, host, limits) = (RunControl(), EmptyHost(), RunLimits())
-    var times: [Double] = []
-    for _ in 0..<(count / 4) {
-        let start = ContinuousClock.now
-        _ = try engine.execute(program, request, limits: limits, control: control, host: host)
-        times.append(microseconds(start.duration(to: .now)))
-    }
-    return times.sorted()
-}
-func figures(_ name: String, _ sorted: [Double]) {
-    let (median, late) = (sorted[sorted.count / 2], sorted[sorted.count * 99 / 100])
-    print("\(name)\(median) µs median, \(late) µs p99")
-}
-figures("a call on its thread     ", times)
-
-// From a task, one after the other.
-var waits: [Double] = []
-for _ in 0..<(count / 20) {
-    let start = ContinuousClock.now
-    _ = try await engine.run(program, request)
-    waits.append(microseconds(start.duration(to: .now)))
-}
-figures("a call from a task       ", waits.sorted())
-
-// From many tasks at once.
-for width in [2, 16, 64] {
-    start = ContinuousClock.now
-    try await withThrowingTaskGroup { group in
-        for _ in 0..<width {
-            group.addTask { @concurrent in
-                for _ in 0..<(count / width) { _ = try await engine.run(program, request) }
-            }
-        }
-        try await group.waitForAll()
-    }
-    let seconds = microseconds(start.duration(to: .now)) / 1_000_000
-    print("calls from \(width) tasks      \(Int(Double(count) / seconds)) a second")
 }

@@ -23,8 +23,9 @@ const maxHeaderBytes = 8 << 10;
 /** Bytes of a path, decoded, and of a query. */
 const maxPathBytes = 4 << 10;
 const maxQueryBytes = 8 << 10;
-/** The most gas that a call may be given. */
+/** The most gas that a call may be given, and what an activation may use of it by itself. */
 const maxGas = 1n << 48n;
+const maxOwnGas = 1n << 32n;
 
 const prices = { call: 200n, fetch: 5_000n };
 
@@ -91,10 +92,9 @@ export function runCall(host, call, depth = 0) {
     } finally {
         host.finished?.(activation);
     }
-    const left = activation.exports['weft:gas'].value;
-    if (left < 0n) return lost(Outcome.outOfGas);
+    if (activation.isOverdrawn) return lost(Outcome.outOfGas);
     return {
-        outcome: Outcome.ok, gas: call.gas - left, errors: activation.errors,
+        outcome: Outcome.ok, gas: call.gas - activation.left, errors: activation.errors,
         ...activation.response(),
     };
 }
@@ -116,6 +116,11 @@ class Activation {
     headers;
     /** The gas that the functions of the host took, by name. */
     spent = new Map();
+    /** What is left of the call's gas, and of what the activation may use by itself. */
+    left;
+    #ownLeft;
+    /** What `weft:gas` was last known to hold: the less of both. */
+    #lent = 0n;
     #function = '';
     #status = 200;
     #responseHeaders = new Map();
@@ -148,7 +153,9 @@ class Activation {
         this.exports = instance.exports;
         this.memory = this.exports.memory;
         this.gas = this.exports['weft:gas'];
-        this.gas.value = this.call.gas - instantiationGas;
+        this.left = this.call.gas - instantiationGas;
+        this.#ownLeft = (this.call.gas < maxOwnGas ? this.call.gas : maxOwnGas) - instantiationGas;
+        this.#lend();
         this.exports['weft:start']?.();
         if (method === undefined) {
             this.#commands.run(this.exports._start);
@@ -156,8 +163,11 @@ class Activation {
             this.exports._initialize?.();
             this.exports[method]();
         }
+        this.#takeBack();
         this.#settle(this.#sources.length - 1);
     }
+
+    get isOverdrawn() { return this.left < 0n || this.#ownLeft < 0n; }
 
     response() {
         let body = joined(this.#body);
@@ -187,24 +197,40 @@ class Activation {
         return Object.fromEntries(Object.entries(functions).map(([name, body]) => [
             name, (...parameters) => {
                 this.#function = `${module}.${name}`;
-                return body(...parameters);
+                this.#takeBack();
+                const result = body(...parameters);
+                this.#lend();
+                return result;
             },
         ]));
+    }
+
+    /** Puts into `weft:gas` what the contract may use. */
+    #lend() {
+        this.#lent = this.left < this.#ownLeft ? this.left : this.#ownLeft;
+        this.gas.value = this.#lent;
+    }
+
+    /** Takes off what the contract used since then. */
+    #takeBack() {
+        const used = this.#lent - this.gas.value;
+        this.left -= used;
+        this.#ownLeft -= used;
+        this.#lent = this.gas.value;
     }
 
     /** Takes gas for good. */
     pay(gas) {
         this.spent.set(this.#function, (this.spent.get(this.#function) ?? 0n) + gas);
-        this.#take(gas);
+        this.left -= gas;
+        this.#ownLeft -= gas;
+        this.#checkGas();
     }
 
-    #take(gas) {
-        const left = this.gas.value - gas;
-        this.gas.value = left;
-        if (left < 0n) {
-            this.exports['weft:status'].value = Outcome.outOfGas;
-            throw new OutOfGas();
-        }
+    #checkGas() {
+        if (!this.isOverdrawn) return;
+        this.exports['weft:status'].value = Outcome.outOfGas;
+        throw new OutOfGas();
     }
 
     /** Takes the fixed price of a function of the host. */
@@ -273,7 +299,7 @@ class Activation {
     #settle(last) {
         for (; this.#settled <= last; this.#settled += 1) {
             const { reserved, used } = this.#sources[this.#settled];
-            this.gas.value += reserved - used;
+            this.left += reserved - used;
         }
     }
 
@@ -290,8 +316,9 @@ class Activation {
         if (given !== undefined && (!/^(0|[1-9][0-9]*)$/.test(given) || BigInt(given) >> 63n !== 0n)) {
             throw new Misuse('weft-gas is no number');
         }
-        const reserved = given === undefined ? this.gas.value / 2n : BigInt(given);
-        this.#take(reserved);
+        const reserved = given === undefined ? this.left / 2n : BigInt(given);
+        this.left -= reserved;
+        this.#checkGas();
         if (this.#sources.length > maxFetches) throw new Misuse('it fetches too much');
         const call = {
             ...parsedURL(url.startsWith('/') ? `weft://${this.call.contract}${url}` : url),

@@ -71,13 +71,17 @@ public func convertBlock(
     }
 }
 
-/// A contract's module, checked and instrumented for the browser's engine.
+/// A contract's module, checked and instrumented for the browser's engine, after the gas that
+/// making an instance of it costs (8 bytes).
 @c(weft_contract_instrument)
 public func instrumentContract(
     _ module: UnsafeRawPointer?, _ count: UInt32
 ) -> UnsafeMutableRawPointer? {
     unsafe reply(to: module, count) { module throws(WasmRefusal) in
-        try InstrumentedModule([UInt8](module)).bytes
+        let instrumented = try InstrumentedModule([UInt8](module))
+        var answer: [UInt8] = []
+        answer.appendLittleEndian(UInt64(instrumented.instantiationGas))
+        return answer + instrumented.bytes
     }
 }
 

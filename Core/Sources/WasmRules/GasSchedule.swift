@@ -7,6 +7,10 @@ public enum GasSchedule {
     /// The version of the prices, of the limits and of the way modules are instrumented.
     public static let version: UInt32 = 1
 
+    /// What an activation may use by itself, whatever its call was given: so that anybody can run a
+    /// single one again within seconds. More goes to the calls that it makes.
+    public static let maxOwnGas: Int64 = 1 << 32
+
     /// Most instructions: constants, local variables, integer arithmetic, comparisons.
     static let simple: UInt8 = 1
     /// `block`, `loop`, `else`, `end`: they are no work.

@@ -64,15 +64,18 @@ enum FloatShape: UInt8 {
     case f32, f64, f32x4, f64x2
 
     /// An instruction that is true for a value and itself unless that is a NaN. For scalars that is
-    /// `ge`, which processors tell by one flag, unlike `eq`.
-    var isNumber: (byte: UInt8, isVector: Bool) {
+    /// `ge`, which processors tell by one flag, unlike `eq`. For vectors it follows the prefix.
+    var isNumber: UInt8 {
         switch self {
-        case .f32: (0x60, false)
-        case .f64: (0x66, false)
-        case .f32x4: (0x41, true)
-        case .f64x2: (0x47, true)
+        case .f32: 0x60
+        case .f64: 0x66
+        case .f32x4: 0x41
+        case .f64x2: 0x47
         }
     }
+
+    /// The instruction that tells the lanes of two vectors that are not equal.
+    var isOther: UInt8 { isNumber + 1 }
 
     /// The instruction that gives the positive canonical NaN, in each lane of a vector.
     var canonicalNaN: [UInt8] {

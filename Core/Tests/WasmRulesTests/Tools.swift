@@ -102,8 +102,9 @@ extension Workplace {
     /// Calls the export `run: [] -> i64` of an instrumented module in node.
     func runOnV8(_ module: InstrumentedModule, gas: Int64) throws -> Measured {
         let file = try write(module.bytes, "module-\(UUID()).wasm")
-        let script = scripts.appending(path: "call.mjs").path
-        let words = try run("node", [script, file, "\(gas)"]).split(whereSeparator: \.isWhitespace)
+        let list = try write(Array("\(file) \(gas)".utf8), "list")
+        let script = scripts.appending(path: "run.mjs").path
+        let words = try run("node", [script, list]).split(whereSeparator: \.isWhitespace)
         guard words.count == 4, let status = Int32(words[1]), let left = Int64(words[2]) else {
             throw ToolError(description: "node says \(words)")
         }

@@ -90,8 +90,6 @@ typedef struct {
 
 typedef wasm_trap_t *(*wasmtime_func_unchecked_callback_t)(
     void *environment, wasmtime_caller_t *caller, wasmtime_val_raw_t *values, size_t count);
-typedef wasmtime_error_t *(*wasmtime_epoch_callback_t)(
-    wasmtime_context_t *context, void *data, uint64_t *more_ticks, uint8_t *kind);
 typedef void (*wasmtime_finalizer_t)(void *data);
 
 // Each line: what a function gives, its name, and what it takes.
@@ -111,7 +109,6 @@ typedef void (*wasmtime_finalizer_t)(void *data);
     F(void, wasmtime_config_wasm_component_model_set, (wasm_config_t *, bool))                     \
     F(void, wasmtime_config_gc_support_set, (wasm_config_t *, bool))                               \
     F(void, wasmtime_config_concurrency_support_set, (wasm_config_t *, bool))                      \
-    F(void, wasmtime_config_epoch_interruption_set, (wasm_config_t *, bool))                       \
     F(void, wasmtime_config_max_wasm_stack_set, (wasm_config_t *, size_t))                         \
     F(void, wasmtime_config_strategy_set, (wasm_config_t *, uint8_t))                              \
     F(void, wasmtime_config_parallel_compilation_set, (wasm_config_t *, bool))                     \
@@ -147,7 +144,6 @@ typedef void (*wasmtime_finalizer_t)(void *data);
         (wasm_config_t *, const wasmtime_pooling_allocation_config_t *))                           \
     F(wasm_engine_t *, wasm_engine_new_with_config, (wasm_config_t *))                             \
     F(void, wasm_engine_delete, (wasm_engine_t *))                                                 \
-    F(void, wasmtime_engine_increment_epoch, (wasm_engine_t *))                                    \
     F(wasm_valtype_t *, wasm_valtype_new, (uint8_t))                                               \
     F(void, wasm_valtype_vec_new, (wasm_valtype_vec_t *, size_t, wasm_valtype_t *const *))         \
     F(wasm_functype_t *, wasm_functype_new, (wasm_valtype_vec_t *, wasm_valtype_vec_t *))          \
@@ -155,7 +151,6 @@ typedef void (*wasmtime_finalizer_t)(void *data);
     F(void, wasm_byte_vec_delete, (wasm_byte_vec_t *))                                             \
     F(void, wasmtime_error_message, (const wasmtime_error_t *, wasm_byte_vec_t *))                 \
     F(void, wasmtime_error_delete, (wasmtime_error_t *))                                           \
-    F(wasmtime_error_t *, wasmtime_error_new, (const char *))                                      \
     F(wasm_trap_t *, wasmtime_trap_new, (const char *, size_t))                                    \
     F(bool, wasmtime_trap_code, (const wasm_trap_t *, uint8_t *))                                  \
     F(void, wasm_trap_message, (const wasm_trap_t *, wasm_byte_vec_t *))                           \
@@ -187,9 +182,6 @@ typedef void (*wasmtime_finalizer_t)(void *data);
     F(void, wasmtime_store_limiter,                                                                \
         (wasmtime_store_t *, int64_t, int64_t, int64_t, int64_t, int64_t))                         \
     F(void, wasmtime_store_delete, (wasmtime_store_t *))                                           \
-    F(void, wasmtime_store_epoch_deadline_callback,                                                \
-        (wasmtime_store_t *, wasmtime_epoch_callback_t, void *, wasmtime_finalizer_t))             \
-    F(void, wasmtime_context_set_epoch_deadline, (wasmtime_context_t *, uint64_t))                 \
     F(void *, wasmtime_context_get_data, (const wasmtime_context_t *))                             \
     F(wasmtime_context_t *, wasmtime_caller_context, (wasmtime_caller_t *))                        \
     F(wasmtime_error_t *, wasmtime_func_call_unchecked,                                            \

@@ -33,8 +33,12 @@ final class Activation {
     /// How many of them, from the first on, have been waited for.
     private var settled = 0
     private(set) var calleeGas: Int64 = 0
-    /// What is left of the gas that the call was given. While the contract runs, its global has it.
+    /// What is left of the gas that the call was given.
     private var left: Int64
+    /// What is left of the gas that the run may use by itself.
+    private var ownLeft: Int64
+    /// What the contract's global was last known to hold: the less of both.
+    private var lent: Int64 = 0
     private var seed: SeedStream
     /// Why the host ended the run.
     var exit: HostExit?
@@ -53,6 +57,7 @@ final class Activation {
         self.library = library
         seed = SeedStream(request.seed)
         left = request.gas
+        ownLeft = min(request.gas, GasSchedule.maxOwnGas)
     }
 
     /// Lends the run that a call of the host belongs to.
@@ -90,20 +95,22 @@ extension Activation {
     var gas: Int64 { left }
 
     /// Whether the run used more than it may.
-    var isOverdrawn: Bool { left < 0 }
+    var isOverdrawn: Bool { min(left, ownLeft) < 0 }
 
-    /// Takes from the contract's global what is left.
+    /// Takes off what the contract used since its global was set.
     func loadGas() {
         var value = wasmtime_val_t()
         library.api.wasmtime_global_get(context, &gasGlobal, &value)
-        left = value.of.i64
+        pay(unchecked: lent - value.of.i64)
+        lent = value.of.i64
     }
 
-    /// Puts what is left into the contract's global.
+    /// Puts what the contract may use into its global.
     func storeGas() {
         var value = wasmtime_val_t()
         value.kind = 1
-        value.of.i64 = left
+        lent = min(left, ownLeft)
+        value.of.i64 = lent
         if let error = library.api.wasmtime_global_set(context, &gasGlobal, &value) {
             library.api.wasmtime_error_delete(error)
         }
@@ -111,8 +118,13 @@ extension Activation {
 
     /// Takes off what something costs.
     func pay(_ price: Int64) throws(HostExit) {
+        pay(unchecked: price)
+        if isOverdrawn { throw .outOfGas }
+    }
+
+    private func pay(unchecked price: Int64) {
         left -= price
-        guard left >= 0 else { throw .outOfGas }
+        ownLeft -= price
     }
 
     /// Sets gas aside for a callee.

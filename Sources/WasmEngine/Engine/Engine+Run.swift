@@ -2,6 +2,7 @@
 
 import CWasmtime
 import NIOCore
+import Synchronization
 import WasmRules
 
 extension Engine {
@@ -18,23 +19,37 @@ extension Engine {
         }
     }
 
-    /// Has blocking work of a call done by one of the engine's threads. When the task is cancelled,
-    /// the runs of the call stop.
+    /// Has blocking work of a call done by one of the engine's threads. When its time is up or the
+    /// task is cancelled, this ends at once, and the runs of the call stop when they next ask their
+    /// host, or when their gas has run out.
     public func onWorker<Value: Sendable>(
         _ control: RunControl, _ work: @escaping @Sendable () throws -> Value
     ) async throws -> Value {
-        try await withTaskCancellationHandler {
+        let answer = Answer<Value>()
+        return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
+                answer.expect(continuation)
+                let forget = control.onCancel {
+                    answer.give(.failure(CancellationError()))
+                }
+                let deadline = deadlines.add(control.end) {
+                    answer.give(.failure(control.timeout))
+                    control.cancel()
+                }
                 do {
-                    _ = try workers.submit {
-                        continuation.resume(
-                            with: Result {
-                                try control.check()
-                                return try work()
-                            })
+                    _ = try workers.submit { [deadlines] in
+                        let result = Result {
+                            try control.check()
+                            return try work()
+                        }
+                        deadlines.remove(deadline)
+                        for forget in forget { forget() }
+                        answer.give(result)
                     }
                 } catch {
-                    continuation.resume(throwing: error)
+                    deadlines.remove(deadline)
+                    for forget in forget { forget() }
+                    answer.give(.failure(error))
                 }
             }
         } onCancel: {
@@ -60,8 +75,6 @@ extension Engine {
         } catch {
             return run.outcome(.outOfGas)
         }
-        ticker.begin()
-        defer { ticker.end() }
         return try withExtendedLifetime(run) { try start(program, run) }
     }
 
@@ -74,9 +87,6 @@ extension Engine {
         else { throw ResourceFailure.memory }
         defer { api.wasmtime_store_delete(store) }
         api.wasmtime_store_limiter(store, run.limits.memoryBytes, -1, 1, -1, 1)
-        api.wasmtime_store_epoch_deadline_callback(
-            store, Self.onEpoch, Unmanaged.passUnretained(run).toOpaque(), nil)
-        api.wasmtime_context_set_epoch_deadline(context, 1)
         var instance = wasmtime_instance_t()
         var trap: OpaquePointer?
         if let error = api.wasmtime_instance_pre_instantiate(
@@ -93,20 +103,23 @@ extension Engine {
         var running = Instance(run, instance, library)
         return try running.call(program)
     }
+}
 
-    /// What compiled code asks at each tick of the clock: nil to go on.
-    private static let onEpoch: wasmtime_epoch_callback_t = { _, data, moreTicks, kind in
-        guard let data, let moreTicks, let kind else { return nil }
-        return Unmanaged<Activation>.fromOpaque(data)._withUnsafeGuaranteedRef { run in
-            do {
-                try run.control.check()
-                moreTicks.pointee = 1
-                kind.pointee = 0
-                return nil
-            } catch {
-                return run.interrupt(error)
-            }
+/// Who waits for a run, and gets one answer.
+private final class Answer<Value: Sendable>: Sendable {
+    private let waiting = Mutex<CheckedContinuation<Value, any Error>?>(nil)
+
+    func expect(_ continuation: CheckedContinuation<Value, any Error>) {
+        waiting.withLock { $0 = continuation }
+    }
+
+    /// Gives the answer, unless there was one.
+    func give(_ result: Result<Value, any Error>) {
+        let continuation = waiting.withLock { waiting in
+            defer { waiting = nil }
+            return waiting
         }
+        continuation?.resume(with: result)
     }
 }
 
@@ -219,11 +232,5 @@ extension Activation {
             status: status, gas: used, ownGas: used - calleeGas,
             response: status == .ok ? response : ContractResponse(status: 500),
             diagnostics: usedWASI?.diagnostics ?? ByteBuffer())
-    }
-
-    /// Remembers why the run is interrupted, and gives the engine the error that ends it.
-    fileprivate func interrupt(_ reason: any Error) -> OpaquePointer? {
-        exit = .failed(reason)
-        return library.api.wasmtime_error_new("interrupted")
     }
 }

@@ -19,7 +19,7 @@ public final class Engine: @unchecked Sendable {
     let library: WasmtimeLibrary
     let pointer: OpaquePointer
     let linker: OpaquePointer
-    let ticker: Ticker
+    let deadlines = Deadlines()
     /// The threads that contracts run on.
     public let workers: Workers
     private var functions: [LinkedFunction] = []
@@ -30,7 +30,7 @@ public final class Engine: @unchecked Sendable {
     private static let started = Result { () throws(EngineUnavailable) in try Engine() }
 
     /// What tells compiled code of this engine from that of others.
-    static let version = "wasmtime-\(WasmtimeLibrary.version)-rules-\(GasSchedule.version)-1"
+    static let version = "wasmtime-\(WasmtimeLibrary.version)-rules-\(GasSchedule.version)-2"
 
     private init() throws(EngineUnavailable) {
         library = try WasmtimeLibrary.shared.get()
@@ -40,8 +40,6 @@ public final class Engine: @unchecked Sendable {
         else { throw .refused("it has no address space for instances (ulimit -v)") }
         pointer = engine
         self.linker = linker
-        let clock = Epoch(library: library, engine: engine)
-        ticker = Ticker { clock.advance() }
         workers = Workers(
             maxThreads: 4 * max(2, Self.processors), maxWaiting: 4_096,
             stackBytes: Self.maxDepth * (Self.wasmStackBytes + 512 << 10))
@@ -51,14 +49,6 @@ public final class Engine: @unchecked Sendable {
     }
 
     private static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
-
-    /// The pointers that the clock's thread needs. They live as long as the process.
-    private struct Epoch: @unchecked Sendable {
-        let library: WasmtimeLibrary
-        let engine: OpaquePointer
-
-        func advance() { library.api.wasmtime_engine_increment_epoch(engine) }
-    }
 
     private static func configuration(_ library: WasmtimeLibrary) -> OpaquePointer? {
         let api = library.api
@@ -80,7 +70,6 @@ public final class Engine: @unchecked Sendable {
         api.wasmtime_config_cranelift_opt_level_set(config, 1)
         api.wasmtime_config_parallel_compilation_set(config, true)
         api.wasmtime_config_native_unwind_info_set(config, false)
-        api.wasmtime_config_epoch_interruption_set(config, true)
         api.wasmtime_config_max_wasm_stack_set(config, wasmStackBytes)
         // With 4 GiB of address space an access needs no check of its own.
         api.wasmtime_config_memory_reservation_set(config, 4 << 30)

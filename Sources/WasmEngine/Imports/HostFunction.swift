@@ -107,6 +107,7 @@ final class LinkedFunction: @unchecked Sendable {
         Activation.with(caller, library) { run -> OpaquePointer? in
             run.loadGas()
             do throws(HostExit) {
+                if run.control.isCancelled { throw .failed(CancellationError()) }
                 let result = try function.body(run, HostArguments(values: values))
                 switch function.type.results.first {
                 case .i64: values.pointee.i64 = result

@@ -49,10 +49,13 @@ public final class RunControl: Sendable {
         cancelled.load(ordering: .relaxed) || parent?.isCancelled ?? false
     }
 
+    /// What is thrown when the time is up.
+    var timeout: ResourceFailure { .time(time) }
+
     /// Throws why the runs cannot go on, if they cannot.
     public func check() throws {
         if isCancelled { throw CancellationError() }
-        if ContinuousClock.now >= end { throw ResourceFailure.time(time) }
+        if ContinuousClock.now >= end { throw timeout }
     }
 
     /// Waits for asynchronous work, on a thread of ``Workers``. The work is cancelled when the runs
@@ -77,7 +80,7 @@ public final class RunControl: Sendable {
     }
 
     /// Calls something when the runs are told to stop. What it gives forgets it again.
-    private func onCancel(_ body: @escaping @Sendable () -> Void) -> [@Sendable () -> Void] {
+    func onCancel(_ body: @escaping @Sendable () -> Void) -> [@Sendable () -> Void] {
         let number = state.withLock { state -> Int? in
             guard !state.isCancelled else { return nil }
             state.nextWait += 1
