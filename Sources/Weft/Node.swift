@@ -3,6 +3,7 @@
 
 public import AsyncHTTPClient
 public import BlockStore
+import Compute
 public import Logging
 public import Multiformats
 import NIOCore
@@ -84,8 +85,13 @@ public final class Node: Sendable {
         }
         let credit = try CreditFiles(
             repository.creditDirectory, of: PeerID(identity.publicKey))
+        // Who has been proven to lie is banned, as long as the proof is there.
+        var responders = credit.responders
+        for peer in try EvidenceFiles(repository.evidenceDirectory).accused().reversed() {
+            responders.ban(peer, until: nil)
+        }
         let node = Node(
-            repository, configuration, store, keys, identity, credit,
+            repository, configuration, store, keys, identity, credit, responders,
             logger ?? Logger(label: "weft") { _ in SwiftLogNoOpLogHandler() })
         for event in store.openingEvents { node.logger.notice("\(event)") }
         node.runChores()
@@ -112,6 +118,7 @@ public final class Node: Sendable {
                 }
             }
         }
+        background.run { [computation] in await computation.recallProofs() }
         background.run { [weak self] in
             while await Self.pause(Self.scheduleInterval), let self {
                 mesh.setRates()
@@ -143,7 +150,8 @@ public final class Node: Sendable {
 
     private init(
         _ repository: Repository, _ configuration: Configuration, _ store: BlockStore,
-        _ keys: KeyRing, _ identity: PrivateKey, _ credit: CreditFiles, _ logger: Logger
+        _ keys: KeyRing, _ identity: PrivateKey, _ credit: CreditFiles,
+        _ responders: Responders, _ logger: Logger
     ) {
         self.keys = keys
         records = NameRecords(repository.namesDirectory)
@@ -161,8 +169,8 @@ public final class Node: Sendable {
         options.connectionPool.retryConnectionEstablishment = false
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
         mesh = Mesh(
-            identity, configuration, reads: BlockReads(store, logger: logger), book: credit.book,
-            eventLoops: eventLoops, logger: logger)
+            identity, configuration, reads: BlockReads(store, logger: logger),
+            calls: (credit.book, responders), eventLoops: eventLoops, logger: logger)
         store.observe { [weak mesh] hash, count in mesh?.stored(hash, byteCount: count) }
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, mesh: mesh,

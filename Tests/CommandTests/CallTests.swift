@@ -50,7 +50,7 @@ import Testing
             try #require(tree.map { $0["depth"] as? Int } == [0, 1, 1])
             #expect(tree[1]["url"] as? String == "\(url)/hello?a")
             let shown = try place.weft("call", "show", String(record)).output
-            #expect(shown.split(separator: "\n").count == 3 && shown.contains("ok 200"))
+            #expect(shown.split(separator: "\n").count == 4 && shown.contains("ok 200"))
             // Only a node that goes on knows how long its calls took.
             #expect(tree.allSatisfy { ($0["time_us"] != nil) == (node != nil) })
             #expect(shown.contains(" µs  ") == (node != nil))

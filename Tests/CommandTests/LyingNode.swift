@@ -50,6 +50,10 @@ final class LyingNode {
         func records(_ cids: [CID], from peer: PeerID?) async -> [[UInt8]]? { nil }
         func convicted(_ peer: PeerID, by evidence: Evidence) {}
         func refuted(_ right: CallRecord?) {}
+        func examine(file: [UInt8]) async -> ProofFinding { .undecided }
+        func recall(_ call: Call) async -> ResultHistory? { nil }
+        func vouched(_ answer: CallAnswer, via peer: PeerID?) {}
+        func disbelieve(_ record: CallRecord) {}
         func keep(_ receipt: Receipt) throws { try honest.keep(receipt) }
         func changed(_ change: BalanceChange) { honest.changed(change) }
     }

@@ -18,8 +18,9 @@ public struct CallExchange: Sendable {
         /// Sign this with the node's identity: ``signed(_:_:)`` with the number.
         case sign(UInt64, [UInt8])
         /// Run this call, for a peer or, without one, for this node: ``ran(_:_:now:time:)`` with
-        /// the number.
-        case run(UInt64, Call, for: PeerID?)
+        /// the number. If the peer does not mind, what others have answered will do:
+        /// ``recalled(_:_:)``.
+        case run(UInt64, Call, for: PeerID?, mayRecall: Bool)
         /// The result of a run is not needed any more.
         case stop(UInt64)
         /// Look for peers that run this contract: ``found(_:running:now:)`` for each, then
@@ -38,8 +39,16 @@ public struct CallExchange: Sendable {
         case refuted(UInt64, CallRecord?)
         /// A peer has lied. The proof is for everybody.
         case convicted(PeerID, Evidence)
-        /// Keep this receipt.
-        case keep(Receipt)
+        /// Look into what is said to be a proof: ``examined(_:_:now:)`` with the number.
+        case examine(UInt64, [UInt8])
+        /// An answer that nothing speaks against is worth remembering. Who passed it on; nil if the
+        /// signer was asked.
+        case vouched(CallAnswer, via: PeerID?)
+        /// A result is not to be remembered any more.
+        case disbelieve(CallRecord)
+        /// Keep this receipt, and all changes of accounts before it: ``kept(_:_:)`` with the
+        /// number.
+        case keep(UInt64, Receipt)
         /// A balance has changed.
         case changed(BalanceChange)
     }
@@ -49,12 +58,18 @@ public struct CallExchange: Sendable {
         case server = 0
         case caller = 1
         case book = 2
+        case proofs = 3
     }
 
-    private var server: CallServer
-    private var caller: Caller
+    var server: CallServer
+    var caller: Caller
     /// What peers owe each other.
-    public private(set) var book: CreditBook
+    public package(set) var book: CreditBook
+    /// The connected peers that run calls.
+    var neighbours: Set<PeerID> = []
+    var proofs: ProofExchange
+    var receipts = ReceiptExchange()
+    var random: SecretGenerator
     private var salts: SecretGenerator
     private var price: Price
     /// The questions that are being answered, by the server's number.
@@ -65,13 +80,18 @@ public struct CallExchange: Sendable {
     ///
     /// - Parameters:
     ///   - secret: ``SecretGenerator/secretBytes`` random bytes, of which all choices follow.
+    ///   - responders: what is known of peers from before.
     public init(
         offer: CallOffer, book: CreditBook, secret: [UInt8],
+        responders: Responders = Responders(),
         limits: CallServerLimits = CallServerLimits()
     ) {
         server = CallServer(offer: offer, limits: limits)
         caller = Caller(secret: SHA256.hash((secret + [1]).rawSpan))
+        caller.responders = responders
         salts = SecretGenerator(secret: SHA256.hash((secret + [2]).rawSpan))
+        random = SecretGenerator(secret: SHA256.hash((secret + [3]).rawSpan))
+        proofs = ProofExchange(owner: book.owner)
         self.book = book
         price = offer.price
     }
@@ -84,23 +104,19 @@ public struct CallExchange: Sendable {
 
     // MARK: This node's calls
 
-    /// Has a call run; see ``Caller/fetch(_:terms:audit:candidates:here:now:)``.
+    /// Has a call run; see ``Caller/fetch(_:terms:audit:candidates:known:here:now:)``.
     public mutating func fetch(
         _ call: Call, terms: CallTerms = CallTerms(), audit: CallAudit = .usual,
-        candidates: [PeerID], here: LocalCapacity?, now: Instant
+        candidates: [PeerID], known: ResultHistory? = nil, here: LocalCapacity?, now: Instant
     ) -> UInt64 {
         caller.fetch(
-            call, terms: terms, audit: audit, candidates: candidates, here: here, now: now)
+            call, terms: terms, audit: audit, candidates: candidates, known: known, here: here,
+            now: now)
     }
 
     /// Takes a call back.
     public mutating func cancel(_ number: UInt64, now: Instant) {
         caller.cancel(number, now: now)
-    }
-
-    /// Looks into what somebody says about a peer; see ``Caller/accuse(_:now:)``.
-    public mutating func accuse(_ evidence: Evidence, now: Instant) throws(EvidenceFault) {
-        try caller.accuse(evidence, now: now)
     }
 
     /// A search has found a peer that is said to run a contract.
@@ -162,6 +178,22 @@ public struct CallExchange: Sendable {
         }
     }
 
+    /// Instead of a run for a peer: what others have answered.
+    public mutating func recalled(_ order: UInt64, _ history: ResultHistory) {
+        let number = order >> 2
+        guard order & 3 == Origin.server.rawValue, serving.removeValue(forKey: number) != nil
+        else { return }
+        server.recall(number, history)
+    }
+
+    /// A receipt has been kept, or could not be.
+    public mutating func kept(_ order: UInt64, _ isKept: Bool) { book.kept(order >> 2, isKept) }
+
+    /// What came of looking into a proof.
+    public mutating func examined(_ order: UInt64, _ finding: ProofFinding, now: Instant) {
+        proofs.examined(order >> 2, finding, now: now)
+    }
+
     /// The blocks of records that were to be got, in their order; nil if not all could be.
     public mutating func loaded(_ order: UInt64, _ blocks: [[UInt8]]?, now: Instant) {
         caller.loaded(order >> 2, blocks, now: now)
@@ -192,10 +224,13 @@ public struct CallExchange: Sendable {
     public mutating func advance(to now: Instant) {
         server.advance(to: now)
         caller.advance(to: now)
+        advanceNews(to: now)
     }
 
     /// When `advance` has something to do.
-    public var deadline: Instant? { server.deadline.earlier(caller.deadline) }
+    public var deadline: Instant? {
+        server.deadline.earlier(caller.deadline).earlier(proofs.deadline).earlier(receipts.next)
+    }
 
     /// The next order for streams.
     public mutating func nextTransmit() -> StreamOrder? {
@@ -218,9 +253,11 @@ public struct CallExchange: Sendable {
             if let event = server.nextEvent() {
                 take(event, now: now, time: time)
             } else if let event = caller.nextEvent() {
-                take(event, time: time)
+                take(event, now: now, time: time)
             } else if let event = book.nextEvent() {
                 take(event)
+            } else if let event = proofs.nextEvent() {
+                take(event, now: now)
             } else {
                 return
             }
@@ -239,26 +276,32 @@ public struct CallExchange: Sendable {
             }
             guard book.mayServe(peer) else { return server.refuse(number, .credit) }
             serving[number] = peer
-            events.append(.run(Self.tag(number, .server), question.call, for: peer))
+            events.append(
+                .run(
+                    Self.tag(number, .server), question.call, for: peer,
+                    mayRecall: question.mayRecall))
         case .withdrawn(let number):
             guard serving.removeValue(forKey: number) != nil else { return }
             events.append(.stop(Self.tag(number, .server)))
         case .sign(let number, let message):
             events.append(.sign(Self.tag(number, .server), message))
-        case .opened(let peer): book.remind(peer, now: now, time: time)
+        case .opened(let peer):
+            book.remind(peer, now: now, time: time)
+            if !neighbours.contains(peer) { proofs.meet(peer) }
+        case .news(let peer, let news): take(news, from: peer, now: now)
         case .acknowledged(let peer, let receipt):
             book.take(acknowledgement: receipt, from: peer, time: time)
         }
     }
 
-    private mutating func take(_ event: Caller.Event, time: UInt64) {
+    private mutating func take(_ event: Caller.Event, now: Instant, time: UInt64) {
         switch event {
         case .verify(let number, let peer, let message, let signature):
             events.append(
                 .verify(
                     Self.tag(number, .caller), peer, message: message, signature: signature))
         case .run(let number, let call):
-            events.append(.run(Self.tag(number, .caller), call, for: nil))
+            events.append(.run(Self.tag(number, .caller), call, for: nil, mayRecall: false))
         case .stop(let number): events.append(.stop(Self.tag(number, .caller)))
         case .search(let contract): events.append(.search(contract))
         case .load(let number, let cids, let peer):
@@ -272,7 +315,11 @@ public struct CallExchange: Sendable {
         case .convicted(let peer, let evidence):
             book.lied(peer, time: time)
             events.append(.convicted(peer, evidence))
-        case .claimed(let peer, let receipt): book.take(claim: receipt, from: peer)
+            spread(evidence, now: now)
+        case .vouched(let answer, let via): events.append(.vouched(answer, via: via))
+        case .disbelieve(let record): events.append(.disbelieve(record))
+        case .news(let peer, let news): take(news, from: peer, now: now)
+        case .claimed(let peer, let receipt): book.take(claim: receipt, from: peer, time: time)
         case .receipted(let peer, let receipt): book.take(receipt: receipt, from: peer)
         }
     }
@@ -284,10 +331,23 @@ public struct CallExchange: Sendable {
         case .claim(let peer, let receipt): server.claim(receipt, of: peer)
         case .acknowledge(let peer, let receipt): caller.acknowledge(receipt, to: peer)
         case .deliver(let peer, let receipt): server.deliver(receipt, to: peer)
-        case .keep(let receipt): events.append(.keep(receipt))
+        case .keep(let number, let receipt):
+            events.append(.keep(Self.tag(number, .book), receipt))
         case .changed(let change): events.append(.changed(change))
         case .forked(let peer, let evidence):
             caller.convict(peer, evidence)
+        }
+    }
+
+    private mutating func take(_ event: ProofExchange.Event, now: Instant) {
+        switch event {
+        case .tell(let peer, let news): tell(news, to: peer, now: now)
+        case .examine(let number, let file):
+            events.append(.examine(Self.tag(number, .proofs), file))
+        case .stop(let number): events.append(.stop(Self.tag(number, .proofs)))
+        case .proven(let evidence): caller.convict(evidence.accused, evidence)
+        case .slandered(let peer):
+            caller.responders.ban(peer, until: now + Responders.banTime)
         }
     }
 }

@@ -12,6 +12,8 @@ public struct CallParticipation: Sendable {
     public var isServing: Bool
     /// What peers owe each other, as it was left.
     public var book: CreditBook
+    /// What is known of peers from before, and who is banned.
+    public var responders: Responders
     /// ``SecretGenerator/secretBytes`` random bytes, of which nonces, salts and the choice of what
     /// is checked follow. Nobody may know them.
     public var secret: [UInt8]
@@ -19,7 +21,11 @@ public struct CallParticipation: Sendable {
     public var limits = CallServerLimits()
 
     /// A part like this.
-    public init(offer: CallOffer, isServing: Bool, book: CreditBook, secret: [UInt8]) {
+    public init(
+        offer: CallOffer, isServing: Bool, book: CreditBook,
+        responders: Responders = Responders(), secret: [UInt8]
+    ) {
+        self.responders = responders
         self.offer = offer
         self.isServing = isServing
         self.book = book
@@ -28,15 +34,20 @@ public struct CallParticipation: Sendable {
 }
 
 extension NodeCore {
-    /// What can be asked about calls. All but ``fetch(_:_:_:candidates:here:)`` is answered at
-    /// once; a node without calls (``Configuration/calls``) answers `.failed(.unavailable)`.
+    /// What can be asked about calls. All but ``fetch(_:_:_:candidates:known:here:)`` is answered
+    /// at once; a node without calls (``Configuration/calls``) answers `.failed(.unavailable)`.
     public enum CallCommand: Sendable {
         /// Have a call run: `.call(.result)` or `.call(.failed)`. Besides the candidates those are
-        /// asked who are connected and speak the protocol; `here` is what this node can do itself.
+        /// asked who are connected and speak the protocol; `known` is who vouches for a result that
+        /// is remembered, `here` what this node can do itself.
         case fetch(
-            Call, CallTerms, CallAudit, candidates: [PeerID], here: LocalCapacity?)
-        /// Look into what somebody says about a peer: `.done`, or `.call(.baseless)`.
+            Call, CallTerms, CallAudit, candidates: [PeerID], known: ResultHistory?,
+            here: LocalCapacity?)
+        /// Look into what somebody says about a peer: `.done`, before that has come to an end.
         case accuse(Evidence)
+        /// Do not ask the accused, and give the proof to whoever wants it: it was found to be true
+        /// before this node was started. `.done`.
+        case know(Evidence)
         /// Change what is offered to peers: `.done`.
         case setOffer(CallOffer)
         /// How long calls have to wait now: `.done`.
@@ -44,7 +55,7 @@ extension NodeCore {
         /// Tell the DHTs that this node runs a contract, now and as long as it runs: `.done`, or
         /// `.failed(.unavailable)` for a node that runs nothing for peers.
         case announce(CID)
-        /// What peers owe each other: `.call(.book)`.
+        /// What peers owe each other, and what is known of them: `.call(.book)`.
         case book
     }
 
@@ -52,8 +63,7 @@ extension NodeCore {
     public enum CallReport: Sendable {
         case result(CallResult)
         case failed(CallError)
-        case baseless(EvidenceFault)
-        case book(CreditBook)
+        case book(CreditBook, Responders)
     }
 
     /// What a node wants done for calls. Those with a number are answered by a ``CallCompletion``.
@@ -62,9 +72,10 @@ extension NodeCore {
         case verify(UInt64, PeerID, message: [UInt8], signature: [UInt8])
         /// Sign this with the node's identity: `signed`.
         case sign(UInt64, [UInt8])
-        /// Run this call, for a peer or for this node: `ran`.
-        case run(UInt64, Call, for: PeerID?)
-        /// The result of a run is not needed any more.
+        /// Run this call, for a peer or for this node: `ran`. If `mayRecall`, signed answers of
+        /// others will do as well: `recalled`.
+        case run(UInt64, Call, for: PeerID?, mayRecall: Bool)
+        /// What comes of a run, or of looking into a proof, is not needed any more.
         case stop(UInt64)
         /// Get these records from a peer or from the store: `loaded`.
         case load(UInt64, [CID], from: PeerID?)
@@ -74,8 +85,14 @@ extension NodeCore {
         case refuted(CallRecord?)
         /// A peer has lied and is asked nothing more. The proof is for everybody.
         case convicted(PeerID, Evidence)
-        /// Keep this receipt.
-        case keep(Receipt)
+        /// Look into this file, which is said to be a proof: `examined`.
+        case examine(UInt64, [UInt8])
+        /// This answer is worth remembering; `via` has passed it on.
+        case vouched(CallAnswer, via: PeerID?)
+        /// This result is not to be remembered any more.
+        case disbelieve(CallRecord)
+        /// Keep this receipt and all changes of balances before it: `kept`.
+        case keep(UInt64, Receipt)
         /// A balance has changed.
         case changed(BalanceChange)
     }
@@ -91,5 +108,10 @@ extension NodeCore {
         case loaded(UInt64, [[UInt8]]?)
         /// Nil if this machine could not run it.
         case replayed(UInt64, Replay?)
+        /// Who vouches for the result that a peer wants.
+        case recalled(UInt64, ResultHistory)
+        case examined(UInt64, ProofFinding)
+        /// Whether it is sure not to be forgotten.
+        case kept(UInt64, Bool)
     }
 }

@@ -19,7 +19,7 @@ extension VirtualNetwork {
                 number, key?.verify(signature: signature, of: message) ?? false)
         case .sign(let number, let message):
             completion = .signed(number, try? hosts[host].key.sign(message))
-        case .run(let number, let call, let peer):
+        case .run(let number, let call, let peer, _):
             let manner = hosts[host].callLie.map { PretendEngine.Manner.lying($0) } ?? .honest
             completion = .ran(number, engine.run(call, peer == nil ? .honest : manner))
         case .load(let number, let cids, let peer):
@@ -32,10 +32,12 @@ extension VirtualNetwork {
         case .convicted(let peer, let evidence):
             hosts[host].convicted.append((peer, evidence))
             return
-        case .keep(let receipt):
+        case .examine(let number, let file):
+            completion = .examined(number, PretendEngine.examine(file))
+        case .keep(let number, let receipt):
             hosts[host].receipts.append(receipt)
-            return
-        case .stop, .refuted, .changed: return
+            completion = .kept(number, true)
+        case .stop, .refuted, .changed, .vouched, .disbelieve: return
         }
         events.add(.input(host, .call(completion)), at: now + Self.runTime)
     }

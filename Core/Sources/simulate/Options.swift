@@ -22,12 +22,13 @@ struct Options {
         fingerprint, over all events, is the same. See docs/simulator.md.
 
         simulate calls [--peers N] [--liars SHARE] [--lie NAME] [--calls N] [--sample SHARE]
-                       [--told N] [--seed N] [--json]
+                       [--neighbours N] [--seed N] [--json]
 
         Runs a network in which peers call each other while some give wrong answers, and compares
         what checks find out, and what it costs, with what the formulas say. --lie is one of output,
-        leaf, gas, withholding, stall, vanish, replay, otherQuestion, or all; --sample is the share
-        of answers that is asked for again, --told how many peers are shown each proof.
+        leaf, gas, withholding, stall, vanish, replay, otherQuestion, fork, or all; --sample is the
+        share of answers that is asked for again, --neighbours to how many others each
+        peer connects, which tell each other of proofs. --delta is the debt that is signed for.
         """
 
     /// What there is to be simulated.
@@ -74,7 +75,8 @@ struct Options {
             switch name {
             case "--peers": calls.peers = try Self.count(&rest, name, 4...20_000)
             case "--calls": calls.calls = try Self.count(&rest, name, 1...10_000_000)
-            case "--told": calls.told = try Self.count(&rest, name, 0...20_000)
+            case "--neighbours": calls.neighbours = try Self.count(&rest, name, 0...100)
+            case "--delta": calls.delta = UInt64(try Self.count(&rest, name, 1...Int.max))
             case "--seed": calls.seed = UInt64(try Self.count(&rest, name, 0...Int.max))
             case "--liars": calls.liars = try Self.share(&rest, name)
             case "--sample":

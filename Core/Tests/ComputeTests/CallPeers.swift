@@ -60,12 +60,13 @@ struct Asker {
 
     /// Asks for a call, and lets the responder see the question.
     mutating func ask(
-        _ call: Call, maxPrice: Price = .usual, patience: Duration = .seconds(10)
+        _ call: Call, maxPrice: Price = .usual, patience: Duration = .seconds(10),
+        mayRecall: Bool = false
     ) throws {
         number = client.ask(
             call, of: responder.peer, maxPrice: maxPrice,
             nonce: [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 16),
-            patience: patience, now: now)
+            patience: patience, mayRecall: mayRecall, now: now)
         while let order = client.nextTransmit() {
             switch order {
             case .open(_, let names, let request):

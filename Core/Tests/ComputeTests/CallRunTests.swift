@@ -24,7 +24,7 @@ import Wire
 
     @Test("liars who agree with each other are found as often as p (1 − α) says")
     func detection() throws {
-        let run = try Self.run([.output], seed: 1) { $0.told = 0 }
+        let run = try Self.run([.output], seed: 1) { $0.neighbours = 0 }
         let outcome = run.outcome
         #expect(outcome.wrong > 100)
         #expect(abs(outcome.deviation) < 4, "\(outcome)")
@@ -48,6 +48,39 @@ import Wire
         let outcome = run.outcome
         #expect(outcome.honestPunished == 0, "\(outcome)")
         #expect(outcome.answered >= 1_480, "\(outcome)")
+    }
+
+    @Test(
+        "a proof that one has found is known to nearly all within seconds, though liars are silent")
+    func spread() throws {
+        let run = try Self.run([.output, .leaf], seed: 6) {
+            $0.peers = 40
+            $0.calls = 600
+            $0.sample = 500_000
+        }
+        let outcome = run.outcome
+        #expect(outcome.convicted == run.liarCount, "\(outcome)")
+        #expect(outcome.knownShare > 0.999, "\(outcome.knownShare)")
+        #expect(outcome.spreadSeconds.count == outcome.convicted)
+        #expect(outcome.spreadSeconds.allSatisfy { $0 < 5 }, "\(outcome.spreadSeconds)")
+        #expect(outcome.honestPunished == 0)
+    }
+
+    @Test("whoever signs all receipts at one place of its chain is found out within minutes")
+    func forks() throws {
+        let run = try Self.run([.fork], seed: 7) {
+            $0.peers = 40
+            $0.liars = 0.1
+            $0.calls = 300
+            $0.delta = 1_000
+            $0.pace = 10
+            $0.rest = 900
+        }
+        let outcome = run.outcome
+        #expect(outcome.convicted == run.liarCount, "\(outcome)")
+        #expect(outcome.forkSeconds.count == outcome.convicted)
+        #expect(outcome.forkSeconds.allSatisfy { $0 < 600 }, "\(outcome.forkSeconds)")
+        #expect(outcome.honestPunished == 0)
     }
 
     @Test("one seed is one run, another is another")

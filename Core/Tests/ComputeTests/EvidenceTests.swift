@@ -64,20 +64,20 @@ import Wire
         }
     }
 
-    @Test("two headers for one question with different commitments")
-    func equivocation() throws {
+    @Test("an asker that asks twice with one nonce gets two commitments, and no proof of anything")
+    func repeatedNonce() throws {
         let nonce = [UInt8](repeating: 4, count: 16)
-        let first = liar.answer(one, nonce: nonce).header
-        let second = liar.answer(two, nonce: nonce).header
-        let evidence = Evidence.equivocation(first, second)
-        #expect(try evidence.examine() == .proven)
-        #expect(try Evidence(decoding: evidence.encoded.rawSpan) == evidence)
+        let first = liar.answer(one, nonce: nonce)
+        let second = CallAnswer(
+            liar.sign(
+                CallHeader(
+                    call: call.cid, nonce: nonce,
+                    commitment: Commitment.make(
+                        salt: [UInt8](repeating: 5, count: 32), record: one), gas: one.gas,
+                    price: .usual)), salt: [UInt8](repeating: 5, count: 32), record: one)
+        #expect(first.fits && second.fits && first.header.header != second.header.header)
         #expect(throws: EvidenceFault.consistent) {
-            try Evidence.equivocation(first, first).examine()
-        }
-        let fresh = liar.answer(two, nonce: [UInt8](repeating: 5, count: 16)).header
-        #expect(throws: EvidenceFault.unrelated) {
-            try Evidence.equivocation(first, fresh).examine()
+            try Evidence.contradiction(first, second).examine()
         }
     }
 
@@ -133,32 +133,6 @@ import Wire
         #expect(order.isRefuted(by: .strayed))
         #expect(order.isRefuted(by: .record(two)))
         #expect(!order.isRefuted(by: .record(one)))
-    }
-
-    @Test("an accusation of an honest peer is looked into and dropped")
-    func honest() throws {
-        var caller = Caller(secret: [UInt8](repeating: 1, count: 32))
-        let now = Instant(nanoseconds: 1)
-        let evidence = Evidence.wrongAnswer(
-            WrongAnswer(liar.answer(one), path: [], records: []))
-        for replay in [Replay.record(one), nil] {
-            try caller.accuse(evidence, now: now)
-            guard case .replay(let number, _)? = caller.nextEvent() else {
-                Issue.record("a replay decides")
-                return
-            }
-            caller.replayed(number, replay, now: now)
-            let event = caller.nextEvent()
-            #expect(event == nil)
-            #expect(!caller.responders.isBanned(liar.peer, now: now))
-        }
-        // One that is never replayed is forgotten.
-        try caller.accuse(evidence, now: now)
-        _ = caller.nextEvent()
-        caller.advance(to: now + .seconds(300))
-        let event = caller.nextEvent()
-        #expect(event == nil)
-        #expect(caller.deadline == nil)
     }
 
     @Test("files survive their encoding, and noise is refused or harmless")

@@ -131,18 +131,12 @@ private let everyAnswer = CallAudit.sample(millionths: 1_000_000)
         let replay = try #require(PretendEngine.replay(order))
         #expect(order.isRefuted(by: replay))
         #expect(!order.isRefuted(by: .record(order.record)), "it could have been right")
-        var stranger = Caller(secret: [UInt8](repeating: 5, count: 32))
-        let now = Instant(nanoseconds: 1)
-        try stranger.accuse(read, now: now)
-        guard case .replay(let number, order)? = stranger.nextEvent() else {
-            Issue.record("the stranger looks for itself")
-            return
-        }
-        #expect(!stranger.responders.isBanned(read.accused, now: now))
-        stranger.replayed(number, replay, now: now)
-        let verdict = stranger.nextEvent()
-        #expect(verdict == .convicted(read.accused, read))
-        #expect(stranger.responders.isBanned(read.accused, now: now))
+        // A node that nobody is connected to hears of it from its user, and looks for itself.
+        circle.network.with(2) { exchange, now in exchange.accuse(read, now: now) }
+        let end = circle.network.now + .seconds(1)
+        while circle.network.step(by: end).goesOn {}
+        let verdicts = circle.network.takeReports().filter { $0.node == 2 }.map { $0.event }
+        #expect(verdicts == [.convicted(read.accused, read)])
     }
 
     @Test("whoever does not give out what it committed to is not asked any more, without a proof")

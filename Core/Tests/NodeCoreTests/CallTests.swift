@@ -28,7 +28,7 @@ struct CallTests {
         var network = try network(2)
         let call = try network.call(depth: 2, number: 9)
         let id = network.order(
-            0, .call(.fetch(call, CallTerms(), .usual, candidates: [], here: nil)))
+            0, .call(.fetch(call, CallTerms(), .usual, candidates: [], known: nil, here: nil)))
         network.run(for: .seconds(2))
         guard case .result(let result) = report(network, id) else {
             Issue.record("no result: \(String(describing: network.answer(0, id)))")
@@ -51,12 +51,12 @@ struct CallTests {
             0,
             .call(
                 .fetch(
-                    call, CallTerms(), .usual, candidates: [],
+                    call, CallTerms(), .usual, candidates: [], known: nil,
                     here: LocalCapacity(speed: 1_000_000_000))))
         let nowhere = network.order(
-            0, .call(.fetch(call, CallTerms(), .usual, candidates: [], here: nil)))
+            0, .call(.fetch(call, CallTerms(), .usual, candidates: [], known: nil, here: nil)))
         let without = network.order(
-            1, .call(.fetch(call, CallTerms(), .usual, candidates: [], here: nil)))
+            1, .call(.fetch(call, CallTerms(), .usual, candidates: [], known: nil, here: nil)))
         network.run(for: .seconds(2))
         guard case .result(let result) = report(network, here),
             case .failed(let error) = report(network, nowhere)
@@ -75,18 +75,24 @@ struct CallTests {
         network.hosts[2].callLie = .leaf
         let call = try network.call(depth: 2, number: 4)
         let id = network.order(
-            0, .call(.fetch(call, CallTerms(), .quorum(3), candidates: [], here: nil)))
+            0, .call(.fetch(call, CallTerms(), .quorum(3), candidates: [], known: nil, here: nil)))
         network.run(for: .seconds(60))
         #expect(network.hosts[0].convicted.map(\.peer) == [network.id(2)])
         if case .result(let result)? = report(network, id) {
             #expect(result.record == network.result(of: call))
         }
         guard let evidence = network.hosts[0].convicted.first?.evidence else { return }
-        // Another node, which has seen nothing of this, comes to the same end by itself.
-        let accused = network.order(3, .call(.accuse(evidence)))
-        network.run(for: .seconds(60))
-        #expect(network.isDone(3, accused))
-        #expect(network.hosts[3].convicted.map(\.peer) == [network.id(2)])
+        // Its neighbours have been told, have looked for themselves, and come to the same end.
+        for host in [1, 3] {
+            #expect(network.hosts[host].convicted.map(\.peer) == [network.id(2)])
+            #expect(network.hosts[host].convicted.first?.evidence == evidence)
+        }
+        // The same for what a user says, on a node that has seen nothing of this.
+        try network.add(offer: Self.offer)
+        let accused = network.order(4, .call(.accuse(evidence)))
+        network.run(for: .seconds(5))
+        #expect(network.isDone(4, accused))
+        #expect(network.hosts[4].convicted.map(\.peer) == [network.id(2)])
     }
 
     @Test("a call that nobody waits for any more is taken back")
@@ -94,7 +100,7 @@ struct CallTests {
         var network = try network(2)
         let call = try network.call(depth: 1, number: 2)
         let id = network.order(
-            0, .call(.fetch(call, CallTerms(), .none, candidates: [], here: nil)))
+            0, .call(.fetch(call, CallTerms(), .none, candidates: [], known: nil, here: nil)))
         network.run(for: .milliseconds(1))
         let other = network.order(0, .cancel(id))
         network.run(for: .seconds(1))

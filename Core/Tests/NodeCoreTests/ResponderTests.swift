@@ -42,7 +42,8 @@ import Wire
             _ call: Call, by host: Int, _ network: inout VirtualNetwork
         ) -> NodeCore.CallReport? {
             let id = network.order(
-                host, .call(.fetch(call, CallTerms(), .none, candidates: [], here: nil)))
+                host, .call(.fetch(call, CallTerms(), .none, candidates: [], known: nil, here: nil))
+            )
             network.run(for: .seconds(20))
             if case .call(let report) = network.answer(host, id) { return report }
             return nil

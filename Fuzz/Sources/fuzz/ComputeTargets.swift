@@ -38,8 +38,24 @@ let computeTargets: [String: Target] = [
         if evidence.encoded != [UInt8](bytes) { violated("evidence has one encoding") }
         if (try? evidence.examine()) == .proven { violated("nothing is proven by chance") }
     },
+    "call-voucher": { bytes in
+        guard let voucher = try? Voucher(storage: bytes) else { return }
+        if voucher.stored != [UInt8](bytes) { violated("a voucher has one encoding") }
+        if voucher.header.isValid { violated("nobody signs by chance") }
+    },
+    "call-balance": { bytes in
+        guard let change = try? BalanceChange(storage: bytes) else { return }
+        if change.stored != [UInt8](bytes) { violated("a change has one encoding") }
+    },
+    "call-responders": { bytes in
+        guard let responders = try? Responders(storage: bytes) else { return }
+        if (try? Responders(storage: responders.stored.span.bytes))?.stored != responders.stored {
+            violated("what is known of peers can be read again")
+        }
+    },
     "call-server": callServer,
     "call-client": callClient,
+    "call-news": callNews,
 ]
 
 private let asker = PrivateKey.generateEd25519()
@@ -63,7 +79,7 @@ private let asker = PrivateKey.generateEd25519()
             _ = server.answer(
                 number, record, price: .usual, salt: [UInt8](repeating: 7, count: 32))
         case .sign(let number, _): server.signed(number, [UInt8](repeating: 1, count: 64))
-        case .withdrawn, .opened, .acknowledged: break
+        case .withdrawn, .opened, .acknowledged, .news: break
         }
     }
     while let order = server.nextTransmit() {
@@ -87,7 +103,7 @@ private let asker = PrivateKey.generateEd25519()
     let peer = PeerID(asker.publicKey)
     let number = client.ask(
         call, of: peer, maxPrice: .usual, nonce: [UInt8](repeating: 0, count: 16),
-        patience: .seconds(1), now: now)
+        patience: .seconds(1), mayRecall: true, now: now)
     guard case .open(_, _, let request)? = client.nextTransmit() else {
         violated("a stream is opened to ask")
     }
@@ -99,10 +115,52 @@ private let asker = PrivateKey.generateEd25519()
     while let event = client.nextEvent() {
         switch event {
         case .verify(let order, _, _, _): client.verified(order, false, now: now)
-        case .answered: violated("nobody answers by chance")
+        case .answered, .recalled: violated("nobody answers by chance")
         case .failed(number, _): ends += 1
-        case .failed, .offered, .queued, .claimed, .receipted: break
+        case .failed, .offered, .queued, .claimed, .receipted, .news: break
         }
     }
     if ends != 1 { violated("each question ends once") }
 }
+
+/// A node with two neighbours, one of which may say anything, also without being asked.
+@Sendable private func callNews(_ bytes: RawSpan) {
+    let now = Instant(nanoseconds: 1)
+    let peer = PeerID(asker.publicKey)
+    var exchange = CallExchange(
+        offer: CallOffer(speed: 1, slots: 1), book: CreditBook(of: owner),
+        secret: [UInt8](repeating: 1, count: SecretGenerator.secretBytes))
+    let stream = StreamID(connection: 1, stream: 1)
+    exchange.meet(peer, now: now)
+    exchange.receive(
+        .accepted(stream, peer, CallProtocol.name), isOurs: false, now: now, time: 0)
+    exchange.receive(.message(stream, [UInt8](bytes)), isOurs: false, now: now, time: 0)
+    var steps = 0
+    for seconds in [0, 30, 60, 600] as [Int64] {
+        exchange.advance(to: now + .seconds(seconds))
+        while let event = exchange.nextEvent(now: now, time: 0) {
+            steps += 1
+            switch event {
+            case .examine(let order, let file):
+                guard let evidence = try? Evidence(decoding: file.span.bytes) else {
+                    exchange.examined(order, .baseless, now: now)
+                    continue
+                }
+                exchange.examined(order, .proven(evidence), now: now)
+            case .run(let order, _, for: _, mayRecall: _):
+                exchange.ran(order, nil, now: now, time: 0)
+            case .sign(let order, _): exchange.signed(order, nil)
+            default: break
+            }
+        }
+        while let order = exchange.nextTransmit() {
+            steps += 1
+            guard case .send(_, let message) = order else { continue }
+            if message.count > CallProtocol.maxMessageBytes { violated("messages are limited") }
+        }
+    }
+    if steps > 10_000 { violated("what a peer says costs little") }
+    if exchange.responders.isBanned(owner, now: now) { violated("nobody accuses itself") }
+}
+
+private let owner = PeerID(PrivateKey.generateEd25519().publicKey)

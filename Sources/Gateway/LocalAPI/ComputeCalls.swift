@@ -13,7 +13,11 @@ extension LocalServices {
         router.call("/weft/v1/call/show") { call in
             let nodes = try await node.computation.tree(try Self.record(call))
             return APIAnswer.lines { emit in
-                for node in nodes { try await emit(Self.value(of: node)) }
+                for element in nodes {
+                    let history =
+                        element.depth == 0 ? node.computation.history(of: element.record) : nil
+                    try await emit(Self.value(of: element, history))
+                }
             }
         }
         router.call("/weft/v1/call/verify") { call in
@@ -69,7 +73,7 @@ extension LocalServices {
         .object([
             "peer": .string("\(change.peer)"), "change": .integer(Int128(change.amount)),
             "balance": .integer(Int128(change.balance)), "time": .number(change.time),
-            "cause": .string(change.cause.text),
+            "cause": .string(change.reason), "count": .number(change.count),
         ])
     }
 
@@ -78,15 +82,24 @@ extension LocalServices {
     }
 
     private static func value(of check: CallCheck) -> Value {
-        guard case .map(var entries) = value(of: check.node) else { return .null }
+        guard case .map(var entries) = value(of: check.node, nil) else { return .null }
         entries.append(.init("valid", .bool(check.fault == nil)))
         if let fault = check.fault { entries.append(.init("fault", .string(fault))) }
         return .map(entries)
     }
 
-    private static func value(of node: CallNode) -> Value {
+    private static func value(
+        of node: CallNode, _ history: (isOwn: Bool, vouchers: [Voucher])?
+    ) -> Value {
         let record = node.record
+        let vouchers = history?.vouchers.map { voucher in
+            Value.object([
+                "peer": .string("\(voucher.signer)"), "via": voucher.via.map { .string("\($0)") },
+            ])
+        }
         return .object([
+            "computed_here": history.map { .bool($0.isOwn) },
+            "vouchers": vouchers.map { .list($0) },
             "cid": .string(node.cid.description), "depth": .number(node.depth),
             "url": .string(record.call.url), "method": .string(record.call.method),
             "outcome": .string(record.word),

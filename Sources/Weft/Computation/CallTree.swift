@@ -110,9 +110,11 @@ extension Computation {
     /// Runs an activation again.
     ///
     /// - Throws: ``FetchError`` if this node cannot; `CancellationError`.
-    func replayed(_ order: ReplayOrder) async throws -> Replay {
+    func replayed(
+        _ order: ReplayOrder, within time: Duration? = nil
+    ) async throws -> Replay {
         do {
-            let control = RunControl(time: limits.time)
+            let control = RunControl(time: min(limits.time, time ?? limits.time))
             let run = CallRun(self, try Engine.shared(), .unused, .network, Trace())
             return try await run.engine.onWorker(control) { try run.replay(order, control) }
         } catch {

@@ -35,10 +35,12 @@ extension Computation {
         terms.value = options.value
         let here = LocalCapacity(speed: Self.usualSpeed)
         do {
+            // What a peer says is remembered as what it is, apart from what was computed here:
+            // this node would vouch for that with its own name.
             let answer = try await mesh.call(
-                call, terms, (options.audit ?? .sample).machine, here: here)
+                call, terms, (options.audit ?? .sample).machine,
+                known: memory == .used ? await answers.history(of: call, store) : nil, here: here)
             note(answer.trace, of: call, in: trace)
-            // What a peer says is not remembered: this node would vouch for it with its own name.
             return (.result(try await result(answer, trace), isFresh: true), answer)
         } catch let error as CallError {
             note(error.trace, of: call, in: trace)
@@ -114,15 +116,6 @@ extension Computation: CallWorker {
         return blocks
     }
 
-    func convicted(_ peer: PeerID, by evidence: Evidence) {
-        logger.warning("a peer lied about a call and is banned", metadata: ["peer": "\(peer)"])
-        do {
-            try self.evidence.keep(evidence)
-        } catch {
-            logger.error("the evidence could not be kept", metadata: ["error": "\(error)"])
-        }
-    }
-
     func refuted(_ right: CallRecord?) {
         guard let right else { return }
         logger.warning("an answer was wrong", metadata: ["call": "\(right.call.cid)"])
@@ -130,10 +123,7 @@ extension Computation: CallWorker {
 
     func keep(_ receipt: Receipt) throws { try credit.keep(receipt) }
 
-    func changed(_ change: BalanceChange) {
-        credit.noteChange()
-        logger.debug("a balance changed", metadata: ["change": "\(change)"])
-    }
+    func changed(_ change: BalanceChange) { credit.note(change) }
 }
 
 extension CallInfo {
@@ -146,11 +136,12 @@ extension CallInfo {
             confidence = isFresh ? "computed here" : "computed here before"
             return
         }
+        let before = answer.isRemembered ? "answered before; " : ""
         switch answer.responder {
         case .here: responder = .here
         case .peer(let peer): responder = .peer(peer)
         }
-        confidence = answer.confidence.text
+        confidence = before + answer.confidence.text
         amount = answer.amount
     }
 
@@ -187,6 +178,7 @@ extension CallTrace.Outcome {
         case .answered: "answered"
         case .failed(let failure): "no answer: \(failure)"
         case .notRunHere: "could not be run here"
+        case .passedOn(let count): "passed on the signed answers of \(count) others"
         case .cancelled: "not needed any more"
         case .refuted: "its answer was wrong"
         }
@@ -206,11 +198,15 @@ extension CallError {
 }
 
 extension Computation {
+    /// How many changes of balances are shown.
+    private static let maxShownChanges = 1_024
+
     /// Writes down what peers owe this node and the other way round, if that has changed.
     func saveAccounts() async {
-        guard let book = try? await mesh?.creditBook() else { return }
+        answers.save()
+        guard let (book, responders) = try? await mesh?.creditBook() else { return }
         do {
-            try credit.save(book)
+            try credit.save(book, responders)
         } catch {
             logger.error("the accounts could not be written", metadata: ["error": "\(error)"])
         }
@@ -221,21 +217,24 @@ extension Computation {
     public func balances() async throws -> (
         accounts: [(peer: PeerID, account: Account)], changes: [BalanceChange]
     ) {
-        guard let book = try await mesh?.creditBook() else { return ([], []) }
+        guard let (book, _) = try await mesh?.creditBook() else { return ([], []) }
         let accounts = book.accounts.map { (peer: $0.key, account: $0.value) }
             .sorted { $0.peer.bytes.lexicographicallyPrecedes($1.peer.bytes) }
-        return (accounts, book.recentChanges)
+        return (accounts, credit.journal.read().suffix(Self.maxShownChanges))
     }
 }
 
-extension BalanceChange.Cause {
-    /// Why a balance changed, in words.
-    public var text: String {
-        switch self {
-        case .served(let call, let gas): "ran call \(call) for it, \(gas) gas"
-        case .received(let call, let gas): "it ran call \(call), \(gas) gas"
+extension BalanceChange {
+    /// Why the balance changed, in words.
+    public var reason: String {
+        let more = count > 1 ? " and \(count - 1) more" : ""
+        return switch cause {
+        case .served(let call, let gas): "ran call \(call)\(more) for it, \(gas) gas"
+        case .received(let call, let gas): "it ran call \(call)\(more), \(gas) gas"
         case .writtenOff: "it signed for less, and is believed"
         case .lied: "it lied, and is not paid for that"
+        case .signed(let amount): "it signed for \(amount) of what it owes"
+        case .acknowledged(let amount): "this node signed for \(amount) of what it owes"
         }
     }
 }

@@ -17,8 +17,9 @@ public final class Computation: Sendable {
     let limits: Configuration.Compute
     let programs: Programs
     let memo: CallMemo
+    let answers: KnownAnswers
     let memory: InstanceMemory
-    private let store: BlockStore
+    let store: BlockStore
     private let retrieval: Retrieval
     let logger: Logger
     /// Whom others may be asked through; nil for a node by itself.
@@ -44,6 +45,7 @@ public final class Computation: Sendable {
             CompiledCache(
                 repository.compiledDirectory, maxBytes: configuration.storage.maxBytes / 64))
         memo = CallMemo(repository.callsFile)
+        answers = KnownAnswers(repository.answersFile)
         memory = InstanceMemory(Int64(clamping: configuration.compute.memory))
     }
 
@@ -163,5 +165,6 @@ public final class Computation: Sendable {
     /// Writes what is kept in memory.
     func stop() {
         memo.flush()
+        answers.save()
     }
 }

@@ -1,5 +1,6 @@
-// What a node remembers of mutual credit across restarts: the end of its chain, which is on disk
-// before anybody sees a signature, the receipts, and the accounts.
+// What a node remembers of its dealings across restarts: the end of its chain, which is on disk
+// before anybody sees a signature, the receipts, the accounts with all changes since they were
+// written, and how peers have answered.
 
 import Compute
 import Glibc
@@ -19,6 +20,10 @@ final class CreditFiles: Sendable {
     private let chain: Mutex<ReceiptChain>
     /// The book as it was left.
     let book: CreditBook
+    /// What was known of peers.
+    let responders: Responders
+    /// All changes of balances.
+    let journal: BalanceJournal
     private let hasChanged = Atomic(false)
 
     /// Reads the files of `owner`.
@@ -26,6 +31,7 @@ final class CreditFiles: Sendable {
     /// - Throws: ``SystemError`` if there are files that cannot be read; ``DamagedCredit``.
     init(_ directory: String, of owner: PeerID) throws {
         self.directory = directory
+        journal = BalanceJournal(directory + "/changes")
         var end = ChainPosition.first
         if let bytes = try SmallFile.read(directory + "/chain", limit: 64) {
             guard let position = ChainPosition(stored: bytes) else {
@@ -43,15 +49,33 @@ final class CreditFiles: Sendable {
                 throw DamagedCredit(path: directory + "/accounts")
             }
         }
+        let changes = journal.read()
+        BalanceChange.apply(changes, to: &accounts)
         chain = Mutex(ReceiptChain(of: owner, end: end))
         book = CreditBook(of: owner, accounts: accounts, chain: end)
+        // How well peers have answered is found out again if it is lost.
+        let known = try? SmallFile.read(
+            directory + "/responders", limit: Responders.maxStoredBytes)
+        responders = known.flatMap { try? Responders(storage: $0.rawSpan) } ?? Responders()
+        hasChanged.store(!changes.isEmpty, ordering: .relaxed)
     }
 
-    /// Keeps a receipt; when this returns, the end of the chain is on disk.
+    /// Keeps a receipt; when this returns, the end of the chain is on disk, and so are the changes
+    /// of balances before it.
     func keep(_ receipt: Receipt) throws(SystemError) {
         try Files.createDirectory(directory)
-        let end = chain.withLock { chain in chain.follow(receipt) ? chain.end : nil }
-        if let end { try SmallFile.replace(directory + "/chain", with: end.stored) }
+        // One after another: a later end is never followed by an earlier one.
+        let failure = chain.withLock { chain -> SystemError? in
+            guard chain.follow(receipt) else { return nil }
+            do throws(SystemError) {
+                try SmallFile.replace(directory + "/chain", with: chain.end.stored)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure { throw failure }
+        journal.flush()
         append(receipt.encoded)
     }
 
@@ -67,14 +91,22 @@ final class CreditFiles: Sendable {
         rename(path, path + ".old")
     }
 
-    /// The accounts are not as they were written last.
-    func noteChange() { hasChanged.store(true, ordering: .relaxed) }
+    /// A balance has changed.
+    func note(_ change: BalanceChange) {
+        if !hasChanged.exchange(true, ordering: .relaxed) {
+            // What cannot be made is said by whoever writes the accounts.
+            try? Files.createDirectory(directory)
+        }
+        journal.note(change)
+    }
 
-    /// Writes the accounts if they have changed.
-    func save(_ book: CreditBook) throws(SystemError) {
+    /// Writes the accounts, and what is known of peers, if there were changes.
+    func save(_ book: CreditBook, _ responders: Responders) throws(SystemError) {
+        journal.flush()
         guard hasChanged.exchange(false, ordering: .relaxed) else { return }
         try Files.createDirectory(directory)
         try SmallFile.replace(directory + "/accounts", with: book.storedAccounts)
+        try SmallFile.replace(directory + "/responders", with: responders.stored)
     }
 }
 

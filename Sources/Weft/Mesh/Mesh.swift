@@ -64,7 +64,8 @@ public final class Mesh: Sendable {
 
     init(
         _ identity: PrivateKey, _ configuration: Configuration, reads: BlockReads,
-        book: CreditBook? = nil, eventLoops: MultiThreadedEventLoopGroup, logger: Logger
+        calls: (book: CreditBook, responders: Responders)? = nil,
+        eventLoops: MultiThreadedEventLoopGroup, logger: Logger
     ) {
         let eventLoop = eventLoops.next()
         self.eventLoop = eventLoop
@@ -74,7 +75,7 @@ public final class Mesh: Sendable {
         traffic = MeshTraffic(timersOn: eventLoop)
         self.reads = reads
         driver = .makeEmptyBox(valueType: MeshDriver.self, eventLoop: eventLoop)
-        let core = NodeCore(.init(identity, configuration, book))
+        let core = NodeCore(.init(identity, configuration, calls))
         protocols = core.protocols
         peer = core.peer
         eventLoop.execute {
@@ -238,7 +239,8 @@ public final class Mesh: Sendable {
 extension NodeCore.Configuration {
     /// What the machine of a node is told.
     fileprivate init(
-        _ identity: PrivateKey, _ configuration: Configuration, _ book: CreditBook?
+        _ identity: PrivateKey, _ configuration: Configuration,
+        _ known: (book: CreditBook, responders: Responders)?
     ) {
         self.init(
             identity: identity, agent: Array(WeftVersion.agent.utf8),
@@ -253,11 +255,12 @@ extension NodeCore.Configuration {
         reachability = ReachabilityOptions(configuration)
         pubSub = configuration.mesh.pubSub.participation
         driverProtocols = Mesh.ownProtocols(configuration.mesh)
-        guard configuration.compute.contracts == .on, let book else { return }
+        guard configuration.compute.contracts == .on, let known else { return }
         calls = CallParticipation(
             offer: CallOffer(
                 speed: Computation.usualSpeed, slots: UInt32(clamping: System.coreCount)),
-            isServing: configuration.compute.serve == .on, book: book,
+            isServing: configuration.compute.serve == .on, book: known.book,
+            responders: known.responders,
             secret: (0..<SecretGenerator.secretBytes).map { _ in .random(in: 0...255) })
     }
 }

@@ -34,6 +34,8 @@ public final class Repository: Sendable {
     var creditDirectory: String { directory + "/credit" }
     /// The file of known results of calls.
     var callsFile: String { directory + "/calls" }
+    /// The file of what peers have answered to calls.
+    var answersFile: String { directory + "/answers" }
     /// The file of the keys that are announced to the DHTs.
     var announcedKeysFile: String { directory + "/announced.sqlite" }
     /// The file of where the walks are that announce them.

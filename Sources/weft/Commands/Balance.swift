@@ -4,6 +4,7 @@ import ArgumentParser
 import Gateway
 import IPLD
 import Weft
+import Wire
 
 struct Balance: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -11,8 +12,9 @@ struct Balance: AsyncParsableCommand {
         discussion: """
             A credit is what a unit of gas costs at the usual price. First a line for each peer: \
             what it owes (less than zero: what this node owes), what was done for it and by it. \
-            Then the last changes, each with its cause. Nothing is exchanged below 10⁹ credits. \
-            With --json each line is an object.
+            Then the last changes, each with its time and cause, also of earlier runs of the node; \
+            many calls in a moment are one change. Nothing is exchanged below 10⁹ credits. With \
+            --json each line is an object.
 
 
             """ + Examples.text(("weft balance", "show all balances and the last changes")))
@@ -36,7 +38,8 @@ struct Balance: AsyncParsableCommand {
             return "\(peer)  \(balance)  served \(served)  received \(received)"
         }
         let change = Self.number(line["change"])
-        return "  \(change < 0 ? "" : "+")\(change) → \(balance)  \(peer)  \(cause)"
+        let time = Timestamp(seconds: Int64(line["time"]?.count ?? 0)).rfc3339
+        return "  \(time)  \(change < 0 ? "" : "+")\(change) → \(balance)  \(peer)  \(cause)"
     }
 
     private static func number(_ value: Value?) -> Int128 {

@@ -18,9 +18,11 @@ struct CallShow: AsyncParsableCommand {
         discussion: """
             The CID of a call's record is in the header Weft-Record of its answer. A line is one \
             activation: how it ended, the gas that it used with what it called and by itself, how \
-            long it ran if that was on this node since it started, and its URL. With --json each \
-            line is an object with cid, depth, url, method, outcome, status, gas, own, limit, \
-            time_us and reads.
+            long it ran if that was on this node since it started, and its URL. Below the first \
+            stands who vouches for the result: this node, if it has run the call, and peers that \
+            have signed it, asked by this node or passed on by another. With --json each line is \
+            an object with cid, depth, url, method, outcome, status, gas, own, limit, time_us and \
+            reads, the first also with computed_here and vouchers (peer, via).
 
 
             """ + Examples.text(("weft call show CID", "show the tree of a call")))
@@ -34,7 +36,9 @@ struct CallShow: AsyncParsableCommand {
         let json = common.json
         try await LocalClient.with(common) { client in
             try await client.values(APICall("/weft/v1/call/show", [("arg", record)])) { node in
-                try StandardOutput.line(json ? JSONText.text(of: node) : CallLine.text(of: node))
+                guard !json else { return try StandardOutput.line(JSONText.text(of: node)) }
+                try StandardOutput.line(CallLine.text(of: node))
+                for line in CallLine.history(of: node) { try StandardOutput.line(line) }
             }
         }
     }
@@ -90,6 +94,18 @@ private actor WrongRecords {
 
 /// A record as one line of a tree.
 enum CallLine {
+    /// Who vouches for a result, a line each; empty for what was called on the way.
+    static func history(of node: Value) -> [String] {
+        guard case .list(let vouchers)? = node["vouchers"] else { return [] }
+        let own = node["computed_here"] == .bool(true) ? ["  = computed here"] : []
+        return own
+            + vouchers.map { voucher in
+                let peer = voucher["peer"]?.text ?? ""
+                let via = voucher["via"]?.text.map { "passed on by \($0)" }
+                return "  = signed by \(peer), \(via ?? "asked by this node")"
+            }
+    }
+
     /// The line of a record.
     static func text(of node: Value) -> String {
         let indent = String(repeating: "  ", count: Int(node["depth"]?.count ?? 0))

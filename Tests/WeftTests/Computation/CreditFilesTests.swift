@@ -32,6 +32,122 @@ import Wire
         #expect(throws: DamagedCredit.self) { try CreditFiles(path, of: owner) }
     }
 
+    /// A header over so much gas.
+    private static func header(_ gas: UInt64) throws -> CallHeader {
+        let call = try Call(
+            CID(.raw, Multihash.sha2_256(of: [1].span.bytes)), path: "/x", gas: 1_000_000_000)
+        return CallHeader(
+            call: call.cid, nonce: Array(repeating: 1, count: CallProtocol.nonceBytes),
+            commitment: Array(repeating: 2, count: 32), gas: gas, price: .usual)
+    }
+
+    @Test("what was not written down when the process was killed follows from the changes")
+    func killed() async throws {
+        let base = try TemporaryDirectory()
+        let path = base.path + "/credit"
+        let peers = (0..<40).map { _ in PeerID(PrivateKey.generateEd25519().publicKey) }
+        let owner = PeerID(PrivateKey.generateEd25519().publicKey)
+        let files = try CreditFiles(path, of: owner)
+        var book = files.book
+        func note() {
+            while let event = book.nextEvent() {
+                if case .changed(let change) = event { files.note(change) }
+            }
+        }
+        for round in 1...20 {
+            for peer in peers { book.received(peer, try Self.header(UInt64(round)), time: 5) }
+            note()
+        }
+        book.served(peers[0], try Self.header(7), now: Instant(nanoseconds: 1), time: 6)
+        note()
+        // Soon all of it is on disk, though nobody has saved anything; nothing else is read here.
+        try await JoinTests.until("the changes are there") {
+            try CreditFiles(path, of: owner).book.accounts == book.accounts
+        }
+        let again = try CreditFiles(path, of: owner)
+        let changes = again.journal.read()
+        #expect(changes.last?.cause == .served(call: try Self.header(7).call, gas: 7))
+        for peer in peers {
+            let own = changes.filter { $0.peer == peer }
+            #expect(own.reduce(0) { $0 + $1.amount } == book.balance(of: peer))
+            #expect(own.reduce(0) { $0 + Int($1.count) } == (peer == peers[0] ? 21 : 20))
+        }
+        // A torn end is no change, and hides none before it.
+        let whole = try #require(try SmallFile.read(path + "/changes"))
+        try SmallFile.replace(path + "/changes", with: whole.dropLast(3))
+        #expect(try CreditFiles(path, of: owner).journal.read() == changes.dropLast())
+    }
+
+    @Test("what a peer has signed is on disk at once")
+    func settled() throws {
+        let base = try TemporaryDirectory()
+        let owner = PeerID(PrivateKey.generateEd25519().publicKey)
+        let other = PeerID(PrivateKey.generateEd25519().publicKey)
+        let files = try CreditFiles(base.path + "/credit", of: owner)
+        for index in 0..<3 as Range<UInt64> {
+            files.note(
+                BalanceChange(
+                    peer: other, cause: .served(call: try Self.header(1).call, gas: index),
+                    amount: 1, account: Account(), time: index))
+        }
+        files.note(
+            BalanceChange(
+                peer: other, cause: .signed(9), amount: 0, account: Account(), time: 9))
+        let again = try CreditFiles(base.path + "/credit", of: owner)
+        #expect(again.journal.read().map { $0.time } == [0, 1, 2, 9])
+    }
+
+    @Test("how peers have answered outlasts the process, and who is proven to lie stays banned")
+    func responders() async throws {
+        let base = try TemporaryDirectory()
+        let liar = PrivateKey.generateEd25519()
+        let peer = PeerID(PrivateKey.generateEd25519().publicKey)
+        let owner = PeerID(PrivateKey.generateEd25519().publicKey)
+        let files = try CreditFiles(base.path + "/credit", of: owner)
+        var responders = Responders()
+        responders.noteAnswer(of: peer, gas: 5, expected: .seconds(1), took: .seconds(1))
+        responders.note(.stalled, of: peer, now: Instant(nanoseconds: 1))
+        files.note(
+            BalanceChange(peer: peer, cause: .lied, amount: 0, account: Account(), time: 1))
+        try files.save(files.book, responders)
+        let again = try CreditFiles(base.path + "/credit", of: owner).responders
+        #expect(again[peer].answered == 1 && again[peer].failed == 1)
+        #expect(again[peer].errorRate == responders[peer].errorRate)
+
+        let evidence = EvidenceFiles(base.path + "/evidence")
+        #expect(try evidence.accused().isEmpty)
+        let proof = try Self.proof(of: liar)
+        let file = try evidence.keep(proof)
+        #expect(try evidence.keep(proof) == file)
+        #expect(try evidence.accused() == [PeerID(liar.publicKey)])
+        #expect(evidence.evidence(against: PeerID(liar.publicKey)) == proof)
+        #expect(evidence.evidence(against: peer) == nil)
+        // What is no proof against its name is none.
+        try SmallFile.replace("\(base.path)/evidence/\(peer).evidence", with: proof.encoded)
+        #expect(evidence.evidence(against: peer) == nil)
+    }
+
+    /// A proof that needs nothing but itself.
+    static func proof(of liar: PrivateKey) throws -> Evidence {
+        let call = try Call(
+            CID(.raw, Multihash.sha2_256(of: [1].span.bytes)), path: "/x", gas: 1_000)
+        let answers = try (1...2).map { number -> CallAnswer in
+            let record = try CallRecord(
+                call, outcome: .ok, output: CallOutput(body: .inline([UInt8(number)])), gas: 10,
+                ownGas: 10)
+            let salt = [UInt8](repeating: 1, count: CallProtocol.saltBytes)
+            let header = CallHeader(
+                call: call.cid, nonce: [UInt8](repeating: 2, count: CallProtocol.nonceBytes),
+                commitment: Commitment.make(salt: salt, record: record), gas: 10, price: .usual)
+            let hashes = [Multihash.sha2_256(of: header.encoded.rawSpan).digest]
+            let signature = try liar.sign(SignedHeader.message(hashes))
+            let signed = SignedHeader(
+                header, by: PeerID(liar.publicKey), hashes: hashes, signature: signature)
+            return CallAnswer(signed, salt: salt, record: record)
+        }
+        return .contradiction(answers[0], answers[1])
+    }
+
     @Test("accounts are read as they were written")
     func accounts() throws {
         let base = try TemporaryDirectory()
@@ -45,8 +161,10 @@ import Wire
             call: call.cid, nonce: Array(repeating: 1, count: CallProtocol.nonceBytes),
             commitment: Array(repeating: 2, count: 32), gas: 5_000_000, price: .usual)
         book.received(other, header, time: 1)
-        files.noteChange()
-        try files.save(book)
+        while let event = book.nextEvent() {
+            if case .changed(let change) = event { files.note(change) }
+        }
+        try files.save(book, Responders())
         let again = try CreditFiles(base.path + "/credit", of: owner).book
         #expect(again.accounts == book.accounts && again.balance(of: other) < 0)
         try base.write("credit/accounts", [1, 2, 3])

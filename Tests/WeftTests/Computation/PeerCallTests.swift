@@ -32,12 +32,16 @@ import Wire
         func records(_ cids: [CID], from peer: PeerID?) async -> [[UInt8]]? { nil }
         func convicted(_ peer: PeerID, by evidence: Evidence) {}
         func refuted(_ right: CallRecord?) {}
+        func examine(file: [UInt8]) async -> ProofFinding { .undecided }
+        func recall(_ call: Call) async -> ResultHistory? { nil }
+        func vouched(_ answer: CallAnswer, via peer: PeerID?) {}
+        func disbelieve(_ record: CallRecord) {}
         func keep(_ receipt: Receipt) throws {}
         func changed(_ change: BalanceChange) {}
     }
 
     /// Nodes that run calls, the first of them connected to all others.
-    private func withNodes(
+    static func withNodes(
         _ count: Int, _ body: ([Node]) async throws -> Void
     ) async throws {
         var bases: [TemporaryDirectory] = []
@@ -68,7 +72,7 @@ import Wire
 
     @Test("two peers are asked, agree, and the answer says so; both are owed for it")
     func agreement() async throws {
-        try await withNodes(3) { nodes in
+        try await Self.withNodes(3) { nodes in
             let contract = try await nodes[1].publish(contract: ContractText.many)
             let (response, text, _) = try await nodes[0].call(
                 "weft://\(contract)/hello", "mesh"
@@ -99,7 +103,7 @@ import Wire
 
     @Test("one of three lies: it is not believed, and a stranger is convinced by the proof")
     func lying() async throws {
-        try await withNodes(4) { nodes in
+        try await Self.withNodes(4) { nodes in
             let contract = try await nodes[1].publish(contract: ContractText.many)
             nodes[2].mesh.serveCalls(by: Liar(node: nodes[2]))
             let (response, text, _) = try await nodes[0].call(
@@ -127,7 +131,7 @@ import Wire
 
     @Test("what is no method of the contract is said, whoever was asked")
     func noMethod() async throws {
-        try await withNodes(2) { nodes in
+        try await Self.withNodes(2) { nodes in
             let contract = try await nodes[1].publish(contract: ContractText.many)
             let (response, _, _) = try await nodes[0].call("weft://\(contract)/nothing")
             #expect(response.status == .notFound)

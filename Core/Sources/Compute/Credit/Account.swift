@@ -63,6 +63,10 @@ public struct BalanceChange: Hashable, Sendable {
         case writtenOff
         /// The peer lied, and is not paid for that.
         case lied
+        /// The peer has signed for so much of what it got, which changes no balance.
+        case signed(UInt64)
+        /// This node has signed for so much of what it got, which changes no balance.
+        case acknowledged(UInt64)
     }
 
     /// Whose balance it is.
@@ -71,8 +75,44 @@ public struct BalanceChange: Hashable, Sendable {
     public let cause: Cause
     /// By how much; positive: the peer owes more.
     public let amount: Int64
-    /// What it is after that.
-    public let balance: Int64
+    /// The account after that.
+    public let account: Account
     /// When, in seconds since 1970.
     public let time: UInt64
+    /// How many changes of this kind these are, one after another: more than one only where many
+    /// had to be written at once. Then the cause is the last one's, with the gas of all.
+    public private(set) var count: UInt32
+
+    /// What the balance is after that.
+    public var balance: Int64 { account.balance }
+
+    /// A change.
+    public init(
+        peer: PeerID, cause: Cause, amount: Int64, account: Account, time: UInt64,
+        count: UInt32 = 1
+    ) {
+        self.peer = peer
+        self.cause = cause
+        self.amount = amount
+        self.account = account
+        self.time = time
+        self.count = count
+    }
+
+    /// This change and a later one of the same kind and peer as one; nil if it is another's, or of
+    /// another kind.
+    public func merged(with later: BalanceChange) -> BalanceChange? {
+        guard peer == later.peer else { return nil }
+        let cause: Cause
+        switch (self.cause, later.cause) {
+        case (.served(_, let gas), .served(let call, let more)):
+            cause = .served(call: call, gas: gas.adding(more))
+        case (.received(_, let gas), .received(let call, let more)):
+            cause = .received(call: call, gas: gas.adding(more))
+        default: return nil
+        }
+        return BalanceChange(
+            peer: peer, cause: cause, amount: amount &+ later.amount, account: later.account,
+            time: later.time, count: count + later.count)
+    }
 }

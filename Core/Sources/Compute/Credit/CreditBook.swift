@@ -16,9 +16,10 @@ public struct CreditBook: Sendable {
         case acknowledge(PeerID, [UInt8])
         /// Give a peer this receipt, which both have signed.
         case deliver(PeerID, [UInt8])
-        /// Keep this receipt: this node's chain has grown by it. It is given again when the other
+        /// Keep this receipt: this node's chain has grown by it. Nothing of it is sent before
+        /// ``kept(_:_:)`` with the number. It is given again, with another number, when the other
         /// side has signed as well.
-        case keep(Receipt)
+        case keep(UInt64, Receipt)
         /// A balance has changed.
         case changed(BalanceChange)
         /// A peer has signed two things at one place of its chain.
@@ -29,8 +30,6 @@ public struct CreditBook: Sendable {
     public static let maxAccounts = 65_536
     /// How long a peer has to sign before it is asked again.
     public static let claimTime: Duration = .seconds(60)
-    /// The most changes that are remembered here.
-    public static let maxChanges = 1_024
     /// The most receipts that wait to be signed.
     static let maxPending = 256
 
@@ -38,6 +37,7 @@ public struct CreditBook: Sendable {
         var receipt: Receipt
         let position: ChainPosition
         let asCreditor: Bool
+        let time: UInt64
     }
 
     /// Whose book it is.
@@ -52,10 +52,18 @@ public struct CreditBook: Sendable {
     /// What peers have been asked to sign, and when.
     private var claims: [PeerID: (terms: ReceiptTerms, at: Instant)] = [:]
     /// Receipts that are to be signed, one after another, since each names the one before it.
-    private var pending = BoundedQueue<(receipt: Receipt, asCreditor: Bool)>(limit: maxPending)
+    private var pending = BoundedQueue<(receipt: Receipt, asCreditor: Bool, time: UInt64)>(
+        limit: maxPending)
     private var signing: (number: UInt64, Signing)?
+    /// What has been signed and is not known to be kept.
+    private var keeping: (number: UInt64, receipt: Receipt, asCreditor: Bool)?
+    /// What is about to be signed for, by peer.
+    private var reserved: [PeerID: UInt64] = [:]
+    /// Whether a receipt could not be kept: then nothing more is signed.
+    private var isClosed = false
+    /// The receipts of those this node deals with, and those that others have shown.
     private var watch = ForkWatch()
-    private var changes = BoundedQueue<BalanceChange>(limit: maxChanges)
+    private var others = ForkWatch(maxPeers: 1_024)
     private var nextNumber: UInt64 = 1
     private var events = Outbox<Event>()
 
@@ -76,14 +84,6 @@ public struct CreditBook: Sendable {
 
     /// What a peer may owe this node.
     public func limit(of peer: PeerID) -> UInt64 { (accounts[peer] ?? Account()).limit(limits) }
-
-    /// The last changes of balances, the oldest first.
-    public var recentChanges: [BalanceChange] {
-        var copy = changes
-        var list: [BalanceChange] = []
-        while let change = copy.popFirst() { list.append(change) }
-        return list
-    }
 
     /// Whether a peer may be served: it does not owe too much.
     public func mayServe(_ peer: PeerID) -> Bool {
@@ -138,16 +138,17 @@ public struct CreditBook: Sendable {
     // MARK: Receipts
 
     /// A peer says what this node owes it. Signed is what this node counts itself, and no more.
-    public mutating func take(claim bytes: [UInt8], from peer: PeerID) {
+    public mutating func take(claim bytes: [UInt8], from peer: PeerID, time: UInt64) {
         guard let receipt = try? Receipt(decoding: bytes.rawSpan), receipt.debtor == nil,
             receipt.terms.from == peer, receipt.terms.to == owner, let account = accounts[peer]
         else { return }
-        let unsigned = account.received - min(account.received, account.signedHere)
+        let signed = account.signedHere.adding(reserved[peer] ?? 0)
+        let unsigned = account.received - min(account.received, signed)
         guard unsigned > 0, receipt.terms.amount > 0 else { return }
         let reduced = receipt.terms.reduced(to: unsigned)
-        guard pending.append((Receipt(reduced), false)) else { return }
+        guard pending.append((Receipt(reduced), false, time)) else { return }
         // At once, so that it is not signed for twice.
-        accounts[peer]?.signedHere += reduced.amount
+        reserved[peer, default: 0] += reduced.amount
         signNext()
     }
 
@@ -161,15 +162,15 @@ public struct CreditBook: Sendable {
         claims[peer] = nil
         note(receipt, of: peer)
         let rest = claim.terms.amount - receipt.terms.amount
-        var account = accounts[peer] ?? Account()
-        account.signedByPeer = account.signedByPeer.adding(receipt.terms.amount)
-        account.unsignedGas -= min(account.unsignedGas, claim.terms.quantity)
-        accounts[peer] = account
+        edit(peer, .signed(receipt.terms.amount), time) { account in
+            account.signedByPeer = account.signedByPeer.adding(receipt.terms.amount)
+            account.unsignedGas -= min(account.unsignedGas, claim.terms.quantity)
+        }
         if rest > 0 {
             // The two count differently, for example because an answer crossed a cancellation.
             edit(peer, .writtenOff, time) { $0.served -= min($0.served, rest) }
         }
-        _ = pending.append((receipt, true))
+        _ = pending.append((receipt, true, time))
         signNext()
     }
 
@@ -179,18 +180,52 @@ public struct CreditBook: Sendable {
             receipt.terms.from == peer, receipt.isSigned(by: peer), receipt.isSigned(by: owner)
         else { return }
         note(receipt, of: peer)
-        events.append(.keep(receipt))
+        nextNumber += 1
+        events.append(.keep(nextNumber, receipt))
     }
 
-    /// Remembers where a peer has signed, and compares that with what is known already. Receipts
-    /// that others show belong here too.
-    public mutating func note(_ receipt: Receipt, of peer: PeerID) {
+    /// Remembers where a peer has signed, and compares that with what is known already.
+    private mutating func note(_ receipt: Receipt, of peer: PeerID) {
+        compareOnly(receipt, of: peer)
         guard let evidence = watch.note(receipt, of: peer) else { return }
         events.append(.forked(peer, evidence))
     }
 
+    private mutating func compareOnly(_ receipt: Receipt, of peer: PeerID) {
+        guard case .fork(let evidence) = others.compare(receipt, of: peer) else { return }
+        events.append(.forked(peer, evidence))
+    }
+
+    /// Takes receipts of others that a peer shows. They are compared with all that is known, and
+    /// remembered apart from those of this node's own dealings, which they cannot drive out.
+    public mutating func hear(_ receipts: [Receipt]) {
+        for receipt in receipts {
+            for peer in [receipt.terms.from, receipt.terms.to] where peer != owner {
+                switch watch.compare(receipt, of: peer) {
+                case .fork(let evidence): events.append(.forked(peer, evidence))
+                case .nothing: break
+                case .new:
+                    if let evidence = others.note(receipt, of: peer) {
+                        events.append(.forked(peer, evidence))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Some receipts that this node knows, drawn at random, to be shown to a peer.
+    public func sample(
+        _ count: Int, for peer: PeerID, random: inout some RandomNumberGenerator
+    ) -> [Receipt] {
+        let own = others.isEmpty ? count : count - count / 2
+        return watch.sample(own, without: peer, random: &random)
+            + others.sample(count - own, without: peer, random: &random)
+    }
+
     private mutating func signNext() {
-        guard signing == nil, let (receipt, asCreditor) = pending.popFirst() else { return }
+        guard signing == nil, keeping == nil, !isClosed,
+            let (receipt, asCreditor, time) = pending.popFirst()
+        else { return }
         let position = chain.end
         guard
             let text = asCreditor
@@ -198,7 +233,8 @@ public struct CreditBook: Sendable {
         else { return }
         nextNumber += 1
         signing = (
-            nextNumber, Signing(receipt: receipt, position: position, asCreditor: asCreditor)
+            nextNumber,
+            Signing(receipt: receipt, position: position, asCreditor: asCreditor, time: time)
         )
         events.append(.sign(nextNumber, Receipt.message(text, asCreditor: asCreditor)))
     }
@@ -207,18 +243,41 @@ public struct CreditBook: Sendable {
     public mutating func signed(_ number: UInt64, _ signature: [UInt8]?) {
         guard let (expected, work) = signing, expected == number else { return }
         signing = nil
-        defer { signNext() }
-        guard let signature else { return }
+        let (creditor, amount) = (work.receipt.terms.from, work.receipt.terms.amount)
+        if !work.asCreditor {
+            let rest = (reserved[creditor] ?? 0) - min(reserved[creditor] ?? 0, amount)
+            reserved[creditor] = rest > 0 ? rest : nil
+        }
+        guard let signature else { return signNext() }
         var receipt = work.receipt
         let side = Receipt.Side(work.position, signature)
         if work.asCreditor { receipt.creditor = side } else { receipt.debtor = side }
-        guard chain.follow(receipt) else { return }
-        events.append(.keep(receipt))
-        if work.asCreditor {
+        guard chain.follow(receipt) else { return signNext() }
+        if !work.asCreditor {
+            edit(creditor, .acknowledged(amount), work.time) {
+                $0.signedHere = $0.signedHere.adding(amount)
+            }
+        }
+        nextNumber += 1
+        keeping = (nextNumber, receipt, work.asCreditor)
+        events.append(.keep(nextNumber, receipt))
+    }
+
+    /// A receipt has been kept, with all changes of accounts before it; or it could not be. Only
+    /// what is kept is sent: a node that forgot what it has signed would sign another in its place.
+    public mutating func kept(_ number: UInt64, _ isKept: Bool) {
+        guard let (expected, receipt, asCreditor) = keeping, expected == number else { return }
+        keeping = nil
+        guard isKept else {
+            isClosed = true
+            return
+        }
+        if asCreditor {
             events.append(.deliver(receipt.terms.to, receipt.encoded))
         } else {
             events.append(.acknowledge(receipt.terms.from, receipt.encoded))
         }
+        signNext()
     }
 
     /// What has to be done.
@@ -241,10 +300,8 @@ public struct CreditBook: Sendable {
         newcomersDebt -= min(newcomersDebt, before.isNewcomer ? before.debt : 0)
         newcomersDebt = newcomersDebt.adding(account.isNewcomer ? account.debt : 0)
         let record = BalanceChange(
-            peer: peer, cause: cause, amount: account.balance &- before.balance,
-            balance: account.balance, time: time)
-        if changes.isFull { _ = changes.popFirst() }
-        _ = changes.append(record)
+            peer: peer, cause: cause, amount: account.balance &- before.balance, account: account,
+            time: time)
         events.append(.changed(record))
     }
 

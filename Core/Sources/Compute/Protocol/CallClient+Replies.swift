@@ -12,6 +12,10 @@ extension CallClient {
         case .offer(let offer): events.append(.offered(peer, offer))
         case .claim(let receipt): events.append(.claimed(peer, receipt))
         case .receipt(let receipt): events.append(.receipted(peer, receipt))
+        case .news(let news): events.append(.news(peer, news))
+        case .vouched(let id, let result, let vouchers):
+            guard isOpen(id, peer) else { return }
+            take(result, vouchers, of: id, now: now)
         case .refuse(let id, let refusal):
             guard isOpen(id, peer) else { return }
             fail(id, .refused(refusal), now: now)
@@ -58,8 +62,50 @@ extension CallClient {
             .verify(order, peer, message: SignedHeader.message(hashes), signature: signature))
     }
 
+    /// Takes what others have signed instead of an answer, if that was welcome.
+    private mutating func take(
+        _ result: [UInt8], _ vouchers: [Voucher], of number: UInt64, now: Instant
+    ) {
+        guard let question = questions[number], question.header == nil, question.recalled.isEmpty,
+            question.asked.mayRecall
+        else { return fail(number, .malformed, now: now) }
+        let history: ResultHistory
+        do throws(DecodeError) {
+            let record = try CallRecord(result: result.rawSpan, of: question.asked.call)
+            history = ResultHistory(record, vouchers)
+        } catch {
+            return fail(number, .malformed, now: now)
+        }
+        guard history.vouchers.count == vouchers.count,
+            vouchers.allSatisfy({ $0.signer.publicKey != nil })
+        else { return fail(number, .brokenCommitment, now: now) }
+        questions[number]?.recalled = history.vouchers.map { history.answer($0) }
+        for voucher in vouchers {
+            let order = makeNumber()
+            recalls[order] = (number, question.peer)
+            events.append(
+                .verify(
+                    order, voucher.signer, message: SignedHeader.message(voucher.header.hashes),
+                    signature: voucher.header.signature))
+        }
+    }
+
+    /// One of the signatures that were passed on has been looked at.
+    private mutating func recalled(_ number: UInt64, by peer: PeerID, _ isValid: Bool, now: Instant)
+    {
+        guard isOpen(number, peer), let question = questions[number] else { return }
+        guard isValid else { return fail(number, .badSignature, now: now) }
+        questions[number]?.checked += 1
+        guard question.checked + 1 == question.recalled.count else { return }
+        forget(number, now: now)
+        events.append(.recalled(number, by: peer, question.recalled))
+    }
+
     /// Whether a signature that was to be looked at is the peer's.
     public mutating func verified(_ order: UInt64, _ isValid: Bool, now: Instant) {
+        if let (number, peer) = recalls.removeValue(forKey: order) {
+            return recalled(number, by: peer, isValid, now: now)
+        }
         guard let (peer, numbers) = verifications.removeValue(forKey: order) else { return }
         for number in numbers where isOpen(number, peer) {
             guard isValid else {

@@ -33,6 +33,8 @@ public enum CallFailure: Hashable, Sendable {
     case malformed
     /// This node has asked the peer for as much as it may.
     case overLimit
+    /// The peer passed on somebody's answer that was wrong.
+    case brokenWord
 
     /// Whether the peer broke the protocol, which nobody does by accident.
     public var isMisbehaviour: Bool {
@@ -59,6 +61,7 @@ extension CallFailure: CustomStringConvertible {
         case .overcharged: "the peer wants to be paid for more than was allowed"
         case .malformed: "what the peer sent makes no sense"
         case .overLimit: "a limit of this node was reached"
+        case .brokenWord: "the peer passed on a wrong answer of somebody else"
         }
     }
 }
@@ -104,6 +107,11 @@ public struct CallClient: Sendable {
         case claimed(PeerID, [UInt8])
         /// A peer has signed a receipt that this node signed.
         case receipted(PeerID, [UInt8])
+        /// A peer says something that has to do with no question.
+        case news(PeerID, CallNews)
+        /// Instead of an answer to the question with this number, the peer passes on what others
+        /// have signed before.
+        case recalled(UInt64, by: PeerID, [CallAnswer])
     }
 
     /// The most questions under way, to all peers together.
@@ -120,9 +128,14 @@ public struct CallClient: Sendable {
         var isVerified = false
         /// What was revealed, as long as the signature has not been looked at.
         var revealed: (salt: [UInt8], record: CallRecord)?
+        /// What others have signed and the peer passes on, and how much of it has been looked at.
+        var recalled: [CallAnswer] = []
+        var checked = 0
     }
 
     struct Peer: Sendable {
+        /// What is to be said as soon as there is a stream.
+        var waiting: [UInt8] = []
         var request: UInt64?
         var stream: StreamID?
         var numbers: Set<UInt64> = []
@@ -135,6 +148,8 @@ public struct CallClient: Sendable {
     var peerOf: [StreamID: PeerID] = [:]
     private var opening: [UInt64: PeerID] = [:]
     var verifications: [UInt64: (peer: PeerID, numbers: [UInt64])] = [:]
+    /// The signatures of others that are looked at, by order, for which question.
+    var recalls: [UInt64: (number: UInt64, by: PeerID)] = [:]
     private var deadlines = DeadlineQueue<PeerID>()
     private var nextNumber: UInt64 = 1
     var orders = Outbox<StreamOrder>()
@@ -151,17 +166,17 @@ public struct CallClient: Sendable {
     /// - Parameter nonce: ``CallProtocol/nonceBytes`` fresh random bytes.
     public mutating func ask(
         _ call: Call, of peer: PeerID, maxPrice: Price, nonce: [UInt8], patience: Duration,
-        now: Instant
+        mayRecall: Bool = false, now: Instant
     ) -> UInt64 {
         ask(
             call, call.block, of: peer, maxPrice: maxPrice, nonce: nonce, patience: patience,
-            now: now)
+            mayRecall: mayRecall, now: now)
     }
 
     /// The same for a call that has been encoded.
     mutating func ask(
         _ call: Call, _ block: EncodedBlock, of peer: PeerID, maxPrice: Price, nonce: [UInt8],
-        patience: Duration, now: Instant
+        patience: Duration, mayRecall: Bool, now: Instant
     ) -> UInt64 {
         precondition(nonce.count == CallProtocol.nonceBytes, "a nonce has 16 bytes")
         let number = makeNumber()
@@ -182,21 +197,15 @@ public struct CallClient: Sendable {
             peer: peer,
             asked: CallQuestion(
                 id: number, call: call, block, nonce: nonce, maxPrice: maxPrice,
-                patience: patience),
+                patience: patience, mayRecall: mayRecall),
             deadline: now + patience)
         questions[number] = question
         var entry = peers[peer] ?? Peer()
         entry.numbers.insert(number)
         entry.idleSince = nil
-        if let stream = entry.stream {
-            send(question.asked, on: stream)
-        } else if entry.request == nil {
-            let request = makeNumber()
-            entry.request = request
-            opening[request] = peer
-            orders.append(.open(peer, [CallProtocol.name], request: request))
-        }
+        if let stream = entry.stream { send(question.asked, on: stream) }
         peers[peer] = entry
+        connect(peer)
         watch(peer, until: question.deadline)
         return number
     }
@@ -218,6 +227,34 @@ public struct CallClient: Sendable {
         return true
     }
 
+    /// The most bytes that wait for the stream to a peer.
+    private static let maxWaiting = 16 << 10
+
+    /// Tells a peer something that has to do with no question. If no stream to it can be had, it is
+    /// not told.
+    public mutating func tell(_ news: CallNews, to peer: PeerID, now: Instant) {
+        let message = CallCommand.news(news).encoded
+        if let stream = peers[peer]?.stream {
+            orders.append(.send(stream, message))
+            return
+        }
+        guard peers[peer] != nil || peers.count < Self.maxPeers else { return }
+        var entry = peers[peer] ?? Peer()
+        guard entry.waiting.count + message.count <= Self.maxWaiting else { return }
+        entry.waiting += message
+        peers[peer] = entry
+        connect(peer)
+    }
+
+    /// Opens a stream to a peer, if there is none yet.
+    private mutating func connect(_ peer: PeerID) {
+        guard let entry = peers[peer], entry.stream == nil, entry.request == nil else { return }
+        let request = makeNumber()
+        peers[peer]?.request = request
+        opening[request] = peer
+        orders.append(.open(peer, [CallProtocol.name], request: request))
+    }
+
     // MARK: Streams and time
 
     /// Takes what happened to a stream of the protocol that this node opened.
@@ -231,6 +268,10 @@ public struct CallClient: Sendable {
             peers[peer]?.request = nil
             peers[peer]?.stream = stream
             peerOf[stream] = peer
+            if let waiting = peers[peer]?.waiting, !waiting.isEmpty {
+                orders.append(.send(stream, waiting))
+                peers[peer]?.waiting = []
+            }
             for number in peers[peer]?.numbers.sorted() ?? [] {
                 guard let question = questions[number] else { continue }
                 var asked = question.asked

@@ -128,11 +128,12 @@ public struct SignedHeader: Hashable, Sendable {
     /// Whether the responder has signed this header. Always false where no cryptographic library
     /// is compiled in, and for identities that do not contain their key.
     public var isValid: Bool {
-        guard hashes.count <= CallProtocol.maxBatch, hashes.contains(header.hash),
-            let key = responder.publicKey
-        else { return false }
+        guard isCovered, let key = responder.publicKey else { return false }
         return key.verify(signature: signature, of: Self.message(hashes))
     }
+
+    /// Whether the header is among what the signature covers, whoever made that.
+    var isCovered: Bool { hashes.count <= CallProtocol.maxBatch && hashes.contains(header.hash) }
 
     var value: Value {
         .map([

@@ -29,6 +29,8 @@ public enum CallCommand: Hashable, Sendable {
     case cancel(UInt64)
     /// A receipt that the asker, who owes, has signed.
     case acknowledge([UInt8])
+    /// Something that has to do with no question.
+    case news(CallNews)
 }
 
 /// One call that a peer is asked to run.
@@ -43,21 +45,28 @@ public struct CallQuestion: Hashable, Sendable {
     public let maxPrice: Price
     /// How long the asker waits.
     public var patience: Duration
+    /// Whether signed answers that others have given are welcome instead.
+    public let mayRecall: Bool
     /// The call as a block, which is encoded and hashed once.
     public let block: EncodedBlock
 
     /// A question.
-    public init(id: UInt64, call: Call, nonce: [UInt8], maxPrice: Price, patience: Duration) {
+    public init(
+        id: UInt64, call: Call, nonce: [UInt8], maxPrice: Price, patience: Duration,
+        mayRecall: Bool = false
+    ) {
         precondition(nonce.count == CallProtocol.nonceBytes)
         self.init(
-            id: id, call: call, call.block, nonce: nonce, maxPrice: maxPrice, patience: patience)
+            id: id, call: call, call.block, nonce: nonce, maxPrice: maxPrice, patience: patience,
+            mayRecall: mayRecall)
     }
 
     /// A question about a call that was encoded before, or decoded from this block.
     init(
         id: UInt64, call: Call, _ block: EncodedBlock, nonce: [UInt8], maxPrice: Price,
-        patience: Duration
+        patience: Duration, mayRecall: Bool
     ) {
+        self.mayRecall = mayRecall
         self.id = id
         self.call = call
         self.nonce = nonce
@@ -68,7 +77,8 @@ public struct CallQuestion: Hashable, Sendable {
 
     public static func == (left: Self, right: Self) -> Bool {
         left.id == right.id && left.nonce == right.nonce && left.maxPrice == right.maxPrice
-            && left.patience == right.patience && left.block.cid == right.block.cid
+            && left.patience == right.patience && left.mayRecall == right.mayRecall
+            && left.block.cid == right.block.cid
     }
 
     public func hash(into hasher: inout Hasher) {
@@ -91,6 +101,10 @@ public enum CallReply: Hashable, Sendable {
     case claim([UInt8])
     /// The receipt with both signatures.
     case receipt([UInt8])
+    /// Something that has to do with no question.
+    case news(CallNews)
+    /// Instead of an answer: the record without its call, and who vouches for it. It costs nothing.
+    case vouched(id: UInt64, result: [UInt8], [Voucher])
 
     public static func == (left: Self, right: Self) -> Bool { left.encoded == right.encoded }
 
@@ -109,9 +123,11 @@ extension CallCommand {
             body.appendField(3, bytes: question.nonce)
             body.appendField(4, varint: UInt64(question.maxPrice.rate))
             body.appendField(5, varint: question.patience.milliseconds)
+            if question.mayRecall { body.appendField(6, varint: 1) }
             out.appendField(1, bytes: body)
         case .cancel(let id): out.appendField(2, varint: id)
         case .acknowledge(let receipt): out.appendField(3, bytes: receipt)
+        case .news(let news): out.appendField(7, bytes: news.encoded)
         }
         return out
     }
@@ -129,6 +145,9 @@ extension CallCommand {
             case (2, .varint): commands.append(.cancel(try reader.readProtobufVarint()))
             case (3, .bytes):
                 commands.append(.acknowledge(try readReceipt(try reader.readDelimited())))
+            case (7, .bytes):
+                guard let news = try CallNews.decode(try reader.readDelimited()) else { continue }
+                commands.append(.news(news))
             default: try reader.skipValue(of: tag.wireType)
             }
             guard commands.count <= CallProtocol.maxCallsPerPeer * 2 else {
@@ -146,6 +165,7 @@ extension CallCommand {
         var nonce: [UInt8] = []
         var rate: UInt64 = 0
         var patience: UInt64 = 0
+        var mayRecall = false
         while let tag = try reader.readTag() {
             switch (tag.field, tag.wireType) {
             case (1, .varint): id = try reader.readProtobufVarint()
@@ -161,6 +181,7 @@ extension CallCommand {
                 nonce = [UInt8](fresh)
             case (4, .varint): rate = try reader.readProtobufVarint()
             case (5, .varint): patience = try reader.readProtobufVarint()
+            case (6, .varint): mayRecall = try reader.readProtobufVarint() != 0
             default: try reader.skipValue(of: tag.wireType)
             }
         }
@@ -170,7 +191,8 @@ extension CallCommand {
         return CallQuestion(
             id: id, call: call, EncodedBlock(bytes, codec: .dagCBOR), nonce: nonce,
             maxPrice: Price(rate: UInt32(clamping: rate)),
-            patience: min(Duration(milliseconds: patience), CallProtocol.maxPatience))
+            patience: min(Duration(milliseconds: patience), CallProtocol.maxPatience),
+            mayRecall: mayRecall)
     }
 }
 
@@ -214,6 +236,13 @@ extension CallReply {
             out.appendField(4, bytes: body)
         case .claim(let receipt): out.appendField(5, bytes: receipt)
         case .receipt(let receipt): out.appendField(6, bytes: receipt)
+        case .news(let news): out.appendField(7, bytes: news.encoded)
+        case .vouched(let id, let result, let vouchers):
+            var body: [UInt8] = []
+            body.appendField(1, varint: id)
+            body.appendField(2, bytes: result)
+            for voucher in vouchers { body.appendField(3, bytes: voucher.encoded) }
+            out.appendField(8, bytes: body)
         }
         return out
     }
@@ -236,6 +265,10 @@ extension CallReply {
                 replies.append(.claim(try readReceipt(try reader.readDelimited())))
             case (6, .bytes):
                 replies.append(.receipt(try readReceipt(try reader.readDelimited())))
+            case (7, .bytes):
+                guard let news = try CallNews.decode(try reader.readDelimited()) else { continue }
+                replies.append(.news(news))
+            case (8, .bytes): replies.append(try vouched(try reader.readDelimited()))
             default: try reader.skipValue(of: tag.wireType)
             }
             guard replies.count <= CallProtocol.maxCallsPerPeer * 4 else {
@@ -314,6 +347,29 @@ extension CallReply {
             throw reader.error(.malformed, "call: a result lacks a part")
         }
         return .reveal(id: id, salt: salt, result: result)
+    }
+
+    private static func vouched(_ body: RawSpan) throws(DecodeError) -> CallReply {
+        var reader = ByteReader(body)
+        var id: UInt64?
+        var result: [UInt8] = []
+        var vouchers: [Voucher] = []
+        while let tag = try reader.readTag() {
+            switch (tag.field, tag.wireType) {
+            case (1, .varint): id = try reader.readProtobufVarint()
+            case (2, .bytes): result = [UInt8](try reader.readDelimited())
+            case (3, .bytes):
+                guard vouchers.count < ResultHistory.maxVouchers else {
+                    throw reader.error(.overLimit, "call: too many vouch for a result")
+                }
+                vouchers.append(try Voucher(decoding: try reader.readDelimited()))
+            default: try reader.skipValue(of: tag.wireType)
+            }
+        }
+        guard let id, !result.isEmpty, !vouchers.isEmpty else {
+            throw reader.error(.malformed, "call: a known result lacks a part")
+        }
+        return .vouched(id: id, result: result, vouchers)
     }
 
     private static func refusal(_ body: RawSpan) throws(DecodeError) -> CallReply {

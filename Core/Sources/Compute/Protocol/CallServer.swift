@@ -39,6 +39,8 @@ public struct CallServer: Sendable {
         case opened(PeerID)
         /// A peer has signed what it owes.
         case acknowledged(PeerID, [UInt8])
+        /// A peer says something that has to do with no question.
+        case news(PeerID, CallNews)
     }
 
     private struct Asked {
@@ -126,6 +128,15 @@ public struct CallServer: Sendable {
         return header
     }
 
+    /// Instead of an answer of this node: what others have answered before. Nothing is owed for it.
+    public mutating func recall(_ number: UInt64, _ history: ResultHistory) {
+        guard let entry = asked.removeValue(forKey: number) else { return }
+        release(entry)
+        let reply = CallReply.vouched(
+            id: entry.question.id, result: history.record.result, history.vouchers)
+        send(reply.encoded, on: entry.stream)
+    }
+
     /// Says no to a question.
     public mutating func refuse(_ number: UInt64, _ refusal: CallRefusal) {
         guard let entry = asked.removeValue(forKey: number) else { return }
@@ -169,6 +180,17 @@ public struct CallServer: Sendable {
     @discardableResult
     public mutating func deliver(_ receipt: [UInt8], to peer: PeerID) -> Bool {
         tell(.receipt(receipt), peer)
+    }
+
+    /// Tells a peer something that has to do with no question, if it has a stream.
+    @discardableResult
+    public mutating func tell(_ news: CallNews, to peer: PeerID) -> Bool {
+        tell(.news(news), peer)
+    }
+
+    /// The peers that have a stream.
+    public var peers: [PeerID] {
+        streamCounts.map { $0.key }.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
     }
 
     private mutating func tell(_ reply: CallReply, _ peer: PeerID) -> Bool {
@@ -248,6 +270,7 @@ public struct CallServer: Sendable {
                 streams[stream]?.ready.removeAll { $0.id == id }
             }
         case .acknowledge(let receipt): events.append(.acknowledged(peer, receipt))
+        case .news(let news): events.append(.news(peer, news))
         }
         return true
     }

@@ -13,9 +13,9 @@ public struct ResponderHistory: Hashable, Sendable {
     /// What it offers, in its own words; nil if nothing is known.
     public internal(set) var offer: CallOffer?
     /// The time there and back, in microseconds.
-    private var roundTrip: UInt64?
+    var roundTrip: UInt64?
     /// The gas that it runs in a second, as measured.
-    private var speed: UInt64?
+    var speed: UInt64?
     /// How long its last answers took, in 256ths of what was expected.
     private var ratios: [UInt32] = []
     private var nextRatio = 0
@@ -39,6 +39,14 @@ public struct ResponderHistory: Hashable, Sendable {
 
     /// A peer of which nothing is known.
     public init() {}
+
+    /// A peer of which this is known from before.
+    init(answered: UInt32, failed: UInt32, roundTrip: UInt64?, speed: UInt64?) {
+        self.answered = answered
+        self.failed = failed
+        self.roundTrip = roundTrip
+        self.speed = speed
+    }
 
     // MARK: What follows from it
 

@@ -72,9 +72,14 @@ public struct Responders: Sendable {
         let end: Instant?
     }
 
-    private var known: [PeerID: ResponderHistory] = [:]
+    /// What is known of each.
+    private(set) var known: [PeerID: ResponderHistory] = [:]
     private var bans: [PeerID: Ban] = [:]
     private var order = Outbox<PeerID>()
+    /// The bans without an end, the oldest first.
+    private var banOrder: [PeerID] = []
+    /// The most bans.
+    public static let maxBans = 16_384
 
     /// No responders.
     public init() {}
@@ -82,6 +87,11 @@ public struct Responders: Sendable {
     /// What is known of a peer.
     public subscript(peer: PeerID) -> ResponderHistory {
         known[peer] ?? ResponderHistory()
+    }
+
+    /// Whether a peer is never to be asked again, because it is proven to have lied.
+    public func isBannedForGood(_ peer: PeerID) -> Bool {
+        bans[peer].map { $0.end == nil } ?? false
     }
 
     /// Whether a peer is not to be asked.
@@ -220,14 +230,30 @@ public struct Responders: Sendable {
     /// Does not ask a peer any more until then; nil: never again.
     public mutating func ban(_ peer: PeerID, until end: Instant?) {
         if let ban = bans[peer], ban.end == nil { return }
-        if bans[peer] == nil, bans.count >= Self.maxKnown {
-            // Those that end are forgotten before those that do not.
-            let passing = bans.filter { $0.value.end != nil }.map { $0.key }
-            guard let victim = passing.min(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) })
-            else { return }
-            bans[victim] = nil
-        }
+        if bans[peer] == nil, bans.count >= Self.maxBans { makeRoom() }
         bans[peer] = Ban(end: end)
+        if end == nil { banOrder.append(peer) }
+    }
+
+    /// Forgets a ban. Those that end are forgotten before those that do not, and of these those of
+    /// strangers before those of peers that this node has asked: otherwise proofs against
+    /// identities that nobody has ever met could drive out the others.
+    private mutating func makeRoom() {
+        let passing = bans.filter { $0.value.end != nil }.map { $0.key }
+        if let victim = passing.min(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }) {
+            bans[victim] = nil
+            return
+        }
+        let place = banOrder.firstIndex { peer in
+            known[peer].map { $0.answered + $0.failed == 0 } ?? true
+        }
+        guard !banOrder.isEmpty else { return }
+        bans[banOrder.remove(at: place ?? 0)] = nil
+    }
+
+    /// Puts in what is known from before.
+    mutating func restore(_ history: ResponderHistory, of peer: PeerID) {
+        edit(peer) { $0 = history }
     }
 
     private mutating func edit(_ peer: PeerID, _ change: (inout ResponderHistory) -> Void) {

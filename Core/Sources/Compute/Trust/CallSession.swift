@@ -14,6 +14,8 @@ public struct CallTrace: Hashable, Sendable {
         case failed(CallFailure)
         /// This node could not run it.
         case notRunHere
+        /// Signed answers of so many others, passed on.
+        case passedOn(UInt32)
         /// Somebody else was faster.
         case cancelled
         /// The answer was found to be wrong.
@@ -36,6 +38,8 @@ public struct CallResult: Hashable, Sendable {
     public let responder: Responder
     /// What the responder signed; nil if this node ran the call.
     public let answer: CallAnswer?
+    /// Whether the answer was there before: remembered here, or passed on by a peer.
+    public let isRemembered: Bool
     /// What may be believed of it.
     public let confidence: Confidence
     /// What was paid for it, in credits, to all that were asked.
@@ -92,6 +96,13 @@ struct CallSession: Sendable {
         let responder: Responder
         let record: CallRecord
         let answer: CallAnswer?
+        /// Who passed it on.
+        var via: PeerID?
+        /// Whether it answers an older question, so that its signer need not have its records any
+        /// more.
+        var isRemembered = false
+        /// Whether it has been told to whoever remembers answers.
+        var isNoted = false
     }
 
     /// What makes two fetches the same.
@@ -163,6 +174,8 @@ struct CallSession: Sendable {
     var hedgeAt: Instant?
     /// The result has been given out; what is still going on is a check.
     var isDelivered = false
+    /// How many answers there were then.
+    var deliveredCount = 0
     /// How many peers have been asked for a check.
     var checks = 0
     var disputeNumber: UInt64?
@@ -192,6 +205,13 @@ struct CallSession: Sendable {
     var needed: Int {
         if case .quorum(let count) = audit { return Int(min(max(count, 1), CallAudit.maxQuorum)) }
         return 1
+    }
+
+    /// Those of `candidates` that have not been asked, and whose answer is not there anyway.
+    var rest: [PeerID] {
+        candidates.filter { peer in
+            !asked.contains(peer) && !given.contains { $0.responder == .peer(peer) }
+        }
     }
 
     /// How many peers are asked at the most.

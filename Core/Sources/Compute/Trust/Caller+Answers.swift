@@ -16,6 +16,9 @@ extension Caller {
             case .failed(let question, let failure): take(failure, of: question, now: now)
             case .claimed(let peer, let receipt): events.append(.claimed(peer, receipt))
             case .receipted(let peer, let receipt): events.append(.receipted(peer, receipt))
+            case .news(let peer, let news): events.append(.news(peer, news))
+            case .recalled(let question, let peer, let answers):
+                take(answers, passedOnBy: peer, to: question, now: now)
             }
         }
     }
@@ -34,6 +37,28 @@ extension Caller {
         sessions[number]?.given.append(
             CallSession.Given(responder: .peer(peer), record: answer.record, answer: answer))
         conclude(number, now: now)
+    }
+
+    /// Takes what others have signed before, as a peer passes it on.
+    private mutating func take(
+        _ answers: [CallAnswer], passedOnBy peer: PeerID, to question: UInt64, now: Instant
+    ) {
+        guard let number = owners.removeValue(forKey: question),
+            let attempt = end(question, of: number)
+        else { return }
+        let new = answers.filter { answer in
+            let signer = answer.header.responder
+            return !responders.isBanned(signer, now: now)
+                && sessions[number]?.given.contains { $0.responder == .peer(signer) } == false
+        }
+        sessions[number]?.note(attempt, .passedOn(UInt32(clamping: new.count)), now: now)
+        for answer in new {
+            sessions[number]?.given.append(
+                CallSession.Given(
+                    responder: .peer(answer.header.responder), record: answer.record,
+                    answer: answer, via: peer, isRemembered: true))
+        }
+        if new.isEmpty { goOn(number, now: now) } else { conclude(number, now: now) }
     }
 
     private mutating func take(_ failure: CallFailure, of question: UInt64, now: Instant) {
@@ -73,7 +98,11 @@ extension Caller {
         guard let session = sessions[number] else { return }
         if session.isDelivered {
             guard session.disputeNumber == nil, session.attempts.isEmpty else { return }
-            if session.given.count < 2 { check(number, now: now) } else { end(number) }
+            if session.given.count <= session.deliveredCount {
+                check(number, now: now)
+            } else {
+                end(number)
+            }
             return
         }
         if session.isSettled { return conclude(number, now: now) }
@@ -94,26 +123,35 @@ extension Caller {
         if let (one, two) = session.opponents {
             open(
                 Dispute(
-                    Dispute.Party(one.responder.peer, one.answer, one.record),
-                    Dispute.Party(two.responder.peer, two.answer, two.record)),
+                    Dispute.Party(one), Dispute.Party(two)),
                 for: number, now: now)
             return
         }
         guard session.isSettled else { return goOn(number, now: now) }
+        remember(number)
         guard !session.isDelivered else { return end(number) }
         stopAttempts(of: number, now: now)
         deliver(number, now: now)
     }
 
+    /// Says which answers are worth remembering.
+    private mutating func remember(_ number: UInt64) {
+        for (place, given) in (sessions[number]?.given ?? []).enumerated() where !given.isNoted {
+            sessions[number]?.given[place].isNoted = true
+            if let answer = given.answer { events.append(.vouched(answer, via: given.via)) }
+        }
+    }
+
     private mutating func deliver(_ number: UInt64, now: Instant) {
         guard let session = sessions[number], let first = session.given.first else { return }
         let own = session.given.first { $0.responder == .here }
+        let witnesses = session.given.count { $0.via == nil }
         let basis: Confidence.Basis =
             if own != nil {
                 .executedHere
-            } else if session.needed > 1 {
-                .agreement(UInt32(session.given.count))
-            } else if case .sample(let millionths) = session.audit {
+            } else if session.needed > 1 || first.isRemembered && witnesses > 1 {
+                .agreement(UInt32(witnesses))
+            } else if case .sample(let millionths) = session.audit, canCheck(session, now: now) {
                 .sampling(millionths: millionths)
             } else {
                 .history
@@ -121,10 +159,11 @@ extension Caller {
         let history = first.responder.peer.map { responders[$0] }
         let result = CallResult(
             record: first.record, responder: first.responder, answer: first.answer,
-            confidence: Confidence(basis, of: history), amount: session.amount,
-            trace: session.trace)
+            isRemembered: first.isRemembered, confidence: Confidence(basis, of: history),
+            amount: session.amount, trace: session.trace)
         for waiter in session.waiters(number) { events.append(.answered(waiter, result)) }
         sessions[number]?.isDelivered = true
+        sessions[number]?.deliveredCount = session.given.count
         shared[session.order.key] = nil
         // Whether it is checked is decided now, when nobody can make the answer depend on it.
         guard own == nil, case .sample(let millionths) = session.audit,
@@ -133,19 +172,29 @@ extension Caller {
         check(number, now: now)
     }
 
-    /// Asks another peer at random the same. For it this is a question like any other.
+    /// Asks another peer at random the same. For it this is a question like any other. If there is
+    /// none, this node runs the call itself.
     mutating func check(_ number: UInt64, now: Instant) {
         guard let session = sessions[number], session.checks < CallSession.maxChecks else {
             return end(number)
         }
-        let rest = session.candidates.filter { !session.asked.contains($0) }
-        let peers = responders.eligible(rest, for: session.call, session.terms, now: now)
-        guard let peer = Responders.pick(peers, &random) else {
-            guard !session.isSearching else { return }
-            return widen(number, now: now) ? check(number, now: now) : end(number)
+        let peers = responders.eligible(session.rest, for: session.call, session.terms, now: now)
+        if let peer = Responders.pick(peers, &random) {
+            sessions[number]?.checks += 1
+            ask(peer, for: number, now: now)
+        } else if session.here != nil, !session.ranHere {
+            sessions[number]?.checks += 1
+            runHere(number, now: now)
+        } else if !session.isSearching {
+            if widen(number, now: now) { check(number, now: now) } else { end(number) }
         }
-        sessions[number]?.checks += 1
-        ask(peer, for: number, now: now)
+    }
+
+    /// Whether there is anybody who could check an answer: another peer, or this node.
+    private func canCheck(_ session: CallSession, now: Instant) -> Bool {
+        session.here != nil && !session.ranHere
+            || !responders.eligible(session.rest, for: session.call, session.terms, now: now)
+                .isEmpty
     }
 }
 

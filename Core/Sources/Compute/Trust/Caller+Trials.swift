@@ -1,28 +1,9 @@
-// Disputes under way, accusations from elsewhere, and what follows from both.
+// Disputes under way, and what follows from them.
 
 import Multiformats
 public import Wire
 
 extension Caller {
-    /// Looks into what somebody says about a peer. If it is proven, or a replay proves it, the peer
-    /// is not asked any more.
-    ///
-    /// - Throws: ``EvidenceFault`` if it proves nothing, whatever a replay says.
-    public mutating func accuse(_ evidence: Evidence, now: Instant) throws(EvidenceFault) {
-        switch try evidence.examine() {
-        case .proven: convict(evidence.accused, evidence)
-        case .dependsOn(let order):
-            guard trials.count < Self.maxDisputes,
-                !responders.isBanned(evidence.accused, now: now)
-            else { return }
-            let number = makeNumber()
-            trials[number] = Trial(
-                dispute: nil, session: nil, accusation: evidence, deadline: now + Self.replayTime)
-            wait(for: number, until: now + Self.replayTime)
-            events.append(.replay(makeOrder(of: number), order))
-        }
-    }
-
     mutating func open(_ dispute: Dispute, for number: UInt64, now: Instant) {
         guard trials.count < Self.maxDisputes else {
             sessions[number]?.isUnclear = true
@@ -31,8 +12,7 @@ extension Caller {
         }
         let trial = makeNumber()
         sessions[number]?.disputeNumber = trial
-        trials[trial] = Trial(
-            dispute: dispute, session: number, accusation: nil, deadline: now)
+        trials[trial] = Trial(dispute: dispute, deadline: now)
         proceed(trial, now: now)
     }
 
@@ -75,7 +55,7 @@ extension Caller {
         guard let number = trialOrders.removeValue(forKey: order), let trial = trials[number],
             trial.order == order
         else { return }
-        trials[number]?.dispute?.loaded(
+        trials[number]?.dispute.loaded(
             blocks.flatMap { Self.records($0, trial.wanted) }, party: trial.party)
         proceed(number, now: now)
         settle(now: now)
@@ -99,37 +79,26 @@ extension Caller {
         guard let number = trialOrders.removeValue(forKey: order), let trial = trials[number],
             trial.order == order
         else { return }
-        guard let accusation = trial.accusation else {
-            trials[number]?.dispute?.replayed(replay, party: trial.party)
-            proceed(number, now: now)
-            settle(now: now)
-            return
-        }
-        trials[number] = nil
-        guard let replay, case .dependsOn(let task)? = try? accusation.examine(),
-            task.isRefuted(by: replay)
-        else { return }
-        convict(accusation.accused, accusation)
+        trials[number]?.dispute.replayed(replay, party: trial.party)
+        proceed(number, now: now)
+        settle(now: now)
     }
 
     /// A step of a trial took too long.
     mutating func giveUp(_ number: UInt64, now: Instant) {
         guard let trial = trials[number] else { return }
         trialOrders[trial.order] = nil
-        guard trial.dispute != nil else {
-            trials[number] = nil
-            return
-        }
         if trial.wanted.isEmpty {
-            trials[number]?.dispute?.replayed(nil, party: trial.party)
+            trials[number]?.dispute.replayed(nil, party: trial.party)
         } else {
-            trials[number]?.dispute?.loaded(nil, party: trial.party)
+            trials[number]?.dispute.loaded(nil, party: trial.party)
         }
         proceed(number, now: now)
     }
 
     /// A peer is proven to have lied.
     mutating func convict(_ peer: PeerID, _ evidence: Evidence) {
+        guard !responders.isBannedForGood(peer) else { return }
         responders.ban(peer, until: nil)
         events.append(.convicted(peer, evidence))
     }
@@ -137,16 +106,32 @@ extension Caller {
     /// A dispute is over: liars go, and the session goes on with what is left.
     private mutating func judge(_ dispute: Dispute, of trial: UInt64, now: Instant) {
         var guilty: Set<PeerID> = []
+        let owner = sessions.first { $0.value.disputeNumber == trial }
+        let given = owner?.value.given ?? []
         for (peer, evidence) in dispute.evidence {
             guilty.insert(peer)
             convict(peer, evidence)
+            // Whoever has signed the same record has told the same lie.
+            guard case .wrongAnswer(let wrong) = evidence else { continue }
+            for other in given where other.record == wrong.answer.record {
+                guard let accomplice = other.responder.peer, let answer = other.answer,
+                    guilty.insert(accomplice).inserted
+                else { continue }
+                let same = WrongAnswer(answer, path: wrong.path, records: wrong.records)
+                convict(accomplice, .wrongAnswer(same))
+            }
+        }
+        for other in given {
+            // It could not know better, or so it seems; but it is relied upon less from now on.
+            guard let peer = other.responder.peer, guilty.contains(peer), let via = other.via
+            else { continue }
+            responders.note(.brokenWord, of: via, now: now)
         }
         for peer in dispute.withholding {
             // That cannot be proven to others, so it is this node's affair, and for a time.
             guilty.insert(peer)
             responders.ban(peer, until: now + Responders.banTime)
         }
-        let owner = sessions.first { $0.value.disputeNumber == trial }
         guard let (number, session) = owner else { return }
         sessions[number]?.disputeNumber = nil
         for given in session.given {
@@ -155,6 +140,13 @@ extension Caller {
         }
         let first = session.given.first?.responder.peer
         let wasFirstGuilty = first.map { guilty.contains($0) } ?? false
+        // What is too old to be looked into is believed no more, and nobody is to blame.
+        guilty.formUnion(dispute.forgetful)
+        for other in given where other.isNoted {
+            guard let peer = other.responder.peer, guilty.contains(peer) else { continue }
+            events.append(.disbelieve(other.record))
+            break
+        }
         if guilty.isEmpty {
             // Nobody is found to be wrong, so nobody is believed but this node itself.
             sessions[number]?.isUnclear = true

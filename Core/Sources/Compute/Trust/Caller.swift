@@ -37,6 +37,13 @@ public struct Caller: Sendable {
         case claimed(PeerID, [UInt8])
         /// A peer has signed a receipt that this node signed.
         case receipted(PeerID, [UInt8])
+        /// An answer that nothing speaks against is worth remembering.
+        case vouched(CallAnswer, via: PeerID?)
+        /// A result is not to be remembered any more: somebody who vouched for it lied, or it
+        /// cannot be told whether it is right.
+        case disbelieve(CallRecord)
+        /// A peer says something that has to do with no question.
+        case news(PeerID, CallNews)
     }
 
     /// The most calls under way, checks among them.
@@ -54,11 +61,9 @@ public struct Caller: Sendable {
         case search(CID)
     }
 
-    /// A dispute of a session, or an accusation that came from elsewhere.
+    /// A dispute of a session.
     struct Trial: Sendable {
-        var dispute: Dispute?
-        let session: UInt64?
-        let accusation: Evidence?
+        var dispute: Dispute
         var order: UInt64 = 0
         var party = 0
         var wanted: [CID] = []
@@ -97,10 +102,12 @@ public struct Caller: Sendable {
     ///
     /// - Parameters:
     ///   - candidates: the peers that may be asked.
+    ///   - known: who vouches for a result that is remembered. If that is as much as `audit` wants,
+    ///     nobody is asked.
     ///   - here: what this node can do itself; nil if it does not run this call.
     public mutating func fetch(
         _ call: Call, terms: CallTerms = CallTerms(), audit: CallAudit = .usual,
-        candidates: [PeerID], here: LocalCapacity?, now: Instant
+        candidates: [PeerID], known: ResultHistory? = nil, here: LocalCapacity?, now: Instant
     ) -> UInt64 {
         let number = makeNumber()
         guard sessions.count + leaders.count < Self.maxSessions else {
@@ -112,8 +119,14 @@ public struct Caller: Sendable {
             follow(leader, number, until: order.deadline)
             return number
         }
-        let session = CallSession(order: order)
+        var session = CallSession(order: order)
+        if let known { recall(known, for: &session, now: now) }
         sessions[number] = session
+        guard !session.isSettled else {
+            conclude(number, now: now)
+            settle(now: now)
+            return number
+        }
         shared[order.key] = number
         if audit == .selfExecution { runHere(number, now: now) }
         if !session.isImpossible, !fill(number, now: now), widen(number, now: now) {
@@ -157,19 +170,19 @@ public struct Caller: Sendable {
         guard let session = sessions[number], session.asked.count < session.maxAsked else {
             return false
         }
-        let rest = session.candidates.filter { !session.asked.contains($0) }
         // A quorum is of peers; who runs the call itself needs no quorum.
         let mayRun = !session.ranHere && session.needed == 1 && !session.isDelivered
         // Where this node is slow or busy, and nobody is known, looking for somebody may pay.
         if mayRun, let here = session.here, session.isSearching || !session.hasSearched,
             session.attempts.isEmpty,
-            responders.eligible(rest, for: session.call, session.terms, now: now).isEmpty,
+            responders.eligible(session.rest, for: session.call, session.terms, now: now)
+                .isEmpty,
             responders.isWorthSearching(for: session.call, here: here, session.terms)
         {
             return false
         }
         let choice = responders.choose(
-            for: session.call, session.terms, of: rest, here: mayRun ? session.here : nil,
+            for: session.call, session.terms, of: session.rest, here: mayRun ? session.here : nil,
             random: &random, now: now)
         switch choice {
         case .here?: runHere(number, now: now)
@@ -185,7 +198,8 @@ public struct Caller: Sendable {
         let patience = session.isDelivered ? session.terms.patience : session.deadline.since(now)
         let question = client.ask(
             session.call, session.order.block, of: peer, maxPrice: session.terms.maxPrice,
-            nonce: random.bytes(CallProtocol.nonceBytes), patience: patience, now: now)
+            nonce: random.bytes(CallProtocol.nonceBytes), patience: patience,
+            mayRecall: mayRecall(session), now: now)
         owners[question] = number
         let history = responders[peer]
         let attempt = CallSession.Attempt(
@@ -196,6 +210,31 @@ public struct Caller: Sendable {
         sessions[number]?.hedgeAt = now + history.patience(gas: gas)
         responders.noteWork(attempt.work, of: peer)
         watch(number)
+    }
+
+    /// Whether what others have signed before is welcome. Who checks an answer is to run the call
+    /// itself, and is not to know that it checks: so every second question of those that are
+    /// checked now and then says no as well.
+    private mutating func mayRecall(_ session: CallSession) -> Bool {
+        switch session.audit {
+        case .none: true
+        case .sample: !session.isDelivered && random.next() & 1 == 0
+        case .quorum, .selfExecution: false
+        }
+    }
+
+    /// Puts what is remembered among what was given.
+    private func recall(_ known: ResultHistory, for session: inout CallSession, now: Instant) {
+        guard known.record.call == session.call, session.audit != .selfExecution else { return }
+        let isQuorum = session.needed > 1
+        for voucher in known.vouchers
+        where !responders.isBanned(voucher.signer, now: now) && !(isQuorum && voucher.via != nil) {
+            session.given.append(
+                CallSession.Given(
+                    responder: .peer(voucher.signer), record: known.record,
+                    answer: known.answer(voucher), via: voucher.via, isRemembered: true,
+                    isNoted: true))
+        }
     }
 
     mutating func runHere(_ number: UInt64, now: Instant) {
@@ -217,6 +256,11 @@ public struct Caller: Sendable {
     /// Sends a peer a receipt that this node has signed.
     mutating func acknowledge(_ receipt: [UInt8], to peer: PeerID) {
         client.acknowledge(receipt, to: peer)
+    }
+
+    /// Tells a peer something that has to do with no question.
+    mutating func tell(_ news: CallNews, to peer: PeerID, now: Instant) {
+        client.tell(news, to: peer, now: now)
     }
 
     // MARK: Streams and time

@@ -22,11 +22,14 @@ struct Dispute: Sendable {
         var branch: CallRecord?
         /// Whether it is found to be wrong; nil as long as that is open.
         var isWrong: Bool?
+        /// Whether it answered an older question: then it need not have its records any more.
+        let isRemembered: Bool
 
-        init(_ peer: PeerID?, _ answer: CallAnswer?, _ record: CallRecord) {
-            self.peer = peer
-            self.answer = answer
-            self.record = record
+        init(_ given: CallSession.Given) {
+            peer = given.responder.peer
+            answer = given.answer
+            record = given.record
+            isRemembered = given.isRemembered
             // What this node has run itself is not put on trial.
             if peer == nil { isWrong = false }
         }
@@ -47,8 +50,9 @@ struct Dispute: Sendable {
     private(set) var path: [UInt32] = []
     /// Whether the activation that they differ about has been found.
     private var isFound = false
-    /// Parties that did not give out what they had committed to.
+    /// Parties that did not give out what they had committed to, and those that need not any more.
     private(set) var withholding: [PeerID] = []
+    private(set) var forgetful: [PeerID] = []
     private(set) var isUnresolved = false
 
     init(_ one: Party, _ two: Party) {
@@ -57,7 +61,7 @@ struct Dispute: Sendable {
 
     /// What is next.
     mutating func next() -> Step {
-        while !isUnresolved, withholding.isEmpty {
+        while !isUnresolved, withholding.isEmpty, forgetful.isEmpty {
             guard isFound else {
                 if let step = descend() { return step }
                 continue
@@ -111,7 +115,11 @@ struct Dispute: Sendable {
     mutating func loaded(_ records: [CallRecord]?, party: Int) {
         guard let records else {
             if let peer = parties[party].peer {
-                withholding.append(peer)
+                if parties[party].isRemembered {
+                    forgetful.append(peer)
+                } else {
+                    withholding.append(peer)
+                }
             } else {
                 isUnresolved = true
             }

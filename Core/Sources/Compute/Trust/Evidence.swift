@@ -11,8 +11,6 @@ public enum Evidence: Hashable, Sendable {
     case wrongAnswer(WrongAnswer)
     /// Two signed answers to one call that differ: at least one of them is wrong.
     case contradiction(CallAnswer, CallAnswer)
-    /// Two headers that answer one and the same question with different commitments.
-    case equivocation(SignedHeader, SignedHeader)
     /// Two receipts that its signer has put in the same place of its chain.
     case fork(PeerID, Receipt, Receipt)
 
@@ -24,7 +22,6 @@ public enum Evidence: Hashable, Sendable {
         switch self {
         case .wrongAnswer: "wrong-answer"
         case .contradiction: "contradiction"
-        case .equivocation: "equivocation"
         case .fork: "fork"
         }
     }
@@ -34,7 +31,6 @@ public enum Evidence: Hashable, Sendable {
         switch self {
         case .wrongAnswer(let wrong): wrong.answer.header.responder
         case .contradiction(let answer, _): answer.header.responder
-        case .equivocation(let header, _): header.responder
         case .fork(let peer, _, _): peer
         }
     }
@@ -100,12 +96,6 @@ extension Evidence {
             else { throw .unrelated }
             guard one.record != two.record else { throw .consistent }
             guard one.header.isValid, two.header.isValid else { throw .signature }
-        case .equivocation(let one, let two):
-            guard one.responder == two.responder, one.header.nonce == two.header.nonce,
-                one.header.call == two.header.call
-            else { throw .unrelated }
-            guard one.header != two.header else { throw .consistent }
-            guard one.isValid, two.isValid else { throw .signature }
         case .fork(let peer, let one, let two):
             guard let first = one.entry(of: peer), let second = two.entry(of: peer),
                 first.position.sequence == second.position.sequence
@@ -156,7 +146,6 @@ extension Evidence {
                     .list(wrong.records.map { .bytes($0.encoded) }),
                 ]
             case .contradiction(let one, let two): [one.value, two.value]
-            case .equivocation(let one, let two): [one.value, two.value]
             case .fork(let peer, let one, let two): [.bytes(peer.bytes), one.value, two.value]
             }
         return CanonicalMap.encode(
@@ -182,8 +171,6 @@ extension Evidence {
             self = .wrongAnswer(try WrongAnswer(parts))
         case (13, 2) where kind.elementsEqual("contradiction".utf8):
             self = .contradiction(try CallAnswer(parts[0]), try CallAnswer(parts[1]))
-        case (12, 2) where kind.elementsEqual("equivocation".utf8):
-            self = .equivocation(try SignedHeader(parts[0]), try SignedHeader(parts[1]))
         case (4, 3) where kind.elementsEqual("fork".utf8):
             guard case .bytes(let peer) = parts[0] else {
                 throw DecodeError(.malformed, "evidence: a fork lacks its owner")

@@ -23,7 +23,9 @@ struct CallService: Sendable {
         clock = configuration.clock
         isServing = configuration.calls?.isServing == true
         machine = configuration.calls.map {
-            CallExchange(offer: $0.offer, book: $0.book, secret: $0.secret, limits: $0.limits)
+            CallExchange(
+                offer: $0.offer, book: $0.book, secret: $0.secret, responders: $0.responders,
+                limits: $0.limits)
         }
     }
 
@@ -31,16 +33,17 @@ struct CallService: Sendable {
     var protocols: [ProtocolName] { isServing ? [CallProtocol.name] : [] }
 
     /// A connected peer said what it speaks.
-    mutating func note(_ peer: PeerID, speaks protocols: [ProtocolName]) {
-        if protocols.contains(CallProtocol.name) {
-            speakers.insert(peer)
-        } else {
-            speakers.remove(peer)
-        }
+    mutating func note(_ peer: PeerID, speaks protocols: [ProtocolName], now: Instant) {
+        guard protocols.contains(CallProtocol.name) else { return lost(peer) }
+        speakers.insert(peer)
+        machine?.meet(peer, now: now)
     }
 
     /// There is no connection to a peer any longer.
-    mutating func lost(_ peer: PeerID) { speakers.remove(peer) }
+    mutating func lost(_ peer: PeerID) {
+        speakers.remove(peer)
+        machine?.lose(peer)
+    }
 
     /// Seconds since 1970.
     func time(at now: Instant) -> UInt64 { UInt64(max(0, clock.time(at: now).seconds)) }
@@ -54,16 +57,16 @@ extension NodeCore {
 
     /// A call that somebody waits for.
     mutating func call(_ command: CallCommand, by id: UInt64, now: Instant) {
-        guard case .fetch(let call, let terms, let audit, let named, let here) = command else {
-            return
-        }
+        guard case .fetch(let call, let terms, let audit, let named, let known, let here) = command
+        else { return }
         let others = calls.speakers.subtracting(named).sorted {
             $0.bytes.lexicographicallyPrecedes($1.bytes)
         }
         let candidates = (named + others).filter { $0 != peer && access.admits($0) }
         guard
             let number = calls.machine?.fetch(
-                call, terms: terms, audit: audit, candidates: candidates, here: here, now: now)
+                call, terms: terms, audit: audit, candidates: candidates, known: known,
+                here: here, now: now)
         else { return }
         calls.commands[number] = id
     }
@@ -73,19 +76,15 @@ extension NodeCore {
         guard let machine = calls.machine else { return .failed(.unavailable) }
         switch command {
         case .fetch: break
-        case .accuse(let evidence):
-            do throws(EvidenceFault) {
-                try calls.machine?.accuse(evidence, now: now)
-            } catch {
-                return .call(.baseless(error))
-            }
+        case .accuse(let evidence): calls.machine?.accuse(evidence, now: now)
+        case .know(let evidence): calls.machine?.know(evidence)
         case .setOffer(let offer): calls.machine?.setOffer(offer)
         case .setQueue(let queue): calls.machine?.setQueue(queue)
         case .announce(let contract):
             guard calls.isServing else { return .failed(.unavailable) }
             calls.announcements.add(contract, now: now)
             announceContracts(now: now)
-        case .book: return .call(.book(machine.book))
+        case .book: return .call(.book(machine.book, machine.responders))
         }
         return .done
     }
@@ -109,6 +108,10 @@ extension NodeCore {
             calls.machine?.ran(order, record, now: now, time: time)
         case .loaded(let order, let blocks): calls.machine?.loaded(order, blocks, now: now)
         case .replayed(let order, let replay): calls.machine?.replayed(order, replay, now: now)
+        case .recalled(let order, let history): calls.machine?.recalled(order, history)
+        case .examined(let order, let finding):
+            calls.machine?.examined(order, finding, now: now)
+        case .kept(let order, let isKept): calls.machine?.kept(order, isKept)
         }
     }
 
@@ -138,7 +141,8 @@ extension NodeCore {
         case .verify(let order, let peer, let message, let signature):
             want(.verify(order, peer, message: message, signature: signature))
         case .sign(let order, let message): want(.sign(order, message))
-        case .run(let order, let call, let peer): want(.run(order, call, for: peer))
+        case .run(let order, let call, let peer, let mayRecall):
+            want(.run(order, call, for: peer, mayRecall: mayRecall))
         case .stop(let order): want(.stop(order))
         case .search(let contract): seekResponders(of: contract, now: now)
         case .load(let order, let cids, let peer): want(.load(order, cids, from: peer))
@@ -147,7 +151,10 @@ extension NodeCore {
         case .failed(let number, let error): report(number, .failed(error))
         case .refuted(_, let record): want(.refuted(record))
         case .convicted(let peer, let evidence): want(.convicted(peer, evidence))
-        case .keep(let receipt): want(.keep(receipt))
+        case .examine(let order, let file): want(.examine(order, file))
+        case .vouched(let answer, let via): want(.vouched(answer, via: via))
+        case .disbelieve(let record): want(.disbelieve(record))
+        case .keep(let order, let receipt): want(.keep(order, receipt))
         case .changed(let change): want(.changed(change))
         }
     }

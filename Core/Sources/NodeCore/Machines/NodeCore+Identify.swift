@@ -103,7 +103,7 @@ extension NodeCore {
         offerNeighbour(peer, now: now)
         noteServers(peer, now: now)
         noteSpeaker(peer, now: now)
-        calls.note(peer, speaks: message.protocols)
+        calls.note(peer, speaks: message.protocols, now: now)
         seekDirectWay(to: peer, now: now)
     }
 }

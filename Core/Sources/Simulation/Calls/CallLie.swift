@@ -22,12 +22,15 @@ public enum CallLie: String, Sendable, CaseIterable {
     case replay
     /// It answers another call.
     case otherQuestion
+    /// Its answers are right, but all receipts that it signs have one and the same place in its
+    /// chain.
+    case fork
 
     /// Whether its answers are well formed and signed, so that only a check finds it out.
     public var isQuiet: Bool {
         switch self {
         case .output, .leaf, .gas, .withholding: true
-        case .stall, .vanish, .replay, .otherQuestion: false
+        case .stall, .vanish, .replay, .otherQuestion, .fork: false
         }
     }
 }

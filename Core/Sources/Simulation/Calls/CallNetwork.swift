@@ -22,6 +22,10 @@ public struct CallNetwork {
         var freeAt = Instant(nanoseconds: 0)
         /// The first answer, as those send it who always send the same.
         var firstAnswer: [CallReply] = []
+        let credit: CreditLimits
+        /// The hashes of what a forker has signed.
+        var signed: [[UInt8]] = []
+        var forgets = false
     }
 
     private enum Happening {
@@ -30,6 +34,7 @@ public struct CallNetwork {
         case loaded(UInt64, [[UInt8]]?, node: Int)
         case replayed(UInt64, Replay?, node: Int)
         case found([Int], CID, node: Int)
+        case examined(UInt64, ProofFinding, node: Int)
         case look(node: Int)
         case call(node: Int, Int)
     }
@@ -57,14 +62,23 @@ public struct CallNetwork {
     var findable: [Int]?
     /// Which runs were stopped, of whom.
     private(set) var stopped: [Int] = []
+    /// What nodes remember of others' answers, which they pass on to whoever does not mind.
+    var remembered: [Int: ResultHistory] = [:]
+    /// When forkers have signed a second receipt for one place.
+    private(set) var forkedAt: [PeerID: Instant] = [:]
     /// Events of nodes that the workload looks at.
     private(set) var reports: [(node: Int, event: CallExchange.Event)] = []
+
+    /// What nodes are to remember, or to forget.
+    private var memories: [(node: Int, event: CallExchange.Event)] = []
 
     /// Everything that happened, as a number.
     public var fingerprint: String { digest.text }
 
     /// Makes a node.
-    mutating func add(_ lie: CallLie?, random: inout SeededGenerator) throws(DecodeError) {
+    mutating func add(
+        _ lie: CallLie?, credit: CreditLimits = CreditLimits(), random: inout SeededGenerator
+    ) throws(DecodeError) {
         let key = try Self.key(random.bytes(32))
         let peer = PeerID(key.publicKey)
         let speed = UInt64(100_000_000 + random.below(900_000_000))
@@ -74,9 +88,10 @@ public struct CallNetwork {
             Node(
                 key: key, peer: peer,
                 exchange: CallExchange(
-                    offer: offer, book: CreditBook(of: peer), secret: random.bytes(32)),
+                    offer: offer, book: CreditBook(of: peer, limits: credit),
+                    secret: random.bytes(32)),
                 lie: lie, distance: .microseconds(Int64(3_000 + random.below(19_000))),
-                speed: speed))
+                speed: speed, credit: credit))
         looks.append(nil)
         places[peer] = nodes.count - 1
     }
@@ -96,6 +111,13 @@ public struct CallNetwork {
 
     /// Which node a peer is.
     func place(of peer: PeerID) -> Int? { places[peer] }
+
+    /// Connects two nodes, which tell each other the news from then on.
+    mutating func connect(_ one: Int, _ other: Int) {
+        for (node, neighbour) in [(one, nodes[other].peer), (other, nodes[one].peer)] {
+            with(node) { exchange, now in exchange.meet(neighbour, now: now) }
+        }
+    }
 
     /// Lets a node begin a call at a time.
     mutating func plan(_ number: Int, at node: Int, at time: Instant) {
@@ -139,12 +161,21 @@ public struct CallNetwork {
             }
             nodes[node].exchange.searched(contract, now: now)
             drain(node)
+        case .examined(let order, let finding, let node):
+            nodes[node].exchange.examined(order, finding, now: now)
+            drain(node)
         case .look(let node):
             looks[node] = nil
             nodes[node].exchange.advance(to: now)
             drain(node)
         }
         return (true, nil)
+    }
+
+    /// Takes what nodes are to remember or to forget since the last time.
+    mutating func takeMemories() -> [(node: Int, event: CallExchange.Event)] {
+        defer { memories = [] }
+        return memories
     }
 
     /// Takes what nodes have reported since the last time.
@@ -167,6 +198,7 @@ public struct CallNetwork {
                 break
             }
         }
+        if nodes[node].forgets { forget(node) }
         guard let deadline = nodes[node].exchange.deadline else { return }
         if let look = looks[node], look <= deadline { return }
         looks[node] = deadline
@@ -180,7 +212,16 @@ public struct CallNetwork {
             nodes[node].exchange.verified(order, isValid, now: now)
         case .sign(let order, let message):
             nodes[node].exchange.signed(order, try? nodes[node].key.sign(message))
-        case .run(let order, let call, let peer): run(order, call, for: peer, node)
+        case .run(let order, let call, let peer, let mayRecall):
+            if mayRecall, let history = remembered[node], history.record.call == call {
+                nodes[node].exchange.recalled(order, history)
+            } else {
+                run(order, call, for: peer, node)
+            }
+        case .examine(let order, let file):
+            queue.add(
+                .examined(order, PretendEngine.examine(file), node: node),
+                at: now + .milliseconds(5))
         case .stop: stopped.append(node)
         case .search(let contract): search(for: contract, by: node)
         case .load(let order, let cids, let peer):
@@ -192,7 +233,9 @@ public struct CallNetwork {
             queue.add(
                 .replayed(order, PretendEngine.replay(task), node: node),
                 at: now + .milliseconds(5))
-        case .keep, .changed: break
+        case .keep(let order, let receipt): keep(order, receipt, node)
+        case .changed: break
+        case .vouched, .disbelieve: memories.append((node, event))
         case .answered, .failed, .refuted, .convicted: reports.append((node, event))
         }
     }
@@ -223,6 +266,25 @@ public struct CallNetwork {
         queue.add(.ran(order, record, node: node), at: nodes[node].freeAt)
     }
 
+    private mutating func keep(_ order: UInt64, _ receipt: Receipt, _ node: Int) {
+        nodes[node].exchange.kept(order, true)
+        let entry = receipt.entry(of: nodes[node].peer)
+        guard nodes[node].lie == .fork, let entry, !nodes[node].signed.contains(entry.hash) else {
+            return
+        }
+        nodes[node].signed.append(entry.hash)
+        if nodes[node].signed.count == 2 { forkedAt[nodes[node].peer] = now }
+        nodes[node].forgets = true
+    }
+
+    /// A forker goes on as if it had never signed anything.
+    private mutating func forget(_ node: Int) {
+        nodes[node].forgets = false
+        let book = nodes[node].exchange.book
+        nodes[node].exchange.book = CreditBook(
+            of: book.owner, accounts: book.accounts, limits: nodes[node].credit)
+    }
+
     private mutating func carryOut(_ order: StreamOrder, of node: Int) {
         switch order {
         case .open(let peer, let names, let request):
@@ -242,7 +304,8 @@ public struct CallNetwork {
         case .send(let stream, let message):
             guard let ends = streams[stream] else { return }
             let isOpener = ends.opener == node
-            let bytes = isOpener ? message : changed(message, by: node)
+            let bytes =
+                isOpener ? silenced(message, of: node) : changed(message, by: node)
             guard !bytes.isEmpty else { return }
             messages += 1
             digest.add(UInt64(bytes.count))
@@ -266,14 +329,22 @@ public struct CallNetwork {
             at: now + nodes[node].distance + nodes[other].distance)
     }
 
+    /// What an asker really sends: liars do not pass on what is known of liars.
+    private func silenced(_ message: [UInt8], of node: Int) -> [UInt8] {
+        guard nodes[node].lie != nil, let commands = try? CallCommand.decode(message.rawSpan)
+        else { return message }
+        return commands.filter { if case .news = $0 { false } else { true } }
+            .flatMap { $0.encoded }
+    }
+
     /// What a responder really sends.
     private mutating func changed(_ message: [UInt8], by node: Int) -> [UInt8] {
-        guard let lie = nodes[node].lie, lie == .vanish || lie == .replay,
-            let replies = try? CallReply.decode(message.rawSpan)
+        guard let lie = nodes[node].lie, let replies = try? CallReply.decode(message.rawSpan)
         else { return message }
         var sent: [CallReply] = []
         for reply in replies {
             switch (lie, reply) {
+            case (_, .news): break
             case (.vanish, .reveal): break
             case (.replay, .headers(let headers, _, _)):
                 if nodes[node].firstAnswer.isEmpty { nodes[node].firstAnswer = replies }

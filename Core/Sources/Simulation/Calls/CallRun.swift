@@ -20,10 +20,15 @@ public struct CallRun {
         public var calls = 30_000
         /// How many calls begin in a virtual second.
         public var pace = 500
+        /// How long everything goes on after the last call, in virtual seconds.
+        public var rest = 300
         /// How many of a million answers are asked for again.
         public var sample: UInt32 = 50_000
-        /// How many peers each proof is shown to; all honest ones if there are fewer.
-        public var told = Int.max
+        /// To how many others each peer connects, at random. They tell each other of proofs; if
+        /// there are none, nobody is told.
+        public var neighbours = 8
+        /// The debt that is signed for, in credits; nil: the usual, which no call here comes to.
+        public var delta: UInt64?
         /// How many peers may be asked for each call.
         public var candidates = 16
         /// Where all chance comes from.
@@ -59,6 +64,16 @@ public struct CallRun {
         public internal(set) var charged: UInt64 = 0
         /// How often peers were asked to run a call.
         public internal(set) var runs = 0
+        /// How long it took from the first proof against a liar until 95 of 100 honest peers knew,
+        /// in seconds, of each liar of which so many know.
+        public internal(set) var spreadSeconds: [Double] = []
+        /// How many honest peers know of each liar against whom there is a proof: the share of all.
+        public internal(set) var knownShare = 0.0
+        /// How long it took to find forks, from the second signature to the first proof, in
+        /// seconds.
+        public internal(set) var forkSeconds: [Double] = []
+        /// Messages from one peer to another.
+        public internal(set) var messages = 0
 
         /// How far what was detected lies from what was expected, in standard deviations.
         public var deviation: Double {
@@ -88,7 +103,8 @@ public struct CallRun {
     /// The candidates of each call under way, by node and number.
     private var calls: [Key: [PeerID]] = [:]
     private var wrongOf: [PeerID: Int] = [:]
-    private var proven: Set<PeerID> = []
+    /// When the first proof against a liar was found, and how many honest peers know of it.
+    private var proven: [PeerID: (at: Instant, known: Int)] = [:]
     /// Wrong results that were given out, by node and number.
     private var given: Set<Key> = []
 
@@ -104,9 +120,18 @@ public struct CallRun {
         let count = Int(Double(settings.peers) * settings.liars)
         for index in 0..<settings.peers {
             let isLiar = index < count && !settings.lies.isEmpty
+            var credit = CreditLimits()
+            if let delta = settings.delta { credit.delta = delta }
             try network.add(
-                isLiar ? settings.lies[index % settings.lies.count] : nil, random: &random)
+                isLiar ? settings.lies[index % settings.lies.count] : nil, credit: credit,
+                random: &random)
             if isLiar { liars.append(index) } else { honest.append(index) }
+        }
+        for one in 0..<settings.peers {
+            for _ in 0..<settings.neighbours {
+                let other = random.below(settings.peers)
+                if other != one { network.connect(one, other) }
+            }
         }
     }
 
@@ -120,18 +145,24 @@ public struct CallRun {
         return chance > 0 ? 1 / (chance * (1 - settings.liars)) : .infinity
     }
 
+    /// The mean of some numbers; zero if there are none.
+    public static func mean(_ numbers: [Double]) -> Double {
+        numbers.isEmpty ? 0 : numbers.reduce(0, +) / Double(numbers.count)
+    }
+
     /// Lets all calls begin and end.
     public mutating func run() {
         for number in 0..<settings.calls {
             let at = network.now + .microseconds(Int64(number * 1_000_000 / settings.pace))
             network.plan(number, at: honest[random.below(honest.count)], at: at)
         }
-        let seconds = Int64(settings.calls / settings.pace + 300)
+        let seconds = Int64(settings.calls / settings.pace + settings.rest)
         let end = network.now + .seconds(seconds)
         while true {
             let (goesOn, call) = network.step(by: end)
             if let (node, number) = call { begin(number, at: node) }
             for (node, event) in network.takeReports() { take(event, of: node) }
+            _ = network.takeMemories()
             if !goesOn { break }
         }
         count()
@@ -183,7 +214,7 @@ public struct CallRun {
         outcome.charged += result.amount
         given.insert(key)
         wrongOf[responder, default: 0] += 1
-        if !proven.contains(responder) { outcome.wrongBeforeProof += 1 }
+        if proven[responder] == nil { outcome.wrongBeforeProof += 1 }
         // Whoever is asked again is one of the others that may be asked; the same lie agrees.
         let responders = network.nodes[key.node].exchange.responders
         let others = responders.eligible(
@@ -200,18 +231,26 @@ public struct CallRun {
 
     private mutating func convict(_ peer: PeerID, _ evidence: Evidence, by node: Int) {
         guard let place = network.place(of: peer) else { return }
-        if network.nodes[place].lie == nil { outcome.honestPunished += 1 }
-        guard proven.insert(peer).inserted else { return }
-        outcome.convicted += 1
-        // The first who knows tells others, who look for themselves.
-        var told = 0
-        for other in honest where other != node && other != place && told < settings.told {
-            told += 1
-            network.with(other) { exchange, now in
-                // What does not convince is no reason to do anything.
-                try? exchange.accuse(evidence, now: now)
+        guard network.nodes[place].lie != nil else {
+            outcome.honestPunished += 1
+            return
+        }
+        if proven[peer] == nil {
+            outcome.convicted += 1
+            proven[peer] = (network.now, 0)
+            if case .fork = evidence, let since = network.forkedAt[peer] {
+                outcome.forkSeconds.append(Self.seconds(network.now.since(since)))
             }
         }
+        guard network.nodes[node].lie == nil, let (first, known) = proven[peer] else { return }
+        proven[peer] = (first, known + 1)
+        if known + 1 == (honest.count * 95 + 99) / 100 {
+            outcome.spreadSeconds.append(Self.seconds(network.now.since(first)))
+        }
+    }
+
+    private static func seconds(_ time: Duration) -> Double {
+        Double(time.components.seconds) + Double(time.components.attoseconds) / 1e18
     }
 
     /// Looks at what is left when all is over.
@@ -228,6 +267,10 @@ public struct CallRun {
                 if balance < 0, wrongOf[peer] != nil { outcome.loss += balance.magnitude }
             }
         }
+        let knowing = proven.reduce(0) { $0 + $1.value.known }
+        outcome.knownShare =
+            proven.isEmpty ? 0 : Double(knowing) / Double(proven.count * honest.count)
         outcome.runs = network.runs
+        outcome.messages = network.messages
     }
 }

@@ -81,6 +81,19 @@ struct PretendEngine: Sendable {
             .map { .record($0) }
     }
 
+    /// What looking into a proof comes to.
+    static func examine(_ file: [UInt8]) -> ProofFinding {
+        guard let evidence = try? Evidence(decoding: file.rawSpan),
+            let verdict = try? evidence.examine()
+        else { return .baseless }
+        switch verdict {
+        case .proven: return .proven(evidence)
+        case .dependsOn(let order):
+            guard let replay = replay(order) else { return .undecided }
+            return order.isRefuted(by: replay) ? .proven(evidence) : .baseless
+        }
+    }
+
     private static func parameters(of call: Call) -> (depth: Int, number: UInt64)? {
         let parts = call.path.utf8.split(separator: UInt8(ascii: "/"))
         guard parts.count == 3, let depth = Int(String(decoding: parts[1], as: UTF8.self)),

@@ -1,0 +1,128 @@
+// A result with its history: who has signed that it is what a call comes to. A signature counts
+// whoever passes it on: it names the call and commits to the record, so its signer answers for it
+// with a proof if it is wrong. The nonce in it is that of another question, so it is no answer to
+// this node's own, and nothing is owed for it.
+
+import IPLD
+public import Multiformats
+public import Wire
+
+/// What somebody has signed of a result.
+public struct Voucher: Hashable, Sendable {
+    /// What was signed.
+    public let header: SignedHeader
+    /// The salt of its commitment.
+    public let salt: [UInt8]
+    /// Who passed it on; nil if the signer itself has answered this node.
+    public let via: PeerID?
+
+    /// What an answer says, as it came from its signer or was passed on.
+    public init(_ answer: CallAnswer, via: PeerID? = nil) {
+        self.init(header: answer.header, salt: answer.salt, via: via)
+    }
+
+    init(header: SignedHeader, salt: [UInt8], via: PeerID?) {
+        self.header = header
+        self.salt = salt
+        self.via = via
+    }
+
+    /// Who vouches.
+    public var signer: PeerID { header.responder }
+
+    /// The longest form, in bytes: 64 hashes, and what is around them.
+    static let maxBytes = 4 << 10
+
+    /// What is passed on: canonical dag-cbor, without who passed it on before.
+    var encoded: [UInt8] {
+        CanonicalMap.encode(
+            .map([Value.Entry("salt", .bytes(salt)), Value.Entry("signed", header.value)]))
+    }
+
+    init(decoding bytes: RawSpan) throws(DecodeError) {
+        guard bytes.byteCount <= Self.maxBytes else {
+            throw DecodeError(.overLimit, "voucher: longer than 4 KiB")
+        }
+        try self.init(try CanonicalMap(try DagCBOR.decode(bytes), fields: 2), via: nil)
+    }
+
+    private init(_ map: CanonicalMap, via: PeerID?) throws(DecodeError) {
+        let saltBytes = CallProtocol.saltBytes
+        self.init(
+            header: try SignedHeader(try map.value("signed")),
+            salt: try map.bytes("salt", count: saltBytes...saltBytes), via: via)
+    }
+
+    /// As it is kept: with who passed it on.
+    public var stored: [UInt8] {
+        CanonicalMap.encode(
+            .map([
+                Value.Entry("via", via.map { .bytes($0.bytes) } ?? .null),
+                Value.Entry("salt", .bytes(salt)), Value.Entry("signed", header.value),
+            ]))
+    }
+
+    /// Reads what ``stored`` wrote.
+    public init(storage bytes: RawSpan) throws(DecodeError) {
+        guard bytes.byteCount <= Self.maxBytes + 128 else {
+            throw DecodeError(.overLimit, "voucher: longer than 4 KiB")
+        }
+        let map = try CanonicalMap(try DagCBOR.decode(bytes), fields: 3)
+        var via: PeerID?
+        if case .bytes(let peer) = try map.value("via") {
+            via = try PeerID(decoding: peer.rawSpan)
+        }
+        try self.init(map, via: via)
+    }
+}
+
+/// A result, and who vouches for it.
+public struct ResultHistory: Hashable, Sendable {
+    /// The most that are remembered to vouch for one result.
+    public static let maxVouchers = 8
+
+    /// The result.
+    public let record: CallRecord
+    /// Who vouches for it, each signer once.
+    public private(set) var vouchers: [Voucher]
+
+    /// A result, with those of the vouchers that can be added.
+    public init(_ record: CallRecord, _ vouchers: [Voucher] = []) {
+        self.record = record
+        self.vouchers = []
+        for voucher in vouchers { add(voucher) }
+    }
+
+    /// How many of them this node has asked itself. Those whose word was passed on are not among
+    /// them: whoever did so may have chosen liars.
+    public var witnesses: Int { vouchers.count { $0.via == nil } }
+
+    /// Adds somebody who vouches for this very record. Who has answered this node itself takes the
+    /// place of somebody whose word was passed on. Returns whether anything has changed.
+    @discardableResult
+    public mutating func add(_ voucher: Voucher) -> Bool {
+        guard voucher.header.isCovered, answer(voucher).fits else { return false }
+        if let place = vouchers.firstIndex(where: { $0.signer == voucher.signer }) {
+            guard vouchers[place].via != nil, voucher.via == nil else { return false }
+            vouchers[place] = voucher
+            return true
+        }
+        if vouchers.count >= Self.maxVouchers {
+            guard voucher.via == nil, let place = vouchers.firstIndex(where: { $0.via != nil })
+            else { return false }
+            vouchers.remove(at: place)
+        }
+        vouchers.append(voucher)
+        return true
+    }
+
+    /// Forgets what a peer has signed or passed on, because it lies.
+    public mutating func remove(_ liar: PeerID) {
+        vouchers.removeAll { $0.signer == liar || $0.via == liar }
+    }
+
+    /// The answer that a voucher was.
+    public func answer(_ voucher: Voucher) -> CallAnswer {
+        CallAnswer(voucher.header, salt: voucher.salt, record: record)
+    }
+}

@@ -1,0 +1,71 @@
+// What peers are worth to this node: proofs against them, and what they have vouched for.
+
+public import Compute
+import Logging
+import Multiformats
+import NodeCore
+import Wire
+
+extension Computation {
+    /// How long a proof is looked into that somebody has sent.
+    private static let examineTime = Duration.seconds(10)
+    /// How many bytes of proofs are given to the mesh at a start.
+    private static let maxRecalledBytes = 4 << 20
+
+    /// Looks into a file that a peer says is a proof.
+    func examine(file: [UInt8]) async -> ProofFinding {
+        guard let evidence = try? Evidence(decoding: file.rawSpan),
+            let verdict = try? evidence.examine()
+        else { return .baseless }
+        switch verdict {
+        case .proven: return .proven(evidence)
+        case .dependsOn(let order):
+            do {
+                let replay = try await replayed(order, within: Self.examineTime)
+                return order.isRefuted(by: replay) ? .proven(evidence) : .baseless
+            } catch {
+                // The contract cannot be had, or it takes too long.
+                return .undecided
+            }
+        }
+    }
+
+    /// A peer has lied.
+    func convicted(_ peer: PeerID, by evidence: Evidence) {
+        logger.warning("a peer lied about a call and is banned", metadata: ["peer": "\(peer)"])
+        answers.forget([peer])
+        do {
+            try self.evidence.keep(evidence)
+        } catch {
+            logger.error("the evidence could not be kept", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Gives the mesh the newest proofs that were found before this node was started, so that
+    /// others can have them.
+    func recallProofs() async {
+        var bytes = 0
+        for peer in (try? evidence.accused()) ?? [] {
+            guard let proof = evidence.evidence(against: peer) else { continue }
+            bytes += proof.encoded.count
+            guard bytes <= Self.maxRecalledBytes else { return }
+            await mesh?.know(proof)
+        }
+    }
+
+    /// What others have answered to a call, to be passed on to a peer that asks for it; nil if this
+    /// node has an answer of its own, or none at all.
+    func recall(_ call: Call) async -> ResultHistory? {
+        guard memo.record(of: call.cid) == nil else { return nil }
+        return await answers.history(of: call, store)
+    }
+
+    func vouched(_ answer: CallAnswer, via peer: PeerID?) { answers.keep(answer, via: peer) }
+
+    func disbelieve(_ record: CallRecord) { answers.forget(record) }
+
+    /// Who vouches for a record: whether this node has computed it, and who has signed it.
+    public func history(of record: CallRecord) -> (isOwn: Bool, vouchers: [Voucher]) {
+        (memo.record(of: record.call.cid) == record.cid, answers.vouchers(of: record))
+    }
+}
