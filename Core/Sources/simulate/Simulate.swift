@@ -98,6 +98,7 @@ struct Simulate {
         table.add("wrong_per_conviction_bound", run.wrongPerConvictionBound, digits: 1)
         table.add("known_share", outcome.knownShare, digits: 4)
         table.add("spread_seconds_most", outcome.spreadSeconds.max() ?? 0, digits: 2)
+        table.add("forks", Double(outcome.forks), digits: 0)
         table.add("forks_found", Double(outcome.forkSeconds.count), digits: 0)
         table.add("fork_seconds_mean", CallRun.mean(outcome.forkSeconds), digits: 0)
         table.add("fork_seconds_most", outcome.forkSeconds.max() ?? 0, digits: 0)

@@ -69,6 +69,8 @@ public struct CallRun {
         public internal(set) var spreadSeconds: [Double] = []
         /// How many honest peers know of each liar against whom there is a proof: the share of all.
         public internal(set) var knownShare = 0.0
+        /// How many liars have signed more than one receipt for one place.
+        public internal(set) var forks = 0
         /// How long it took to find forks, from the second signature to the first proof, in
         /// seconds.
         public internal(set) var forkSeconds: [Double] = []
@@ -271,6 +273,7 @@ public struct CallRun {
         outcome.knownShare =
             proven.isEmpty ? 0 : Double(knowing) / Double(proven.count * honest.count)
         outcome.runs = network.runs
+        outcome.forks = network.forkedAt.count
         outcome.messages = network.messages
     }
 }
