@@ -123,6 +123,7 @@ public final class Node: Sendable {
             while await Self.pause(Self.scheduleInterval), let self {
                 mesh.setRates()
                 await computation.saveAccounts()
+                await computation.renewOffer()
             }
         }
         background.run { [weak self, configuration] in
@@ -177,7 +178,7 @@ public final class Node: Sendable {
             options: RetrievalOptions(configuration), logger: logger)
         computation = Computation(
             configuration, repository, store, retrieval, mesh, credit, logger)
-        if configuration.compute.contracts == .on { mesh.serveCalls(by: computation) }
+        mesh.serveCalls(by: computation)
         dns = DNSResolver(configuration.dns, client: client)
         mesh.serve(records)
         names = NameResolver(

@@ -37,14 +37,21 @@ final class LyingNode {
     private struct Worker: CallWorker {
         let honest: Computation
 
-        func run(_ call: Call, for peer: PeerID?) async -> CallRecord? {
-            guard let record = await honest.run(call, for: peer),
-                let output = CallOutput(body: .inline(Array(LyingNode.lie.utf8)))
-            else { return nil }
-            return try? CallRecord(
-                call, outcome: .ok, output: output, gas: record.gas, ownGas: record.ownGas,
-                reads: record.reads, children: record.children)
+        func start(
+            _ call: Call, _ purpose: RunPurpose, done: @escaping @Sendable (CallRecord?) -> Void
+        ) -> @Sendable () -> Void {
+            honest.start(call, purpose) { record in
+                guard let record,
+                    let output = CallOutput(body: .inline(Array(LyingNode.lie.utf8)))
+                else { return done(nil) }
+                done(
+                    try? CallRecord(
+                        call, outcome: .ok, output: output, gas: record.gas,
+                        ownGas: record.ownGas, reads: record.reads, children: record.children))
+            }
         }
+
+        var queue: Duration { .zero }
 
         func replay(_ activation: ReplayOrder) async -> Replay? { nil }
         func records(_ cids: [CID], from peer: PeerID?) async -> [[UInt8]]? { nil }

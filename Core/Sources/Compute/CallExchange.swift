@@ -17,10 +17,9 @@ public struct CallExchange: Sendable {
         case verify(UInt64, PeerID, message: [UInt8], signature: [UInt8])
         /// Sign this with the node's identity: ``signed(_:_:)`` with the number.
         case sign(UInt64, [UInt8])
-        /// Run this call, for a peer or, without one, for this node: ``ran(_:_:now:time:)`` with
-        /// the number. If the peer does not mind, what others have answered will do:
-        /// ``recalled(_:_:)``.
-        case run(UInt64, Call, for: PeerID?, mayRecall: Bool)
+        /// Run this call: ``ran(_:_:now:time:)`` with the number. If a peer says so, what others
+        /// have answered will do: ``recalled(_:_:)``.
+        case run(UInt64, Call, RunPurpose)
         /// The result of a run is not needed any more.
         case stop(UInt64)
         /// Look for peers that run this contract: ``found(_:running:now:)`` for each, then
@@ -276,10 +275,8 @@ public struct CallExchange: Sendable {
             }
             guard book.mayServe(peer) else { return server.refuse(number, .credit) }
             serving[number] = peer
-            events.append(
-                .run(
-                    Self.tag(number, .server), question.call, for: peer,
-                    mayRecall: question.mayRecall))
+            let purpose = RunPurpose.peer(peer, mayRecall: question.mayRecall)
+            events.append(.run(Self.tag(number, .server), question.call, purpose))
         case .withdrawn(let number):
             guard serving.removeValue(forKey: number) != nil else { return }
             events.append(.stop(Self.tag(number, .server)))
@@ -300,8 +297,8 @@ public struct CallExchange: Sendable {
             events.append(
                 .verify(
                     Self.tag(number, .caller), peer, message: message, signature: signature))
-        case .run(let number, let call):
-            events.append(.run(Self.tag(number, .caller), call, for: nil, mayRecall: false))
+        case .run(let number, let call, let terms, let audit):
+            events.append(.run(Self.tag(number, .caller), call, .own(terms, audit)))
         case .stop(let number): events.append(.stop(Self.tag(number, .caller)))
         case .search(let contract): events.append(.search(contract))
         case .load(let number, let cids, let peer):

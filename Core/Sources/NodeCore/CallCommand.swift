@@ -72,9 +72,9 @@ extension NodeCore {
         case verify(UInt64, PeerID, message: [UInt8], signature: [UInt8])
         /// Sign this with the node's identity: `signed`.
         case sign(UInt64, [UInt8])
-        /// Run this call, for a peer or for this node: `ran`. If `mayRecall`, signed answers of
-        /// others will do as well: `recalled`.
-        case run(UInt64, Call, for: PeerID?, mayRecall: Bool)
+        /// Run this call: `ran`. For a peer that says so signed answers of others will do as well:
+        /// `recalled`.
+        case run(UInt64, Call, RunPurpose)
         /// What comes of a run, or of looking into a proof, is not needed any more.
         case stop(UInt64)
         /// Get these records from a peer or from the store: `loaded`.

@@ -19,9 +19,9 @@ extension VirtualNetwork {
                 number, key?.verify(signature: signature, of: message) ?? false)
         case .sign(let number, let message):
             completion = .signed(number, try? hosts[host].key.sign(message))
-        case .run(let number, let call, let peer, _):
+        case .run(let number, let call, let purpose):
             let manner = hosts[host].callLie.map { PretendEngine.Manner.lying($0) } ?? .honest
-            completion = .ran(number, engine.run(call, peer == nil ? .honest : manner))
+            completion = .ran(number, engine.run(call, purpose.isOwn ? .honest : manner))
         case .load(let number, let cids, let peer):
             let lie = peer.flatMap { hostOf[$0] }.flatMap { hosts[$0].callLie }
             let blocks = cids.compactMap { engine.blocks[$0] }

@@ -170,6 +170,51 @@ import Wire
         #expect(counts.count == 4 && counts.allSatisfy { 15...25 ~= $0.value }, "\(counts)")
     }
 
+    @Test("who asks one peer for more than it may waits in line, and harms nobody's name")
+    mutating func line() throws {
+        var numbers: Set<UInt64> = []
+        for number in 0..<200 as Range<UInt64> {
+            let call = try PretendEngine.call(depth: 0, number: 1_000 + number)
+            numbers.insert(
+                fetch(call, .none, of: [2], terms: CallTerms(patience: .seconds(600))))
+        }
+        network.findable = []
+        let events = reports(for: .seconds(600))
+        let peer = network.nodes[2].peer
+        let answered = events.compactMap { event -> UInt64? in
+            guard case .answered(let number, let result) = event,
+                result.responder == .peer(peer), result.trace.count == 1
+            else { return nil }
+            return number
+        }
+        #expect(Set(answered) == numbers && events.count == 200)
+        #expect(network.nodes[0].exchange.callCounts.own == 0)
+    }
+
+    @Test("what is held against the answers of peers is run here wholly, the rest need not be")
+    func purposes() {
+        var caller = Caller(secret: [UInt8](repeating: 4, count: 32))
+        let now = Instant(nanoseconds: 1_000_000_000)
+        let here = LocalCapacity(speed: 1 << 50)
+        for (audit, expected) in [
+            (CallAudit.none, CallAudit.none), (.usual, .usual), (.selfExecution, .selfExecution),
+        ] {
+            _ = caller.fetch(call, audit: audit, candidates: [], here: here, now: now)
+            guard case .run(_, call, _, let given)? = caller.nextEvent() else {
+                Issue.record("it is run here")
+                continue
+            }
+            #expect(given == expected)
+        }
+        _ = caller.fetch(call, audit: .quorum(2), candidates: [], here: here, now: now)
+        #expect(caller.nextEvent() == .search(call.contract))
+        caller.searched(call.contract, now: now)
+        guard case .run(_, call, _, .selfExecution)? = caller.nextEvent() else {
+            Issue.record("who runs it itself needs no quorum")
+            return
+        }
+    }
+
     @Test("who asks for a call that is under way gets its result; it is run once")
     mutating func merged() throws {
         let numbers = Set((0..<10).map { _ in fetch(call, .none, of: [2, 3, 4]) })

@@ -25,35 +25,47 @@ extension Engine {
     public func onWorker<Value: Sendable>(
         _ control: RunControl, _ work: @escaping @Sendable () throws -> Value
     ) async throws -> Value {
-        let answer = Answer<Value>()
-        return try await withTaskCancellationHandler {
+        try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                answer.expect(continuation)
-                let forget = control.onCancel {
-                    answer.give(.failure(CancellationError()))
-                }
-                let deadline = deadlines.add(control.end) {
-                    answer.give(.failure(control.timeout))
-                    control.cancel()
-                }
-                do {
-                    _ = try workers.submit { [deadlines] in
-                        let result = Result {
-                            try control.check()
-                            return try work()
-                        }
-                        deadlines.remove(deadline)
-                        for forget in forget { forget() }
-                        answer.give(result)
-                    }
-                } catch {
-                    deadlines.remove(deadline)
-                    for forget in forget { forget() }
-                    answer.give(.failure(error))
-                }
+                onWorker(control, work) { continuation.resume(with: $0) }
             }
         } onCancel: {
             control.cancel()
+        }
+    }
+
+    /// The same for who does not wait in a task.
+    ///
+    /// - Parameters:
+    ///   - done: called once with the result, on any thread.
+    ///   - ended: called once when the thread has left the work, which may be later.
+    public func onWorker<Value: Sendable>(
+        _ control: RunControl, _ work: @escaping @Sendable () throws -> Value,
+        ended: @escaping @Sendable () -> Void = {},
+        done: @escaping @Sendable (Result<Value, any Error>) -> Void
+    ) {
+        let answer = Answer(done)
+        let forget = control.onCancel { answer.give(.failure(CancellationError())) }
+        let deadline = deadlines.add(control.end) {
+            answer.give(.failure(control.timeout))
+            control.cancel()
+        }
+        let finish: @Sendable (Result<Value, any Error>) -> Void = { [deadlines] result in
+            deadlines.remove(deadline)
+            for forget in forget { forget() }
+            ended()
+            answer.give(result)
+        }
+        do {
+            _ = try workers.submit {
+                finish(
+                    Result {
+                        try control.check()
+                        return try work()
+                    })
+            }
+        } catch {
+            finish(.failure(error))
         }
     }
 
@@ -107,19 +119,17 @@ extension Engine {
 
 /// Who waits for a run, and gets one answer.
 private final class Answer<Value: Sendable>: Sendable {
-    private let waiting = Mutex<CheckedContinuation<Value, any Error>?>(nil)
+    private let waiting: Mutex<(@Sendable (Result<Value, any Error>) -> Void)?>
 
-    func expect(_ continuation: CheckedContinuation<Value, any Error>) {
-        waiting.withLock { $0 = continuation }
-    }
+    init(_ done: @escaping @Sendable (Result<Value, any Error>) -> Void) { waiting = Mutex(done) }
 
     /// Gives the answer, unless there was one.
     func give(_ result: Result<Value, any Error>) {
-        let continuation = waiting.withLock { waiting in
+        let done = waiting.withLock { waiting in
             defer { waiting = nil }
             return waiting
         }
-        continuation?.resume(with: result)
+        done?(result)
     }
 }
 

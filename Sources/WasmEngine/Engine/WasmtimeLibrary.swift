@@ -78,6 +78,9 @@ final class WasmtimeLibrary: @unchecked Sendable {
 
 /// Whether contracts can run on this machine, for a diagnosis.
 public enum EngineCheck {
+    /// Whether the library is at one of its places. It is not opened for that.
+    public static let isInstalled = WasmtimeLibrary.places.contains { access($0, R_OK) == 0 }
+
     /// Opens the library; gives where it is.
     public static func library() throws(EngineUnavailable) -> String {
         try WasmtimeLibrary.shared.get().path

@@ -44,6 +44,9 @@ public final class RunControl: Sendable {
         for cancel in waits.values { cancel() }
     }
 
+    /// How long they may still take.
+    public var rest: Duration { max(.zero, ContinuousClock.now.duration(to: end)) }
+
     /// Whether they were told to stop.
     public var isCancelled: Bool {
         cancelled.load(ordering: .relaxed) || parent?.isCancelled ?? false

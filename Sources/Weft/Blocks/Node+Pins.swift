@@ -31,6 +31,7 @@ extension Node {
             do {
                 try await store.pin(cid, kind, name: name)
                 mesh.announcer?.added([cid])
+                await computation.kept(cid)
                 return
             } catch {
                 guard case .incomplete = error, isOnline else { throw error }
@@ -70,5 +71,6 @@ extension Node {
         session.pin(cid, kind, name: name)
         try await session.commit()
         mesh.announcer?.added([cid])
+        await computation.kept(cid)
     }
 }

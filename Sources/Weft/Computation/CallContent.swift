@@ -235,6 +235,23 @@ extension CallContent {
         }
     }
 
+    /// Whether a file is here and begins with these bytes.
+    func begins(_ cid: CID, with bytes: [UInt8]) async -> Bool {
+        do {
+            let reader = reader(of: cid, RunControl(time: .seconds(5)))
+            let resolved = try await reader.resolve([], from: cid)
+            guard case .file = resolved.entity else { return false }
+            let file = try reader.file(resolved)
+            guard file.size <= UInt64(WasmLimits.maxModuleBytes), file.size >= UInt64(bytes.count)
+            else { return false }
+            let start = try await ResponseBody(file.stream(0..<UInt64(bytes.count)))
+                .collect(upTo: bytes.count)
+            return [UInt8](buffer: start) == bytes
+        } catch {
+            return false
+        }
+    }
+
     /// The module of a contract, which may have 4 MiB.
     func module(_ cid: CID, _ control: RunControl) throws -> [UInt8]? {
         let reader = reader(of: cid, control)

@@ -11,8 +11,8 @@ import WasmEngine
 protocol ActivationHost: ContractHost {
     /// How many activations there are from the outermost one to this, both counted.
     var depth: Int { get }
-    /// The records of the calls that were made, and the content that was read, each in their order.
-    var seen: (children: [CID], reads: [CID]) { get }
+    /// What it has called and read.
+    var seen: Seen { get }
     /// Notes that content is read.
     func noteRead(_ cid: CID)
 }
@@ -21,13 +21,18 @@ protocol ActivationHost: ContractHost {
 struct Seen: Sendable {
     private(set) var children: [CID] = []
     private(set) var reads: [CID] = []
+    /// What of the answers to its calls rests on the word of peers.
+    private(set) var share = PeerShare.none
     private var known: Set<CID> = []
 
     mutating func read(_ cid: CID) {
         if known.insert(cid).inserted { reads.append(cid) }
     }
 
-    mutating func call(_ record: CID) { children.append(record) }
+    mutating func call(_ record: CID, _ share: PeerShare = .none) {
+        children.append(record)
+        if !share.isNone { self.share = self.share + share }
+    }
 }
 
 /// The host of an activation whose calls are made.
@@ -46,7 +51,7 @@ final class CallHost: ActivationHost {
         self.depth = depth
     }
 
-    var seen: (children: [CID], reads: [CID]) { state.withLock { ($0.children, $0.reads) } }
+    var seen: Seen { state.withLock { $0 } }
 
     func noteRead(_ cid: CID) { state.withLock { $0.read(cid) } }
 
@@ -57,9 +62,8 @@ final class CallHost: ActivationHost {
             let answer = CallEnd.result(known, isFresh: false).answer(noting: self)
             return Answered { answer() }
         }
-        return try later { [run, depth] control in
-            try run.perform(call, control, depth: depth + 1).answer(noting: self)
-        }
+        let child = try run.start(call, control, depth: depth + 1)
+        return PendingCall(child, self)
     }
 
     /// Begins to read content.
@@ -83,7 +87,9 @@ final class CallHost: ActivationHost {
         return Pending(job, control)
     }
 
-    fileprivate func noteCall(_ record: CID) { state.withLock { $0.call(record) } }
+    fileprivate func note(_ result: CallResult) {
+        state.withLock { $0.call(result.cid, result.share) }
+    }
 }
 
 extension CallEnd {
@@ -92,7 +98,7 @@ extension CallEnd {
         let answer = answer
         guard case .result(let result, _) = self else { return { answer } }
         return {
-            host.noteCall(result.cid)
+            host.note(result)
             return answer
         }
     }
@@ -128,6 +134,27 @@ extension CallRun {
         } catch {
             throw ContractMisuse()
         }
+    }
+}
+
+/// The answer to a call that somebody else may want too.
+private final class PendingCall: PendingAnswer {
+    private let child: CallChild
+    private let host: CallHost
+    private let hasLeft = Atomic(false)
+
+    init(_ child: CallChild, _ host: CallHost) {
+        self.child = child
+        self.host = host
+    }
+
+    func value() throws -> ContractAnswer {
+        defer { abandon() }
+        return try child.value().answer(noting: host)()
+    }
+
+    func abandon() {
+        if !hasLeft.exchange(true, ordering: .relaxed) { child.leave() }
     }
 }
 

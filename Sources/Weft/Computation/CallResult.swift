@@ -16,6 +16,8 @@ public struct CallResult: Sendable {
     public let time: Duration?
     /// What it answered.
     let body: Content
+    /// What of it rests on the word of peers.
+    var share = PeerShare.none
 
     /// About how much memory it takes to keep.
     var memoryBytes: Int {

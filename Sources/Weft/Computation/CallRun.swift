@@ -17,16 +17,21 @@ final class CallRun: Sendable {
     let computation: Computation
     let engine: Engine
     let content: CallContent
-    private let memory: Computation.Memory
+    let memory: Computation.Memory
+    /// On what terms peers may be asked for what it calls; nil if all runs here.
+    private let asking: CallAsking?
     private let activations = Atomic<Int>(0)
+    /// The calls that it makes now: those that are made twice at a time are one.
+    private let children = Mutex<[CID: CallChild]>([:])
 
     init(
         _ computation: Computation, _ engine: Engine, _ memory: Computation.Memory,
-        _ policy: Retrieval.Policy, _ trace: Trace
+        _ policy: Retrieval.Policy, _ trace: Trace, asking: CallAsking? = nil
     ) {
         self.computation = computation
         self.engine = engine
         self.memory = memory
+        self.asking = asking
         content = computation.content(policy, trace)
     }
 
@@ -36,12 +41,49 @@ final class CallRun: Sendable {
     }
 
     /// Counts an activation that is to begin.
-    func admit(depth: Int) throws(ResourceFailure) {
+    private func admit(depth: Int) throws(ResourceFailure) {
         guard depth <= Engine.maxDepth else { throw .depth(limit: Engine.maxDepth) }
+        try count()
+    }
+
+    private func count() throws(ResourceFailure) {
         let count = activations.add(1, ordering: .relaxed).newValue
         guard count <= computation.limits.calls else {
             throw .calls(limit: computation.limits.calls)
         }
+    }
+
+    /// Begins a call that a contract makes, or joins one that is under way. It blocks nobody.
+    func start(_ call: Call, _ control: RunControl, depth: Int) throws -> CallChild {
+        let cid = call.cid
+        return try children.withLock { children in
+            if let known = children[cid], known.join() {
+                try count()
+                return known
+            }
+            let new = try begin(call, control, depth: depth) { [weak self] child in
+                self?.children.withLock { if $0[cid] === child { $0[cid] = nil } }
+            }
+            children[cid] = new
+            return new
+        }
+    }
+
+    private func begin(
+        _ call: Call, _ control: RunControl, depth: Int,
+        ended: @escaping @Sendable (CallChild) -> Void
+    ) throws -> CallChild {
+        let control = RunControl(within: control)
+        if let asking, computation.isWorthAsking(call) {
+            try count()
+            let asked = AskedCall(self, asking, call, control, depth: depth)
+            computation.askingLine.enter(asked)
+            return CallChild(asked.value, cancel: asked.abandon, ended: ended)
+        }
+        let job = try engine.workers.submit(inner: true) {
+            Result { try self.perform(call, control, depth: depth) }
+        }
+        return CallChild({ try job.value().get() }, cancel: control.cancel, ended: ended)
     }
 
     /// Does a call on this thread, one of the engine's: takes the result that is remembered, or
@@ -90,19 +132,18 @@ final class CallRun: Sendable {
             atLeast: program.memoryBytes, depth: depth, control
         ) { bytes in
             let host = CallHost(self, call.contract, control, depth: depth)
-            return try activate(program, call, bytes, control, host) { children, reads, outcome in
-                try self.record(call, outcome, reads, children, control)
-            }
+            return try activate(program, call, bytes, control, host)
         }
-        computation.memo.keep(result, of: call.cid)
+        // What rests on the word of peers is not remembered as this node's own.
+        if result.share.isNone { computation.memo.keep(result, of: call.cid) }
+        computation.ran(call.contract)
         return .result(result, isFresh: true)
     }
 
     /// Runs an activation, which may have so many bytes of memory, and makes what came of it into a
     /// result.
     func activate<Host: ActivationHost>(
-        _ program: Program, _ call: Call, _ memory: Int64, _ control: RunControl, _ host: Host,
-        _ finish: ([CID], [CID], ContractOutcome) throws -> CallRecord
+        _ program: Program, _ call: Call, _ memory: Int64, _ control: RunControl, _ host: Host
     ) throws -> CallResult {
         let start = ContinuousClock.now
         let request = try request(call, control, host)
@@ -111,11 +152,13 @@ final class CallRun: Sendable {
             limits: RunLimits(
                 outputBytes: Int(clamping: computation.limits.output), memoryBytes: memory),
             control: control, host: host)
-        let (children, reads) = host.seen
-        let record = try finish(children, reads, outcome)
+        let time = start.duration(to: .now)
+        let seen = host.seen
+        let record = try record(call, outcome, seen.reads, seen.children, control)
+        computation.load.note(record, took: time)
         return CallResult(
-            record: record, cid: computation.keep(record), time: start.duration(to: .now),
-            body: .bytes(outcome.response.body))
+            record: record, cid: computation.keep(record), time: time,
+            body: .bytes(outcome.response.body), share: seen.share)
     }
 
     private func request(

@@ -136,10 +136,7 @@ extension CallRun {
             bytes in
             let host = ReplayHost(self, call.contract, control, recorded)
             do {
-                let result = try activate(program, call, bytes, control, host) {
-                    (children, reads, outcome) in
-                    try self.record(call, outcome, reads, children, control)
-                }
+                let result = try activate(program, call, bytes, control, host)
                 return host.isExhausted ? .record(result.record) : .strayed
             } catch is ReplayHost.Strayed {
                 return .strayed
@@ -179,9 +176,7 @@ private final class ReplayHost: ActivationHost {
     /// It runs alone: what it calls is recorded.
     var depth: Int { 1 }
 
-    var seen: (children: [CID], reads: [CID]) {
-        state.withLock { ($0.seen.children, $0.seen.reads) }
-    }
+    var seen: Seen { state.withLock { $0.seen } }
 
     var isExhausted: Bool { state.withLock { $0.recorded.isExhausted } }
 

@@ -14,10 +14,6 @@ extension Computation {
     ///
     /// - Throws: ``FetchError``, `CancellationError`.
     func respond(to request: Request, url: String, trace: Trace) async throws -> Response {
-        guard limits.contracts == .on else {
-            throw FetchError(
-                .notSupported, "this node runs no contracts (weft config set compute.contracts on)")
-        }
         guard request.integrity == nil else {
             throw FetchError(.badRequest, "integrity is for http URLs; calls have records")
         }
@@ -163,7 +159,8 @@ extension Computation {
             } else {
                 FetchError(.resource, "\(failure)", trace: trace.entries)
             }
-        case is EngineUnavailable: FetchError(.notSupported, "\(error)", trace: trace.entries)
+        case is EngineUnavailable, is ContractsOff:
+            FetchError(.notSupported, "\(error)", trace: trace.entries)
         case let error as ContentError:
             FetchError(.malformed, error.message, trace: trace.entries)
         default: FetchError(.malformed, "\(error)", trace: trace.entries)

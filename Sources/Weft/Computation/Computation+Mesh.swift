@@ -7,47 +7,102 @@ import IPLD
 import Logging
 public import Multiformats
 import NIOCore
+import NIOPosix
 import NodeCore
 import Synchronization
 import WasmEngine
 
 extension Computation {
-    /// How much gas this machine runs in a second, about, before it is known better.
-    static let usualSpeed: UInt64 = 1_000_000_000
-    /// How many ends without a result are remembered.
-    private static let maxEnds = 256
+    /// A call that waits this long here is better asked of somebody, even if he has to be found.
+    private static let patience = Duration.seconds(2)
+    /// A call that is over so soon here is not worth asking anybody.
+    private static let trifle = Duration.milliseconds(1)
 
-    /// Has peers or this node run a call, whoever costs less. Without peers that run calls, or if
-    /// this node is to run it itself, nothing is asked.
+    /// Whether contracts can run on this machine.
+    var canRun: Bool { limits.contracts == .on && EngineCheck.isInstalled }
+
+    /// Has peers or this node run a call, whoever costs less. Without peers that run calls nobody
+    /// is asked, unless this node cannot run it, has no time, or the answers of several are wanted.
     func resolve(
         _ call: Call, _ options: MeshOptions, memory: Memory, policy: Retrieval.Policy,
         trace: Trace
     ) async throws -> (end: CallEnd, answer: Compute.CallResult?) {
-        guard let mesh, mesh.hasResponders, options.audit != Audit.selfExecution, policy == .network
+        if let known = known(call, memory, trace) { return (known, nil) }
+        let asking = CallAsking(options)
+        guard let mesh, policy == .network, asking.audit != .selfExecution,
+            mesh.hasResponders || !canRun || asking.isOfSeveral || load.queue > Self.patience
         else {
             let end = try await run(
                 call, memory: memory, policy: policy, deadline: options.deadline, trace: trace)
             return (end, nil)
         }
-        if let known = known(call, memory, trace) { return (known, nil) }
-        var terms = CallTerms(patience: min(limits.time, options.deadline ?? limits.time))
-        if let price = options.maxPrice { terms.maxPrice = Price(rate: price) }
-        terms.value = options.value
-        let here = LocalCapacity(speed: Self.usualSpeed)
+        return try await ask(
+            call, asking, within: min(limits.time, options.deadline ?? limits.time),
+            memory: memory, trace)
+    }
+
+    /// Whether it may pay to ask peers for a call that a contract makes here.
+    func isWorthAsking(_ call: Call) -> Bool {
+        guard let mesh, mesh.hasResponders else { return false }
+        guard let time = load.expectedTime(of: call) else { return true }
+        return time + load.queue >= Self.trifle
+    }
+
+    /// Has peers or this node run a call.
+    ///
+    /// - Parameter asked: the same call as a contract waits for it.
+    /// - Throws: ``FetchError``; `CancellationError`.
+    func ask(
+        _ call: Call, _ asking: CallAsking, within limit: Duration, memory: Memory,
+        _ trace: Trace, for asked: AskedCall? = nil
+    ) async throws -> (end: CallEnd, answer: Compute.CallResult?) {
+        guard let mesh else { throw FetchError(.network, "this node takes no part in the mesh") }
+        let cid = call.cid
+        if let asked { waiting.withLock { $0[cid, default: []].append(asked) } }
+        defer {
+            if let asked {
+                waiting.withLock { waiting in
+                    waiting[cid]?.removeAll { $0 === asked }
+                    if waiting[cid]?.isEmpty == true { waiting[cid] = nil }
+                }
+            }
+        }
+        let (isLocal, loading) = (canRun, await loading(of: call.contract))
+        let terms = asking.terms(expectedGas: load.expectedGas(of: call), patience: limit)
         do {
             // What a peer says is remembered as what it is, apart from what was computed here:
             // this node would vouch for that with its own name.
-            let answer = try await mesh.call(
-                call, terms, (options.audit ?? .sample).machine,
-                known: memory == .used ? await answers.history(of: call, store) : nil, here: here)
+            let known = memory == .used ? await answers.history(of: call, store) : nil
+            let answer = try await mesh.call(call, terms, asking.audit, known: known) { [load] in
+                isLocal ? load.capacity(for: call, loading: loading) : nil
+            }
             note(answer.trace, of: call, in: trace)
+            if answer.responder == .here, let end = ends.end(of: cid),
+                case .result(let result, _) = end, result.record == answer.record
+            {
+                return (end, answer)
+            }
             return (.result(try await result(answer, trace), isFresh: true), answer)
         } catch let error as CallError {
             note(error.trace, of: call, in: trace)
             // What is no contract, or no method of one, is known here, if it was tried here.
-            if let end = ends.withLock({ $0.removeValue(forKey: call.cid) }) { return (end, nil) }
+            if error.trace.contains(where: { $0.responder == .here }), let end = ends.end(of: cid) {
+                switch end {
+                case .noContract, .noMethod: return (end, nil)
+                case .result: break
+                }
+            }
+            // Why this node does not run it is what can be mended.
+            if error.kind == .nobody, limits.contracts == .on { _ = try Engine.shared() }
             throw FetchError(error.code, "\(call.url): \(error)", trace: trace.entries)
         }
+    }
+
+    /// How long it takes until a contract can run here, about.
+    private func loading(of contract: CID) async -> Duration {
+        if programs.ready(contract) != nil { return .zero }
+        let size = try? await store.size(of: contract.hash)
+        return size.flatMap { $0 } == nil ? CallLoad.fetching : CallLoad.compiling
     }
 
     /// What a peer answered, as if it had been computed here.
@@ -57,16 +112,17 @@ extension Computation {
         let record = answer.record
         let content = content(.network, trace)
         let control = RunControl(time: limits.time)
-        // Bytes that are there already need no thread that may wait, nor an engine.
+        // Bytes that are there already need no thread that may wait.
         let body =
             if case .content = record.output?.body {
-                try await Engine.shared().onWorker(control) {
+                try await NIOSingletons.posixBlockingThreadPool.runIfActive {
                     try content.body(of: record, control)
                 }
             } else {
                 try content.body(of: record, control)
             }
-        return CallResult(record: record, cid: keep(record), time: nil, body: body)
+        return CallResult(
+            record: record, cid: keep(record), time: nil, body: body, share: PeerShare(answer))
     }
 
     private func note(_ steps: [CallTrace], of call: Call, in trace: Trace) {
@@ -84,26 +140,65 @@ extension Computation {
 }
 
 extension Computation: CallWorker {
-    private func note(_ end: CallEnd, of call: Call) {
-        ends.withLock { ends in
-            // Of calls that others answered after all, nobody takes it out.
-            if ends.count >= Self.maxEnds { ends = [:] }
-            ends[call.cid] = end
+    func start(
+        _ call: Call, _ purpose: RunPurpose, done: @escaping @Sendable (CallRecord?) -> Void
+    ) -> @Sendable () -> Void {
+        let asking = CallAsking(purpose)
+        if purpose.isOwn, let asked = waiting.withLock({ $0[call.cid]?.first }) {
+            return start(call, for: asked, done: done)
+        }
+        if !purpose.isOwn, let known = memo.result(of: call.cid) {
+            done(known.record)
+            return {}
+        }
+        let finish: @Sendable (CallsUnderway.End) -> Void = { [self] end in
+            done(record(of: end, call, isOwn: purpose.isOwn))
+        }
+        guard purpose.isOwn else { return line(call, finish) }
+        return run(call, asking, done: finish)
+    }
+
+    /// Runs a call for a peer when it is its turn.
+    private func line(
+        _ call: Call, _ finish: @escaping @Sendable (CallsUnderway.End) -> Void
+    ) -> @Sendable () -> Void {
+        let work = load.begin(call, whole: true)
+        return peerLine.enter { [self] leave in
+            load.end(work)
+            return run(call, nil, ended: leave, done: finish)
+        } gone: { [load] in
+            load.end(work)
+            finish(.failure(CancellationError()))
         }
     }
 
-    func run(_ call: Call, for peer: PeerID?) async -> CallRecord? {
-        do {
-            let end = try await run(
-                call, memory: .used, policy: .network, deadline: nil, trace: Trace())
-            if case .result(let result, _) = end { return result.record }
-            if peer == nil { note(end, of: call) }
-        } catch {
+    /// Runs a call that a contract waits for.
+    private func start(
+        _ call: Call, for asked: AskedCall, done: @escaping @Sendable (CallRecord?) -> Void
+    ) -> @Sendable () -> Void {
+        let work = load.begin(call, whole: false)
+        return asked.runHere { [self] end in
+            load.end(work)
+            done(record(of: end, call, isOwn: true))
+        }
+    }
+
+    private func record(
+        of end: CallsUnderway.End, _ call: Call, isOwn: Bool
+    ) -> CallRecord? {
+        switch end {
+        case .success(let end):
+            if isOwn { ends.keep(end, of: call.cid) }
+            guard case .result(let result, _) = end else { return nil }
+            return result.record
+        case .failure(let error):
             logger.debug(
                 "a call has no result", metadata: ["call": "\(call.url)", "why": "\(error)"])
+            return nil
         }
-        return nil
     }
+
+    var queue: Duration { load.queue }
 
     func replay(_ activation: ReplayOrder) async -> Replay? { try? await replayed(activation) }
 
@@ -141,8 +236,10 @@ extension CallInfo {
         case .here: responder = .here
         case .peer(let peer): responder = .peer(peer)
         }
-        confidence = before + answer.confidence.text
-        amount = answer.amount
+        // What a peer ran rests on that peer alone; what ran here may rest on several.
+        let isShared = answer.responder == .here && !result.share.isNone
+        amount = isShared ? result.share.amount : answer.amount
+        confidence = before + (isShared ? result.share.text : answer.confidence.text)
     }
 
     /// The responder as in the header `weft-responder`.
@@ -204,7 +301,7 @@ extension Computation {
     /// Writes down what peers owe this node and the other way round, if that has changed.
     func saveAccounts() async {
         answers.save()
-        guard let (book, responders) = try? await mesh?.creditBook() else { return }
+        guard let (book, responders) = await mesh?.creditBook() else { return }
         do {
             try credit.save(book, responders)
         } catch {
@@ -217,7 +314,7 @@ extension Computation {
     public func balances() async throws -> (
         accounts: [(peer: PeerID, account: Account)], changes: [BalanceChange]
     ) {
-        guard let (book, _) = try await mesh?.creditBook() else { return ([], []) }
+        guard let (book, _) = await mesh?.creditBook() else { return ([], []) }
         let accounts = book.accounts.map { (peer: $0.key, account: $0.value) }
             .sorted { $0.peer.bytes.lexicographicallyPrecedes($1.peer.bytes) }
         return (accounts, credit.journal.read().suffix(Self.maxShownChanges))

@@ -26,9 +26,21 @@ public final class Computation: Sendable {
     let mesh: Mesh?
     let evidence: EvidenceFiles
     let credit: CreditFiles
-    /// How calls ended here that have no result: what they name is no contract, or no method. For
-    /// those that the mesh's machine gave back to this node.
-    let ends = Mutex<[CID: CallEnd]>([:])
+    /// What this machine has measured of its runs.
+    let load: CallLoad
+    /// The calls of peers that wait until they may run.
+    let peerLine: PeerLine
+    /// The calls of contracts that are asked of the mesh.
+    let askingLine = AskingLine()
+    let underway: CallsUnderway
+    /// How calls ended here that the mesh's machine gave back to this node.
+    let ends = RecentEnds()
+    /// The calls that contracts wait for, by their CIDs, as long as the mesh is asked.
+    let waiting = Mutex<[CID: [AskedCall]]>([:])
+    /// How fast peers were told that this machine is, in gas a second.
+    let told = Mutex(CallLoad.usualSpeed)
+    /// The contracts of which the DHTs have been told.
+    let announced = Mutex<Set<CID>>([])
 
     init(
         _ configuration: Configuration, _ repository: Repository, _ store: BlockStore,
@@ -47,10 +59,13 @@ public final class Computation: Sendable {
         memo = CallMemo(repository.callsFile)
         answers = KnownAnswers(repository.answersFile)
         memory = InstanceMemory(Int64(clamping: configuration.compute.memory))
+        load = CallLoad(slots: limits.runningCalls)
+        underway = CallsUnderway(load)
+        peerLine = PeerLine(slots: limits.runningCalls)
     }
 
     /// Whether a call may be answered by an earlier result.
-    enum Memory: Sendable {
+    enum Memory: Hashable, Sendable {
         case used, unused
     }
 
@@ -63,10 +78,67 @@ public final class Computation: Sendable {
         trace: Trace
     ) async throws -> CallEnd {
         if let known = known(call, memory, trace) { return known }
-        let control = RunControl(time: min(limits.time, deadline ?? limits.time))
-        let run = CallRun(self, try Engine.shared(), memory, policy, trace)
-        return try await run.engine.onWorker(control) { try run.perform(call, control, depth: 1) }
+        guard limits.contracts == .on else { throw ContractsOff() }
+        let leave = Mutex<(@Sendable () -> Void)?>(nil)
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let left = run(
+                    call, nil, memory, policy, min(limits.time, deadline ?? limits.time), trace
+                ) { continuation.resume(with: $0) }
+                leave.withLock { $0 = left }
+                if Task.isCancelled { left() }
+            }
+        } onCancel: {
+            leave.withLock { $0 }?()
+        }
     }
+
+    /// Runs a call on the engine's threads, or waits for the same one if it is under way.
+    ///
+    /// - Parameters:
+    ///   - asking: on what terms peers may be asked for what it calls; nil if all runs here.
+    ///   - ended: called once when no thread is busy with it any more.
+    ///   - done: called once, on any thread.
+    /// - Returns: leaves it.
+    func run(
+        _ call: Call, _ asking: CallAsking?, _ memory: Memory = .used,
+        _ policy: Retrieval.Policy = .network, _ time: Duration? = nil, _ trace: Trace = Trace(),
+        ended: @escaping @Sendable () -> Void = {},
+        done: @escaping @Sendable (CallsUnderway.End) -> Void
+    ) -> @Sendable () -> Void {
+        do throws(EngineUnavailable) {
+            let engine = try Engine.shared()
+            let key = CallsUnderway.Key(
+                call: call.cid, asking: asking, memory: memory, policy: policy,
+                time: time ?? limits.time)
+            return underway.run(call, key, on: engine) { [self] control in
+                try CallRun(self, engine, memory, policy, trace, asking: asking)
+                    .perform(call, control, depth: 1)
+            } ended: {
+                ended()
+            } done: {
+                done($0)
+            }
+        } catch {
+            ended()
+            done(.failure(error))
+            return {}
+        }
+    }
+
+    /// A contract has run here, so that this node can offer it to others.
+    func ran(_ contract: CID) {
+        guard let mesh, limits.isServing else { return }
+        let isNew = announced.withLock { announced in
+            if announced.count >= Self.maxAnnounced { announced = [] }
+            return announced.insert(contract).inserted
+        }
+        guard isNew, mesh.mayTell(of: contract) else { return }
+        mesh.offer(contract)
+    }
+
+    /// After so many other contracts one is named again, so that it is not forgotten.
+    private static let maxAnnounced = 128
 
     /// A result in memory, if it may be used.
     func known(_ call: Call, _ memory: Memory, _ trace: Trace) -> CallEnd? {
@@ -166,5 +238,12 @@ public final class Computation: Sendable {
     func stop() {
         memo.flush()
         answers.save()
+    }
+}
+
+/// Contracts do not run on this machine.
+struct ContractsOff: Error, CustomStringConvertible {
+    var description: String {
+        "contracts do not run here (weft config set compute.contracts on)"
     }
 }

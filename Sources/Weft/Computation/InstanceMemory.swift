@@ -74,6 +74,9 @@ final class InstanceMemory: Sendable {
         state = Mutex(State(free: bytes))
     }
 
+    /// How much is lent now.
+    var taken: Int64 { total - state.withLock { $0.free } }
+
     /// Lends a part of the memory to one instance that needs some at least. If that was too little
     /// beside others, an outermost call waits in line for all that it could need, and is made
     /// again; those within it, whose callers hold memory meanwhile, are made again with what is

@@ -210,6 +210,12 @@ public struct Configuration: Sendable, Equatable {
         public var contracts = Switch.on
         /// Whether they run for peers, too.
         public var serve = Switch.on
+        /// What peers owe for a thousand units of gas, in credits.
+        public var price = 1_000
+        /// How many calls of peers run at a time; 0 for one on each core.
+        public var slots = 0
+        /// The contracts that run for peers, by their CIDs; empty for whichever peers ask for.
+        public var offer: [String] = []
         /// The gas of a call that does not say how much it may use.
         public var gas = 10_000_000_000
         /// How long a call may take.

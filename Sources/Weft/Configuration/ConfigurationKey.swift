@@ -91,10 +91,19 @@ public struct ConfigurationKey: Sendable {
             "The most requests that are open at one provider."),
         .choice(
             "compute.contracts", \.compute.contracts,
-            "Whether contracts run here: weft:// URLs, and /weft/ on the gateway."),
+            "Whether contracts run here. If not, peers are asked to run what is called."),
         .choice(
             "compute.serve", \.compute.serve,
             "Whether contracts run for peers, too, who then owe this node as much."),
+        .count(
+            "compute.price", \.compute.price, 0...4_294_967_295,
+            "What peers owe for a thousand units of gas, in credits."),
+        .count(
+            "compute.slots", \.compute.slots, 0...1_024,
+            "How many calls of peers run at a time; 0 for one on each core."),
+        .list(
+            "compute.offer", \.compute.offer,
+            "The contracts that run for peers, by their CIDs; an empty list for any."),
         .count(
             "compute.gas", \.compute.gas, 1...1 << 48,
             "The gas of a call that does not say how much it may use (weft-gas)."),

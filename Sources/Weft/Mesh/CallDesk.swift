@@ -5,11 +5,19 @@ import IPLD
 import Logging
 import Multiformats
 import NodeCore
+import Synchronization
 
 /// Who runs calls and keeps what comes of them, for a mesh.
 protocol CallWorker: Sendable {
-    /// Runs a call, for a peer or, without one, for this node. Nil if this machine cannot.
-    func run(_ call: Call, for peer: PeerID?) async -> CallRecord?
+    /// Begins to run a call, on the mesh's event loop, which it must not block.
+    ///
+    /// - Parameter done: called once, on any thread, with the result; nil if this machine cannot.
+    /// - Returns: stops the run.
+    func start(
+        _ call: Call, _ purpose: RunPurpose, done: @escaping @Sendable (CallRecord?) -> Void
+    ) -> @Sendable () -> Void
+    /// How long the calls of peers have to wait now.
+    var queue: Duration { get }
     /// Runs one activation with what was recorded of those below it. Nil if this machine cannot.
     func replay(_ activation: ReplayOrder) async -> Replay?
     /// Records by their names, in this order; nil if not all can be had.
@@ -41,12 +49,41 @@ final class CallDesk {
     /// Answers that are about to be remembered, and how many can be.
     private var vouched: [(CallAnswer, PeerID?)] = []
     private static let maxVouched = 1_024
-    /// What is under way, by number; NodeCore's ceilings bound it.
-    private var tasks: [UInt64: Task<Void, Never>] = [:]
+    /// What stops what is under way, by number; NodeCore's ceilings bound it.
+    private var stops: [UInt64: @Sendable () -> Void] = [:]
+    /// What is done and not told yet.
+    private let finished: Finished
+    /// How long peers were told that calls wait.
+    private var queue = Duration.zero
+
+    /// Completions that wait for the loop, which takes all that there are at once.
+    private final class Finished: Sendable {
+        private let mesh: Mesh
+        private let completions = Mutex<[NodeCore.CallCompletion]>([])
+
+        init(_ mesh: Mesh) { self.mesh = mesh }
+
+        /// Tells the machine what is done. On any thread.
+        func add(_ completion: NodeCore.CallCompletion) {
+            let isFirst = completions.withLock { completions in
+                completions.append(completion)
+                return completions.count == 1
+            }
+            if isFirst { mesh.run { $0.calls.report(to: $0) } }
+        }
+
+        func take() -> [NodeCore.CallCompletion] {
+            completions.withLock { completions in
+                defer { completions = [] }
+                return completions
+            }
+        }
+    }
 
     init(_ mesh: Mesh, _ identity: PrivateKey) {
         self.mesh = mesh
         self.identity = identity
+        finished = Finished(mesh)
     }
 
     func carryOut(_ order: NodeCore.CallOrder) {
@@ -61,14 +98,8 @@ final class CallDesk {
         case .sign(let number, let message):
             let identity = identity
             work { .signed(number, try? identity.sign(message)) }
-        case .run(let number, let call, let peer, let mayRecall):
-            tasks[number] = work {
-                if mayRecall, let history = await worker?.recall(call) {
-                    return .recalled(number, history)
-                }
-                return .ran(number, await worker?.run(call, for: peer))
-            }
-        case .stop(let number): tasks.removeValue(forKey: number)?.cancel()
+        case .run(let number, let call, let purpose): run(number, call, purpose)
+        case .stop(let number): stops.removeValue(forKey: number)?()
         case .load(let number, let cids, let peer):
             work { .loaded(number, await worker?.records(cids, from: peer)) }
         case .replay(let number, let activation):
@@ -78,13 +109,39 @@ final class CallDesk {
             // Writing files is nothing for the event loop.
             Task { @concurrent in worker?.convicted(peer, by: evidence) }
         case .examine(let number, let file):
-            tasks[number] = work {
+            let task = work {
                 .examined(number, await worker?.examine(file: file) ?? .undecided)
             }
+            stops[number] = { task.cancel() }
         case .vouched(let answer, let peer): remember(answer, via: peer)
         case .disbelieve(let record): worker?.disbelieve(record)
         case .keep(let number, let receipt): keep(receipt, number)
         case .changed(let change): worker?.changed(change)
+        }
+    }
+
+    private func run(_ number: UInt64, _ call: Call, _ purpose: RunPurpose) {
+        guard let worker else { return finished.add(.ran(number, nil)) }
+        guard case .peer(_, mayRecall: true) = purpose else {
+            return begin(number, call, purpose, worker)
+        }
+        let task = Task { @concurrent [mesh, finished] in
+            if let history = await worker.recall(call) {
+                return finished.add(.recalled(number, history))
+            }
+            mesh.run { driver in
+                let desk = driver.calls
+                if desk.stops[number] != nil { desk.begin(number, call, purpose, worker) }
+            }
+        }
+        stops[number] = { task.cancel() }
+    }
+
+    private func begin(
+        _ number: UInt64, _ call: Call, _ purpose: RunPurpose, _ worker: any CallWorker
+    ) {
+        stops[number] = worker.start(call, purpose) { [finished] record in
+            finished.add(.ran(number, record))
         }
     }
 
@@ -125,23 +182,37 @@ final class CallDesk {
     private func work(
         _ body: @escaping @Sendable () async -> NodeCore.CallCompletion
     ) -> Task<Void, Never> {
-        Task { @concurrent [mesh] in
-            let completion = await body()
-            mesh.run { driver in
-                switch completion {
-                case .ran(let number, _), .recalled(let number, _), .examined(let number, _):
-                    driver.calls.tasks[number] = nil
-                default: break
-                }
-                driver.receive([.call(completion)])
+        Task { @concurrent [finished] in finished.add(await body()) }
+    }
+
+    private func report(to driver: MeshDriver) {
+        let all = finished.take()
+        var isSigned = false
+        for completion in all {
+            switch completion {
+            case .ran(let number, _), .recalled(let number, _), .examined(let number, _):
+                stops[number] = nil
+            case .signed: isSigned = true
+            default: break
             }
         }
+        // What is signed goes out with how long calls wait.
+        if isSigned, let now = worker?.queue, Self.differ(now, queue) {
+            queue = now
+            _ = driver.perform(.call(.setQueue(now)))
+        }
+        driver.receive(all.map { .call($0) })
+    }
+
+    /// Whether that is worth saying.
+    private static func differ(_ one: Duration, _ other: Duration) -> Bool {
+        max(one, other) - min(one, other) >= .milliseconds(1)
     }
 
     /// Ends all that is under way.
     func stop() {
-        for (_, task) in tasks { task.cancel() }
-        tasks = [:]
+        for (_, stop) in stops { stop() }
+        stops = [:]
     }
 }
 
@@ -158,15 +229,17 @@ extension Mesh {
     ///
     /// - Parameters:
     ///   - candidates: peers that may be asked, besides those connected that run calls.
-    ///   - here: what this node can do itself; nil if it is not to run the call.
+    ///   - here: what this node can do itself, asked when it is decided; nil if it is not to run
+    ///     the call.
     /// - Throws: ``Compute/CallError``, `NodeCore.Failure`, ``MeshError``.
     func call(
         _ call: Call, _ terms: CallTerms, _ audit: CallAudit, candidates: [PeerID] = [],
-        known: ResultHistory? = nil, here: LocalCapacity?
+        known: ResultHistory? = nil, here: @escaping @Sendable () -> LocalCapacity?
     ) async throws -> Compute.CallResult {
-        let answer = try await ask(
-            .call(.fetch(call, terms, audit, candidates: candidates, known: known, here: here)),
-            within: terms.patience + Self.callSlack)
+        let answer = try await ask(within: terms.patience + Self.callSlack) {
+            .call(
+                .fetch(call, terms, audit, candidates: candidates, known: known, here: here()))
+        }
         switch answer {
         case .call(.result(let result)): return result
         case .call(.failed(let error)): throw error
@@ -177,7 +250,7 @@ extension Mesh {
 
     /// What peers owe each other, and what is known of them; nil for a node that takes no part in
     /// calls.
-    func creditBook() async throws -> (CreditBook, Responders)? {
+    func creditBook() async -> (CreditBook, Responders)? {
         guard
             case .call(.book(let book, let responders)) = try? await ask(
                 .call(.book), within: Self.shortLimit)
@@ -195,4 +268,13 @@ extension Mesh {
     func accuse(_ evidence: Evidence) async throws {
         _ = try await ask(.call(.accuse(evidence)), within: Self.shortLimit)
     }
+
+    /// Tells peers what this node offers from now on.
+    func setOffer(_ offer: CallOffer) async {
+        // A mesh that has stopped tells nobody.
+        _ = try? await ask(.call(.setOffer(offer)), within: Self.shortLimit)
+    }
+
+    /// Tells the DHTs that this node runs a contract for others. It waits for nobody.
+    func offer(_ contract: CID) { run { _ = $0.perform(.call(.announce(contract))) } }
 }

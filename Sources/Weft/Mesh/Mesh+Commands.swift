@@ -166,10 +166,18 @@ extension Mesh {
         _ command: NodeCore.Command, within limit: Duration,
         found: (@Sendable (Finding) -> Void)? = nil
     ) async throws -> NodeCore.Answer {
+        try await ask(within: limit, found: found) { command }
+    }
+
+    /// The same for a command that is made on the mesh's event loop, just before it is given.
+    func ask(
+        within limit: Duration, found: (@Sendable (Finding) -> Void)? = nil,
+        _ command: @escaping @Sendable () -> NodeCore.Command
+    ) async throws -> NodeCore.Answer {
         let reply = eventLoop.makePromise(of: NodeCore.Answer.self)
         let id = makeCommand()
         run {
-            $0.ask(id, command, within: limit, reply, found: found)
+            $0.ask(id, command(), within: limit, reply, found: found)
         } stopped: {
             reply.fail(MeshError.stopped)
         }

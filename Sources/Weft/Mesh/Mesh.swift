@@ -255,11 +255,10 @@ extension NodeCore.Configuration {
         reachability = ReachabilityOptions(configuration)
         pubSub = configuration.mesh.pubSub.participation
         driverProtocols = Mesh.ownProtocols(configuration.mesh)
-        guard configuration.compute.contracts == .on, let known else { return }
+        guard let known else { return }
         calls = CallParticipation(
-            offer: CallOffer(
-                speed: Computation.usualSpeed, slots: UInt32(clamping: System.coreCount)),
-            isServing: configuration.compute.serve == .on, book: known.book,
+            offer: configuration.compute.callOffer(speed: CallLoad.usualSpeed),
+            isServing: configuration.compute.isServing, book: known.book,
             responders: known.responders,
             secret: (0..<SecretGenerator.secretBytes).map { _ in .random(in: 0...255) })
     }

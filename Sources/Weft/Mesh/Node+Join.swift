@@ -89,6 +89,9 @@ extension Node {
         mesh.announcer = announcer
         background.run { await announcer.announceNew() }
         background.run { await announcer.announceAll() }
+        if configuration.reprovide.strategy != .none {
+            background.run { [computation] in await computation.announceKept() }
+        }
     }
 
     private static func address(_ text: String) throws -> Multiaddr {

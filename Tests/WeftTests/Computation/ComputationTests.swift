@@ -229,7 +229,7 @@ import WasmEngine
             let error = await #expect(throws: FetchError.self) {
                 try await node.call("weft://\(contract)/hello")
             }
-            #expect(error?.code == .notSupported)
+            #expect(error?.code == .network)
         }
     }
 

@@ -26,12 +26,13 @@ import Wire
         do {
             let result = try await node.mesh.call(
                 try Self.call(), CallTerms(patience: patience), CallAudit.none,
-                candidates: [responder.peer], here: nil)
+                candidates: [responder.peer]
+            ) { nil }
             outcome = result.trace.last?.outcome
         } catch let error as CallError {
             outcome = error.trace.last?.outcome
         }
-        let (book, responders) = try #require(try await node.mesh.creditBook())
+        let (book, responders) = try #require(await node.mesh.creditBook())
         return (outcome, book.balance(of: responder.peer), responders[responder.peer].failed)
     }
 
@@ -126,8 +127,8 @@ import Wire
             // This node is so slow that the peer is asked; who checks is this node, because there
             // is nobody else.
             let result = try await node.mesh.call(
-                call, CallTerms(), .sample(millionths: 1_000_000), candidates: [liar.peer],
-                here: here)
+                call, CallTerms(), .sample(millionths: 1_000_000), candidates: [liar.peer]
+            ) { here }
             #expect(result.responder == .peer(liar.peer))
             #expect(result.confidence.basis == .sampling(millionths: 1_000_000))
             try await JoinTests.until("it is found out") {
@@ -180,7 +181,7 @@ import Wire
             #expect(end == .refused(.credit))
             // What it owes is not forgotten with the connection, and others are served.
             asker.close()
-            let book = try await node.mesh.creditBook()?.0
+            let book = await node.mesh.creditBook()?.0
             #expect(
                 book?.balance(of: asker.peer) == 2_100_000_000
                     && book?.mayServe(asker.peer) == false)

@@ -19,14 +19,20 @@ import Wire
     struct Liar: CallWorker {
         let node: Node
 
-        func run(_ call: Call, for peer: PeerID?) async -> CallRecord? {
-            guard let honest = await node.computation.run(call, for: peer),
-                let output = CallOutput(body: .inline(Array("a lie".utf8)))
-            else { return nil }
-            return try? CallRecord(
-                call, outcome: .ok, output: output, gas: honest.gas, ownGas: honest.ownGas,
-                reads: honest.reads, children: honest.children)
+        func start(
+            _ call: Call, _ purpose: RunPurpose, done: @escaping @Sendable (CallRecord?) -> Void
+        ) -> @Sendable () -> Void {
+            node.computation.start(call, purpose) { honest in
+                guard let honest, let output = CallOutput(body: .inline(Array("a lie".utf8)))
+                else { return done(nil) }
+                done(
+                    try? CallRecord(
+                        call, outcome: .ok, output: output, gas: honest.gas,
+                        ownGas: honest.ownGas, reads: honest.reads, children: honest.children))
+            }
         }
+
+        var queue: Duration { .zero }
 
         func replay(_ activation: ReplayOrder) async -> Replay? { nil }
         func records(_ cids: [CID], from peer: PeerID?) async -> [[UInt8]]? { nil }

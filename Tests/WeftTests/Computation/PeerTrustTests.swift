@@ -85,7 +85,7 @@ import Wire
                 try await PeerFetchTests.connect(third, to: nodes[0])
                 try await JoinTests.until("it runs calls") { third.mesh.hasResponders }
                 // This node would run so little itself.
-                let passed = try await third.mesh.call(call, CallTerms(), CallAudit.none, here: nil)
+                let passed = try await third.mesh.call(call, CallTerms(), CallAudit.none) { nil }
                 #expect(passed.record.cid == info.record)
                 #expect(passed.isRemembered && passed.amount == 0)
                 #expect(passed.trace.map { $0.outcome } == [.passedOn(2)])
@@ -101,7 +101,7 @@ import Wire
                     $0.mesh.audit = .selfExecution
                 }
                 third.computation.answers.forget(passed.record)
-                let own = try await third.mesh.call(call, CallTerms(), CallAudit.none, here: nil)
+                let own = try await third.mesh.call(call, CallTerms(), CallAudit.none) { nil }
                 #expect(own.responder == .peer(nodes[0].peer) && own.amount > 0)
             }
         }
@@ -136,7 +136,7 @@ import Wire
         }
         await far.stop()
         let again = try await Node.start(at: base.path, configuration: configuration)
-        let known = try await again.mesh.creditBook()
+        let known = await again.mesh.creditBook()
         #expect(known?.1.isBannedForGood(try #require(liar)) == true)
         await again.stop()
     }

@@ -210,6 +210,12 @@ public struct CallClient: Sendable {
         return number
     }
 
+    /// Whether a peer may be asked for one more call.
+    func hasRoom(for peer: PeerID) -> Bool {
+        guard let entry = peers[peer] else { return true }
+        return entry.numbers.count < CallProtocol.maxCallsPerPeer
+    }
+
     /// Takes a question back. Nothing comes of it any more.
     public mutating func cancel(_ number: UInt64, now: Instant) {
         guard let question = questions[number] else { return }

@@ -220,8 +220,10 @@ public struct Responders: Sendable {
         switch failure {
         case .refused(.busy(let time)):
             edit(peer) { $0.rest(until: now + time) }
-        case .refused, .overLimit:
-            edit(peer) { $0.rest(until: now + .seconds(10)) }
+        case .refused(.resource): edit(peer) { $0.rest(until: now + .seconds(1)) }
+        // Its offer says so, and the next call may be another.
+        case .refused(.price), .refused(.notOffered), .overLimit: break
+        case .refused: edit(peer) { $0.rest(until: now + .seconds(10)) }
         default: edit(peer) { $0.noteFailure(now: now) }
         }
         if failure.isMisbehaviour { ban(peer, until: now + Self.banTime) }

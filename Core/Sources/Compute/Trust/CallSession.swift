@@ -161,6 +161,8 @@ struct CallSession: Sendable {
     /// Whether more peers have been looked for, and whether they still are.
     var hasSearched = false
     var isSearching = false
+    /// Whether it waits for room at those who may be asked.
+    var isQueued = false
     /// What is under way, by number. Small: a quorum at the most.
     var attempts: [(number: UInt64, attempt: Attempt)] = []
     /// Who has been asked.

@@ -21,6 +21,7 @@ extension Caller {
                 take(answers, passedOnBy: peer, to: question, now: now)
             }
         }
+        callUp(now: now)
     }
 
     private mutating func take(_ answer: CallAnswer, to question: UInt64, now: Instant) {
@@ -91,6 +92,7 @@ extension Caller {
     func isWaiting(_ number: UInt64) -> Bool {
         guard let session = sessions[number] else { return false }
         return session.disputeNumber != nil || !session.attempts.isEmpty || session.isSearching
+            || session.isQueued
     }
 
     /// Goes on after something failed.

@@ -10,8 +10,9 @@ public struct Caller: Sendable {
     public enum Event: Hashable, Sendable {
         /// Look whether this is the peer's signature: ``verified(_:_:now:)`` with the number.
         case verify(UInt64, PeerID, message: [UInt8], signature: [UInt8])
-        /// Run this call: ``ran(_:_:now:)`` with the number.
-        case run(UInt64, Call)
+        /// Run this call for this node: ``ran(_:_:now:)`` with the number. What it calls may be
+        /// asked of peers, on these terms and checked like this (``RunPurpose/own(_:_:)``).
+        case run(UInt64, Call, CallTerms, CallAudit)
         /// Look for peers that run this contract: ``found(_:running:now:)`` for each, then
         /// ``searched(_:now:)``.
         case search(CID)
@@ -78,6 +79,9 @@ public struct Caller: Sendable {
     var owners: [UInt64: UInt64] = [:]
     var runs: [UInt64: UInt64] = [:]
     var search = ResponderSearch()
+    /// The sessions that wait until a peer may be asked for more, and for how many there is room.
+    private var line = Outbox<UInt64>()
+    private var freed = 0
     /// The sessions that others may join, and which session those follow who have.
     var shared: [CallSession.Key: UInt64] = [:]
     private var leaders: [UInt64: UInt64] = [:]
@@ -172,24 +176,43 @@ public struct Caller: Sendable {
         }
         // A quorum is of peers; who runs the call itself needs no quorum.
         let mayRun = !session.ranHere && session.needed == 1 && !session.isDelivered
+        let rest = session.rest
         // Where this node is slow or busy, and nobody is known, looking for somebody may pay.
         if mayRun, let here = session.here, session.isSearching || !session.hasSearched,
             session.attempts.isEmpty,
-            responders.eligible(session.rest, for: session.call, session.terms, now: now)
-                .isEmpty,
+            responders.eligible(rest, for: session.call, session.terms, now: now).isEmpty,
             responders.isWorthSearching(for: session.call, here: here, session.terms)
         {
             return false
         }
+        let open = rest.filter { client.hasRoom(for: $0) }
         let choice = responders.choose(
-            for: session.call, session.terms, of: session.rest, here: mayRun ? session.here : nil,
+            for: session.call, session.terms, of: open, here: mayRun ? session.here : nil,
             random: &random, now: now)
         switch choice {
         case .here?: runHere(number, now: now)
         case .peer(let peer)?: ask(peer, for: number, now: now)
-        case nil: return false
+        case nil:
+            guard open.count < rest.count else { return false }
+            let full = rest.filter { !client.hasRoom(for: $0) }
+            guard !responders.eligible(full, for: session.call, session.terms, now: now).isEmpty
+            else { return false }
+            sessions[number]?.isQueued = true
+            line.append(number)
+            return false
         }
         return true
+    }
+
+    /// Lets those ask who wait because this node had asked everybody for as much as it may.
+    mutating func callUp(now: Instant) {
+        while freed > 0, let number = line.popFirst() {
+            guard sessions[number]?.isQueued == true else { continue }
+            freed -= 1
+            sessions[number]?.isQueued = false
+            goOn(number, now: now)
+        }
+        freed = 0
     }
 
     mutating func ask(_ peer: PeerID, for number: UInt64, now: Instant) {
@@ -250,7 +273,10 @@ public struct Caller: Sendable {
         sessions[number]?.attempts.append(
             (order, CallSession.Attempt(responder: .here, started: now, expected: expected)))
         sessions[number]?.hedgeAt = now + expected + expected
-        events.append(.run(order, session.call))
+        // What is held against the answers of peers rests on nobody's word.
+        let isFirst = session.needed == 1 && !session.isDelivered
+        events.append(
+            .run(order, session.call, session.terms, isFirst ? session.audit : .selfExecution))
     }
 
     /// Sends a peer a receipt that this node has signed.
@@ -377,7 +403,10 @@ public struct Caller: Sendable {
     /// Takes an attempt out of its session, and its work off who has it.
     mutating func end(_ attempt: UInt64, of number: UInt64) -> CallSession.Attempt? {
         guard let ended = sessions[number]?.end(attempt) else { return nil }
-        if case .peer(let peer) = ended.responder { responders.noteWork(ended.work, doneBy: peer) }
+        if case .peer(let peer) = ended.responder {
+            responders.noteWork(ended.work, doneBy: peer)
+            if !line.isEmpty { freed += 1 }
+        }
         return ended
     }
 

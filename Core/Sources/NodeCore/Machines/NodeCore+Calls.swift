@@ -141,8 +141,7 @@ extension NodeCore {
         case .verify(let order, let peer, let message, let signature):
             want(.verify(order, peer, message: message, signature: signature))
         case .sign(let order, let message): want(.sign(order, message))
-        case .run(let order, let call, let peer, let mayRecall):
-            want(.run(order, call, for: peer, mayRecall: mayRecall))
+        case .run(let order, let call, let purpose): want(.run(order, call, purpose))
         case .stop(let order): want(.stop(order))
         case .search(let contract): seekResponders(of: contract, now: now)
         case .load(let order, let cids, let peer): want(.load(order, cids, from: peer))

@@ -212,11 +212,13 @@ public struct CallNetwork {
             nodes[node].exchange.verified(order, isValid, now: now)
         case .sign(let order, let message):
             nodes[node].exchange.signed(order, try? nodes[node].key.sign(message))
-        case .run(let order, let call, let peer, let mayRecall):
-            if mayRecall, let history = remembered[node], history.record.call == call {
+        case .run(let order, let call, let purpose):
+            if case .peer(_, mayRecall: true) = purpose, let history = remembered[node],
+                history.record.call == call
+            {
                 nodes[node].exchange.recalled(order, history)
             } else {
-                run(order, call, for: peer, node)
+                run(order, call, purpose, node)
             }
         case .examine(let order, let file):
             queue.add(
@@ -249,9 +251,11 @@ public struct CallNetwork {
             at: now + .milliseconds(300))
     }
 
-    private mutating func run(_ order: UInt64, _ call: Call, for peer: PeerID?, _ node: Int) {
+    private mutating func run(
+        _ order: UInt64, _ call: Call, _ purpose: RunPurpose, _ node: Int
+    ) {
         runs += 1
-        let lie = peer == nil ? nil : nodes[node].lie
+        let lie = purpose.isOwn ? nil : nodes[node].lie
         var asked = call
         if lie == .otherQuestion, let other = try? PretendEngine.call(depth: 0, number: 1) {
             asked = other

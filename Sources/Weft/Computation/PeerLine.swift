@@ -1,0 +1,91 @@
+// The line of calls that peers have asked for: so many run at a time as are offered.
+
+import DequeModule
+import Synchronization
+
+/// Lets so many through at a time, in the order in which they came.
+final class PeerLine: Sendable {
+    typealias Work = @Sendable () -> Void
+
+    /// Something in line. It is begun with what it has to call at its end, and gives what stops it.
+    private final class Entry: Sendable {
+        enum State {
+            case waiting
+            case running(stop: Work?)
+            /// It was taken back.
+            case gone
+        }
+
+        let begin: @Sendable (_ end: @escaping Work) -> Work
+        let state = Mutex(State.waiting)
+
+        init(_ begin: @escaping @Sendable (_ end: @escaping Work) -> Work) { self.begin = begin }
+    }
+
+    private let state: Mutex<(free: Int, waiting: Deque<Entry>)>
+
+    init(slots: UInt32) { state = Mutex((free: Int(max(1, slots)), waiting: [])) }
+
+    /// Has work begun, now or when it is its turn.
+    ///
+    /// - Parameters:
+    ///   - begin: begins it; calls what it is given when it is over, and gives what stops it.
+    ///   - gone: called instead, if it is taken back before it has begun.
+    /// - Returns: takes it back.
+    func enter(
+        _ begin: @escaping @Sendable (_ end: @escaping Work) -> Work, gone: @escaping Work
+    ) -> Work {
+        let entry = Entry(begin)
+        let isFree = state.withLock { state in
+            guard state.free > 0 else {
+                state.waiting.append(entry)
+                return false
+            }
+            state.free -= 1
+            return true
+        }
+        if isFree { start(entry) }
+        return { [self] in
+            let stop = withdraw(entry)
+            stop == nil ? gone() : stop?()
+        }
+    }
+
+    private func start(_ entry: Entry) {
+        let isWanted = entry.state.withLock { state in
+            guard case .waiting = state else { return false }
+            state = .running(stop: nil)
+            return true
+        }
+        guard isWanted else { return leave() }
+        let stop = entry.begin { [self] in leave() }
+        let isGone = entry.state.withLock { state in
+            guard case .running = state else { return true }
+            state = .running(stop: stop)
+            return false
+        }
+        if isGone { stop() }
+    }
+
+    /// Takes work back. Gives what stops it, or nil if it had not begun.
+    private func withdraw(_ entry: Entry) -> Work? {
+        let stop = entry.state.withLock { state -> Work? in
+            defer { state = .gone }
+            guard case .running(let stop) = state else { return nil }
+            return stop ?? {}
+        }
+        guard stop == nil else { return stop }
+        state.withLock { state in state.waiting.removeAll { $0 === entry } }
+        return nil
+    }
+
+    /// Gives a place to the next.
+    private func leave() {
+        let next = state.withLock { state -> Entry? in
+            if let first = state.waiting.popFirst() { return first }
+            state.free += 1
+            return nil
+        }
+        if let next { start(next) }
+    }
+}
