@@ -61,9 +61,14 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
+            name: "CWebRTC",
+            linkerSettings: [
+                .linkedLibrary("usrsctp"), .linkedLibrary("ssl"), .linkedLibrary("crypto"),
+            ]),
+        .target(
             name: "Transports",
             dependencies: [
-                core, nioCore, nioPosix, nioHTTP1,
+                core, "CWebRTC", nioCore, nioPosix, nioHTTP1,
                 .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),

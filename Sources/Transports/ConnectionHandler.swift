@@ -7,32 +7,21 @@ import NIOTLS
 import Wire
 
 /// The last handler of a connection's pipeline. It does nothing that the machine does not ask for.
-final class ConnectionHandler: ChannelInboundHandler {
+final class ConnectionHandler: ChannelInboundHandler, StreamCarrier {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     /// What is written to the channel at once, at most, in bytes: four frames of Noise.
     private static let writeSize = 4 * (65_535 + 2)
 
-    /// How often a connection that is held back looks whether it may go on.
-    private static let memoryInterval = TimeAmount.milliseconds(20)
-
     private var connection: Connection
     private let acceptor: StreamAcceptor
     private let tls: TLSUpgrade
     private let traffic: TrafficHandler
-    private let memory: MemoryBudget
-    /// What is counted of it in the budget, and what streams hold outside of the machine.
-    private var counted = 0
+    private let memory: MemoryShare
+    /// What streams hold outside of the machine.
     private var heldByStreams = 0
-    /// Until when more than there should be may be held, and when that is looked at again.
-    private var pause: (end: NIODeadline, task: Scheduled<Void>)?
-    private var receivers: [UInt32: StreamReceiver] = [:]
-    /// Told when the peer falls silent, and when it wakes up.
-    private var onPresence: ((PeerPresence) -> Void)?
-    /// Streams that have ended in one direction, and which; those that have in both.
-    private var halfEnded: [UInt32: Direction] = [:]
-    private var ending: [UInt32] = []
+    private var receivers = StreamReceivers()
     private var context: ChannelHandlerContext?
     private var handle: PeerConnection?
     private var timer: (at: Instant, task: Scheduled<Void>)?
@@ -54,17 +43,12 @@ final class ConnectionHandler: ChannelInboundHandler {
         memory: MemoryBudget, acceptor: @escaping StreamAcceptor,
         ready: EventLoopPromise<PeerConnection>
     ) {
-        self.memory = memory
-        memory.changeUsers(by: 1)
+        self.memory = MemoryShare(memory)
         self.connection = connection
         self.tls = tls
         self.traffic = traffic
         self.acceptor = acceptor
         self.ready = ready
-    }
-
-    private enum Direction {
-        case ours, theirs
     }
 
     private static func now() -> Instant {
@@ -75,6 +59,13 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        memory.start(
+            on: context.eventLoop,
+            pause: { [weak self] isPaused in
+                if isPaused { self?.traffic.pauseReading() } else { self?.traffic.resumeReading() }
+            },
+            recount: { [weak self] in self?.countMemory() },
+            runOut: { [weak self] in self?.runOutOfMemory() })
         countMemory()
         traffic.onRoom = { [weak self] in self?.pump() }
         guard context.channel.isActive else { return }
@@ -145,42 +136,14 @@ final class ConnectionHandler: ChannelInboundHandler {
             switch event {
             case .tlsWanted: startTLS()
             case .ready(let peer): becomeReady(peer)
-            case .opened(let id, let name): receivers[id]?(.opened(name))
-            case .refused(let id): removeReceiver(id)?(.ended(.protocolRefused))
             case .accepted(let id, let name): accept(id, name)
-            case .data(let id, let bytes): receivers[id]?(.data(bytes))
-            case .finished(let id):
-                receivers[id]?(.finished)
-                note(.theirs, endedOn: id)
-            case .reset(let id): removeReceiver(id)?(.ended(.streamReset))
-            case .room(let id): receivers[id]?(.room)
             case .goAway: break
-            case .silent: onPresence?(.silent)
-            case .awake: onPresence?(.awake)
+            case .silent: receivers.onPresence?(.silent)
+            case .awake: receivers.onPresence?(.awake)
+            case .opened, .refused, .data, .finished, .reset, .room:
+                guard let telling = receivers.take(event) else { continue }
+                telling.receiver(telling.notice)
             }
-        }
-    }
-
-    private func removeReceiver(_ id: UInt32) -> StreamReceiver? {
-        halfEnded[id] = nil
-        return receivers.removeValue(forKey: id)
-    }
-
-    private func note(_ direction: Direction, endedOn id: UInt32) {
-        guard receivers[id] != nil else { return }
-        guard let other = halfEnded[id] else {
-            halfEnded[id] = direction
-            return
-        }
-        if other != direction { ending.append(id) }
-    }
-
-    /// Forgets streams that have ended in both directions, when their last bytes have left.
-    private func forgetEnded() {
-        ending.removeAll { id in
-            guard !connection.isOpen(id) else { return false }
-            _ = removeReceiver(id)
-            return true
         }
     }
 
@@ -219,7 +182,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         }
         if hasWritten { context.flush() }
         traffic.settle()
-        forgetEnded()
+        receivers.forgetEnded { connection.isOpen($0) }
         countMemory()
         setTimer(context)
         isPumping = false
@@ -229,36 +192,10 @@ final class ConnectionHandler: ChannelInboundHandler {
         }
     }
 
-    /// Counts what is held. While it is too much nothing is read, and if that does not help the
-    /// connection is closed.
+    /// Counts what is held.
     private func countMemory() {
-        let held = MemoryBudget.base + connection.heldBytes + heldByStreams
-        guard !hasEnded, held != counted || pause != nil else { return }
-        let verdict = memory.change(from: counted, to: held)
-        counted = held
-        switch verdict {
-        case .fine:
-            pause?.task.cancel()
-            pause = nil
-            traffic.resumeReading()
-        case .paused: waitForMemory()
-        case .refused: runOutOfMemory()
-        }
-    }
-
-    private func waitForMemory() {
-        guard let context else { return }
-        let end = pause?.end ?? NIODeadline.now() + memory.patience
-        guard NIODeadline.now() < end else {
-            memory.refuse()
-            return runOutOfMemory()
-        }
-        traffic.pauseReading()
-        pause?.task.cancel()
-        let task = context.eventLoop.assumeIsolated().scheduleTask(in: Self.memoryInterval) {
-            self.countMemory()
-        }
-        pause = (end, task)
+        guard !hasEnded else { return }
+        memory.count(connection.heldBytes + heldByStreams)
     }
 
     private func runOutOfMemory() {
@@ -294,7 +231,9 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func becomeReady(_ peer: PeerID) {
         guard let context else { return }
         let handle = PeerConnection(
-            peer: peer, channel: context.channel, handler: self, counts: traffic.counts)
+            peer: peer, carrier: self, on: context.eventLoop,
+            remote: context.channel.remoteAddress, local: context.channel.localAddress,
+            counts: traffic.counts)
         self.handle = handle
         ready?.succeed(handle)
         ready = nil
@@ -302,12 +241,12 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     private func accept(_ id: UInt32, _ name: ProtocolName) {
         guard let handle else { return }
-        let stream = PeerStream(id: id, handler: self)
+        let stream = PeerStream(id: id, carrier: self)
         guard let receiver = acceptor(handle, stream, name) else {
             connection.reset(id)
             return
         }
-        receivers[id] = receiver
+        receivers.add(id, receiver)
     }
 
     private func fail(_ error: TransportError) {
@@ -322,19 +261,12 @@ final class ConnectionHandler: ChannelInboundHandler {
         timer = nil
         if !hasEnded {
             hasEnded = true
-            pause?.task.cancel()
-            pause = nil
-            _ = memory.change(from: counted, to: 0)
-            memory.changeUsers(by: -1)
+            memory.end()
         }
         let error = failure ?? .closed
         if isConnected { ready?.fail(error) }
         ready = nil
-        let ended = receivers
-        receivers = [:]
-        onPresence = nil
-        // Each learns it from its own notice, so their order does not matter.
-        for (_, receiver) in ended { receiver(.ended(error)) }
+        for receiver in receivers.removeAll() { receiver(.ended(error)) }
         handle?.end(error)
         handle = nil
     }
@@ -386,8 +318,8 @@ extension ConnectionHandler {
         guard context != nil, let id = connection.open(protocols, now: Self.now()) else {
             return nil
         }
-        let stream = PeerStream(id: id, handler: self)
-        receivers[id] = receiver(stream)
+        let stream = PeerStream(id: id, carrier: self)
+        receivers.add(id, receiver(stream))
         wake()
         return stream
     }
@@ -400,12 +332,12 @@ extension ConnectionHandler {
 
     func finish(_ id: UInt32) {
         connection.finish(id)
-        note(.ours, endedOn: id)
+        receivers.finished(id)
         wake()
     }
 
     func reset(_ id: UInt32) {
-        _ = removeReceiver(id)
+        receivers.remove(id)
         connection.reset(id)
         wake()
     }
@@ -424,7 +356,7 @@ extension ConnectionHandler {
     /// Finds out whether the peer is there.
     func check(_ onPresence: @escaping (PeerPresence) -> Void) {
         guard context != nil else { return }
-        self.onPresence = onPresence
+        receivers.onPresence = onPresence
         connection.check(now: Self.now())
         wake()
     }

@@ -1,25 +1,22 @@
 public import Multiformats
 import NIOCore
-import NIOPosix
 
 /// A socket that peers connect to.
 public final class Listener: Sendable {
     /// Where it listens, with the port that the system chose.
     public let address: Multiaddr
-    private let channel: any Channel
+    private let stop: @Sendable () -> EventLoopFuture<Void>
 
-    init(_ channel: any Channel, _ endpoint: Endpoint) throws {
-        self.channel = channel
-        address = try endpoint.bound(at: channel.localAddress?.port)
+    /// `stop` has the socket take no more connections.
+    init(_ address: Multiaddr, stop: @escaping @Sendable () -> EventLoopFuture<Void>) {
+        self.address = address
+        self.stop = stop
     }
 
-    /// Takes no more connections. Those that are there go on.
-    public func close() async throws {
-        try await channel.close()
-    }
+    /// Takes no more connections. Those that are there go on; those over UDP need their socket, so
+    /// that its port is free only after them.
+    public func close() async throws { try await stop().get() }
 
     /// As ``close()``, without waiting until it is so.
-    public func closeSoon() {
-        channel.close(promise: nil)
-    }
+    public func closeSoon() { _ = stop() }
 }

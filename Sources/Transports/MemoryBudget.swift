@@ -66,3 +66,82 @@ public final class MemoryBudget: Sendable {
     /// A connection was held back for too long.
     func refuse() { state.withLock { $0.refused += 1 } }
 }
+
+/// One connection's part of the budget, on its event loop. While there is too much nothing is read,
+/// and if that does not help the connection is closed.
+final class MemoryShare {
+    /// How often a connection that is held back looks whether it may go on.
+    private static let interval = TimeAmount.milliseconds(20)
+
+    private let budget: MemoryBudget
+    private var counted = 0
+    private var eventLoop: (any EventLoop)?
+    private var onPause: ((Bool) -> Void)?
+    private var recount: (() -> Void)?
+    private var onEmpty: (() -> Void)?
+    /// Until when more than there should be may be held, and when that is looked at again.
+    private var pause: (end: NIODeadline, task: Scheduled<Void>)?
+
+    init(_ budget: MemoryBudget) {
+        self.budget = budget
+        budget.changeUsers(by: 1)
+    }
+
+    /// `pause` is told whether reading is to rest, `recount` has to count again, `runOut` to end
+    /// the connection.
+    func start(
+        on eventLoop: any EventLoop, pause: @escaping (Bool) -> Void,
+        recount: @escaping () -> Void, runOut: @escaping () -> Void
+    ) {
+        self.eventLoop = eventLoop
+        onPause = pause
+        self.recount = recount
+        onEmpty = runOut
+    }
+
+    /// Whether windows may grow.
+    var hasRoom: Bool { budget.hasRoom }
+
+    /// The connection holds so much, besides itself.
+    func count(_ bytes: Int) {
+        let held = MemoryBudget.base + bytes
+        guard held != counted || pause != nil else { return }
+        let verdict = budget.change(from: counted, to: held)
+        counted = held
+        switch verdict {
+        case .fine:
+            pause?.task.cancel()
+            pause = nil
+            onPause?(false)
+        case .paused: wait()
+        case .refused: onEmpty?()
+        }
+    }
+
+    private func wait() {
+        guard let eventLoop else { return }
+        let end = pause?.end ?? NIODeadline.now() + budget.patience
+        guard NIODeadline.now() < end else {
+            budget.refuse()
+            onEmpty?()
+            return
+        }
+        onPause?(true)
+        pause?.task.cancel()
+        let task = eventLoop.assumeIsolated().scheduleTask(in: Self.interval) {
+            guard let recount = self.recount else { return }
+            recount()
+        }
+        pause = (end, task)
+    }
+
+    /// The connection is over.
+    func end() {
+        pause?.task.cancel()
+        pause = nil
+        (onPause, recount, onEmpty) = (nil, nil, nil)
+        _ = budget.change(from: counted, to: 0)
+        counted = 0
+        budget.changeUsers(by: -1)
+    }
+}

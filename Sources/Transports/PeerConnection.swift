@@ -21,26 +21,30 @@ public final class PeerConnection: Sendable {
     public let remoteAddress: SocketAddress?
     /// This end of it, as the system sees it; nil where it does not say.
     public let localAddress: SocketAddress?
+    /// Whether it is one of WebRTC, over UDP.
+    public let isWebRTC: Bool
     /// Where all of the connection's work is done.
     public let eventLoop: any EventLoop
     /// Completes when the connection has ended, with the reason.
     public let ended: EventLoopFuture<TransportError>
 
     private let endPromise: EventLoopPromise<TransportError>
-    private let handler: NIOLoopBound<ConnectionHandler>
+    private let carrier: NIOLoopBound<any StreamCarrier>
     private let counts: TrafficCounts
 
     init(
-        peer: PeerID, channel: any Channel, handler: ConnectionHandler, counts: TrafficCounts
+        peer: PeerID, carrier: any StreamCarrier, on eventLoop: any EventLoop,
+        remote: SocketAddress?, local: SocketAddress?, counts: TrafficCounts, isWebRTC: Bool = false
     ) {
         self.counts = counts
         self.peer = peer
-        remoteAddress = channel.remoteAddress
-        localAddress = channel.localAddress
-        eventLoop = channel.eventLoop
-        endPromise = channel.eventLoop.makePromise()
+        self.isWebRTC = isWebRTC
+        remoteAddress = remote
+        localAddress = local
+        self.eventLoop = eventLoop
+        endPromise = eventLoop.makePromise()
         ended = endPromise.futureResult
-        self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+        self.carrier = NIOLoopBound(carrier, eventLoop: eventLoop)
     }
 
     /// Bytes that have come from the peer, with those of the handshake.
@@ -57,25 +61,25 @@ public final class PeerConnection: Sendable {
     public func openStream(
         _ protocols: [ProtocolName], _ receiver: @escaping (PeerStream) -> StreamReceiver
     ) -> PeerStream? {
-        handler.value.open(protocols, receiver)
+        carrier.value.open(protocols, receiver)
     }
 
     /// The smoothed time of a round trip, once it has been measured. On the event loop only.
-    public var roundTrip: Duration? { handler.value.roundTrip }
+    public var roundTrip: Duration? { carrier.value.roundTrip }
 
     /// Finds out whether the peer is there, because it should have sent something. If nothing at
     /// all comes for two seconds, or for four round trips, it is told to be silent, and to be
     /// awake should something come later. On the event loop only.
     public func check(_ onPresence: @escaping (PeerPresence) -> Void) {
-        handler.value.check(onPresence)
+        carrier.value.check(onPresence)
     }
 
     /// Says goodbye to the peer and closes the connection.
     public func close() {
         if eventLoop.inEventLoop {
-            handler.value.close()
+            carrier.value.close()
         } else {
-            eventLoop.execute { self.handler.value.close() }
+            eventLoop.execute { self.carrier.value.close() }
         }
     }
 

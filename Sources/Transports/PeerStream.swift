@@ -22,32 +22,32 @@ public typealias StreamReceiver = (StreamNotice) -> Void
 /// A stream of a connection. All use is on the connection's event loop.
 public struct PeerStream {
     let id: UInt32
-    let handler: ConnectionHandler
+    let carrier: any StreamCarrier
 
     /// Queues bytes to be sent. Returns false, and takes nothing, if too much waits; then
     /// ``StreamNotice/room`` tells when to try again.
     public func write(_ bytes: ArraySlice<UInt8>) -> Bool {
-        handler.write(bytes, to: id)
+        carrier.write(bytes, to: id)
     }
 
     /// Ends our direction, after what waits.
     public func finish() {
-        handler.finish(id)
+        carrier.finish(id)
     }
 
     /// Gives the stream up. No notice comes any more.
     public func reset() {
-        handler.reset(id)
+        carrier.reset(id)
     }
 
     /// Says that whoever works with the stream holds so many bytes more for it, or fewer.
     public func hold(_ change: Int) {
-        handler.hold(change)
+        carrier.hold(change)
     }
 
     /// Says that `count` bytes of data are no longer in the way, so that the peer may send more.
     public func consume(_ count: Int) {
-        handler.consume(count, of: id)
+        carrier.consume(count, of: id)
     }
 }
 

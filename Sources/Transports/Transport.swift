@@ -32,6 +32,9 @@ public struct TransportOptions: Sendable {
     public var webServer: TLSConfiguration?
     /// Whom to believe when dialling `/tls/ws` and `/wss`.
     public var webClient = TLSConfiguration.makeClientConfiguration()
+    /// Where WebRTC's certificate comes from when it is needed, whose hash is in the addresses of
+    /// this node; nil for one that lasts as long as the transport.
+    public var webRTCCertificate: (@Sendable () throws -> DTLSCertificate)?
     /// What all connections count their bytes in, and wait for; nil for a count of their own
     /// without a ceiling.
     public var bandwidth: Bandwidth?
@@ -49,15 +52,17 @@ public struct TransportOptions: Sendable {
 
 /// A node's sockets.
 public final class Transport: Sendable {
-    private let options: TransportOptions
-    private let connectionOptions: ConnectionOptions
+    let options: TransportOptions
+    let connectionOptions: ConnectionOptions
     private let certificate: TLSCertificate
-    private let bandwidth: Bandwidth
+    let bandwidth: Bandwidth
     /// What goes over streams of other connections, which have counted and paid for it already.
     private let circuits: Bandwidth
     private let web: WebTLS
     private let group: any EventLoopGroup
-    private let acceptor: StreamAcceptor
+    let acceptor: StreamAcceptor
+    /// The certificate of WebRTC, made when it is needed.
+    private let ownCertificate = Mutex<DTLSCertificate?>(nil)
     /// Where TCP sockets listen.
     private let listening = Mutex<[SocketAddress]>([])
 
@@ -248,6 +253,9 @@ public final class Transport: Sendable {
     public func listen(
         on address: Multiaddr, onPeer: @escaping @Sendable (PeerConnection) -> Void
     ) async throws -> Listener {
+        if WebRTCEndpoint.isMeant(by: address) {
+            return try await listenForWebRTC(on: address, onPeer: onPeer)
+        }
         let endpoint = try Endpoint(address)
         if case .secureWebSocket = endpoint.carrier, options.webServer == nil {
             throw TransportError.noCertificate(address)
@@ -282,7 +290,8 @@ public final class Transport: Sendable {
         do {
             let channel = try await endpoint.bind(bootstrap)
             if endpoint.carrier == .tcp { try await share(channel) }
-            return try Listener(channel, endpoint)
+            let bound = try endpoint.bound(at: channel.localAddress?.port)
+            return Listener(bound) { channel.close() }
         } catch {
             throw TransportError.unreachable("\(error)")
         }
@@ -296,6 +305,15 @@ public final class Transport: Sendable {
         listening.withLock { $0.append(address) }
         channel.closeFuture.whenComplete { _ in
             self.listening.withLock { $0.removeAll { $0 == address } }
+        }
+    }
+
+    /// The certificate that WebRTC connections show.
+    func webRTCCertificate() throws -> DTLSCertificate {
+        try ownCertificate.withLock { own in
+            let certificate = try own ?? options.webRTCCertificate?() ?? DTLSCertificate()
+            own = certificate
+            return certificate
         }
     }
 
@@ -318,16 +336,10 @@ public final class Transport: Sendable {
         _ channel: any Channel, _ role: Connection.Role, _ traffic: NIOLoopBound<TrafficHandler>,
         _ ready: EventLoopPromise<PeerConnection>
     ) throws {
-        var generator = SystemRandomNumberGenerator()
-        var random: [UInt8] = []
-        while random.count < ConnectionSecrets.byteCount {
-            random.appendLittleEndian(generator.next())
-        }
-        let secrets = ConnectionSecrets(Array(random.prefix(ConnectionSecrets.byteCount)))
         let now = Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)
         do {
             let connection = try Connection(
-                role, options: connectionOptions, secrets: secrets, now: now)
+                role, options: connectionOptions, secrets: .random(), now: now)
             let tls = TLSUpgrade(certificate)
             if case .tlsDialer = role { try tls.addClientHandlers(to: channel) }
             let handler = ConnectionHandler(

@@ -171,7 +171,8 @@ public final class Node: Sendable {
         client = HTTPClient(eventLoopGroupProvider: .shared(eventLoops), configuration: options)
         mesh = Mesh(
             identity, configuration, reads: BlockReads(store, logger: logger),
-            calls: (credit.book, responders), eventLoops: eventLoops, logger: logger)
+            calls: (credit.book, responders), certificateFile: repository.certificateFile,
+            eventLoops: eventLoops, logger: logger)
         store.observe { [weak mesh] hash, count in mesh?.stored(hash, byteCount: count) }
         retrieval = Retrieval(
             cache: BlockCache(store), client: client, mesh: mesh,

@@ -7,15 +7,18 @@ import Testing
     private static let loopback = "/ip4/127.0.0.1/tcp/0"
 
     /// A node that listens for peers.
-    private static func start() throws -> (place: Workplace, node: RunningNode, address: String) {
-        let place = try Workplace()
+    private static func start(
+        at listening: String = loopback, in place: Workplace? = nil
+    ) throws -> (place: Workplace, node: RunningNode, address: String) {
+        let place = try place ?? Workplace()
         try place.isolate()
-        let node = try RunningNode(place, "--listen", loopback)
-        let listening = node.announcement["listen"] as? [String]
+        let node = try RunningNode(place, "--listen", listening)
+        let announced = node.announcement["listen"] as? [String]
         let peer = try #require(node.announcement["peer"] as? String)
-        let address = try #require(listening?.first)
-        #expect(listening?.count == 1)
-        #expect(address.hasPrefix("/ip4/127.0.0.1/tcp/") && address.hasSuffix("/p2p/\(peer)"))
+        let address = try #require(announced?.first)
+        #expect(announced?.count == 1)
+        let prefix = listening.components(separatedBy: "/0")[0]
+        #expect(address.hasPrefix(prefix + "/") && address.hasSuffix("/p2p/\(peer)"))
         return (place, node, address)
     }
 
@@ -95,6 +98,27 @@ import Testing
         #expect(second.status == 1)
         #expect(second.errors.contains("cannot listen on \(bound)"), "\(second.errors)")
         #expect(try taken.weft("peers").errors.contains("weft up"))
+    }
+
+    /// py-libp2p does the same as below over WebRTC; the address names the same certificate after
+    /// the node was stopped and started.
+    @Test("py-libp2p uses a node over WebRTC") func servedOverWebRTC() throws {
+        let listening = "/ip4/127.0.0.1/udp/0/webrtc-direct"
+        let (place, node, address) = try Self.start(at: listening)
+        defer { node.stop() }
+        let content = Data((0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
+        let added = try place.weft("block", "put", try place.write("block", content))
+        let outcome = try place.python(
+            "libp2p_client.py", [address, place.path("got"), added.output])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        #expect(try place.read("got") == content)
+        #expect(node.stop() < .seconds(5))
+        let (_, again, newAddress) = try Self.start(at: listening, in: place)
+        defer { again.stop() }
+        func name(_ address: String) -> String? {
+            address.components(separatedBy: "/certhash/").last
+        }
+        #expect(address.contains("/certhash/u") && name(address) == name(newAddress))
     }
 
     /// py-libp2p identifies and pings a node and fetches its blocks over bitswap.

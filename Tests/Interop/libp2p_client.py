@@ -2,6 +2,8 @@
 
 Usage: libp2p_client.py ADDRESS FILE CID...
 
+An address of webrtc-direct is dialled in the version that WEBRTC_DIRECT says, 1 or 2.
+
 Dials the node, asks who it is, pings it, fetches the blocks over bitswap into FILE, one after the
 other, asks for one that nobody has, and prints what the node says of itself as JSON.
 """
@@ -13,13 +15,14 @@ import sys
 
 import multiaddr
 import trio
+import webrtc
 from libp2p import new_host
 from libp2p.bitswap.cid import compute_cid, parse_cid
 from libp2p.bitswap.client import BitswapClient
 from libp2p.host.ping import ID as PING
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.identify import parse_identify_response
-from libp2p.network.stream.exceptions import StreamEOF
+from libp2p.network.stream.exceptions import StreamEOF, StreamError
 from libp2p.peer.peerinfo import info_from_p2p_addr
 
 logging.disable(logging.CRITICAL)
@@ -32,6 +35,10 @@ async def identify(host, peer):
         try:
             piece = await stream.read(1 << 16)
         except StreamEOF:
+            break
+        except StreamError as error:
+            if not webrtc.is_end(error):
+                raise
             break
         if not piece:
             break
@@ -71,8 +78,14 @@ async def fetch(host, peer, path, cids):
         nursery.cancel_scope.cancel()
 
 
+def make_host(address):
+    if "/webrtc-direct" not in address:
+        return new_host()
+    return webrtc.make_host(int(os.environ.get("WEBRTC_DIRECT", "2")))
+
+
 async def main():
-    host = new_host()
+    host = make_host(sys.argv[1])
     async with host.run(listen_addrs=[]):
         info = info_from_p2p_addr(multiaddr.Multiaddr(sys.argv[1]))
         with trio.fail_after(60):

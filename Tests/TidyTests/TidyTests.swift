@@ -37,7 +37,7 @@ import Testing
         "Transports": [
             "Wire", "Cryptography", "Multiformats", "Connections", "NIOCore", "NIOPosix", "NIOTLS",
             "NIOSSL", "NIOHTTP1", "NIOWebSocket", "X509", "SwiftASN1", "Crypto", "Synchronization",
-            "Glibc", "FoundationEssentials",
+            "Glibc", "FoundationEssentials", "CWebRTC",
         ],
         "WasmEngine": [
             "Wire", "Cryptography", "WasmRules", "CWasmtime", "NIOCore", "DequeModule",

@@ -86,13 +86,21 @@ extension SocketAddress {
     }
 
     /// Where a TCP connection comes from; nil if it is no IP address.
-    var multiaddr: Multiaddr? {
+    var multiaddr: Multiaddr? { multiaddr(.tcp, []) }
+
+    /// Where a WebRTC connection comes from; nil if it is no IP address.
+    var webRTCMultiaddr: Multiaddr? { multiaddr(.udp, [.webrtcDirect]) }
+
+    private func multiaddr(
+        _ carrier: MultiaddrProtocol, _ rest: [MultiaddrProtocol]
+    ) -> Multiaddr? {
         guard let ip = ipComponent, let port = port.map({ UInt16(clamping: $0) }) else {
             return nil
         }
-        // Neither has a form that could be refused.
-        guard let tcp = try? Multiaddr.Component(.tcp, [UInt8(port >> 8), UInt8(port & 255)])
+        // None has a form that could be refused.
+        guard let place = try? Multiaddr.Component(carrier, [UInt8(port >> 8), UInt8(port & 255)]),
+            let inner = try? rest.map({ try Multiaddr.Component($0) })
         else { return nil }
-        return try? Multiaddr([ip, tcp])
+        return try? Multiaddr([ip, place] + inner)
     }
 }

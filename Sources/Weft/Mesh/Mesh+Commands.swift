@@ -60,7 +60,10 @@ extension Mesh {
 
     /// A peer connected to this node. On the connection's event loop.
     private func accept(_ peer: PeerConnection) {
-        guard let address = peer.remoteAddress?.multiaddr else { return peer.close() }
+        let place = peer.remoteAddress
+        guard let address = peer.isWebRTC ? place?.webRTCMultiaddr : place?.multiaddr else {
+            return peer.close()
+        }
         let connection = connection(of: peer)
         let facts = ConnectionFacts(
             peer: peer.peer, direction: .inbound, remoteAddress: address, route: .direct,

@@ -87,6 +87,9 @@ extension Mesh {
                     chain: settings.certificate, key: settings.certificateKey, error)
             }
         }
+        if let file = certificateFile {
+            options.webRTCCertificate = { try DTLSCertificate(keptIn: file) }
+        }
         if !settings.authorities.isEmpty {
             options.webClient.additionalTrustRoots = [.file(settings.authorities)]
         }

@@ -55,6 +55,8 @@ public final class Mesh: Sendable {
     private let announcing = Mutex<Announcer?>(nil)
     private let forwarding = Mutex(PortMappingStatus.idle(.notListening))
     let discoveryState = Mutex(LocalDiscoveryStatus())
+    /// Where the certificate is kept that is shown to browsers; nil if it need not last.
+    let certificateFile: String?
 
     /// The connections, by what the transport calls them.
     private struct Registry {
@@ -64,13 +66,14 @@ public final class Mesh: Sendable {
 
     init(
         _ identity: PrivateKey, _ configuration: Configuration, reads: BlockReads,
-        calls: (book: CreditBook, responders: Responders)? = nil,
+        calls: (book: CreditBook, responders: Responders)? = nil, certificateFile: String? = nil,
         eventLoops: MultiThreadedEventLoopGroup, logger: Logger
     ) {
         let eventLoop = eventLoops.next()
         self.eventLoop = eventLoop
         self.logger = logger
         network = configuration.network
+        self.certificateFile = certificateFile
         current = Mutex(configuration.mesh)
         traffic = MeshTraffic(timersOn: eventLoop)
         self.reads = reads

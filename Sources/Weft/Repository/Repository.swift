@@ -42,6 +42,8 @@ public final class Repository: Sendable {
     var sweepsFile: String { directory + "/sweeps" }
     /// The file of the DHT's servers that were known last.
     var serversFile: String { directory + "/servers" }
+    /// The file of the certificate that is shown to browsers, with its private key.
+    var certificateFile: String { directory + "/webrtc.pem" }
     /// The socket of the local API.
     public var socket: String { Self.socket(in: directory) }
 

@@ -93,7 +93,9 @@ struct StreamNegotiations {
         _ muxer: inout some StreamMuxer, now: Instant
     ) {
         var multistream = multistream
-        _ = muxer.write(multistream.takeOutput()[...], to: id)
+        // Whoever opens a stream speaks first. What we have to say then goes with our answer; some
+        // dialers over data channels lose what comes before they have spoken.
+        if kind != .incoming { _ = muxer.write(multistream.takeOutput()[...], to: id) }
         running[id] = StreamNegotiation(multistream: multistream, kind: kind)
         dropEnded()
         _ = deadlines.append((now + patience, id))

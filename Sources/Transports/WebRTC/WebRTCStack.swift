@@ -1,0 +1,89 @@
+// What all WebRTC connections of a process share, because usrsctp is one for each process: an event
+// loop, a clock and the numbers of peers.
+
+import CWebRTC
+import NIOCore
+import NIOPosix
+
+/// The one event loop of WebRTC, and the peers on it. All but ``eventLoop`` is used on it alone.
+final class WebRTCStack: Sendable {
+    static let shared = WebRTCStack()
+
+    /// Bytes of one record of DTLS, or of one message of a data channel, with room to spare.
+    static let scratchSize = 1 << 16
+    /// How often what is due is looked for while there are peers.
+    private static let tick = TimeAmount.milliseconds(10)
+
+    let eventLoop: any EventLoop
+    private let state: NIOLoopBoundBox<State>
+
+    private struct State {
+        var isStarted = false
+        var peers: [UInt64: WebRTCPeer] = [:]
+        var lastNumber: UInt64 = 0
+        /// Peers with something to do.
+        var awake: Set<UInt64> = []
+        var isWorking = false
+        var ticker: RepeatedTask?
+        var lastTick = NIODeadline.now()
+    }
+
+    private init() {
+        eventLoop = MultiThreadedEventLoopGroup.singleton.next()
+        state = .makeBoxSendingValue(State(), eventLoop: eventLoop)
+    }
+
+    /// A number for a peer, which it keeps until it is removed.
+    func add(_ make: (UInt64) -> WebRTCPeer?) -> WebRTCPeer? {
+        start()
+        state.value.lastNumber += 1
+        let number = state.value.lastNumber
+        guard let peer = make(number) else { return nil }
+        state.value.peers[number] = peer
+        return peer
+    }
+
+    func remove(_ number: UInt64) { state.value.peers[number] = nil }
+
+    func peer(_ number: UInt64) -> WebRTCPeer? { state.value.peers[number] }
+
+    /// Has a peer work soon, together with others.
+    func wake(_ number: UInt64) {
+        guard state.value.awake.insert(number).inserted, !state.value.isWorking else { return }
+        state.value.isWorking = true
+        eventLoop.assumeIsolated().execute { self.work() }
+    }
+
+    private func work() {
+        let numbers = state.value.awake
+        state.value.awake = []
+        state.value.isWorking = false
+        for number in numbers { state.value.peers[number]?.work() }
+    }
+
+    private func start() {
+        if !state.value.isStarted {
+            state.value.isStarted = true
+            weft_sctp_start(
+                { number, bytes, count in
+                    WebRTCStack.shared.peer(number)?.sendPacket(bytes, count)
+                }, { WebRTCStack.shared.wake($0) })
+        }
+        guard state.value.ticker == nil else { return }
+        state.value.lastTick = .now()
+        state.value.ticker = eventLoop.scheduleRepeatedTask(
+            initialDelay: Self.tick, delay: Self.tick
+        ) { _ in self.advance() }
+    }
+
+    private func advance() {
+        let now = NIODeadline.now()
+        let elapsed = (now - state.value.lastTick).nanoseconds / 1_000_000
+        guard elapsed > 0 else { return }
+        state.value.lastTick = state.value.lastTick + .milliseconds(elapsed)
+        weft_sctp_tick(UInt32(clamping: elapsed))
+        guard state.value.peers.isEmpty else { return }
+        state.value.ticker?.cancel()
+        state.value.ticker = nil
+    }
+}

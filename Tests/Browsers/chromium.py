@@ -1,0 +1,64 @@
+"""Shows a page in Chromium and prints what the page reports.
+
+Usage: chromium.py PAGE ARGUMENT
+
+The page is one of this folder, on a server that only this machine reaches. It finds the argument
+behind the # of its URL, and posts its report to /result. Any change of a local session description
+is forbidden to it, as browsers are about to do.
+"""
+
+import functools
+import http.server
+import pathlib
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.parse
+
+FOLDER = pathlib.Path(__file__).parent
+reports = queue.Queue()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+    def do_POST(self):
+        reports.put(self.rfile.read(int(self.headers["content-length"])).decode())
+        self.send_response(204)
+        self.end_headers()
+
+
+def main():
+    page, argument = sys.argv[1:]
+    handler = functools.partial(Handler, directory=FOLDER)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://localhost:{server.server_port}/{page}#{urllib.parse.quote(argument)}"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        browser = subprocess.Popen(
+            [
+                "chromium",
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-features=WebRtcHideLocalIpsWithMdns",
+                "--force-fieldtrials=WebRTC-NoSdpMangleAllowForTesting/Enabled/",
+                f"--user-data-dir={profile}",
+                url,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            print(reports.get(timeout=60), flush=True)
+        finally:
+            browser.terminate()
+            browser.wait()
+
+
+main()
