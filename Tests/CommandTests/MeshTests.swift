@@ -121,6 +121,24 @@ import Testing
         #expect(address.contains("/certhash/u") && name(address) == name(newAddress))
     }
 
+    /// A page in Chromium dials the node without a change to its own session description, which
+    /// browsers are about to forbid, and talks to it. It shares no code with the node.
+    @Test("a page in Chromium uses a node over WebRTC") func page() throws {
+        let place = try Workplace()
+        try place.isolate()
+        #expect(try place.weft("config", "set", "mesh.perf", "on").status == 0)
+        let (_, node, address) = try Self.start(at: "/ip4/127.0.0.1/udp/0/webrtc-direct", in: place)
+        defer { node.stop() }
+        let outcome = try place.python(
+            "../Browsers/chromium.py", ["webrtc-direct.html", address])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        let report = try outcome.object()
+        #expect(report["error"] == nil, "\(report)")
+        // The page has checked that the node holds this Ed25519 key.
+        let key = try #require(report["key"] as? [Int])
+        #expect(key.count == 36 && key.prefix(4) == [8, 1, 18, 32])
+    }
+
     /// py-libp2p identifies and pings a node and fetches its blocks over bitswap.
     @Test("py-libp2p uses a node") func served() throws {
         let (place, node, address) = try Self.start()
