@@ -134,7 +134,7 @@ let package = Package(
             name: "store-bench", dependencies: [core, "BlockStore", nioCore],
             path: "bench/store", swiftSettings: settings),
         .executableTarget(
-            name: "engine-bench", dependencies: [core, "CWasmtime", "WasmEngine", nioCore],
+            name: "engine-bench", dependencies: [core, "CWasmtime", "WasmEngine", "Weft", nioCore],
             path: "bench/engine",
             swiftSettings: settings),
         .target(name: "ContractText", path: "Tests/ContractText", swiftSettings: settings),

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import time
 
+import contracts
 import mesh
 from harness import (GIB, MIB, ROUNDS, median, random_bytes, random_file, resident_kib,
                      seconds, small_files, warm)
@@ -245,4 +246,5 @@ ALL = {
     "memory": memory,
     "start": start,
     **mesh.ALL,
+    **contracts.ALL,
 }

@@ -2,11 +2,14 @@
 //
 // Usage: engine-bench call MODULE METHOD [COUNT]
 //        engine-bench programs ROUNDS MODULE…
+//        engine-bench node REPOSITORY TINY LARGE
 //
 // The first prints how long a tiny contract takes that is ready, how many run in a second, and what
 // compiling a module costs. The second runs the method `run` of each module, as it is in Wasmtime,
 // in Wasmtime that counts fuel and makes NaNs canonical, and as a contract, in turn; it prints a
 // line for each: its name, three times in milliseconds (the least of the rounds), gas, the answer.
+// The third calls contracts as users do, by `fetch` of a node on an empty repository, and prints a
+// line of a name and a number for each figure.
 
 import Glibc
 import WasmEngine
@@ -21,8 +24,14 @@ case "programs" where arguments.count >= 4:
     for path in arguments.dropFirst(3) {
         try await measureProgram(path, rounds: Int(arguments[2]) ?? 5)
     }
+case "node" where arguments.count == 5:
+    try await measureNode(arguments[2], tiny: arguments[3], large: arguments[4])
 default:
-    print("usage: engine-bench call MODULE METHOD [COUNT] | programs ROUNDS MODULE…")
+    print(
+        """
+        usage: engine-bench call MODULE METHOD [COUNT] | programs ROUNDS MODULE…
+                            | node REPOSITORY TINY LARGE
+        """)
     exit(2)
 }
 

@@ -351,27 +351,22 @@ struct FunctionInstrumenter {
             && offsets[canonicalCount] == instruction.range.lowerBound
     }
 
-    /// Makes the value on top of the stack canonical, behind a branch that is nearly always taken,
-    /// so that it costs nothing but the question.
+    /// Makes the value on top of the stack canonical. A scalar is replaced behind a branch that is
+    /// nearly always taken, so that the constant costs nothing; a vector by a mask.
     private mutating func makeCanonical(_ shape: FloatShape) {
         let value = scratch(shape.type)
         segment.append(local: Op.localSet, value)
+        if shape.type == .v128 {
+            segment.append(contentsOf: shape.canonicalNaN)
+            for _ in 0..<3 { segment.append(local: Op.localGet, value) }
+            segment.append(contentsOf: [0xfd, shape.comparison, 0xfd, 0x52])  // v128.bitselect
+            return
+        }
         segment.append(contentsOf: [UInt8(Op.block), 0x40])
         segment.append(local: Op.localGet, value)
         segment.append(local: Op.localGet, value)
-        if shape.type == .v128 {
-            // Whether any lane is not itself.
-            segment.append(contentsOf: [0xfd, shape.isOther, 0xfd, 0x53])  // v128.any_true
-            segment.append(contentsOf: [0x45, UInt8(Op.brIf), 0])  // i32.eqz
-            segment.append(local: Op.localGet, value)
-            segment.append(contentsOf: shape.canonicalNaN)
-            segment.append(local: Op.localGet, value)
-            segment.append(local: Op.localGet, value)
-            segment.append(contentsOf: [0xfd, shape.isNumber, 0xfd, 0x52])  // v128.bitselect
-        } else {
-            segment.append(contentsOf: [shape.isNumber, UInt8(Op.brIf), 0])
-            segment.append(contentsOf: shape.canonicalNaN)
-        }
+        segment.append(contentsOf: [shape.comparison, UInt8(Op.brIf), 0])
+        segment.append(contentsOf: shape.canonicalNaN)
         segment.append(local: Op.localSet, value)
         segment.append(UInt8(Op.end))
         segment.append(local: Op.localGet, value)

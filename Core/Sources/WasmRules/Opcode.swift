@@ -63,19 +63,17 @@ enum Immediate: UInt8 {
 enum FloatShape: UInt8 {
     case f32, f64, f32x4, f64x2
 
-    /// An instruction that is true for a value and itself unless that is a NaN. For scalars that is
-    /// `ge`, which processors tell by one flag, unlike `eq`. For vectors it follows the prefix.
-    var isNumber: UInt8 {
+    /// What a value is compared with itself by. For scalars that is `ge`, which is true unless the
+    /// value is a NaN, and which processors tell by one flag, unlike `eq`; for vectors `ne`, behind
+    /// the prefix, which fills the lanes that are NaNs.
+    var comparison: UInt8 {
         switch self {
         case .f32: 0x60
         case .f64: 0x66
-        case .f32x4: 0x41
-        case .f64x2: 0x47
+        case .f32x4: 0x42
+        case .f64x2: 0x48
         }
     }
-
-    /// The instruction that tells the lanes of two vectors that are not equal.
-    var isOther: UInt8 { isNumber + 1 }
 
     /// The instruction that gives the positive canonical NaN, in each lane of a vector.
     var canonicalNaN: [UInt8] {

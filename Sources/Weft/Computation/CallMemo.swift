@@ -54,6 +54,8 @@ final class CallMemo: Sendable {
 
     private let path: String
     private let state = Mutex(State())
+    /// Held while the file is written: nobody waits for that who looks for a result.
+    private let file = Mutex(())
 
     /// A memory of results whose pairs are in a file.
     init(_ path: String) {
@@ -63,12 +65,12 @@ final class CallMemo: Sendable {
     /// A result that is in memory.
     func result(of call: CID) -> CallResult? {
         guard let key = Digest(call) else { return nil }
-        return state.withLock { state in
-            if let result = state.young[key] { return result }
-            guard let result = state.old.removeValue(forKey: key) else { return nil }
-            Self.insert(key, result, &state)
-            return result
+        let (result, _) = state.withLock { state -> (CallResult?, [Digest: CallResult]) in
+            if let result = state.young[key] { return (result, [:]) }
+            guard let result = state.old.removeValue(forKey: key) else { return (nil, [:]) }
+            return (result, Self.insert(key, result, &state))
         }
+        return result
     }
 
     /// The name of the record of a call's result, if one is known.
@@ -85,29 +87,40 @@ final class CallMemo: Sendable {
     /// Keeps a result.
     func keep(_ result: CallResult, of call: CID) {
         guard let key = Digest(call), let record = Digest(result.cid) else { return }
-        state.withLock { state in
-            Self.insert(key, result, &state)
+        let pair = key.bytes + record.bytes
+        let (isFull, _) = state.withLock { state -> (Bool, [Digest: CallResult]) in
+            let gone = Self.insert(key, result, &state)
             read(&state)
-            guard state.pairs?.updateValue(record, forKey: key) != record else { return }
+            guard state.pairs?.updateValue(record, forKey: key) != record else {
+                return (false, gone)
+            }
             state.order.append(key)
             if state.order.count >= 2 * Self.maxPairs {
                 shrink(&state)
-            } else {
-                state.unwritten += key.bytes + record.bytes
-                if state.unwritten.count >= Self.writeBytes { write(&state) }
+                return (false, gone)
             }
+            state.unwritten += pair
+            return (state.unwritten.count >= Self.writeBytes, gone)
         }
+        if isFull { flush() }
     }
 
-    private static func insert(_ key: Digest, _ result: CallResult, _ state: inout State) {
+    /// Puts a result into memory; gives those that are forgotten for it, to be let go of by whoever
+    /// does not hold the lock.
+    private static func insert(
+        _ key: Digest, _ result: CallResult, _ state: inout State
+    ) -> [Digest: CallResult] {
         let bytes = result.memoryBytes
-        guard bytes <= maxBytes / 4 else { return }
+        guard bytes <= maxBytes / 4 else { return [:] }
+        var gone: [Digest: CallResult] = [:]
         if state.youngBytes + bytes > maxBytes / 2 {
+            gone = state.old
             state.old = state.young
             state.young = [:]
             state.youngBytes = 0
         }
         if state.young.updateValue(result, forKey: key) == nil { state.youngBytes += bytes }
+        return gone
     }
 
     private func read(_ state: inout State) {
@@ -139,14 +152,17 @@ final class CallMemo: Sendable {
     }
 
     /// Writes what is not on disk yet.
-    func flush() { state.withLock { write(&$0) } }
-
-    private func write(_ state: inout State) {
-        guard !state.unwritten.isEmpty else { return }
-        defer { state.unwritten = [] }
-        let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-        guard file >= 0 else { return }
-        _ = Glibc.write(file, state.unwritten, state.unwritten.count)
-        close(file)
+    func flush() {
+        file.withLock { _ in
+            let bytes = state.withLock { state in
+                defer { state.unwritten = [] }
+                return state.unwritten
+            }
+            guard !bytes.isEmpty else { return }
+            let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+            guard file >= 0 else { return }
+            _ = Glibc.write(file, bytes, bytes.count)
+            close(file)
+        }
     }
 }
