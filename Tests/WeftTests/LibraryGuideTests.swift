@@ -107,7 +107,7 @@ func answerOnce(on topic: String, with node: Node) async throws {
         try await withNode { node, _ in
             let contract = "\(try await node.publish(contract: ContractText.many))"
             let text = try await ask(contract, toGreet: "Ada", with: node)
-            #expect(text.hasPrefix("hello Ada, for ") && text.hasSuffix(" gas, computed here"))
+            #expect(text.hasPrefix("hello Ada, for ") && text.contains(" gas, computed here"))
             let none = "\(try await node.addFile(Array("no module".utf8)))"
             let nothing = try await ask(none, toGreet: "Ada", with: node)
             #expect(nothing.hasPrefix("nothing ran: 422"))

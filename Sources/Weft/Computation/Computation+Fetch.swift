@@ -24,6 +24,11 @@ extension Computation {
             let (end, answer) = try await resolve(
                 call, request.mesh, memory: memory, policy: Fetcher.policy(for: request.cache),
                 trace: trace)
+            if case .result(let result, _) = end, result.body.size > Int64(clamping: limits.output)
+            {
+                // Peers may grant their contracts more than this node takes.
+                throw ResourceFailure.output(limit: Int(clamping: limits.output))
+            }
             var response = response(end, answer, to: call)
             if request.method == .head { response.body = .empty }
             return response
@@ -118,6 +123,7 @@ extension Computation {
         let status = HTTPResponse.Status(
             code: code, reasonPhrase: HTTPResponseStatus(statusCode: code).reasonPhrase)
         fields[.contentLength] = "\(result.body.size)"
+        if case .content(let root) = output.body { fields[.weftContent] = "\(root)" }
         let body: ResponseBody
         switch (result.body, output.body) {
         case (.file, .content(let root)): body = stream(root)

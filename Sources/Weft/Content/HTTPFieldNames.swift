@@ -8,6 +8,7 @@ extension HTTPField.Name {
     static let weftGas = HTTPField.Name("Weft-Gas")!
     static let weftRecord = HTTPField.Name("Weft-Record")!
     static let weftResponder = HTTPField.Name("Weft-Responder")!
+    static let weftContent = HTTPField.Name("Weft-Content")!
     static let weftCost = HTTPField.Name("Weft-Cost")!
     static let weftConfidence = HTTPField.Name("Weft-Confidence")!
     static let weftOutcome = HTTPField.Name("Weft-Outcome")!

@@ -6,6 +6,7 @@ import ContractText
 import HTTPTypes
 import Multiformats
 import NIOCore
+import NodeCore
 import Testing
 import WasmRules
 
@@ -184,6 +185,34 @@ import WasmRules
             let failure = try await limits.failure("output?17")
             #expect(failure?.code == .resource)
             #expect(failure?.message.contains("compute.output") == true)
+        }
+    }
+
+    @Test("an answer of peers that is larger than this node takes is refused, too")
+    func peersOutput() async throws {
+        var modest = PeerFetchTests.configuration
+        modest.compute.output = 100_000
+        try await withNode(modest) { asker, _ in
+            try await withNode(PeerFetchTests.configuration) { first, _ in
+                try await withNode(PeerFetchTests.configuration) { second, _ in
+                    let contract = try await first.publish(contract: ContractText.limits)
+                    try await PeerFetchTests.connect(asker, to: first, second)
+                    try await JoinTests.until("both have said what they speak") {
+                        let peers = try await asker.mesh.peers()
+                        return peers.count == 2 && asker.mesh.hasResponders
+                            && peers.allSatisfy { !$0.protocols.isEmpty }
+                    }
+                    let url = "weft://\(contract)/output"
+                    let fits = try await asker.call(url + "?1") { $0.mesh.audit = .quorum(2) }
+                    #expect(fits.response.ok && fits.body.readableBytes == 65_536)
+                    #expect(fits.response.mesh.call?.confidence.hasPrefix("2 peers agree") == true)
+                    let failure = await #expect(throws: FetchError.self) {
+                        try await asker.call(url + "?2") { $0.mesh.audit = .quorum(2) }
+                    }
+                    #expect(failure?.code == .resource)
+                    #expect(failure?.message.contains("compute.output") == true)
+                }
+            }
         }
     }
 

@@ -241,6 +241,9 @@ import WasmEngine
             let long = String(repeating: "abcdefgh", count: 200_000)
             let answer = try await node.call(url + "/hello", long)
             #expect(answer.text == "hello " + long)
+            let content = try await node.addFile(Array(answer.text.utf8))
+            let named = HTTPField.Name("Weft-Content").flatMap { answer.response.headers[$0] }
+            #expect(named == "\(content)")
             let record = try #require(answer.response.mesh.call).record
             let tree = try await node.computation.tree(record)
             guard case .content(let body)? = tree.first?.record.call.body else {

@@ -64,6 +64,7 @@ struct CaseNode {
     private static let addedFields = [
         "content-length", "weft-gas", "weft-record", "weft-responder", "weft-confidence",
         "weft-cost",
+        "weft-content",
     ]
 
     private static func run(_ response: Response) async throws -> ContractRun {
