@@ -17,17 +17,36 @@ final class CallContent: Sendable {
     private let policy: Retrieval.Policy
     private let maxBytes: Int64
     private let bytes = Atomic<Int64>(0)
+    /// What binds the calls of peers; nil for one of this node.
+    private let peerRules: PeerCallRules?
+    /// What of its bytes is counted together with those of others.
+    private let shared = Atomic<Int64>(0)
+    private let isOver = Atomic(false)
     let trace: Trace
 
-    init(_ retrieval: Retrieval, _ policy: Retrieval.Policy, maxBytes: UInt64, trace: Trace) {
+    init(
+        _ retrieval: Retrieval, _ policy: Retrieval.Policy, maxBytes: UInt64,
+        peerRules: PeerCallRules? = nil, trace: Trace
+    ) {
         self.retrieval = retrieval
         self.policy = policy
         self.maxBytes = Int64(clamping: maxBytes)
+        self.peerRules = peerRules
         self.trace = trace
     }
 
+    /// The call is over: what it has read counts no more. What goes on all the same is not counted.
+    func end() {
+        guard let peerRules, !isOver.exchange(true, ordering: .relaxed) else { return }
+        peerRules.giveBack(shared.exchange(0, ordering: .relaxed))
+    }
+
+    /// Looks whether a call may name this.
+    func admit(_ cid: CID) throws(DeniedContent) { try peerRules?.admit(cid) }
+
     /// A reader of everything below a root, for as long as the call may take.
-    func reader(of root: CID, _ control: RunControl) -> ContentReader {
+    func reader(of root: CID, _ control: RunControl) throws(DeniedContent) -> ContentReader {
+        try admit(root)
         let rest = ContinuousClock.now.duration(to: control.end)
         return ContentReader(
             retrieval.session(
@@ -38,7 +57,13 @@ final class CallContent: Sendable {
     /// Counts bytes that the call reads.
     func count(_ read: Int) throws(ResourceFailure) {
         let total = bytes.add(Int64(read), ordering: .relaxed).newValue
-        guard total <= maxBytes else { throw .input(limit: maxBytes) }
+        guard total <= maxBytes, takeShared(Int64(read)) else { throw .input(limit: maxBytes) }
+    }
+
+    private func takeShared(_ read: Int64) -> Bool {
+        guard let peerRules, !isOver.load(ordering: .relaxed) else { return true }
+        shared.add(read, ordering: .relaxed)
+        return peerRules.take(read)
     }
 }
 
@@ -161,7 +186,7 @@ final class CallDirectory: ContentDirectory {
     }
 
     private func entry(_ path: [String]) throws -> ContentEntry? {
-        let reader = content.reader(of: root, control)
+        let reader = try content.reader(of: root, control)
         let (root, content, control) = (root, content, control)
         return try control.wait { () async throws -> ContentEntry? in
             let resolved: ResolvedContent
@@ -197,7 +222,7 @@ extension CallContent {
     func answer(
         _ root: CID, _ path: [String], _ control: RunControl
     ) throws -> ContractAnswer {
-        let reader = reader(of: root, control)
+        let reader = try reader(of: root, control)
         return try control.wait { () async throws -> ContractAnswer in
             do {
                 let resolved = try await reader.resolve(path, from: root)
@@ -228,7 +253,7 @@ extension CallContent {
 
     /// The bytes of a body that a call names.
     func file(_ cid: CID, _ control: RunControl) throws -> CallFile {
-        let reader = reader(of: cid, control)
+        let reader = try reader(of: cid, control)
         return try control.wait {
             let resolved = try await reader.resolve([], from: cid)
             return CallFile(try reader.file(resolved), self, control)
@@ -238,7 +263,7 @@ extension CallContent {
     /// Whether a file is here and begins with these bytes.
     func begins(_ cid: CID, with bytes: [UInt8]) async -> Bool {
         do {
-            let reader = reader(of: cid, RunControl(time: .seconds(5)))
+            let reader = try reader(of: cid, RunControl(time: .seconds(5)))
             let resolved = try await reader.resolve([], from: cid)
             guard case .file = resolved.entity else { return false }
             let file = try reader.file(resolved)
@@ -254,7 +279,7 @@ extension CallContent {
 
     /// The module of a contract, which may have 4 MiB.
     func module(_ cid: CID, _ control: RunControl) throws -> [UInt8]? {
-        let reader = reader(of: cid, control)
+        let reader = try reader(of: cid, control)
         return try control.wait {
             let resolved = try await reader.resolve([], from: cid)
             guard case .file = resolved.entity else { return nil }

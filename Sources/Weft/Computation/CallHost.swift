@@ -58,6 +58,7 @@ final class CallHost: ActivationHost {
     func begin(_ fetch: ContractFetch) throws -> any PendingAnswer {
         guard let gas = fetch.gas else { return try read(fetch) }
         let call = try run.call(fetch, gas: gas, of: contract, control)
+        try run.content.admit(call.contract)
         if let known = run.known(call) {
             let answer = CallEnd.result(known, isFresh: false).answer(noting: self)
             return Answered { answer() }

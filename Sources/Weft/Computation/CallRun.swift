@@ -26,13 +26,14 @@ final class CallRun: Sendable {
 
     init(
         _ computation: Computation, _ engine: Engine, _ memory: Computation.Memory,
-        _ policy: Retrieval.Policy, _ trace: Trace, asking: CallAsking? = nil
+        _ policy: Retrieval.Policy, _ trace: Trace, asking: CallAsking? = nil,
+        rules: PeerCallRules? = nil
     ) {
         self.computation = computation
         self.engine = engine
         self.memory = memory
         self.asking = asking
-        content = computation.content(policy, trace)
+        content = computation.content(policy, trace, rules)
     }
 
     /// A result in memory that may be used.
@@ -90,6 +91,7 @@ final class CallRun: Sendable {
     /// runs the contract and keeps the record.
     func perform(_ call: Call, _ control: RunControl, depth: Int) throws -> CallEnd {
         try control.check()
+        try content.admit(call.contract)
         let indent = String(repeating: "· ", count: depth - 1)
         let mark = content.trace.begin(.call, indent + call.url)
         do {
@@ -170,11 +172,9 @@ final class CallRun: Sendable {
             case .content(let cid): .file(try content.file(cid, control))
             }
         var directory: (any ContentDirectory)?
-        if let text = call.header("weft-dir") ?? QueryItems(call.query[...])["dir"],
-            let root = try? CID(text: text)
-        {
-            host.noteRead(root.v1)
-            directory = CallDirectory(root.v1, content, control)
+        if let root = call.directory {
+            host.noteRead(root)
+            directory = CallDirectory(root, content, control)
         }
         return ContractRequest(
             verb: call.method, method: call.export, path: call.path, query: call.query,

@@ -16,6 +16,8 @@ final class CallsUnderway: Sendable {
         let memory: Computation.Memory
         let policy: Retrieval.Policy
         let time: Duration
+        /// Whether it is bound as the calls of peers are.
+        let isBound: Bool
     }
 
     typealias End = Result<CallEnd, any Error>

@@ -147,8 +147,12 @@ extension Computation: CallWorker {
         if purpose.isOwn, let asked = waiting.withLock({ $0[call.cid]?.first }) {
             return start(call, for: asked, done: done)
         }
+        if !purpose.isOwn, !admits(call) {
+            done(nil)
+            return {}
+        }
         if !purpose.isOwn, let known = memo.result(of: call.cid) {
-            done(known.record)
+            done(admitted(known.record))
             return {}
         }
         let finish: @Sendable (CallsUnderway.End) -> Void = { [self] end in
@@ -165,7 +169,7 @@ extension Computation: CallWorker {
         let work = load.begin(call, whole: true)
         return peerLine.enter { [self] leave in
             load.end(work)
-            return run(call, nil, ended: leave, done: finish)
+            return run(call, nil, rules: peerRules, ended: leave, done: finish)
         } gone: { [load] in
             load.end(work)
             finish(.failure(CancellationError()))
@@ -190,7 +194,7 @@ extension Computation: CallWorker {
         case .success(let end):
             if isOwn { ends.keep(end, of: call.cid) }
             guard case .result(let result, _) = end else { return nil }
-            return result.record
+            return isOwn ? result.record : admitted(result.record)
         case .failure(let error):
             logger.debug(
                 "a call has no result", metadata: ["call": "\(call.url)", "why": "\(error)"])

@@ -26,6 +26,8 @@ public final class Computation: Sendable {
     let mesh: Mesh?
     let evidence: EvidenceFiles
     let credit: CreditFiles
+    /// What binds the calls of peers.
+    let peerRules: PeerCallRules?
     /// What this machine has measured of its runs.
     let load: CallLoad
     /// The calls of peers that wait until they may run.
@@ -53,6 +55,7 @@ public final class Computation: Sendable {
         self.mesh = mesh
         evidence = EvidenceFiles(repository.evidenceDirectory)
         self.credit = credit
+        peerRules = mesh.map { PeerCallRules($0, maxBytes: configuration.compute.input) }
         programs = Programs(
             CompiledCache(
                 repository.compiledDirectory, maxBytes: configuration.storage.maxBytes / 64))
@@ -97,23 +100,26 @@ public final class Computation: Sendable {
     ///
     /// - Parameters:
     ///   - asking: on what terms peers may be asked for what it calls; nil if all runs here.
+    ///   - rules: what binds it if a peer asks for it.
     ///   - ended: called once when no thread is busy with it any more.
     ///   - done: called once, on any thread.
     /// - Returns: leaves it.
     func run(
         _ call: Call, _ asking: CallAsking?, _ memory: Memory = .used,
         _ policy: Retrieval.Policy = .network, _ time: Duration? = nil, _ trace: Trace = Trace(),
-        ended: @escaping @Sendable () -> Void = {},
+        rules: PeerCallRules? = nil, ended: @escaping @Sendable () -> Void = {},
         done: @escaping @Sendable (CallsUnderway.End) -> Void
     ) -> @Sendable () -> Void {
         do throws(EngineUnavailable) {
             let engine = try Engine.shared()
             let key = CallsUnderway.Key(
                 call: call.cid, asking: asking, memory: memory, policy: policy,
-                time: time ?? limits.time)
+                time: time ?? limits.time, isBound: rules != nil)
             return underway.run(call, key, on: engine) { [self] control in
-                try CallRun(self, engine, memory, policy, trace, asking: asking)
-                    .perform(call, control, depth: 1)
+                let run = CallRun(
+                    self, engine, memory, policy, trace, asking: asking, rules: rules)
+                defer { run.content.end() }
+                return try run.perform(call, control, depth: 1)
             } ended: {
                 ended()
             } done: {
@@ -148,8 +154,11 @@ public final class Computation: Sendable {
     }
 
     /// What other calls read: content that this node can get.
-    func content(_ policy: Retrieval.Policy, _ trace: Trace) -> CallContent {
-        CallContent(retrieval, policy, maxBytes: limits.input, trace: trace)
+    func content(
+        _ policy: Retrieval.Policy, _ trace: Trace, _ rules: PeerCallRules? = nil
+    ) -> CallContent {
+        CallContent(
+            retrieval, policy, maxBytes: limits.input, peerRules: rules, trace: trace)
     }
 
     /// Where the records of a call come from.

@@ -170,6 +170,9 @@ public final class Mesh: Sendable {
         reads.withhold(isWithheld)
     }
 
+    /// Whether peers may have a block, and what is computed of it.
+    func mayGive(_ cid: CID) -> Bool { reads.mayGive(cid) }
+
     /// A number for a command.
     func makeCommand() -> UInt64 { nextCommand.add(1, ordering: .relaxed).newValue }
 

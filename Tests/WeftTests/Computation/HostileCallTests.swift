@@ -7,6 +7,7 @@ import Multiformats
 import NodeCore
 import Synchronization
 import Testing
+import WasmEngine
 import Wire
 
 @testable import Weft
@@ -189,6 +190,74 @@ import Wire
         }
     }
 
+    @Test("what this node does not serve it runs no calls of peers with; its own are its affair")
+    func denied() async throws {
+        try await withNode(PeerFetchTests.configuration) { node, _ in
+            let contract = try await node.publish(contract: ContractText.many)
+            let content = try await node.addFile(Array("denied".utf8))
+            let long = try await node.addFile([UInt8](repeating: 7, count: 40_000))
+            let asker = try ScriptedPeer()
+            try await asker.connect(to: node)
+            let asking = try await asker.open()
+            var id: UInt64 = 0
+            func end(_ call: Call) async throws -> End? {
+                id += 1
+                let number = id
+                try await asking.ask(number, call)
+                return try await asking.hear(until: { Self.end($0, number) })
+            }
+            func reading(_ gas: UInt64) throws -> Call {
+                try Call(
+                    url: "weft://\(contract)/outcome",
+                    body: .inline(Array("ipfs://\(content)".utf8)), gas: gas)
+            }
+            var headers = CallHeaders()
+            try headers.set("weft-dir", "\(content)")
+            let calls = [
+                try Call(url: "weft://\(contract)/index?dir=\(content)", gas: 1_000_000),
+                try Call(url: "weft://\(contract)/index", headers: headers, gas: 1_000_000),
+                try Call(url: "weft://\(contract)/index", body: .content(long), gas: 1_000_000),
+                try reading(1_000_000),
+            ]
+            for call in calls { #expect(try await end(call) == .answered) }
+            // The last was computed before, when nothing was denied, another is computed now.
+            node.mesh.withhold { $0 == content || $0 == long }
+            for call in calls + [try reading(2_000_000)] {
+                #expect(try await end(call) == .refused(.resource), "\(call.url)")
+            }
+            #expect(
+                try await node.call("weft://\(contract)/outcome", "ipfs://\(content)").response.ok)
+            node.mesh.withhold { $0 == contract }
+            let hello = try Call(url: "weft://\(contract)/hello", gas: 1_000_000)
+            #expect(try await end(hello) == .refused(.resource))
+            node.mesh.withhold { _ in false }
+            #expect(try await end(hello) == .answered)
+            asker.close()
+        }
+    }
+
+    @Test("all calls of peers under way read together what one call may")
+    func sharedInput() async throws {
+        var configuration = PeerFetchTests.configuration
+        configuration.compute.input = 1_000_000
+        try await withNode(configuration) { node, _ in
+            let rules = try #require(node.computation.peerRules)
+            let contents = (0..<2).map { _ in
+                node.computation.content(.network, Trace(), rules)
+            }
+            try contents[0].count(600_000)
+            #expect(throws: ResourceFailure.input(limit: 1_000_000)) {
+                try contents[1].count(600_000)
+            }
+            for content in contents { content.end() }
+            let next = node.computation.content(.network, Trace(), rules)
+            try next.count(1_000_000)
+            next.end()
+            let own = node.computation.content(.network, Trace())
+            try own.count(1_000_000)
+        }
+    }
+
     @Test("what cannot be run, is taken back or comes in floods costs nobody anything")
     func impossible() async throws {
         try await withNode(PeerFetchTests.configuration) { node, _ in
@@ -206,14 +275,16 @@ import Wire
                 #expect(end == .refused(refusal))
             }
             // Taken back at once: whatever was begun is stopped, and nothing is counted.
-            let long = try Call(url: "weft://\(contract)/loop", gas: 1 << 40)
-            try await asking.ask(3, long)
-            try await asking.say(.cancel(3))
-            // More than 64 at a time: the rest is told to come back.
-            for id in 10..<80 as Range<UInt64> {
-                try await asking.ask(
-                    id, try Call(url: "weft://\(contract)/loop?\(id)", gas: 1 << 40))
+            func loop(_ id: UInt64) throws -> CallCommand {
+                .ask(
+                    CallQuestion(
+                        id: id, call: try Call(url: "weft://\(contract)/loop?\(id)", gas: 1 << 31),
+                        nonce: [UInt8](repeating: 0, count: CallProtocol.nonceBytes),
+                        maxPrice: .usual, patience: .seconds(30)))
             }
+            try await asking.say([try loop(3), .cancel(3)])
+            // More than 64 at a time: the rest is told to come back.
+            try await asking.say(try (10..<80).map { try loop($0) })
             var busy = 0
             while busy < 6 {
                 let id = try await asking.hear { reply -> UInt64? in
@@ -236,8 +307,7 @@ import Wire
                         maxPrice: .usual, patience: .seconds(1)))
             ] {
                 let again = try await asker.open()
-                try await again.say(spoil)
-                try await again.say(spoil)
+                try await again.say([spoil, spoil])
                 let gone = try await again.hear { _ -> Bool? in nil }
                 #expect(gone == nil)
             }

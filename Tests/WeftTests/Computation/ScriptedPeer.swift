@@ -149,20 +149,18 @@ final class Asking: Sendable {
 
     init(_ stream: Transports.ByteStream) { self.stream = stream }
 
-    func say(_ commands: CallCommand...) async throws {
+    func say(_ commands: [CallCommand]) async throws {
         let message = commands.flatMap { $0.encoded }
         try await stream.write(ScriptedPeer.framed(message)[...])
     }
 
     /// Asks for a call.
     func ask(_ id: UInt64, _ call: Call, patience: Duration = .seconds(30)) async throws {
-        try await say(
-            .ask(
-                CallQuestion(
-                    id: id, call: call,
-                    nonce: [UInt8](
-                        repeating: UInt8(truncatingIfNeeded: id), count: CallProtocol.nonceBytes),
-                    maxPrice: .usual, patience: patience)))
+        let nonce = [UInt8](
+            repeating: UInt8(truncatingIfNeeded: id), count: CallProtocol.nonceBytes)
+        let question = CallQuestion(
+            id: id, call: call, nonce: nonce, maxPrice: .usual, patience: patience)
+        try await say([.ask(question)])
     }
 
     /// What the node says next; nil if it has ended the stream.
