@@ -52,6 +52,7 @@ bench: build ## Measure the installed program against the named peers, side by s
 	@Scripts/install $(WEFT) "" "$(CURDIR)/.build/installed" >/dev/null
 	$(SWIFT) build -c release --static-swift-stdlib --product peer-bench
 	$(SWIFT) build -c release --static-swift-stdlib --product engine-bench
+	$(SWIFT) build -c release --static-swift-stdlib --product calls-bench
 	python3 bench/run.py --weft .build/installed/bin/weft
 
 fuzz: ## Fuzz every parser of remote bytes; SECONDS=60 each

@@ -134,6 +134,9 @@ let package = Package(
             name: "store-bench", dependencies: [core, "BlockStore", nioCore],
             path: "bench/store", swiftSettings: settings),
         .executableTarget(
+            name: "calls-bench", dependencies: [core, "Weft", nioCore, httpTypes],
+            path: "bench/calls", swiftSettings: settings),
+        .executableTarget(
             name: "engine-bench", dependencies: [core, "CWasmtime", "WasmEngine", "Weft", nioCore],
             path: "bench/engine",
             swiftSettings: settings),

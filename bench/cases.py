@@ -7,6 +7,7 @@ import struct
 import subprocess
 import time
 
+import calls
 import contracts
 import mesh
 from harness import (GIB, MIB, ROUNDS, median, random_bytes, random_file, resident_kib,
@@ -247,4 +248,5 @@ ALL = {
     "start": start,
     **mesh.ALL,
     **contracts.ALL,
+    **calls.ALL,
 }

@@ -1,5 +1,7 @@
 // Percent encoding of URL paths and header parameters (RFC 3986, section 2; RFC 8187).
 
+import Wire
+
 /// Percent encoding, over UTF-8 bytes.
 public enum PercentCoding {
     /// Which bytes are left as they are.
@@ -12,18 +14,7 @@ public enum PercentCoding {
 
     /// Decodes `%XX` sequences; nil if one is broken or the result is not UTF-8 or has a NUL.
     public static func decode(_ text: some StringProtocol) -> String? {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(text.utf8.count)
-        var rest = text.utf8.makeIterator()
-        while let byte = rest.next() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard let high = rest.next().flatMap(hexValue), let low = rest.next().flatMap(hexValue)
-            else { return nil }
-            bytes.append(high << 4 | low)
-        }
+        guard let bytes = PercentDecoding.bytes(of: text.utf8) else { return nil }
         guard !bytes.contains(0) else { return nil }
         return String(validating: bytes, as: UTF8.self)
     }
@@ -67,14 +58,5 @@ public enum PercentCoding {
 
     private static func hexDigit(_ nibble: UInt8) -> Character {
         Character(Unicode.Scalar(nibble < 10 ? 48 + nibble : 55 + nibble))
-    }
-
-    private static func hexValue(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - 48
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - 87
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - 55
-        default: nil
-        }
     }
 }

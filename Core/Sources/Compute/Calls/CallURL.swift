@@ -31,36 +31,12 @@ public struct CallURL: Hashable, Sendable {
         }
         let encodedPath = rest.dropFirst(name.count).prefix { $0 != UInt8(ascii: "?") }
         let encodedQuery = rest.dropFirst(name.count + encodedPath.count + 1)
-        guard let path = Self.decoded(encodedPath),
+        guard let decoded = PercentDecoding.bytes(of: encodedPath),
+            let path = String(validating: decoded, as: UTF8.self),
             let query = String(validating: encodedQuery, as: UTF8.self)
         else { throw .path }
         self.path = path.utf8.isEmpty ? "/" : path
         self.query = query
-    }
-
-    /// The text of `%XX` sequences; nil if one is broken or the whole is not UTF-8.
-    private static func decoded(_ text: ArraySlice<UInt8>) -> String? {
-        var out: [UInt8] = []
-        var rest = text.makeIterator()
-        while let byte = rest.next() {
-            guard byte == UInt8(ascii: "%") else {
-                out.append(byte)
-                continue
-            }
-            guard let high = rest.next().flatMap(hexValue), let low = rest.next().flatMap(hexValue)
-            else { return nil }
-            out.append(high << 4 | low)
-        }
-        return String(validating: out, as: UTF8.self)
-    }
-
-    private static func hexValue(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - 48
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - 87
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - 55
-        default: nil
-        }
     }
 
     /// A path with everything encoded that may not stand in a URL.
