@@ -147,7 +147,7 @@ private let asker = PrivateKey.generateEd25519()
                     continue
                 }
                 exchange.examined(order, .proven(evidence), now: now)
-            case .run(let order, _, for: _, mayRecall: _):
+            case .run(let order, _, _):
                 exchange.ran(order, nil, now: now, time: 0)
             case .sign(let order, _): exchange.signed(order, nil)
             default: break
