@@ -24,7 +24,6 @@ func configuration(_ change: (inout Configuration) -> Void) -> Configuration {
     var configuration = Configuration()
     configuration.routing.delegated = []
     configuration.providers.http = []
-    configuration.mesh.bootstrap = []
     configuration.mesh.mdns = .off
     configuration.mesh.portMapping = .off
     change(&configuration)
