@@ -267,9 +267,9 @@ enum MeasuredModule {
             case .code: out.append(id, try longer(content, by: body))
             case .export: out.append(id, name)
             case .global:
-                // The last three are the gas, the status and the stack.
+                // The last four are the gas, the status, the stack and the floor.
                 let zero: [UInt8] = [0x7e, 1, 0x42, 0, 0x0b, 0x7f, 1, 0x41, 0, 0x0b]
-                let place = content.count - zero.count - 7
+                let place = content.count - zero.count - 12
                 try #require(content[place...].starts(with: zero))
                 var filled = Array(content[..<(place + 2)])
                 filled.append(i64: gas)

@@ -46,9 +46,10 @@ extension Array where Element == UInt8 {
         append(global: Op.globalSet, global)
     }
 
-    /// Branches to `label` if the 64-bit integer on top of the stack is negative.
-    mutating func appendIfNegative(leave label: Int) {
-        append(i64: 0)
+    /// Branches to `label` if the gas on top of the stack is under the floor, which is 0 unless the
+    /// host wants the call to end.
+    mutating func appendIfUsedUp(leave label: Int, _ additions: Additions) {
+        append(global: Op.globalGet, additions.floor)
         append(0x53)  // i64.lt_s
         append(UInt8(Op.brIf))
         appendVarint(UInt64(label))

@@ -9,6 +9,10 @@
 // instruction costs what its operands say. Elsewhere the rest may become negative, by less than the
 // function is long; at the end of a call a negative rest is seen by whoever asks (`CallStatus`).
 //
+// The rest is compared with a global, the floor. It is 0 until the host, from another thread,
+// raises it over all gas to have the code end: so running code can be broken off, and the
+// comparison costs what one with a constant does.
+//
 // The result of a function f with results R:
 //
 //     block                 ;; left when the gas has run out
@@ -29,6 +33,8 @@ struct Additions {
     var status: UInt32
     /// The global that holds the bytes of stack that are left.
     var stack: UInt32
+    /// The global that the gas must not be under.
+    var floor: UInt32
     /// The first of the globals that count the gas of each function; nil if none do.
     var profile: UInt32?
     /// The function that grows the memory.
@@ -140,7 +146,7 @@ struct FunctionInstrumenter {
         let asks = segmentStart == .loop || (segmentStart == .entry && facts.calls)
         if asks && cost > 0 {
             out.append(local: Op.localTee, gas)
-            out.appendIfNegative(leave: segmentDepth)
+            out.appendIfUsedUp(leave: segmentDepth, additions)
         } else {
             out.append(local: Op.localSet, gas)
         }
@@ -158,12 +164,7 @@ struct FunctionInstrumenter {
         case Op.block:
             copy(instruction)
             frames.append(Frame(opcode: Op.block))
-        case Op.loop:
-            flush()
-            out.append(contentsOf: module.bytes[instruction.range])
-            frames.append(Frame(opcode: Op.loop))
-            segmentStart = .loop
-            segmentDepth = frames.count
+        case Op.loop: beginLoop(instruction)
         case Op.if:
             copy(instruction)
             flush()
@@ -200,7 +201,7 @@ struct FunctionInstrumenter {
         case Op.call, Op.callIndirect:
             if mayCallHost(instruction) {
                 segment.append(local: Op.localGet, gas)
-                segment.appendIfNegative(leave: frames.count)
+                segment.appendIfUsedUp(leave: frames.count, additions)
             }
             putGasBack()
             copy(instruction)
@@ -224,6 +225,17 @@ struct FunctionInstrumenter {
 
     private mutating func mark(_ label: UInt32) {
         frames[frames.count - 1 - Int(label)].isTarget = true
+    }
+
+    private mutating func beginLoop(_ instruction: Instruction) {
+        // Compilers may take what they have read of a global for what it holds, until another is
+        // written: the loop has to see it when the floor is raised.
+        putGasBack()
+        flush()
+        out.append(contentsOf: module.bytes[instruction.range])
+        frames.append(Frame(opcode: Op.loop))
+        segmentStart = .loop
+        segmentDepth = frames.count
     }
 
     private mutating func beginElse(isReached: Bool) {
@@ -324,7 +336,7 @@ struct FunctionInstrumenter {
         segment.append(contentsOf: price)
         segment.append(0x7d)  // i64.sub
         segment.append(local: Op.localTee, gas)
-        segment.appendIfNegative(leave: frames.count)
+        segment.appendIfUsedUp(leave: frames.count, additions)
     }
 
     /// The added variable of a type, other than that of the gas.

@@ -4,7 +4,7 @@
 
 /// The prices of version 1. A call's identity contains the version; any change makes a new one.
 public enum GasSchedule {
-    /// The version of the prices, of the limits and of the way modules are instrumented.
+    /// The version of the prices, of the limits and of what an instrumented module gives.
     public static let version: UInt32 = 1
 
     /// What an activation may use by itself, whatever its call was given: so that anybody can run a

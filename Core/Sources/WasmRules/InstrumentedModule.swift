@@ -7,9 +7,10 @@ import Wire
 /// same result on every engine and machine.
 ///
 /// Beside what its author exported it exports the mutable globals `weft:gas` (i64: what is left;
-/// the host sets it before a call), `weft:status` (i32: see `CallStatus`) and `weft:stack` (i32:
-/// bytes of stack left), and, if the module has a start function, that under the name `weft:start`:
-/// the host calls it first, with gas.
+/// the host sets it before a call), `weft:status` (i32: see `CallStatus`), `weft:stack` (i32: bytes
+/// of stack left) and `weft:floor` (i64: 0; raised over all gas, it has the call end soon as if the
+/// gas had run out), and, if the module has a start function, that under the name `weft:start`: the
+/// host calls it first, with gas.
 public struct InstrumentedModule: Hashable, Sendable {
     /// The module for the engine.
     public let bytes: [UInt8]

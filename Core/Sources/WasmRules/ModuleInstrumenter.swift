@@ -17,8 +17,8 @@ struct ModuleInstrumenter {
         self.facts = facts
         let globals = UInt32(module.globals.count)
         additions = Additions(
-            gas: globals, status: globals + 1, stack: globals + 2,
-            profile: profiles ? globals + 3 : nil,
+            gas: globals, status: globals + 1, stack: globals + 2, floor: globals + 3,
+            profile: profiles ? globals + 4 : nil,
             tablesReachHost: module.referenced.contains { Int($0) < module.importedFunctions })
     }
 
@@ -133,7 +133,8 @@ struct ModuleInstrumenter {
         let stack = [0x7f, 1, 0x41] + Self.signed(Int64(WasmLimits.stackBytes)) + [0x0b]
         let zero: [UInt8] = [0x7e, 1, 0x42, 0, 0x0b]
         let profile = additions.profile == nil ? 0 : module.bodies.count
-        return [zero, [0x7f, 1, 0x41, 0, 0x0b], stack] + Array(repeating: zero, count: profile)
+        return [zero, [0x7f, 1, 0x41, 0, 0x0b], stack, zero]
+            + Array(repeating: zero, count: profile)
     }
 
     private var exports: [[UInt8]] {
@@ -141,6 +142,7 @@ struct ModuleInstrumenter {
             Self.export("gas", .global, additions.gas),
             Self.export("status", .global, additions.status),
             Self.export("stack", .global, additions.stack),
+            Self.export("floor", .global, additions.floor),
         ]
         if let start = module.start { all.append(Self.export("start", .function, start)) }
         if let profile = additions.profile {

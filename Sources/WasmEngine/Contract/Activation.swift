@@ -25,6 +25,8 @@ final class Activation {
     var context: OpaquePointer?
     var memory: wasmtime_memory_t?
     var gasGlobal = wasmtime_global_t()
+    /// What ends its compiled code before its gas does.
+    let interruption = Interruption()
 
     var response = ContractResponse(status: 200)
     private var headerBytes = 0

@@ -20,8 +20,7 @@ extension Engine {
     }
 
     /// Has blocking work of a call done by one of the engine's threads. When its time is up or the
-    /// task is cancelled, this ends at once, and the runs of the call stop when they next ask their
-    /// host, or when their gas has run out.
+    /// task is cancelled, this ends at once, and the runs of the call are broken off.
     public func onWorker<Value: Sendable>(
         _ control: RunControl, _ work: @escaping @Sendable () throws -> Value
     ) async throws -> Value {
@@ -113,6 +112,13 @@ extension Engine {
         }
         run.context = context
         var running = Instance(run, instance, library)
+        let forget = run.control.onCancel { [interruption = run.interruption] in
+            interruption.raise()
+        }
+        defer {
+            for forget in forget { forget() }
+            run.interruption.end()
+        }
         return try running.call(program)
     }
 }
@@ -153,6 +159,10 @@ private struct Instance {
             throw ResourceFailure.engine("a module without weft:gas")
         }
         run.gasGlobal = gas.of.global
+        guard let floor = export("weft:floor"), floor.kind == 1 else {
+            throw ResourceFailure.engine("a module without weft:floor")
+        }
+        run.interruption.begin(library, context: run.context, floor: floor.of.global)
         run.storeGas()
         let method = facts.isCommand ? "_start" : run.request.method
         if facts.hasStart, let end = try call("weft:start") { return end }
@@ -200,6 +210,8 @@ private struct Instance {
 
     /// How a run ended that compiled code ended by a trap.
     private mutating func understand(_ code: UInt8?) throws -> ContractOutcome {
+        // Then it may look as if its gas had run out.
+        if run.interruption.isRaised { throw CancellationError() }
         // The native stack overflowed: the rules' own limit comes first, unless a frame is huge.
         if code == 0 { throw ResourceFailure.stack }
         var value = wasmtime_val_t()

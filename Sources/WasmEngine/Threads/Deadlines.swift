@@ -1,6 +1,5 @@
-// What is to happen when the time of a call is up. Compiled code asks nobody whether it may go on:
-// gas bounds it, and asking in every loop would cost more than the gas does. So it is the waiting
-// for a run that ends in time; the run itself ends with its gas, or when it next asks its host.
+// What is to happen when the time of a call is up: whoever waits for it gets an answer, and its
+// runs are told to stop (`RunControl`, `Interruption`).
 
 import Glibc
 
