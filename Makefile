@@ -8,7 +8,7 @@ BUILD = $(SWIFT) build -c release --static-swift-stdlib --product weft
 WEFT = .build/release/weft
 TEST = SWIFT=$(SWIFT) Scripts/test
 
-.PHONY: help run build test test-core test-browser test-long simulate bench fuzz install uninstall \
+.PHONY: help run build test test-core page test-browser test-long simulate bench fuzz install uninstall \
 	format lint docs clean
 
 help: ## List the targets
@@ -32,9 +32,13 @@ test-core: ## Test the pure part alone, with both sets of cryptography (fast)
 	$(TEST) --package-path Core --disable-default-traits --scratch-path Core/.build/pure \
 	    --filter "^(Wire|Cryptography|Multiformats|IPLD)Tests"
 
-test-browser: ## Build Core as Embedded Swift for WebAssembly and ask it questions under node
-	@Scripts/install-packages test
+page: ## Build browser/dist, with which a web page is a peer
+	@Scripts/install-packages browser
 	Scripts/build-browser
+	Scripts/build-page
+
+test-browser: page ## Build Core as WebAssembly and the page's script, and ask Core questions under node
+	@Scripts/install-packages test
 	node browser/test.mjs
 
 test-long: ## Also run the tests that are too slow for every run

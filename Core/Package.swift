@@ -28,6 +28,9 @@ let package = Package(
         .trait(
             name: "HostCrypto",
             description: "Hash and sign with swift-crypto and the system's libsecp256k1."),
+        .trait(
+            name: "BrowserCrypto",
+            description: "Encrypt and sign with Monocypher, which is linked into the module."),
         .default(enabledTraits: ["HostCrypto"]),
     ],
     dependencies: [
@@ -47,11 +50,13 @@ let package = Package(
                     condition: .when(traits: ["HostCrypto"])),
                 .target(name: "CLibcrypto", condition: .when(traits: ["HostCrypto"])),
                 .target(name: "CSecp256k1", condition: .when(traits: ["HostCrypto"])),
+                .target(name: "CMonocypher", condition: .when(traits: ["BrowserCrypto"])),
             ],
             swiftSettings: settings),
         .systemLibrary(name: "CLibcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(
             name: "CSecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
+        .systemLibrary(name: "CMonocypher"),
         .target(
             name: "Multiformats", dependencies: ["Wire", "Cryptography"], swiftSettings: settings),
         .target(
@@ -134,7 +139,12 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "CFreestanding"),
         .target(
-            name: "BrowserCore", dependencies: ["IPLD", "WasmRules", "CFreestanding"],
+            name: "BrowserCore",
+            dependencies: [
+                "Connections", "Peering", "Exchange", "IPLD", "Multiformats", "Cryptography",
+                "Wire",
+                "WasmRules", "CFreestanding",
+            ],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

@@ -4,12 +4,12 @@
 import assert from 'node:assert/strict';
 import { webcrypto } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { codecs, loadCore } from './core.mjs';
+import { codecs, loadCore } from './contracts.mjs';
 
 globalThis.crypto ??= webcrypto;  // Node before version 19
 
 const file = (path) => readFileSync(new URL(`../${path}`, import.meta.url));
-const core = await loadCore(file('browser/weft-core.wasm'));
+const core = await loadCore(file('browser/weft-contracts.wasm'));
 const bytes = (base64) => new Uint8Array(Buffer.from(base64, 'base64'));
 const hex = (text) => new Uint8Array(Buffer.from(text, 'hex'));
 

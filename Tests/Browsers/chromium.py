@@ -2,8 +2,9 @@
 
 Usage: chromium.py PAGE ARGUMENT
 
-The page is one of this folder, on a server that only this machine reaches. It finds the argument
-behind the # of its URL, and posts its report to /result. Any change of a local session description
+The page is one of this folder, on a server that only this machine reaches, where /dist/ is what
+pages take from browser/. It finds the argument behind the # of its URL, and posts its report to
+/result. Any change of a local session description
 is forbidden to it, as browsers are about to do.
 """
 
@@ -17,11 +18,22 @@ import tempfile
 import threading
 import urllib.parse
 
-FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(__file__).resolve().parent
+DIST = FOLDER.parent.parent / "browser" / "dist"
 reports = queue.Queue()
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
+    extensions_map = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".wasm": "application/wasm",
+    }
+
+    def translate_path(self, path):
+        if path.startswith("/dist/"):
+            self.directory, path = DIST, path[len("/dist") :]
+        return super().translate_path(path)
+
     def log_message(self, *arguments):
         pass
 

@@ -4,39 +4,6 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct BitswapTests {
-    /// A foreign peer that has a file.
-    private final class ForeignOwner {
-        private let process = Process()
-        private let input = Pipe()
-        let address: String
-        let root: String
-
-        init(_ place: Workplace, _ part: String, _ file: String) throws {
-            process.executableURL = URL(filePath: "/usr/bin/timeout")
-            process.arguments =
-                ["300", try Workplace.interpreter(), "-W", "ignore"]
-                + [Workplace.script("libp2p_bitswap.py"), part, file]
-            process.standardInput = input
-            let output = Pipe()
-            process.standardOutput = output
-            try process.run()
-            var line = Data()
-            while !line.contains(0x0a) {
-                let more = output.fileHandleForReading.availableData
-                if more.isEmpty { break }
-                line += more
-            }
-            let report = try JSONSerialization.jsonObject(with: line) as? [String: String]
-            address = try #require(report?["address"])
-            root = try #require(report?["root"])
-        }
-
-        deinit {
-            input.fileHandleForWriting.closeFile()
-            process.terminate()
-        }
-    }
-
     private static func content(_ count: Int) -> Data {
         var state: UInt64 = 88
         var data = Data(capacity: count)
@@ -93,5 +60,40 @@ import Testing
         let got = try place.weft("fetch", "ipfs://\(owner.root)", "-o", "got")
         #expect(got.status != 0)
         #expect(got.errors.contains("wrong bytes"), "\(got.errors)")
+    }
+}
+
+/// A foreign peer that has a file.
+final class ForeignOwner {
+    private let process = Process()
+    private let input = Pipe()
+    let address: String
+    let root: String
+
+    init(
+        _ place: Workplace, _ part: String, _ file: String, over transport: String = "tcp"
+    ) throws {
+        process.executableURL = URL(filePath: "/usr/bin/timeout")
+        process.arguments =
+            ["300", try Workplace.interpreter(), "-W", "ignore"]
+            + [Workplace.script("libp2p_bitswap.py"), part, file, transport]
+        process.standardInput = input
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        var line = Data()
+        while !line.contains(0x0a) {
+            let more = output.fileHandleForReading.availableData
+            if more.isEmpty { break }
+            line += more
+        }
+        let report = try JSONSerialization.jsonObject(with: line) as? [String: String]
+        address = try #require(report?["address"])
+        root = try #require(report?["root"])
+    }
+
+    deinit {
+        input.fileHandleForWriting.closeFile()
+        process.terminate()
     }
 }

@@ -1,11 +1,11 @@
 """A foreign libp2p peer that has a file, or fetches one, over bitswap.
 
-Usage: libp2p_bitswap.py serve FILE            listens on 127.0.0.1, prints address and CID as JSON
-       libp2p_bitswap.py lie FILE              the same, but one of its blocks has wrong bytes
+Usage: libp2p_bitswap.py serve FILE [ws]       listens on 127.0.0.1, prints address and CID as JSON
+       libp2p_bitswap.py lie FILE [ws]         the same, but one of its blocks has wrong bytes
        libp2p_bitswap.py fetch ADDRESS CID FILE   fetches a file, prints the seconds that it took
        libp2p_bitswap.py folder ADDRESS CID FOLDER   the same with a folder and all that is in it
 
-A server runs until its standard input ends.
+With ws it listens for WebSockets. A server runs until its standard input ends.
 """
 
 import json
@@ -30,10 +30,11 @@ from libp2p.security.noise.transport import Transport as NoiseTransport
 logging.disable(logging.CRITICAL)
 
 
-def make_host():
+def make_host(transport="tcp"):
     keys = create_new_key_pair()
     noise = NoiseTransport(keys, noise_privkey=create_x25519().private_key)
-    return new_host(key_pair=keys, sec_opt={NOISE: noise}, muxer_preference="YAMUX")
+    extra = {"enable_websocket": True, "enable_tcp": False} if transport == "ws" else {}
+    return new_host(key_pair=keys, sec_opt={NOISE: noise}, muxer_preference="YAMUX", **extra)
 
 
 async def start(host, nursery):
@@ -43,9 +44,9 @@ async def start(host, nursery):
     return client
 
 
-async def serve(path, lies):
-    host = make_host()
-    place = multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")
+async def serve(lies, path, transport="tcp"):
+    host = make_host(transport)
+    place = multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0" + ("/ws" if transport == "ws" else ""))
     async with host.run(listen_addrs=[place]), trio.open_nursery() as nursery:
         client = await start(host, nursery)
         with open(path, "rb") as file:
@@ -93,4 +94,4 @@ async def fetch(address, root, path):
 if sys.argv[1] in ("fetch", "folder"):
     trio.run(fetch, *sys.argv[2:])
 else:
-    trio.run(serve, sys.argv[2], sys.argv[1] == "lie")
+    trio.run(serve, sys.argv[1] == "lie", *sys.argv[2:])

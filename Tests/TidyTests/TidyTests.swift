@@ -9,7 +9,9 @@ import Testing
     /// needs a reason.
     static let allowedImports: [String: Set<String>] = [
         "Wire": [],
-        "Cryptography": ["Wire", "Crypto", "CryptoExtras", "CLibcrypto", "CSecp256k1"],
+        "Cryptography": [
+            "Wire", "Crypto", "CryptoExtras", "CLibcrypto", "CSecp256k1", "CMonocypher",
+        ],
         "Multiformats": ["Wire", "Cryptography"],
         "IPLD": ["Wire", "Cryptography", "Multiformats"],
         "Connections": ["Wire", "Cryptography", "Multiformats"],
@@ -26,7 +28,8 @@ import Testing
         ],
         "simulate": ["Wire", "Simulation", "Glibc"],
         "BrowserCore": [
-            "Wire", "Cryptography", "Multiformats", "IPLD", "WasmRules", "CFreestanding",
+            "Wire", "Cryptography", "Multiformats", "IPLD", "Connections", "Peering", "Exchange",
+            "WasmRules", "CFreestanding",
         ],
         "BlockStore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "NIOCore", "NIOPosix", "GRDB",

@@ -6,6 +6,8 @@ import Wire
 
 #if HostCrypto
     import CLibcrypto
+#elseif BrowserCrypto
+    import CMonocypher
 #endif
 
 /// One direction of an encrypted channel: a key and the number of the next message.
@@ -38,6 +40,16 @@ import Wire
 
         deinit {
             unsafe EVP_CIPHER_CTX_free(context)
+        }
+    #elseif BrowserCrypto
+        private let key: [UInt8]
+        /// What is written, or was last: its number, its first authenticator's state, its length.
+        private var message = (nonce: [UInt8](), tag: crypto_poly1305_ctx(), data: 0, text: 0)
+
+        /// A channel with this key, at message 0.
+        public init(key: [UInt8]) throws(CipherError) {
+            guard key.count == Self.keyLength else { throw .invalidKey }
+            self.key = key
         }
     #else
         /// A channel with this key, at message 0.
@@ -160,6 +172,99 @@ import Wire
                 }
             }
             guard done else { throw .invalidKey }
+        }
+    }
+#elseif BrowserCrypto
+    extension ChaChaPoly {
+        /// Starts the next message to send. It is written with ``write(_:to:)`` and ended with
+        /// ``finish(into:)``.
+        public func start(authenticating data: RawSpan) throws(CipherError) {
+            // The last number is reserved (Noise, section 5.1); nobody lives to see it.
+            guard nonce < .max else { throw .invalidKey }
+            var bytes: [UInt8] = [0, 0, 0, 0]
+            bytes.appendLittleEndian(nonce)
+            nonce += 1
+            let zeros = [UInt8](repeating: 0, count: Self.keyLength)
+            var tagKey = zeros
+            _ = unsafe crypto_chacha20_ietf(&tagKey, zeros, zeros.count, key, bytes, 0)
+            message = (bytes, crypto_poly1305_ctx(), data.byteCount, 0)
+            unsafe crypto_poly1305_init(&message.tag, tagKey)
+            authenticate(data)
+        }
+
+        /// Takes in bytes and fills them up with zeros to whole blocks of the authenticator.
+        private func authenticate(_ bytes: RawSpan) {
+            unsafe bytes.withUnsafeBytes {
+                unsafe crypto_poly1305_update(
+                    &message.tag, $0.baseAddress?.assumingMemoryBound(to: UInt8.self), $0.count)
+            }
+            let missing = -bytes.byteCount & 15
+            guard missing > 0 else { return }
+            unsafe crypto_poly1305_update(
+                &message.tag, [UInt8](repeating: 0, count: missing), missing)
+        }
+
+        private func tag(textCount: Int) -> [UInt8] {
+            var lengths: [UInt8] = []
+            lengths.appendLittleEndian(UInt64(message.data))
+            lengths.appendLittleEndian(UInt64(textCount))
+            var tag = [UInt8](repeating: 0, count: Self.tagLength)
+            unsafe crypto_poly1305_update(&message.tag, lengths, lengths.count)
+            unsafe crypto_poly1305_final(&message.tag, &tag)
+            return tag
+        }
+
+        /// Writes the next piece of the message that was started, which is encrypted at its end:
+        /// the cipher takes whole blocks of 64 bytes.
+        @_lifetime(output: copy output)
+        public func write(
+            _ piece: RawSpan, to output: inout OutputRawSpan
+        ) throws(CipherError) {
+            output.append(piece)
+            message.text += piece.byteCount
+        }
+
+        /// Encrypts what was written, and writes the tag that ends a message, ``tagLength`` bytes.
+        @_lifetime(output: copy output)
+        public func finish(into output: inout OutputRawSpan) throws(CipherError) {
+            let length = message.text
+            unsafe output.withUnsafeMutableBytes { target, count in
+                precondition(length <= count, "the message was written elsewhere")
+                let text = unsafe UnsafeMutableRawBufferPointer(
+                    rebasing: target[(count - length)..<count])
+                unsafe encrypt(text.baseAddress, to: text.baseAddress, count: length)
+                unsafe authenticate(text.bytes)
+            }
+            let tag = tag(textCount: length)
+            output.append(tag.rawSpan)
+        }
+
+        /// Encrypts or decrypts: both are the same.
+        private func encrypt(
+            _ text: UnsafeRawPointer?, to target: UnsafeMutableRawPointer?, count: Int
+        ) {
+            _ = unsafe crypto_chacha20_ietf(
+                target?.assumingMemoryBound(to: UInt8.self),
+                text?.assumingMemoryBound(to: UInt8.self), count, key, message.nonce, 1)
+        }
+
+        /// Decrypts the next received message, text and tag, into a new array. After an error the
+        /// channel is of no more use.
+        public func open(
+            _ sealed: RawSpan, authenticating data: RawSpan
+        ) throws(CipherError) -> [UInt8] {
+            let length = sealed.byteCount - Self.tagLength
+            guard length >= 0 else { throw .forged }
+            try start(authenticating: data)
+            authenticate(sealed.extracting(..<length))
+            let found = [UInt8](sealed.extracting(length...))
+            guard unsafe crypto_verify16(found, tag(textCount: length)) == 0 else { throw .forged }
+            return unsafe [UInt8](unsafeUninitializedCapacity: length) { target, count in
+                unsafe sealed.withUnsafeBytes {
+                    unsafe encrypt($0.baseAddress, to: target.baseAddress, count: length)
+                }
+                count = length
+            }
         }
     }
 #else

@@ -18,7 +18,7 @@ public enum SignatureScheme: Hashable, Sendable {
 public enum SigningError: Error, Hashable, Sendable {
     /// The private key's bytes are no key of its scheme.
     case invalidKey
-    /// This build has no implementation of the scheme. The browser's module signs nothing.
+    /// This build has no implementation of the scheme. The browser's module has Ed25519 alone.
     case unsupported
 }
 
@@ -31,7 +31,7 @@ extension SigningError: CustomStringConvertible {
     }
 }
 
-#if !HostCrypto
+#if !HostCrypto && !BrowserCrypto
     extension SignatureScheme {
         /// Whether `signature` is one of `message` by the holder of `publicKey`. Without a
         /// cryptographic library nothing can be checked, so nothing is valid.

@@ -43,6 +43,32 @@ public enum X25519 {
             return bytes
         }
     }
+#elseif BrowserCrypto
+    import CMonocypher
+
+    extension X25519 {
+        /// The public key of a private key.
+        public static func publicKey(of privateKey: [UInt8]) throws(CipherError) -> [UInt8] {
+            guard privateKey.count == keyLength else { throw .invalidKey }
+            var key = [UInt8](repeating: 0, count: keyLength)
+            unsafe crypto_x25519_public_key(&key, privateKey)
+            return key
+        }
+
+        /// The secret that both holders get. Public keys that force a secret are refused.
+        public static func secret(
+            privateKey: [UInt8], publicKey: [UInt8]
+        ) throws(CipherError) -> [UInt8] {
+            guard privateKey.count == keyLength, publicKey.count == keyLength else {
+                throw .invalidKey
+            }
+            var secret = [UInt8](repeating: 0, count: keyLength)
+            unsafe crypto_x25519(&secret, privateKey, publicKey)
+            // Points of small order give zero, whatever the private key is.
+            guard secret.contains(where: { $0 != 0 }) else { throw .invalidKey }
+            return secret
+        }
+    }
 #else
     extension X25519 {
         /// The public key of a private key.

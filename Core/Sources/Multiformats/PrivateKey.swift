@@ -47,6 +47,14 @@ public struct PrivateKey: Sendable {
         self.secret = secret
     }
 
+    /// The Ed25519 key that follows from a seed of 32 random bytes.
+    public init(ed25519Seed seed: [UInt8]) throws(SigningError) {
+        guard seed.count == 32 else { throw .invalidKey }
+        let data = try SignatureScheme.ed25519.publicKey(of: seed)
+        self.publicKey = PublicKey(ed25519: data)
+        self.secret = seed + data
+    }
+
     /// The protobuf. It holds the secret.
     public var encoded: [UInt8] { encodeKey(type, secret) }
 

@@ -1,5 +1,26 @@
-// What Embedded Swift expects of a C library, for a WebAssembly module that has none. On hosts
-// this target is empty.
+// What Embedded Swift expects of a C library, for a WebAssembly module that has none, and what the
+// module asks of the page that it runs in. On hosts this target is empty.
 #ifndef WEFT_FREESTANDING_H
 #define WEFT_FREESTANDING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if __wasm__
+#define WEFT_IMPORT(name) __attribute__((import_module("weft"), import_name(name)))
+#else
+#define WEFT_IMPORT(name)
+#endif
+
+// Sends bytes on the channel of a connection. They are copied before it returns zero if the channel
+// is full.
+WEFT_IMPORT("send")
+uint32_t weft_host_send(uint32_t connection, const void *bytes, size_t count);
+
+// Tells what has happened: its kind, what it happened to, a number, and bytes, which are copied
+// before it returns. The page calls the module no sooner than the module has returned.
+WEFT_IMPORT("event")
+void weft_host_event(
+    uint32_t kind, uint32_t subject, double number, const void *bytes, size_t count);
+
 #endif

@@ -1,4 +1,4 @@
-// A thin JavaScript door to weft-core.wasm: strings and byte arrays in, byte arrays out.
+// A thin JavaScript door to weft-contracts.wasm: strings and byte arrays in, byte arrays out.
 
 export const codecs = {
     cbor: 0x51, raw: 0x55, 'dag-pb': 0x70, 'dag-cbor': 0x71, 'dag-json': 0x0129, json: 0x0200,

@@ -1,0 +1,162 @@
+import Connections
+import Exchange
+import IPLD
+import Multiformats
+import Peering
+import Wire
+
+extension ContentPeer {
+    // MARK: Streams
+
+    func carryOut(_ order: StreamOrder, of machine: Machine, now: Instant) {
+        switch order {
+        case .open(let peer, let names, let number):
+            open(peer, names, for: machine, number, now: now)
+        case .withdraw: break
+        case .send(let id, let bytes):
+            guard let channel = channels[UInt32(id.connection)] else { return }
+            channel.send(bytes, on: id.stream)
+            pump(id.stream, of: channel, now: now)
+        case .finish(let id): finish(id, now: now)
+        case .reset(let id): reset(id, now: now)
+        }
+    }
+
+    private func open(
+        _ peer: PeerID, _ names: [ProtocolName], for machine: Machine, _ number: UInt64,
+        now: Instant
+    ) {
+        let request = makeRequest(machine, number)
+        guard let channel = channel(to: peer) else {
+            return refused(request, .unreachable, now: now)
+        }
+        guard let stream = channel.connection.open(names, now: now) else {
+            return refused(request, .overLimit, now: now)
+        }
+        channel.opening[stream] = request
+    }
+
+    func opened(_ request: UInt64, _ id: StreamID, _ name: ProtocolName, now: Instant) {
+        guard let (machine, number) = requests.removeValue(forKey: request) else { return }
+        tell(machine, .opened(request: number, id, name), now: now)
+    }
+
+    func refused(_ request: UInt64, _ fault: StreamFault, now: Instant) {
+        guard let (machine, number) = requests.removeValue(forKey: request) else { return }
+        tell(machine, .refused(request: number, fault), now: now)
+    }
+
+    private func tell(_ machine: Machine, _ event: StreamEvent, now: Instant) {
+        switch machine {
+        case .exchange: exchange.receive(event, now: now)
+        case .identify: identify.receive(event, addresses: &addresses, now: now)
+        case .ping: ping.receive(event, now: now)
+        }
+    }
+
+    private func finish(_ id: StreamID, now: Instant) {
+        guard let channel = channels[UInt32(id.connection)] else { return }
+        channel.streams[id.stream]?.outgoing.append(.finish)
+        pump(id.stream, of: channel, now: now)
+    }
+
+    private func reset(_ id: StreamID, now: Instant) {
+        guard let channel = channels[UInt32(id.connection)],
+            let state = channel.streams.removeValue(forKey: id.stream)
+        else { return }
+        channel.connection.reset(id.stream)
+        for case .end(let number) in state.outgoing { exchange.unsent(number, now: now) }
+    }
+
+    func pump(_ stream: UInt32, of channel: PageChannel, now: Instant) {
+        for number in channel.pump(stream) { exchange.sent(number, now: now) }
+        channel.forgetIfOver(stream)
+        guard let state = channel.streams[stream], state.waiting > PageChannel.maxWaiting else {
+            return
+        }
+        channel.connection.reset(stream)
+        exchange.receive(.reset(channel.id(of: stream)), now: now)
+        channel.streams[stream] = nil
+    }
+
+    // MARK: The exchange
+
+    func carryOut(_ order: BlockExchange.Order, now: Instant) {
+        switch order {
+        case .open(let peer, let names, let number):
+            open(peer, names, for: .exchange, number, now: now)
+        case .send(let id, let message, let number): send(message, number, on: id, now: now)
+        case .ask(let id, let command):
+            guard let channel = channels[UInt32(id.connection)],
+                case .exchange(var intake) = channel.streams[id.stream]?.use
+            else { return }
+            intake.note(command)
+            channel.streams[id.stream]?.use = .exchange(intake)
+            channel.send(command.encoded, on: id.stream)
+            pump(id.stream, of: channel, now: now)
+        case .finish(let id): finish(id, now: now)
+        case .reset(let id): reset(id, now: now)
+        case .lookUp(let lookUp):
+            let counts = lookUp.cids.map { isServing ? cache.byteCount(of: $0.hash) : nil }
+            exchange.lookedUp(lookUp, byteCounts: counts, now: now)
+        case .load(let load):
+            exchange.loaded(load, isServing ? cache.bytes(of: load.cid.hash) : nil)
+        }
+    }
+
+    private func send(
+        _ message: OutgoingMessage, _ number: UInt64, on id: StreamID, now: Instant
+    ) {
+        guard let channel = channels[UInt32(id.connection)], channel.streams[id.stream] != nil
+        else { return exchange.unsent(number, now: now) }
+        var prefix: [UInt8] = []
+        prefix.appendVarint(UInt64(message.byteCount))
+        var pieces = [prefix]
+        for piece in message.pieces {
+            switch piece {
+            case .bytes(let bytes): pieces.append(bytes)
+            case .block(let cid, let count):
+                guard let block = cache.bytes(of: cid.hash), block.count == count else {
+                    return exchange.unsent(number, now: now)
+                }
+                traffic.served += UInt64(count)
+                pieces.append(block)
+            }
+        }
+        for piece in pieces { channel.append(piece, to: id.stream) }
+        channel.streams[id.stream]?.outgoing.append(.end(number: number))
+        pump(id.stream, of: channel, now: now)
+    }
+
+    func take(_ event: BlockExchange.Event, now: Instant) {
+        switch event {
+        case .blocks(let blocks, _, let sessions):
+            for block in blocks { keep(block, now: now) }
+            for session in sessions { arrived(blocks, in: session, now: now) }
+        case .streamed(let session, let blocks, _):
+            for block in blocks { keep(block, now: now) }
+            arrived(blocks, in: session, now: now)
+        case .streamOver: break
+        case .failed(let session, let cid, let failure):
+            failed(cid, failure, in: session, now: now)
+        case .discover(let session, _): exchange.discovered(session, now: now)
+        case .overdue(_, let stream):
+            channels[UInt32(stream.connection)]?.connection.check(now: now)
+        case .violation(let peer, _):
+            while let channel = channel(to: peer) {
+                channel.connection.close()
+                end(channel, because: "the peer broke the rules", now: now)
+            }
+        case .news(let session, let peer, let news):
+            guard let reading = reading(of: session) else { return }
+            _ = events.append(.news(reading, peer, news))
+        }
+    }
+
+    private func keep(_ block: ReceivedBlock, now: Instant) {
+        traffic.fetched += UInt64(block.bytes.count)
+        cache.insert(block.cid.hash, block.bytes)
+        guard exchange.isAwaited, isServing else { return }
+        exchange.stored(block.cid.hash, byteCount: block.bytes.count)
+    }
+}

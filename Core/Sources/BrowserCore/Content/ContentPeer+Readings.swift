@@ -1,0 +1,176 @@
+import Exchange
+import IPLD
+import Multiformats
+import Wire
+
+/// A reading that is under way: what was asked for, and what has come and not been used.
+struct OpenReading {
+    /// How many bytes may be asked for, or lie here, ahead of their turn.
+    static let lookAhead = 8 << 20
+    /// How many bytes the page is given ahead of what it has taken.
+    static let handedAhead = 1 << 20
+    /// How many blocks may be asked for at a time.
+    static let maxAsked = 1024
+
+    var reading: Reading
+    let session: WantTable.SessionID
+    /// What has been asked for and has not come.
+    var asked: Set<Multihash> = []
+    /// Blocks that came before their turn.
+    var held: [Multihash: ArraySlice<UInt8>] = [:]
+    var heldBytes = 0
+    /// Blocks that nobody has.
+    var missing: [Multihash: WantTable.Failure] = [:]
+    /// How long the last block was: the next ones are about as long.
+    var typicalSize = 256 << 10
+    /// The block that was supplied last.
+    var current: ArraySlice<UInt8> = []
+    /// Where the next block that is asked for stands in the order of the reading.
+    var position: UInt64 = 0
+    /// How many bytes the page has been given and has not taken.
+    var handed = 0
+}
+
+extension ContentPeer {
+    /// Begins to read what lies at the end of a path.
+    func read(_ number: UInt32, _ reading: Reading, patience: Duration, now: Instant) {
+        let session = exchange.openSession(patience: patience, now: now)
+        readings[number] = OpenReading(reading: reading, session: session)
+        readingOrder.append(number)
+        for channel in channelOrder {
+            guard let peer = channels[channel]?.peer else { continue }
+            exchange.offer(peer, to: session, as: .neighbour, now: now)
+        }
+        goOn(number, now: now)
+        settle(now: now)
+    }
+
+    /// The page has taken so many bytes of a reading.
+    func took(_ count: Int, of number: UInt32, now: Instant) {
+        guard readings[number] != nil else { return }
+        readings[number]?.handed -= count
+        goOn(number, now: now)
+        settle(now: now)
+    }
+
+    /// Ends a reading.
+    func cancel(_ number: UInt32, now: Instant) {
+        end(number, now: now)
+        settle(now: now)
+    }
+
+    private func end(_ number: UInt32, now: Instant) {
+        guard let open = readings.removeValue(forKey: number) else { return }
+        readingOrder.removeAll { $0 == number }
+        exchange.closeSession(open.session, now: now)
+    }
+
+    func reading(of session: WantTable.SessionID) -> UInt32? {
+        readingOrder.first { readings[$0]?.session == session }
+    }
+
+    func arrived(_ blocks: [ReceivedBlock], in session: WantTable.SessionID, now: Instant) {
+        guard let number = reading(of: session) else { return }
+        for block in blocks where readings[number]?.asked.remove(block.cid.hash) != nil {
+            readings[number]?.held[block.cid.hash] = block.bytes
+            readings[number]?.heldBytes += block.bytes.count
+        }
+        goOn(number, now: now)
+    }
+
+    func failed(
+        _ cid: CID, _ failure: WantTable.Failure, in session: WantTable.SessionID, now: Instant
+    ) {
+        guard let number = reading(of: session) else { return }
+        readings[number]?.asked.remove(cid.hash)
+        readings[number]?.missing[cid.hash] = failure
+        goOn(number, now: now)
+    }
+
+    /// Reads on as far as blocks are here and the page takes them.
+    private func goOn(_ number: UInt32, now: Instant) {
+        // Taken out, so that what is changed is not copied.
+        guard var open = readings.removeValue(forKey: number) else { return }
+        var fault: ReadingFault?
+        var isOver = false
+        do throws(Reading.Failure) {
+            while fault == nil, !isOver, open.handed < OpenReading.handedAhead {
+                switch try open.reading.next() {
+                case .block(let cid):
+                    if let bytes = block(cid, of: &open) {
+                        open.current = bytes
+                        if cid.codec == .raw { open.typicalSize = max(bytes.count, 256) }
+                        try open.reading.supply(bytes.rawSpan)
+                        continue
+                    }
+                    if let failure = open.missing[cid.hash] {
+                        fault = .unavailable(cid, failure)
+                        continue
+                    }
+                    if !open.asked.contains(cid.hash) { ask(cid, of: &open, now: now) }
+                    askAhead(&open, now: now)
+                    readings[number] = open
+                    return
+                case .found(let size, let range):
+                    _ = events.append(
+                        .found(
+                            number, size: size, range: range, isIndex: open.reading.isAtIndex))
+                case .bytes(let range):
+                    let start = open.current.startIndex
+                    let piece = open.current[
+                        (start + range.lowerBound)..<(start + range.upperBound)]
+                    open.handed += piece.count
+                    _ = events.append(.bytes(number, piece))
+                case .done: isOver = true
+                }
+            }
+        } catch {
+            fault = .content(error)
+        }
+        if fault == nil, !isOver { askAhead(&open, now: now) }
+        readings[number] = open
+        if let fault {
+            _ = events.append(.failed(number, fault))
+        } else if isOver {
+            _ = events.append(.finished(number))
+        } else {
+            return
+        }
+        end(number, now: now)
+    }
+
+    /// A block that is here.
+    private func block(_ cid: CID, of open: inout OpenReading) -> ArraySlice<UInt8>? {
+        if cid.hash.code == .identity { return cid.hash.digest[...] }
+        if let bytes = open.held.removeValue(forKey: cid.hash) {
+            open.heldBytes -= bytes.count
+            return bytes
+        }
+        return cache.bytes(of: cid.hash).map { $0[...] }
+    }
+
+    /// Asks for the blocks that come next, as far as there is room.
+    private func askAhead(_ open: inout OpenReading, now: Instant) {
+        let room = OpenReading.lookAhead - open.heldBytes
+        let count = min(OpenReading.maxAsked, room / open.typicalSize)
+        guard open.asked.count < count else { return }
+        for cid in open.reading.upcoming(count + open.held.count) {
+            guard open.asked.count < count else { return }
+            guard cid.hash.code != .identity, !open.asked.contains(cid.hash),
+                open.held[cid.hash] == nil, open.missing[cid.hash] == nil,
+                cache.byteCount(of: cid.hash) == nil
+            else { continue }
+            guard ask(cid, of: &open, now: now) else { return }
+        }
+    }
+
+    @discardableResult
+    private func ask(_ cid: CID, of open: inout OpenReading, now: Instant) -> Bool {
+        open.position += 1
+        guard exchange.want(cid, at: open.position, size: nil, in: open.session, now: now) else {
+            return false
+        }
+        open.asked.insert(cid.hash)
+        return true
+    }
+}

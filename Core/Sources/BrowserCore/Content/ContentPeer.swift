@@ -1,0 +1,173 @@
+// What a page is in the mesh: connections over channels that the page owns (WebSockets), the
+// exchange of blocks over them, and what is being read. The protocols are the machines of
+// `Connections`, `Peering` and `Exchange`; here is only what brings them together.
+//
+// After every call, drain ``nextEvent()``, and ``transmit(on:)`` for every channel; then call
+// ``advance(to:)`` no later than ``deadline``.
+
+import Connections
+import Cryptography
+import Exchange
+import IPLD
+import Multiformats
+import Peering
+import Wire
+
+/// A page as a peer.
+final class ContentPeer {
+    /// What has happened.
+    enum Event {
+        /// A connection is there, and its peer has proven who it is.
+        case ready(UInt32, PeerID)
+        /// A connection is over; its channel is to be closed when what is left has been sent.
+        case ended(UInt32, reason: String)
+        /// What a reading found: so much content, of which these bytes come, and whether it is the
+        /// index.html of the directory that was asked for.
+        case found(UInt32, size: UInt64, range: Range<UInt64>, isIndex: Bool)
+        /// The next bytes of a reading.
+        case bytes(UInt32, ArraySlice<UInt8>)
+        case finished(UInt32)
+        case failed(UInt32, ReadingFault)
+        /// What became of a peer that was asked for what a reading wants.
+        case news(UInt32, PeerID, BlockExchange.News)
+    }
+
+    /// Why a reading failed.
+    enum ReadingFault {
+        case content(Reading.Failure)
+        case unavailable(CID, WantTable.Failure)
+    }
+
+    /// How many channels there may be at a time, those that are being opened among them.
+    static let maxChannels = 64
+    /// How many readings there may be at a time.
+    static let maxReadings = 256
+
+    let identity: PrivateKey
+    let peer: PeerID
+    let options: ConnectionOptions
+    var channels: [UInt32: PageChannel] = [:]
+    /// Their numbers in the order in which they came.
+    var channelOrder: [UInt32] = []
+    var exchange: BlockExchange
+    var identify: Identify
+    var ping: Ping
+    var addresses = AddressBook(limits: .init(peers: 256, addressesPerPeer: 8, bytesPerPeer: 2048))
+    /// Who waits for a stream that is being opened: the machine and its own number.
+    var requests: [UInt64: (machine: Machine, number: UInt64)] = [:]
+    private var nextRequest: UInt64 = 0
+    var cache: BlockCache
+    var readings: [UInt32: OpenReading] = [:]
+    var readingOrder: [UInt32] = []
+    var events = BoundedQueue<Event>(limit: 1 << 16)
+    /// Channels whose connections have ended, until what is left has been sent.
+    var leaving: [PageChannel] = []
+    /// Whether peers are given what lies in the cache.
+    var isServing = false
+    /// How many bytes of blocks came, and how many were given to peers.
+    var traffic = (fetched: UInt64(0), served: UInt64(0))
+
+    /// The time that was told last.
+    private(set) var lastTime = Instant(nanoseconds: 0)
+
+    enum Machine { case exchange, identify, ping }
+
+    /// The protocols that other peers may open streams with.
+    static let protocols =
+        [WeftLimits.protocolName] + BitswapVersion.protocolNames + [
+            PeerProtocols.identify, PeerProtocols.identifyPush, PeerProtocols.ping,
+        ]
+
+    /// A page with a secret of 64 random bytes: the seed of its identity, and its Noise key.
+    init(secret: [UInt8], agent: [UInt8], cacheLimit: Int) throws(NoiseFault) {
+        do throws(SigningError) {
+            identity = try PrivateKey(ed25519Seed: Array(secret[..<32]))
+        } catch {
+            throw .unsupported
+        }
+        let noise = try NoiseIdentity(identity, staticKey: Array(secret[32...]))
+        peer = noise.peer
+        var options = ConnectionOptions(identity: noise, protocols: Self.protocols)
+        options.limits.windowGrowth = 32 << 20
+        self.options = options
+        var limits = BlockExchange.Limits()
+        limits.table.room = 8 << 20
+        exchange = BlockExchange(limits: limits)
+        var own = IdentifyMessage()
+        own.publicKey = identity.publicKey
+        own.protocols = Self.protocols
+        own.protocolVersion = Array("ipfs/0.1.0".utf8)
+        own.agentVersion = agent
+        identify = Identify(own: own)
+        ping = Ping(seed: 0)
+        cache = BlockCache(limit: cacheLimit)
+    }
+
+    func makeRequest(_ machine: Machine, _ number: UInt64) -> UInt64 {
+        nextRequest += 1
+        requests[nextRequest] = (machine, number)
+        return nextRequest
+    }
+
+    /// What has happened next.
+    func nextEvent() -> Event? { events.popFirst() }
+
+    /// When ``advance(to:)`` is to be called next.
+    var deadline: Instant? {
+        var next = exchange.deadline.earlier(identify.deadline).earlier(ping.deadline)
+        for number in channelOrder {
+            next = next.earlier(channels[number]?.connection.deadline)
+        }
+        return next
+    }
+
+    /// Does what is due.
+    func advance(to now: Instant) {
+        exchange.advance(to: now)
+        identify.advance(to: now)
+        ping.advance(to: now)
+        for number in channelOrder {
+            guard let channel = channels[number] else { continue }
+            do throws(ConnectionError) {
+                try channel.connection.advance(to: now)
+            } catch {
+                end(channel, because: error.description, now: now)
+            }
+        }
+        settle(now: now)
+    }
+
+    /// Carries out what the machines want, until they want nothing more.
+    func settle(now: Instant) {
+        lastTime = now
+        var isBusy = true
+        while isBusy {
+            isBusy = false
+            for number in channelOrder {
+                guard let channel = channels[number] else { continue }
+                while let event = channel.connection.nextEvent() {
+                    take(event, of: channel, now: now)
+                    isBusy = true
+                }
+            }
+            while let order = exchange.nextOrder(now: now) {
+                carryOut(order, now: now)
+                isBusy = true
+            }
+            while let event = exchange.nextEvent() {
+                take(event, now: now)
+                isBusy = true
+            }
+            while let order = identify.nextTransmit() {
+                carryOut(order, of: .identify, now: now)
+                isBusy = true
+            }
+            while identify.nextEvent() != nil {}
+            while let order = ping.nextTransmit() {
+                carryOut(order, of: .ping, now: now)
+                isBusy = true
+            }
+            while ping.nextEvent() != nil {}
+        }
+    }
+}

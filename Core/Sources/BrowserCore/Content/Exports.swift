@@ -1,0 +1,240 @@
+// What weft-content.wasm exports: the page as a peer. There is one in a module. What happens is
+// told by `weft_host_event`, what is to be sent by `weft_host_send`, both before a call returns.
+// Times are milliseconds of a clock that only goes forward.
+
+import CFreestanding
+import Connections
+import Exchange
+import IPLD
+import Multiformats
+import Wire
+
+/// The page, once it has been started; the module has one thread.
+nonisolated(unsafe) private var page: ContentPeer?
+
+/// Starts the page's peer. The argument is a secret of 64 random bytes, and the name of the
+/// software; the reply is the peer's name.
+@c(weft_start)
+public func start(
+    _ argument: UnsafeRawPointer?, _ count: UInt32, _ cacheLimit: UInt32, _ isServing: UInt32
+) -> UnsafeMutableRawPointer? {
+    unsafe reply(to: argument, count) { argument throws(DecodeError) in
+        guard argument.byteCount >= 64 else {
+            throw DecodeError(.truncated, "a secret has 64 bytes")
+        }
+        let bytes = [UInt8](argument)
+        do throws(NoiseFault) {
+            let peer = try ContentPeer(
+                secret: Array(bytes[..<64]), agent: Array(bytes[64...]),
+                cacheLimit: Int(min(cacheLimit, 1 << 30)))
+            peer.isServing = isServing != 0
+            unsafe page = peer
+            return Array(peer.peer.description.utf8)
+        } catch {
+            throw DecodeError(.unsupported, "the secret makes no key")
+        }
+    }
+}
+
+/// The URL of the WebSocket that leads to an address, a line break, and the peer's name.
+@c(weft_address)
+public func address(_ text: UnsafeRawPointer?, _ count: UInt32) -> UnsafeMutableRawPointer? {
+    unsafe reply(to: text, count) { text throws(DecodeError) in
+        let address = try multiaddr(text)
+        guard let peer = address.peer else {
+            throw DecodeError(.malformed, "the address does not say which peer is there (/p2p/…)")
+        }
+        guard let url = address.webSocketURL else {
+            throw DecodeError(.unsupported, "a page reaches WebSockets only: …/tcp/…/ws or /wss")
+        }
+        return url + [0x0a] + Array(peer.description.utf8)
+    }
+}
+
+private func multiaddr(_ text: RawSpan) throws(DecodeError) -> Multiaddr {
+    try Multiaddr(text: String(decoding: [UInt8](text), as: UTF8.self))
+}
+
+/// The page has opened a channel to an address. An empty reply, or why it is of no use.
+@c(weft_opened)
+public func opened(
+    _ channel: UInt32, _ text: UnsafeRawPointer?, _ count: UInt32, _ now: Double
+) -> UnsafeMutableRawPointer? {
+    defer { drain() }
+    return unsafe reply(to: text, count) { text throws(DecodeError) in
+        guard let page = unsafe page, page.channels.count < ContentPeer.maxChannels else {
+            throw DecodeError(.overLimit, "the page has too many connections")
+        }
+        let address = try multiaddr(text)
+        do throws(ConnectionError) {
+            let random = makeRandom(ConnectionSecrets.byteCount)
+            try page.opened(channel, to: address, random: random, now: instant(now))
+        } catch {
+            throw DecodeError(.unsupported, "the connection cannot be encrypted here")
+        }
+        return []
+    }
+}
+
+/// Bytes came on a channel.
+@c(weft_received)
+public func received(
+    _ channel: UInt32, _ bytes: UnsafeRawPointer?, _ count: UInt32, _ now: Double
+) {
+    let bytes = unsafe UnsafeRawBufferPointer(start: bytes, count: Int(count))
+    unsafe page?.receive(unsafe bytes.bytes, on: channel, now: instant(now))
+    drain()
+}
+
+/// A channel was closed from the other side.
+@c(weft_closed)
+public func closed(_ channel: UInt32, _ now: Double) {
+    unsafe page?.closed(channel, now: instant(now))
+    drain()
+}
+
+/// Ends a connection.
+@c(weft_close)
+public func close(_ channel: UInt32, _ now: Double) {
+    unsafe page?.close(channel, now: instant(now))
+    drain()
+}
+
+/// A channel that was full has room again.
+@c(weft_writable)
+public func writable(_ channel: UInt32) {
+    unsafe page?.channels[channel]?.isFull = false
+    drain()
+}
+
+/// Does what is due.
+@c(weft_advance)
+public func advance(_ now: Double) {
+    unsafe page?.advance(to: instant(now))
+    drain()
+}
+
+/// When `weft_advance` is to be called next; infinite if nothing is due.
+@c(weft_deadline)
+public func deadline() -> Double {
+    guard let deadline = unsafe page?.deadline else { return .infinity }
+    return Double(deadline.nanoseconds) / 1_000_000
+}
+
+/// Begins to read: a CID's text and the names of a path, each after a zero byte. The bytes from
+/// `from` to `to`, both included; negative counts from the end; `to` that is no number is the end,
+/// `from` that is none is all. An empty reply, or what is wrong.
+@c(weft_read)
+public func read(
+    _ reading: UInt32, _ text: UnsafeRawPointer?, _ count: UInt32, _ from: Double, _ to: Double,
+    _ patience: Double, _ now: Double
+) -> UnsafeMutableRawPointer? {
+    defer { drain() }
+    return unsafe reply(to: text, count) { text throws(DecodeError) in
+        guard let page = unsafe page, page.readings.count < ContentPeer.maxReadings else {
+            throw DecodeError(.overLimit, "the page reads too much at once")
+        }
+        let parts = [UInt8](text).split(separator: 0, omittingEmptySubsequences: false)
+        let root = try CID(utf8: Array(parts[0]).rawSpan)
+        let path = parts.dropFirst().map { String(decoding: $0, as: UTF8.self) }
+        let wanted =
+            from.isNaN
+            ? nil : EntityBytes(from: Int64(from), to: to.isNaN ? nil : Int64(to))
+        page.read(
+            reading, Reading(root: root, path: path, wanted: wanted),
+            patience: .milliseconds(Int64(patience)), now: instant(now))
+        return []
+    }
+}
+
+/// The page has taken so many bytes of a reading, and wants more.
+@c(weft_took)
+public func took(_ reading: UInt32, _ count: UInt32, _ now: Double) {
+    unsafe page?.took(Int(count), of: reading, now: instant(now))
+    drain()
+}
+
+/// Ends a reading.
+@c(weft_cancel)
+public func cancel(_ reading: UInt32, _ now: Double) {
+    unsafe page?.cancel(reading, now: instant(now))
+    drain()
+}
+
+/// Counts since the start: 0 bytes of blocks that came, 1 bytes given to peers, 2 bytes in the
+/// cache, 3 blocks in it.
+@c(weft_count)
+public func count(_ what: UInt32) -> Double {
+    guard let page = unsafe page else { return 0 }
+    return switch what {
+    case 0: Double(page.traffic.fetched)
+    case 1: Double(page.traffic.served)
+    case 2: Double(page.cache.byteCount)
+    default: Double(page.cache.count)
+    }
+}
+
+private func instant(_ milliseconds: Double) -> Instant {
+    Instant(nanoseconds: UInt64(max(0, milliseconds) * 1_000_000))
+}
+
+private func makeRandom(_ count: Int) -> [UInt8] {
+    var generator = SystemRandomNumberGenerator()
+    return (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+}
+
+/// Sends what is to be sent and tells what has happened.
+private func drain() {
+    guard let page = unsafe page else { return }
+    for number in page.channelOrder {
+        if let channel = page.channels[number] { send(of: channel, page) }
+    }
+    for channel in page.leaving { send(of: channel, page) }
+    page.leaving = []
+    // Sending may have made room for more.
+    page.settle(now: page.lastTime)
+    while let event = page.nextEvent() { tell(event) }
+}
+
+private func send(of channel: PageChannel, _ page: ContentPeer) {
+    while !channel.isFull {
+        let bytes = page.transmit(on: channel)
+        guard !bytes.isEmpty else { return }
+        let hasRoom = unsafe bytes.withUnsafeBytes {
+            unsafe weft_host_send(channel.number, $0.baseAddress, $0.count)
+        }
+        channel.isFull = hasRoom == 0
+    }
+}
+
+private func tell(_ event: ContentPeer.Event) {
+    switch event {
+    case .ready(let channel, let peer): tell(1, channel, text: peer.description)
+    case .ended(let channel, let reason): tell(2, channel, text: reason)
+    case .found(let reading, let size, let range, let isIndex):
+        var bytes: [UInt8] = []
+        bytes.appendLittleEndian(range.lowerBound)
+        bytes.appendLittleEndian(range.upperBound)
+        bytes.append(isIndex ? 1 : 0)
+        tell(3, reading, Double(size), bytes[...])
+    case .bytes(let reading, let bytes): tell(4, reading, 0, bytes)
+    case .finished(let reading): tell(5, reading, 0, [])
+    case .failed(let reading, let fault):
+        let (code, text) = fault.told
+        tell(6, reading, code, text: text)
+    case .news(let reading, let peer, let news):
+        tell(7, reading, text: peer.description + " " + news.told)
+    }
+}
+
+private func tell(_ kind: UInt32, _ subject: UInt32, _ number: Double = 0, text: String) {
+    tell(kind, subject, number, Array(text.utf8)[...])
+}
+
+private func tell(
+    _ kind: UInt32, _ subject: UInt32, _ number: Double, _ bytes: ArraySlice<UInt8>
+) {
+    unsafe bytes.withUnsafeBytes {
+        unsafe weft_host_event(kind, subject, number, $0.baseAddress, $0.count)
+    }
+}

@@ -1,0 +1,103 @@
+import Connections
+import Exchange
+import Multiformats
+import Wire
+
+/// One connection of a page, and the streams on it.
+final class PageChannel {
+    /// What a stream is for.
+    enum Use {
+        case exchange(ExchangeIntake)
+        /// A protocol of `Peering`, by its name.
+        case peering(ProtocolName)
+    }
+
+    /// A stream whose protocol is agreed on.
+    struct Stream {
+        var use: Use
+        /// What cuts bytes into messages; nil where there are none.
+        var frames: FrameReader?
+        /// What waits for room in the connection.
+        var outgoing: [Outgoing] = []
+        /// How many bytes that is.
+        var waiting = 0
+        /// Whether the connection refused the first of them.
+        var isFull = false
+    }
+
+    enum Outgoing {
+        case bytes(ArraySlice<UInt8>)
+        /// Up to here a message of the exchange has been sent.
+        case end(number: UInt64)
+        case finish
+    }
+
+    /// How many bytes may wait on a stream. A peer that takes so little of what it asked for loses
+    /// the stream.
+    static let maxWaiting = 8 << 20
+
+    let number: UInt32
+    let address: Multiaddr
+    var connection: Connection
+    /// Who is at the other end, once it has proven that.
+    var peer: PeerID?
+    var streams: [UInt32: Stream] = [:]
+    /// The requests of streams that are being opened.
+    var opening: [UInt32: UInt64] = [:]
+    /// Whether the page's channel has no room for more bytes.
+    var isFull = false
+
+    init(_ number: UInt32, _ address: Multiaddr, _ connection: consuming Connection) {
+        self.number = number
+        self.address = address
+        self.connection = connection
+    }
+
+    func id(of stream: UInt32) -> StreamID {
+        StreamID(connection: UInt64(number), stream: stream)
+    }
+
+    /// Queues bytes, with their length before them where the protocol has messages.
+    func send(_ message: [UInt8], on stream: UInt32) {
+        guard let state = streams[stream] else { return }
+        guard state.frames != nil else { return append(message, to: stream) }
+        var framed: [UInt8] = []
+        framed.reserveCapacity(message.count + Varint.maxLength)
+        framed.appendVarint(UInt64(message.count))
+        framed += message
+        append(framed, to: stream)
+    }
+
+    func append(_ bytes: [UInt8], to stream: UInt32) {
+        guard !bytes.isEmpty else { return }
+        streams[stream]?.waiting += bytes.count
+        streams[stream]?.outgoing.append(.bytes(bytes[...]))
+    }
+
+    /// Forgets a stream that has ended in both directions.
+    func forgetIfOver(_ stream: UInt32) {
+        if !connection.isOpen(stream) { streams[stream] = nil }
+    }
+
+    /// Hands to the connection what it takes; answers the messages that have left.
+    func pump(_ stream: UInt32) -> [UInt64] {
+        var sent: [UInt64] = []
+        var done = 0
+        defer { streams[stream]?.outgoing.removeFirst(done) }
+        guard let state = streams[stream], !state.isFull else { return sent }
+        for item in state.outgoing {
+            switch item {
+            case .bytes(let bytes):
+                guard connection.write(bytes, to: stream) else {
+                    streams[stream]?.isFull = true
+                    return sent
+                }
+                streams[stream]?.waiting -= bytes.count
+            case .end(let number): sent.append(number)
+            case .finish: connection.finish(stream)
+            }
+            done += 1
+        }
+        return sent
+    }
+}

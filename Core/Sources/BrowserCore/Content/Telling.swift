@@ -1,0 +1,66 @@
+// What happened, in the numbers and words that a page is told.
+
+import Exchange
+import IPLD
+import Multiformats
+import Wire
+
+extension ContentPeer.ReadingFault {
+    /// Its number, and what is wrong.
+    var told: (code: Double, text: String) {
+        switch self {
+        case .content(.notFound(let error)): (1, error.description)
+        case .content(.directory): (2, "this is a directory without index.html")
+        case .content(.unreadable(let error)): (3, error.description)
+        case .content(.value): (4, "the path ends within a block")
+        case .content(.emptyRange(let size)): (5, String(size))
+        case .unavailable(let cid, .absent): (6, "nobody has the block " + cid.description)
+        case .unavailable(let cid, .unreachable):
+            (7, "nobody who has the block " + cid.description + " can be reached")
+        case .unavailable(let cid, .unverifiable):
+            (8, "who has the block " + cid.description + " sent wrong bytes")
+        case .unavailable(let cid, .deadline):
+            (9, "the block " + cid.description + " did not come in time")
+        }
+    }
+}
+
+extension BlockExchange.News {
+    /// What became of the peer.
+    var told: String {
+        switch self {
+        case .asked(let cid): "was asked for " + cid.description
+        case .lacks(let cid, .answer): "does not have " + cid.description
+        case .lacks(let cid, .silence): "did not answer about " + cid.description
+        case .busy: "asks to be left alone for a while"
+        case .unreachable(let fault): fault.description
+        case .brokeRules(.unaskedBlock): "sent a block that it was not asked for"
+        case .brokeRules(.malformed(let error)): "broke the rules: " + error.description
+        }
+    }
+}
+
+extension Multiaddr {
+    /// The URL of the WebSocket that the address leads to; nil if it leads to none.
+    var webSocketURL: [UInt8]? {
+        guard components.count >= 3, components[1].protocol == .tcp else { return nil }
+        var host = components[0].text
+        switch components[0].protocol {
+        case .ip4, .dns, .dns4, .dns6: break
+        case .ip6: host = "[" + host + "]"
+        default: return nil
+        }
+        let upper = components[2...].map { $0.protocol }
+        let scheme: String
+        if upper.starts(with: [.ws]) {
+            scheme = "ws://"
+        } else if upper.starts(with: [.wss]) || upper.starts(with: [.tls, .ws])
+            || upper.starts(with: [.tls, .sni, .ws])
+        {
+            scheme = "wss://"
+        } else {
+            return nil
+        }
+        return Array((scheme + host + ":" + components[1].text).utf8)
+    }
+}

@@ -1,0 +1,150 @@
+// Pages in Chromium that are peers: what they fetch by `fetch("ipfs://…")` from nodes over
+// WebSockets.
+
+import Cryptography
+import Foundation
+import Testing
+import Wire
+
+@Suite(.serialized, .enabled(if: Browser.isThere)) struct PageTests {
+    /// Where nobody listens.
+    private static let nowhere =
+        "/ip4/127.0.0.1/tcp/1/ws/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
+
+    /// What a page fetches, and what came of it.
+    private static func show(
+        _ place: Workplace, peers: [String], options: [String: Any] = [:], _ tasks: [[String: Any]]
+    ) throws -> (answers: [[String: Any]], status: [String: Any]) {
+        let argument = try JSONSerialization.data(
+            withJSONObject: ["peers": peers, "options": options, "tasks": tasks])
+        let outcome = try place.python(
+            "../Browsers/chromium.py", ["content.html", String(decoding: argument, as: UTF8.self)])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let report = try outcome.object()
+        let answers = try #require(report["answers"] as? [[String: Any]], "\(report)")
+        try #require(answers.count == tasks.count)
+        return (answers, report["status"] as? [String: Any] ?? [:])
+    }
+
+    /// A node that listens for pages.
+    private static func start(_ place: Workplace) throws -> (node: RunningNode, address: String) {
+        try place.isolate()
+        let node = try RunningNode(place, "--listen", "/ip4/127.0.0.1/tcp/0/ws")
+        let address = try #require((node.announcement["listen"] as? [String])?.first)
+        return (node, address)
+    }
+
+    private static func hash(_ content: Data) -> String {
+        SHA256.hash([UInt8](content).rawSpan).map { String(format: "%02x", $0) }.joined()
+    }
+
+    private static func content(_ count: Int) -> Data {
+        var state: UInt64 = 5
+        return Data(
+            (0..<count).map { _ in
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                return UInt8(truncatingIfNeeded: state >> 56)
+            })
+    }
+
+    /// A page fetches a folder's files, a range, and what is not there, and reads no further ahead
+    /// than it has to.
+    @Test("a page fetches from a node") func fetching() throws {
+        let place = try Workplace()
+        let (node, address) = try Self.start(place)
+        defer { node.stop() }
+        let film = Self.content(24 << 20)
+        try place.write("site/films/film.webm", film)
+        try place.write("site/index.html", Data("<h1>Home</h1>\n".utf8))
+        try place.write("site/a name/ö.txt", Data("hello\n".utf8))
+        let added = try place.weft("add", "-q", place.path("site"))
+        let root = "ipfs://" + (added.output.split(separator: "\n").last.map(String.init) ?? "")
+        let (answers, status) = try Self.show(
+            place, peers: [address],
+            [
+                ["url": root + "/films/film.webm", "abortAfter": 1],
+                ["url": root + "/films/film.webm"],
+                ["url": root + "/films/film.webm", "headers": ["range": "bytes=5000000-5000099"]],
+                ["url": root + "/films/film.webm", "headers": ["range": "bytes=-7"]],
+                ["url": root + "/films/film.webm", "headers": ["range": "bytes=99999999-"]],
+                ["url": root],
+                ["url": root + "/a%20name/%C3%B6.txt"],
+                ["url": root + "/index.html", "method": "HEAD"],
+                ["url": root + "/none"],
+                ["url": root + "/films"],
+                ["url": root, "method": "POST"],
+                ["url": "ipfs://bafynonsense/"],
+            ])
+        // What comes first is handed on when at most what is asked for ahead has come.
+        #expect(answers[0]["error"] as? String == "AbortError: signal is aborted without reason")
+        let early = try #require(answers[0]["fetchedAtFirst"] as? Int)
+        #expect(early > 0 && early < 16 << 20, "\(early)")
+        #expect(answers[1]["sha256"] as? String == Self.hash(film))
+        let headers = try #require(answers[1]["headers"] as? [String: String])
+        #expect(headers["content-length"] == "\(film.count)")
+        #expect(headers["content-type"] == "video/webm" && headers["accept-ranges"] == "bytes")
+        #expect(answers[1]["url"] as? String == root + "/films/film.webm")
+        #expect(
+            answers.map { $0["status"] as? Int ?? 0 } == [
+                200, 200, 206, 206, 416, 200, 200, 200, 404, 404, 0, 0,
+            ])
+        #expect(answers[2]["sha256"] as? String == Self.hash(film[5_000_000..<5_000_100]))
+        let part = try #require(answers[2]["headers"] as? [String: String])
+        #expect(part["content-range"] == "bytes 5000000-5000099/\(film.count)")
+        #expect(answers[3]["sha256"] as? String == Self.hash(film.suffix(7)))
+        let beyond = try #require(answers[4]["headers"] as? [String: String])
+        #expect(beyond["content-range"] == "bytes */\(film.count)")
+        #expect(answers[5]["text"] as? String == "<h1>Home</h1>\n")
+        let home = try #require(answers[5]["headers"] as? [String: String])
+        #expect(home["content-type"] == "text/html; charset=utf-8")
+        #expect(answers[6]["text"] as? String == "hello\n")
+        #expect(answers[7]["count"] as? Int == 0)
+        #expect((answers[10]["error"] as? String)?.hasPrefix("TypeError: POST ") == true)
+        #expect((answers[11]["error"] as? String)?.hasPrefix("TypeError: ipfs://bafyn") == true)
+        #expect((status["peers"] as? [Any])?.count == 1)
+        #expect(status["bytesServed"] as? Int == 0)
+    }
+
+    /// Wrong bytes never reach a page, and it says who sent them.
+    @Test("a page refuses wrong bytes") func liar() throws {
+        let place = try Workplace()
+        let file = try place.write("file", Self.content(1 << 20))
+        let owner = try ForeignOwner(place, "lie", file, over: "ws")
+        let (answers, status) = try Self.show(
+            place, peers: [owner.address], [["url": "ipfs://\(owner.root)"]])
+        let error = try #require(answers[0]["error"] as? String, "\(answers)")
+        let peer = owner.address.split(separator: "/").last.map(String.init) ?? "?"
+        #expect(error.contains("\(peer) sent a block that it was not asked for"), "\(error)")
+        #expect(error.hasPrefix("TypeError: ipfs://\(owner.root) could not be fetched"))
+        #expect(answers[0]["code"] as? String == "unverifiable")
+        #expect((status["peers"] as? [Any])?.isEmpty == true)
+    }
+
+    /// When nobody can be reached, or somebody else answers, or nobody has it, the error says so.
+    @Test("a page is told why nothing comes") func nobody() throws {
+        let place = try Workplace()
+        let (node, address) = try Self.start(place)
+        defer { node.stop() }
+        let absent = "ipfs://bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+        let stranger = Self.nowhere.components(separatedBy: "/p2p/")[1]
+        let wrong = address.components(separatedBy: "/p2p/")[0] + "/p2p/\(stranger)"
+        let unreachable = try Self.show(place, peers: [Self.nowhere, wrong], [["url": absent]])
+        let error = try #require(unreachable.answers[0]["error"] as? String)
+        #expect(unreachable.answers[0]["code"] as? String == "unreachable")
+        #expect(error.contains("\(Self.nowhere): cannot be reached"), "\(error)")
+        #expect(error.contains("\(wrong): asked for the peer \(stranger), answered"), "\(error)")
+        let missing = try Self.show(place, peers: [address], [["url": absent]])
+        let answer = try #require(missing.answers[0]["error"] as? String)
+        #expect(missing.answers[0]["code"] as? String == "absent", "\(answer)")
+        #expect(answer.contains("does not have bafkreifzjut3te2n"), "\(answer)")
+    }
+}
+
+/// What pages are tested with.
+enum Browser {
+    /// Whether there is a browser, and what a page takes: `make test-browser` makes it.
+    static let isThere =
+        FileManager.default.isExecutableFile(atPath: "/usr/bin/chromium")
+        && FileManager.default.fileExists(
+            atPath: DocumentationTests.root.appending(path: "browser/dist/weft.js").path)
+}

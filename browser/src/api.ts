@@ -1,0 +1,51 @@
+// What a page calls. One `Weft` is the page's; `fetch` asks that one.
+
+import type { ModuleSource } from './core.js'
+import { StartOptions, Weft as Node } from './node.js'
+import { place } from './place.js'
+
+export { WeftError } from './errors.js'
+export type { WeftErrorCode } from './errors.js'
+export type { ModuleSource } from './core.js'
+export type { StartOptions, Status, WeftEventMap } from './node.js'
+
+let started: Promise<Node> | undefined
+
+/** The page's peer. */
+export const Weft = {
+  /** Starts it, once. Its connections are made in the background. */
+  start(options: StartOptions = {}): Promise<Node> {
+    const module: ModuleSource | undefined = options.module ?? place.module
+    if (module === undefined) throw new TypeError('say where weft-content.wasm is: module')
+    if (started !== undefined) throw new TypeError('Weft runs already in this page')
+    const starting = Node.start({ ...options, module })
+    started = starting
+    starting.catch(() => {
+      if (started === starting) started = undefined
+    })
+    return starting
+  },
+
+  /** Stops it. It can be started again. */
+  async stop(): Promise<void> {
+    const running = started
+    started = undefined
+    ;(await running)?.stop()
+  },
+}
+
+/** What is running: the type of what `Weft.start` gives. */
+export type Weft = Node
+
+/**
+ * Fetches what `window.fetch` would, and `ipfs://CID/path` from the mesh. Of that, every byte has
+ * been checked against the CID before it is handed on.
+ */
+export async function fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  if (started === undefined) {
+    const url = new URL(new Request(input, init).url)
+    if (url.protocol !== 'ipfs:') return globalThis.fetch(input, init)
+    throw new TypeError('call Weft.start before you fetch from the mesh')
+  }
+  return (await started).fetch(input, init)
+}

@@ -1,0 +1,127 @@
+// A thin door to weft-content.wasm: strings and byte arrays in, answers and events out. All that is
+// known of protocols is in the module.
+
+/** What the module tells of while it is called. Nothing of this calls the module again. */
+export interface Host {
+  /** Sends bytes on a channel; answers whether it has room for more. */
+  send(channel: number, bytes: Uint8Array): boolean
+  /** Something has happened. */
+  event(kind: EventKind, subject: number, number: number, bytes: Uint8Array): void
+}
+
+/** What can happen, as the module numbers it. */
+export const enum EventKind {
+  ready = 1,
+  ended = 2,
+  found = 3,
+  bytes = 4,
+  finished = 5,
+  failed = 6,
+  news = 7,
+}
+
+/** What the module counts. */
+export const enum Count {
+  fetched = 0,
+  served = 1,
+  cachedBytes = 2,
+  cachedBlocks = 3,
+}
+
+type Parameter = number | Uint8Array
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/** The text as UTF-8. */
+export const utf8 = (text: string): Uint8Array => encoder.encode(text)
+/** The text that UTF-8 spells. */
+export const text = (bytes: Uint8Array): string => decoder.decode(bytes)
+
+/** Where a module comes from. */
+export type ModuleSource = string | URL | Response | BufferSource | WebAssembly.Module
+
+async function instantiate(
+  source: ModuleSource,
+  imports: WebAssembly.Imports,
+): Promise<WebAssembly.Instance> {
+  if (source instanceof WebAssembly.Module) return WebAssembly.instantiate(source, imports)
+  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
+    return (await WebAssembly.instantiate(source, imports)).instance
+  }
+  const response = source instanceof Response ? source : await globalThis.fetch(source)
+  if (!response.ok) {
+    throw new TypeError(`${response.url} answers ${response.status}: it is to be Weft's module`)
+  }
+  // A server that does not know the type of .wasm is forgiven.
+  if (response.headers.get('content-type')?.startsWith('application/wasm')) {
+    return (await WebAssembly.instantiateStreaming(response, imports)).instance
+  }
+  return (await WebAssembly.instantiate(await response.arrayBuffer(), imports)).instance
+}
+
+/** The module, running. */
+export class Core {
+  private constructor(
+    private readonly exports: Record<string, (...parameters: number[]) => number>,
+    private readonly memory: WebAssembly.Memory,
+  ) {}
+
+  static async load(source: ModuleSource, host: Host): Promise<Core> {
+    let memory: WebAssembly.Memory | undefined
+    const view = (pointer: number, count: number): Uint8Array =>
+      new Uint8Array(memory!.buffer, pointer, count)
+    const instance = await instantiate(source, {
+      weft: {
+        random: (pointer: number, count: number) => {
+          crypto.getRandomValues(view(pointer, count))
+        },
+        send: (channel: number, pointer: number, count: number) =>
+          host.send(channel, view(pointer, count).slice()) ? 1 : 0,
+        event: (kind: number, subject: number, number: number, pointer: number, count: number) => {
+          host.event(kind, subject, number, view(pointer, count).slice())
+        },
+      },
+    })
+    memory = instance.exports['memory'] as WebAssembly.Memory
+    return new Core(instance.exports as never, memory)
+  }
+
+  /** Calls a function, with byte arrays as a pointer and a length, and answers its number. */
+  run(name: string, ...parameters: Parameter[]): number {
+    const placed: number[] = []
+    try {
+      const flat = parameters.flatMap(parameter => {
+        if (typeof parameter === 'number') return [parameter]
+        const pointer = this.place(parameter)
+        placed.push(pointer)
+        return [pointer, parameter.length]
+      })
+      return this.exports[`weft_${name}`]!(...flat)
+    } finally {
+      for (const pointer of placed) this.exports['weft_free']!(pointer)
+    }
+  }
+
+  /** Calls a function that replies with bytes. Throws an Error that says what is wrong. */
+  ask(name: string, ...parameters: Parameter[]): Uint8Array {
+    const reply = this.run(name, ...parameters)
+    if (reply === 0) throw new Error('Weft’s module is out of memory')
+    try {
+      const header = new DataView(this.memory.buffer, reply, 8)
+      const start = reply + 8
+      const answer = new Uint8Array(this.memory.buffer, start, header.getUint32(4, true)).slice()
+      if (header.getUint32(0, true) !== 0) throw new Error(text(answer))
+      return answer
+    } finally {
+      this.exports['weft_free']!(reply)
+    }
+  }
+
+  private place(bytes: Uint8Array): number {
+    const pointer = this.exports['weft_allocate']!(bytes.length)
+    if (pointer === 0) throw new Error('Weft’s module is out of memory')
+    new Uint8Array(this.memory.buffer, pointer, bytes.length).set(bytes)
+    return pointer
+  }
+}

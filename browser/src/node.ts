@@ -1,0 +1,245 @@
+// A page in the mesh.
+
+import { Channels } from './channels.js'
+import { Core, Count, EventKind, ModuleSource, text, utf8 } from './core.js'
+import { networkError, WeftError } from './errors.js'
+import { Reading, Refusal } from './readings.js'
+import { byteRange, contentPath, mediaType } from './requests.js'
+
+/** How a page takes part in the mesh. */
+export interface StartOptions {
+  /** The peers to be connected with, such as `/ip4/127.0.0.1/tcp/4002/ws/p2p/12D3…`. */
+  peers?: readonly string[]
+  /** What is kept. */
+  storage?: {
+    /** How many bytes of blocks are kept in memory at the most; 64 MiB if not said. */
+    memory?: number
+  }
+  /** Whether peers are given what is kept. The page does not unless it is told to. */
+  serve?: boolean
+  /** How long a peer may take to answer when it is dialled, in milliseconds; 10,000. */
+  dialTimeout?: number
+  /** How long is waited while nothing comes, in milliseconds; 30,000. */
+  patience?: number
+  /** Where the WebAssembly module is; beside the script if not said. */
+  module?: ModuleSource
+}
+
+/** What a page has to say about itself. */
+export interface Status {
+  /** The page's name in the mesh. */
+  readonly peer: string
+  /** The peers that it is connected with. */
+  readonly peers: readonly { peer: string; address: string }[]
+  /** How many bytes of blocks came from peers, and how many they were given. */
+  readonly bytesFetched: number
+  readonly bytesServed: number
+  /** What is kept in memory. */
+  readonly cachedBytes: number
+  readonly cachedBlocks: number
+}
+
+/** What a `Weft` tells of. */
+export interface WeftEventMap {
+  /** A peer has proven who it is. */
+  connect: CustomEvent<{ peer: string; address: string }>
+  /** A connection has ended. */
+  disconnect: CustomEvent<{ peer: string; address: string }>
+}
+
+/** A page that is a peer. */
+export class Weft extends EventTarget {
+  private readonly readings = new Map<number, Reading>()
+  private readonly pending: (() => void)[] = []
+  private core!: Core
+  private channels!: Channels
+  private peer = ''
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private nextReading = 1
+  private isSettling = false
+  private isStopped = false
+
+  private constructor(private readonly patience: number) {
+    super()
+  }
+
+  /** Loads the module, and begins to dial the peers; waits for none of them. */
+  static async start(options: StartOptions & { module: ModuleSource }): Promise<Weft> {
+    const weft = new Weft(options.patience ?? 30_000)
+    weft.core = await Core.load(options.module, {
+      send: (channel, bytes) => weft.channels.send(channel, bytes),
+      event: (...event) => { weft.pending.push(() => weft.take(...event)) },
+    })
+    const secret = crypto.getRandomValues(new Uint8Array(64))
+    const argument = new Uint8Array([...secret, ...utf8('weft-page')])
+    const memory = options.storage?.memory ?? 64 << 20
+    weft.peer = text(weft.core.ask('start', argument, memory, options.serve === true ? 1 : 0))
+    weft.channels = new Channels(
+      weft.core, weft.now, () => weft.settle(),
+      (peer, address, isConnected) => {
+        const name = isConnected ? 'connect' : 'disconnect'
+        weft.dispatchEvent(new CustomEvent(name, { detail: { peer, address } }))
+      },
+      options.dialTimeout ?? 10_000,
+    )
+    for (const address of options.peers ?? []) weft.connect(address)
+    return weft
+  }
+
+  /** Begins to keep a connection with who is at this address. */
+  connect(address: string): void {
+    try {
+      this.channels.add(address)
+    } catch (error) {
+      throw new TypeError(`${address}: ${(error as Error).message}`)
+    }
+  }
+
+  /** Fetches what `window.fetch` would, and what `ipfs://CID/path` names from the mesh. */
+  async fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+    const request = new Request(input, init)
+    const url = new URL(request.url)
+    if (url.protocol !== 'ipfs:') return globalThis.fetch(request)
+    if (this.isStopped) throw new TypeError('this Weft has been stopped')
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      throw new TypeError(`${request.method} changes something, and ${url.href} cannot be changed`)
+    }
+    if (request.integrity !== '') {
+      throw new TypeError('what a CID names is checked against it; leave integrity out')
+    }
+    request.signal.throwIfAborted()
+    const { cid, names } = contentPath(url)
+    const range = byteRange(request.headers.get('range'))
+    const hasPeer = await this.channels.someone(request.signal)
+    if (!hasPeer) {
+      const outcomes = this.channels.outcomes
+      const message = outcomes.length > 0 ? 'no peer can be reached' : 'no peers are known'
+      throw networkError(url.href, new WeftError('unreachable', message, outcomes))
+    }
+    const number = this.nextReading++
+    const reading = new Reading(
+      count => this.run('took', number, count, this.now()),
+      () => this.run('cancel', number, this.now()),
+      cause => networkError(url.href, cause),
+      () => {
+        this.readings.delete(number)
+        request.signal.removeEventListener('abort', abort)
+      },
+    )
+    const abort = (): void => reading.abort(request.signal.reason)
+    this.readings.set(number, reading)
+    request.signal.addEventListener('abort', abort)
+    try {
+      this.core.ask(
+        'read', number, utf8([cid, ...names].join('\0')), range?.from ?? NaN, range?.to ?? NaN,
+        this.patience, this.now())
+    } catch (error) {
+      this.readings.delete(number)
+      throw new TypeError(`${url.href}: ${(error as Error).message}`)
+    }
+    this.settle()
+    const found = await reading.found
+    if (found instanceof Refusal) return refusal(found, url, request)
+    const headers = new Headers({
+      'content-type': mediaType(found.isIndex ? 'index.html' : names.at(-1) ?? ''),
+      'content-length': `${found.end - found.start}`,
+      'accept-ranges': 'bytes',
+      'x-ipfs-path': `/ipfs/${[cid, ...names].join('/')}`,
+    })
+    if (range !== undefined) {
+      headers.set('content-range', `bytes ${found.start}-${found.end - 1}/${found.size}`)
+    }
+    let body: ReadableStream<Uint8Array> | null = found.body
+    if (request.method === 'HEAD') {
+      await body.cancel()
+      body = null
+    }
+    const status = range === undefined ? 200 : 206
+    return at(url, new Response(body, { status, headers }))
+  }
+
+  /** Who is connected, and what has come and gone. */
+  get status(): Status {
+    const count = (what: Count): number => this.core.run('count', what)
+    return {
+      peer: this.peer,
+      peers: this.channels.connected,
+      bytesFetched: count(Count.fetched),
+      bytesServed: count(Count.served),
+      cachedBytes: count(Count.cachedBytes),
+      cachedBlocks: count(Count.cachedBlocks),
+    }
+  }
+
+  /** Ends all connections. What is being fetched fails. */
+  stop(): void {
+    if (this.isStopped) return
+    this.isStopped = true
+    const reason = new DOMException('Weft has been stopped', 'AbortError')
+    for (const reading of [...this.readings.values()]) reading.abort(reason)
+    this.channels.stop()
+    clearTimeout(this.timer)
+  }
+
+  override addEventListener<Name extends keyof WeftEventMap>(
+    name: Name,
+    listener: (this: Weft, event: WeftEventMap[Name]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void
+  override addEventListener(
+    name: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void
+  override addEventListener(
+    name: string,
+    listener: unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
+    super.addEventListener(name, listener as EventListener, options)
+  }
+
+  private readonly now = (): number => performance.now()
+
+  private run(name: string, ...parameters: number[]): void {
+    this.core.run(name, ...parameters)
+    this.settle()
+  }
+
+  /** Passes on what the module has told, and sets the clock for what is due. */
+  private settle(): void {
+    if (this.isSettling) return
+    this.isSettling = true
+    for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) next()
+    this.isSettling = false
+    clearTimeout(this.timer)
+    const deadline = this.core.run('deadline')
+    if (this.isStopped || deadline === Infinity) return
+    const pause = Math.min(0x7fff_ffff, Math.max(0, Math.ceil(deadline - this.now())))
+    this.timer = setTimeout(() => this.run('advance', this.now()), pause)
+  }
+
+  private take(kind: EventKind, subject: number, number: number, bytes: Uint8Array): void {
+    if (kind === EventKind.ready || kind === EventKind.ended) {
+      this.channels.take(kind, subject, text(bytes))
+    } else {
+      this.readings.get(subject)?.take(kind, number, bytes)
+    }
+  }
+}
+
+/** A response that says where it is from. */
+function at(url: URL, response: Response): Response {
+  return Object.defineProperty(response, 'url', { value: url.href })
+}
+
+function refusal(found: Refusal, url: URL, request: Request): Response {
+  const headers = new Headers({ 'content-type': 'text/plain; charset=utf-8' })
+  let message = found.message
+  if (found.status === 416) {
+    headers.set('content-range', `bytes */${message}`)
+    message = `the content has ${message} bytes`
+  }
+  const body = request.method === 'HEAD' ? null : `${message}\n`
+  return at(url, new Response(body, { status: found.status, headers }))
+}

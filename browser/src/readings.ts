@@ -1,0 +1,116 @@
+// What is being read from the mesh: each reading becomes a promise of what was found, and a stream of
+// its bytes, which asks for no more than is read.
+
+import { EventKind, text } from './core.js'
+import { WeftError, WeftErrorCode } from './errors.js'
+
+/** What a reading found. */
+export interface Found {
+  readonly size: number
+  /** The bytes that come, the last one excluded. */
+  readonly start: number
+  readonly end: number
+  /** Whether it is the index.html of the directory that was asked for. */
+  readonly isIndex: boolean
+  readonly body: ReadableStream<Uint8Array>
+}
+
+/** Why there is nothing to read, although the mesh has it: an answer, not an error. */
+export class Refusal {
+  constructor(
+    readonly status: 404 | 416,
+    readonly message: string,
+  ) {}
+}
+
+/** How many bytes wait in a stream before no more is asked for. */
+const STREAM_ROOM = 256 << 10
+
+const failureCodes: Record<number, WeftErrorCode> = {
+  6: 'absent', 7: 'unreachable', 8: 'unverifiable', 9: 'deadline',
+}
+
+/** One reading. */
+export class Reading {
+  readonly found: Promise<Found | Refusal>
+  private answer!: (found: Found | Refusal) => void
+  private refuse!: (error: unknown) => void
+  private controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  private readonly trace: string[] = []
+  /** Bytes that were given to the stream and not yet said to be taken. */
+  private handed = 0
+
+  constructor(
+    private readonly took: (count: number) => void,
+    private readonly cancel: () => void,
+    private readonly failure: (cause: WeftError) => TypeError,
+    private readonly isOver: () => void,
+  ) {
+    this.found = new Promise((resolve, reject) => {
+      this.answer = resolve
+      this.refuse = reject
+    })
+  }
+
+  take(kind: EventKind, number: number, bytes: Uint8Array): void {
+    switch (kind) {
+      case EventKind.found: return this.begin(number, bytes)
+      case EventKind.bytes:
+        this.handed += bytes.length
+        this.controller?.enqueue(bytes)
+        return
+      case EventKind.finished:
+        this.isOver()
+        this.controller?.close()
+        return
+      case EventKind.failed: return this.fail(number, text(bytes))
+      case EventKind.news:
+        this.trace.push(text(bytes))
+        return
+    }
+  }
+
+  /** Ends the reading because whoever wanted it does not any more. */
+  abort(reason: unknown): void {
+    this.isOver()
+    this.cancel()
+    this.refuse(reason)
+    this.controller?.error(reason)
+  }
+
+  private begin(size: number, bytes: Uint8Array): void {
+    const range = new DataView(bytes.buffer, bytes.byteOffset, 17)
+    const body = new ReadableStream<Uint8Array>(
+      {
+        start: controller => {
+          this.controller = controller
+        },
+        pull: controller => {
+          const waiting = STREAM_ROOM - (controller.desiredSize ?? 0)
+          const count = this.handed - waiting
+          if (count <= 0) return
+          this.handed -= count
+          this.took(count)
+        },
+        cancel: () => {
+          this.isOver()
+          this.cancel()
+        },
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: STREAM_ROOM }),
+    )
+    const start = Number(range.getBigUint64(0, true))
+    const end = Number(range.getBigUint64(8, true))
+    this.answer({ size, start, end, isIndex: range.getUint8(16) === 1, body })
+  }
+
+  private fail(number: number, message: string): void {
+    this.isOver()
+    if (number === 1 || number === 2) return this.answer(new Refusal(404, message))
+    if (number === 5) return this.answer(new Refusal(416, message))
+    const code = failureCodes[number] ?? 'unreadable'
+    const error = this.failure(new WeftError(code, message, this.trace))
+    this.refuse(error)
+    this.controller?.error(error)
+  }
+}

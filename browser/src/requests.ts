@@ -1,0 +1,53 @@
+// What is read out of a request: the URL, the range, and the type of what is named.
+
+/** A root and the names below it. */
+export interface ContentPath {
+  readonly cid: string
+  readonly names: readonly string[]
+}
+
+/** The path that an `ipfs://` URL names. Throws a TypeError if it names none. */
+export function contentPath(url: URL): ContentPath {
+  const cid = url.host
+  if (cid === '') throw new TypeError(`${url.href} names no CID: ipfs://CID/path`)
+  const names = url.pathname.split('/').filter(name => name !== '')
+  try {
+    return { cid, names: names.map(decodeURIComponent) }
+  } catch {
+    throw new TypeError(`the path of ${url.href} is not percent-encoded UTF-8`)
+  }
+}
+
+/** The bytes that a request wants: both included, negative counts from the end. */
+export interface ByteRange {
+  readonly from: number
+  readonly to: number | undefined
+}
+
+/** The range of a `Range` header; undefined if it has to be ignored (RFC 9110, section 14.2). */
+export function byteRange(header: string | null): ByteRange | undefined {
+  const parts = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '')
+  if (parts === null) return undefined
+  const [first, last] = [parts[1]!, parts[2]!]
+  if (first === '') return last === '' ? undefined : { from: -Number(last), to: undefined }
+  if (last === '') return { from: Number(first), to: undefined }
+  return Number(last) < Number(first) ? undefined : { from: Number(first), to: Number(last) }
+}
+
+const types: Record<string, string> = {
+  avif: 'image/avif', css: 'text/css; charset=utf-8',
+  csv: 'text/csv; charset=utf-8', gif: 'image/gif', htm: 'text/html; charset=utf-8',
+  html: 'text/html; charset=utf-8', ico: 'image/x-icon', jpeg: 'image/jpeg', jpg: 'image/jpeg',
+  js: 'text/javascript; charset=utf-8', json: 'application/json', m4a: 'audio/mp4',
+  md: 'text/markdown; charset=utf-8', mjs: 'text/javascript; charset=utf-8', mp3: 'audio/mpeg',
+  mp4: 'video/mp4', oga: 'audio/ogg', ogg: 'audio/ogg', ogv: 'video/ogg', opus: 'audio/ogg',
+  pdf: 'application/pdf', png: 'image/png', svg: 'image/svg+xml', txt: 'text/plain; charset=utf-8',
+  wasm: 'application/wasm', wav: 'audio/wav', webm: 'video/webm', webp: 'image/webp',
+  woff2: 'font/woff2', xml: 'application/xml', zip: 'application/zip',
+}
+
+/** The type that a name tells by its end. */
+export function mediaType(name: string): string {
+  const extension = /\.([^.]+)$/.exec(name)?.[1]?.toLowerCase() ?? ''
+  return types[extension] ?? 'application/octet-stream'
+}

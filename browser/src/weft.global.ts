@@ -1,0 +1,8 @@
+// The classic script: `<script src="weft.global.js"></script>` makes `weft.fetch` and `weft.Weft`.
+
+import { place } from './place.js'
+
+const script = document.currentScript as HTMLScriptElement | null
+if (script !== null) place.module = new URL('weft-content.wasm', script.src)
+
+export * from './api.js'

@@ -1,0 +1,7 @@
+// The ES module: `import { fetch, Weft } from './weft.js'`.
+
+import { place } from './place.js'
+
+place.module = new URL('weft-content.wasm', import.meta.url)
+
+export * from './api.js'
