@@ -34,8 +34,11 @@ import Testing
         }
         let place = try Workplace()
         let folder = root.appending(path: "contracts/examples/\(name)").path
-        let outcome = try place.weft("contract", "test", "--json", "--module", module, folder)
+        let outcome = try place.weft(
+            "contract", "test", "--json", "--module", module, folder,
+            environment: try place.recording())
         #expect(outcome.status == 0, "\(outcome.output) \(outcome.errors)")
+        #expect(try place.interpretRecorded(atMost: 12) > 2)
         let lines = try outcome.objects()
         let requests = try FileManager.default.contentsOfDirectory(atPath: folder + "/tests")
             .filter { $0.hasSuffix(".request") }

@@ -1,5 +1,5 @@
-// WebAssembly's own test suite on instrumented modules: every assertion must still hold, and every
-// NaN that arithmetic makes must be the canonical one.
+// WebAssembly's own test suite on instrumented modules, with V8 and with Wasmtime: every assertion
+// must still hold, and every NaN that arithmetic makes must be the canonical one.
 //
 // The suite is no part of this repository. `Scripts/wasm-testsuite` brings a large part of it from
 // Debian, and in the long runs all of it (github.com/WebAssembly/testsuite, commit 3a04b2c), which
@@ -78,13 +78,21 @@ import Testing
                 report.asContracts[Self.asContract(bytes), default: 0] += 1
             }
         }
-        let runner = root.appending(path: "Tests/WebAssembly/conformance.mjs").path
-        let answer = try place.run("node", [runner, "script.json"])
-        var result = try JSONDecoder().decode(Report.self, from: Data(answer.utf8))
         let name = script.deletingPathExtension().lastPathComponent
-        result.failed = result.failed.map { "\(name): \($0)" }
-        report.add(result)
+        let onV8 = try place.conformance("node", "conformance.mjs", of: name)
+        let onWasmtime = try place.conformance(python, "conformance.py", of: name)
+        // What fails is told in each engine's own words.
+        #expect(onWasmtime.passed == onV8.passed && onWasmtime.refused == onV8.refused, "\(name)")
+        #expect(
+            onWasmtime.failed.map(Self.place) == onV8.failed.map(Self.place),
+            "\(onWasmtime.failed)")
+        report.add(onV8)
         return report
+    }
+
+    /// The script, line and command of what failed.
+    private static func place(of failure: String) -> String {
+        failure.split(separator: ":").prefix(3).joined(separator: ":")
     }
 
     /// What the rules of contracts say of a module.
@@ -113,6 +121,9 @@ import Testing
             return whole
         }
     }
+
+    /// The Python that has Wasmtime (`Scripts/install-packages test`).
+    private var python: String { root.appending(path: ".build/venv/bin/python3").path }
 
     @Test("every assertion of our own scripts holds", arguments: scripts(in: vectors))
     func ownScripts(script: URL) throws {
@@ -174,5 +185,19 @@ import Testing
                 "it imports a function of other than integers": 3,
                 "a br_table has too many labels": 1,
             ])
+    }
+}
+
+extension Workplace {
+    /// What a runner says of the script that lies here, split and instrumented.
+    fileprivate func conformance(
+        _ program: String, _ runner: String, of name: String
+    ) throws -> ConformanceTests.Report {
+        let file = scripts.appending(path: runner).path
+        let answer = try run(program, [file, "script.json"])
+        var result = try JSONDecoder().decode(
+            ConformanceTests.Report.self, from: Data(answer.utf8))
+        result.failed = result.failed.map { "\(name): \($0)" }
+        return result
     }
 }
