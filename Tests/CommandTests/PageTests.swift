@@ -7,6 +7,9 @@ import Testing
 import Wire
 
 @Suite(.serialized, .enabled(if: Browser.isThere)) struct PageTests {
+    static let webSocket = "/ip4/127.0.0.1/tcp/0/ws"
+    static let webRTC = "/ip4/127.0.0.1/udp/0/webrtc-direct"
+
     /// Where nobody listens.
     private static let nowhere =
         "/ip4/127.0.0.1/tcp/1/ws/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
@@ -27,9 +30,11 @@ import Wire
     }
 
     /// A node that listens for pages.
-    private static func start(_ place: Workplace) throws -> (node: RunningNode, address: String) {
+    private static func start(
+        _ place: Workplace, at listening: String = webSocket
+    ) throws -> (node: RunningNode, address: String) {
         try place.isolate()
-        let node = try RunningNode(place, "--listen", "/ip4/127.0.0.1/tcp/0/ws")
+        let node = try RunningNode(place, "--listen", listening)
         let address = try #require((node.announcement["listen"] as? [String])?.first)
         return (node, address)
     }
@@ -103,6 +108,32 @@ import Wire
         #expect((answers[11]["error"] as? String)?.hasPrefix("TypeError: ipfs://bafyn") == true)
         #expect((status["peers"] as? [Any])?.count == 1)
         #expect(status["bytesServed"] as? Int == 0)
+    }
+
+    /// What a page has fetched from one node another one gets from the page, whichever way each is
+    /// connected; and what the page adds has the CID that it has on nodes.
+    @Test("a page serves what it fetched and what it adds", arguments: [webSocket, webRTC])
+    func serving(listening: String) throws {
+        let (here, there) = (try Workplace(), try Workplace())
+        let (owner, ownerAddress) = try Self.start(here, at: listening)
+        defer { owner.stop() }
+        let other = listening == Self.webRTC ? Self.webSocket : Self.webRTC
+        let (asker, askerAddress) = try Self.start(there, at: other)
+        defer { asker.stop() }
+        let content = Self.content(3 << 20)
+        let cid = try here.weft("add", "-q", here.write("file", content)).output
+        let (answers, status) = try Self.show(
+            here, peers: [ownerAddress, askerAddress], options: ["serve": true],
+            [
+                ["url": "ipfs://\(cid)"], ["url": "\(asker.gateway)/ipfs/\(cid)"],
+                ["url": "ipfs://\(cid)", "puts": true],
+            ])
+        let hash = Self.hash(content)
+        #expect(answers[0]["sha256"] as? String == hash, "\(answers[0])")
+        #expect(answers[1]["sha256"] as? String == hash, "\(answers[1])")
+        #expect(answers[2]["cid"] as? String == cid)
+        #expect((status["peers"] as? [Any])?.count == 2)
+        #expect(status["bytesServed"] as? Int ?? 0 >= content.count)
     }
 
     /// Wrong bytes never reach a page, and it says who sent them.

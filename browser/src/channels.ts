@@ -1,12 +1,16 @@
-// The WebSockets to other peers: dialled, dialled again when they break, and closed.
+// The connections to other peers: dialled, dialled again when they break, and closed.
 
 import { Core, EventKind, text, utf8 } from './core.js'
+import { openWebRTC } from './webrtc.js'
+import { openWebSocket } from './websocket.js'
+import type { Wire, WireOwner } from './wires.js'
 
 /** A peer that the page is to be connected with. */
 interface Target {
   readonly address: string
-  readonly url: string
   readonly peer: string
+  /** How it is dialled: a URL, or an IP address, a port and a fingerprint. */
+  readonly way: readonly string[]
   channel: number | undefined
   isReady: boolean
   /** What became of the last attempt. */
@@ -16,10 +20,8 @@ interface Target {
   timer: ReturnType<typeof setTimeout> | undefined
 }
 
-/** How many bytes may wait in a socket before the module is told that it is full. */
-const SOCKET_ROOM = 4 << 20
-/** How often a full socket is looked at, in milliseconds: it does not tell when it has room. */
-const SOCKET_PAUSE = 20
+/** How many peers a page is connected with at the most. */
+const MAX_PEERS = 8
 /** The first pause before a peer is dialled again, and the longest, in milliseconds. */
 const FIRST_PAUSE = 500
 const LONGEST_PAUSE = 30_000
@@ -27,8 +29,7 @@ const LONGEST_PAUSE = 30_000
 /** The connections of a page. */
 export class Channels {
   private readonly targets: Target[] = []
-  private readonly sockets = new Map<number, WebSocket>()
-  private readonly full = new Set<number>()
+  private readonly wires = new Map<number, Wire>()
   private readonly waiting = new Set<() => void>()
   private nextChannel = 1
   private isStopped = false
@@ -58,9 +59,12 @@ export class Channels {
   /** Begins to keep a connection with who is at this address. Throws if it leads to nobody. */
   add(address: string): void {
     if (this.targets.some(target => target.address === address)) return
-    const [url, peer] = text(this.core.ask('address', utf8(address))).split('\n')
+    if (this.targets.length >= MAX_PEERS) {
+      throw new Error(`a page is connected with ${MAX_PEERS} peers at the most`)
+    }
+    const [peer, ...way] = text(this.core.ask('address', utf8(address))).split('\n')
     const target: Target = {
-      address, url: url!, peer: peer!, channel: undefined, isReady: false,
+      address, peer: peer!, way, channel: undefined, isReady: false,
       outcome: 'is being dialled', failures: 0, timer: undefined,
     }
     this.targets.push(target)
@@ -71,7 +75,7 @@ export class Channels {
   async someone(signal: AbortSignal): Promise<boolean> {
     for (const target of this.targets) {
       // Whoever wants something does not wait for the next attempt.
-      if (target.channel === undefined && !target.isReady) this.dial(target)
+      if (target.channel === undefined) this.dial(target)
     }
     const attempts = new Map(this.targets.map(target => [target, target.channel]))
     for (;;) {
@@ -97,6 +101,9 @@ export class Channels {
   }
 
   private tell(): void {
+    const dialling = this.targets.filter(({ channel, isReady }) => channel !== undefined && !isReady)
+    this.core.run('dialling', dialling.length, this.now())
+    this.settle()
     for (const done of [...this.waiting]) done()
   }
 
@@ -105,49 +112,66 @@ export class Channels {
     target.timer = undefined
     const channel = this.nextChannel++
     target.channel = channel
-    let socket: WebSocket
+    const owner = this.owner(channel, target.address)
     try {
-      socket = new WebSocket(target.url)
+      const [first, port, fingerprint] = target.way
+      const wire = port === undefined
+        ? openWebSocket(first!, owner)
+        : openWebRTC({ ip: first!, port, fingerprint: fingerprint! }, owner)
+      this.wires.set(channel, wire)
     } catch (error) {
-      // A page of https may not open ws://, and says so at once.
-      target.channel = undefined
-      target.outcome = `the browser refuses to dial (${(error as Error).message})`
-      return
+      // A page of https may not open ws://, and some browsers have no WebRTC.
+      return this.lost(channel, `the browser refuses to dial (${(error as Error).message})`)
     }
-    socket.binaryType = 'arraybuffer'
-    this.sockets.set(channel, socket)
-    const timer = setTimeout(() => {
-      if (target.channel !== channel || target.isReady) return
-      this.lost(channel, 'did not answer in time')
-      this.core.run('closed', channel, this.now())
-      socket.close()
-      this.settle()
+    this.tell()
+    setTimeout(() => {
+      if (target.channel === channel && !target.isReady) owner.lost('did not answer in time')
     }, this.dialTimeout)
-    socket.onopen = () => {
-      try {
-        this.core.ask('opened', channel, utf8(target.address), this.now())
-      } catch (error) {
-        this.lost(channel, (error as Error).message)
-        socket.close()
-      }
+  }
+
+  /** What is to be done with what a wire says. */
+  private owner(channel: number, address: string): WireOwner {
+    const run = (name: string, ...parameters: (number | Uint8Array)[]): void => {
+      if (!this.wires.has(channel)) return
+      this.core.run(name, channel, ...parameters, this.now())
       this.settle()
     }
-    socket.onmessage = event => {
-      this.core.run('received', channel, new Uint8Array(event.data as ArrayBuffer), this.now())
-      this.settle()
-    }
-    socket.onclose = () => {
-      clearTimeout(timer)
-      this.lost(channel, target.isReady ? 'the connection broke' : 'cannot be reached')
-      this.core.run('closed', channel, this.now())
-      this.settle()
+    return {
+      opened: fingerprint => {
+        try {
+          const place = utf8(address)
+          if (fingerprint === undefined) {
+            this.core.ask('opened', channel, place, this.now())
+          } else {
+            const argument = Uint8Array.from([...fingerprint, ...place])
+            this.core.ask('associated', channel, argument, this.now())
+          }
+        } catch (error) {
+          this.lost(channel, (error as Error).message)
+        }
+        this.settle()
+      },
+      received: bytes => run('received', bytes),
+      message: (stream, kind, bytes) => run('message', stream, kind, bytes),
+      messageEnd: (stream, isByPeer) => run('message_end', stream, isByPeer ? 1 : 0),
+      writable: () => {
+        this.core.run('writable', channel)
+        this.settle()
+      },
+      lost: reason => {
+        this.lost(channel, reason)
+        this.core.run('closed', channel, this.now())
+        this.settle()
+      },
     }
   }
 
   /** Takes a channel out, and dials again later. */
   private lost(channel: number, outcome: string): void {
-    this.sockets.delete(channel)
-    this.full.delete(channel)
+    const wire = this.wires.get(channel)
+    this.wires.delete(channel)
+    // What was sent before still leaves.
+    wire?.close()
     const target = this.targets.find(target => target.channel === channel)
     if (target === undefined) return
     const wasReady = target.isReady
@@ -164,42 +188,20 @@ export class Channels {
 
   // What the module says.
 
-  send(channel: number, bytes: Uint8Array): boolean {
-    const socket = this.sockets.get(channel)
-    if (socket === undefined || socket.readyState !== WebSocket.OPEN) return true
-    socket.send(bytes)
-    if (socket.bufferedAmount < SOCKET_ROOM) return true
-    if (!this.full.has(channel)) {
-      this.full.add(channel)
-      this.watch(channel, socket)
-    }
-    return false
-  }
-
-  private watch(channel: number, socket: WebSocket): void {
-    setTimeout(() => {
-      if (!this.full.has(channel)) return
-      if (socket.bufferedAmount >= SOCKET_ROOM / 2) return this.watch(channel, socket)
-      this.full.delete(channel)
-      this.core.run('writable', channel)
-      this.settle()
-    }, SOCKET_PAUSE)
+  /** Sends bytes, or a message on a data channel; answers whether there is room for more. */
+  send(channel: number, bytes: Uint8Array, stream: number, kind: number): boolean {
+    return this.wires.get(channel)?.send(bytes, stream, kind) ?? true
   }
 
   take(kind: EventKind.ready | EventKind.ended, channel: number, message: string): void {
     const target = this.targets.find(target => target.channel === channel)
     if (target === undefined) return
-    if (kind === EventKind.ready) {
-      target.isReady = true
-      target.failures = 0
-      this.changed(target.peer, target.address, true)
-      this.tell()
-    } else {
-      const socket = this.sockets.get(channel)
-      this.lost(channel, message)
-      // What was sent before still leaves.
-      socket?.close()
-    }
+    if (kind === EventKind.ended) return this.lost(channel, message)
+    target.isReady = true
+    target.failures = 0
+    this.wires.get(channel)?.ready()
+    this.changed(target.peer, target.address, true)
+    this.tell()
   }
 
   /** Ends all connections. */

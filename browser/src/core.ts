@@ -3,8 +3,11 @@
 
 /** What the module tells of while it is called. Nothing of this calls the module again. */
 export interface Host {
-  /** Sends bytes on a channel; answers whether it has room for more. */
-  send(channel: number, bytes: Uint8Array): boolean
+  /**
+   * Sends bytes on a channel, or a message of a kind on a stream of one that has data channels;
+   * answers whether there is room for more.
+   */
+  send(channel: number, bytes: Uint8Array, stream: number, kind: number): boolean
   /** Something has happened. */
   event(kind: EventKind, subject: number, number: number, bytes: Uint8Array): void
 }
@@ -77,7 +80,10 @@ export class Core {
           crypto.getRandomValues(view(pointer, count))
         },
         send: (channel: number, pointer: number, count: number) =>
-          host.send(channel, view(pointer, count).slice()) ? 1 : 0,
+          host.send(channel, view(pointer, count).slice(), 0, 0) ? 1 : 0,
+        message: (
+          channel: number, stream: number, kind: number, pointer: number, count: number,
+        ) => (host.send(channel, view(pointer, count).slice(), stream, kind) ? 1 : 0),
         event: (kind: number, subject: number, number: number, pointer: number, count: number) => {
           host.event(kind, subject, number, view(pointer, count).slice())
         },

@@ -8,7 +8,10 @@ import { byteRange, contentPath, mediaType } from './requests.js'
 
 /** How a page takes part in the mesh. */
 export interface StartOptions {
-  /** The peers to be connected with, such as `/ip4/127.0.0.1/tcp/4002/ws/p2p/12D3…`. */
+  /**
+   * The peers to be connected with, eight at the most: addresses of WebSockets and of WebRTC
+   * listeners, such as `/ip4/127.0.0.1/tcp/4002/ws/p2p/12D3…`.
+   */
   peers?: readonly string[]
   /** What is kept. */
   storage?: {
@@ -56,6 +59,7 @@ export class Weft extends EventTarget {
   private peer = ''
   private timer: ReturnType<typeof setTimeout> | undefined
   private nextReading = 1
+  private nextPutting = 1
   private isSettling = false
   private isStopped = false
 
@@ -67,7 +71,7 @@ export class Weft extends EventTarget {
   static async start(options: StartOptions & { module: ModuleSource }): Promise<Weft> {
     const weft = new Weft(options.patience ?? 30_000)
     weft.core = await Core.load(options.module, {
-      send: (channel, bytes) => weft.channels.send(channel, bytes),
+      send: (...message) => weft.channels.send(...message),
       event: (...event) => { weft.pending.push(() => weft.take(...event)) },
     })
     const secret = crypto.getRandomValues(new Uint8Array(64))
@@ -156,6 +160,32 @@ export class Weft extends EventTarget {
     }
     const status = range === undefined ? 200 : 206
     return at(url, new Response(body, { status, headers }))
+  }
+
+  /**
+   * Adds a file, cut into blocks as nodes do, and answers its CID. It is kept in memory until the page
+   * is left, and peers are given it if `serve` is on. Throws a RangeError if there is no room for it.
+   */
+  async put(content: Blob | BufferSource | string | ReadableStream<Uint8Array>): Promise<string> {
+    const number = this.nextPutting++
+    const ask = (name: string, ...parameters: (number | Uint8Array)[]): Uint8Array => {
+      try {
+        return this.core.ask(name, number, ...parameters, this.now())
+      } catch (error) {
+        throw new RangeError((error as Error).message)
+      } finally {
+        this.settle()
+      }
+    }
+    const body = content instanceof ReadableStream ? content : new Blob([content]).stream()
+    for (const reader = body.getReader(); ;) {
+      const { done, value } = await reader.read()
+      if (done) break
+      ask('put', value)
+    }
+    // An empty file has a block, too.
+    ask('put', new Uint8Array())
+    return text(ask('put_end'))
   }
 
   /** Who is connected, and what has come and gone. */

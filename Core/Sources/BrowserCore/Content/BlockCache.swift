@@ -1,16 +1,19 @@
 import Multiformats
 
-/// Blocks that a page keeps in memory, the least recently used ones going first.
+/// Blocks that a page keeps in memory. Of those that it has fetched, the least recently used ones
+/// go first; those that it has added stay.
 struct BlockCache {
     private struct Entry {
         let bytes: [UInt8]
         /// When it was last used, in uses of the cache.
         var use: UInt64
+        var isPinned: Bool
     }
 
     /// How many bytes are kept at the most.
     let limit: Int
     private(set) var byteCount = 0
+    private var pinnedBytes = 0
     private var entries: [Multihash: Entry] = [:]
     /// Uses in their order; one that is not the last of its block counts for nothing.
     private var uses: [(hash: Multihash, use: UInt64)] = []
@@ -34,16 +37,28 @@ struct BlockCache {
         return entry.bytes
     }
 
-    /// Keeps a block, which must have been checked against its CID.
+    /// Keeps a block, which must have been checked against its CID, as long as there is room.
     mutating func insert(_ hash: Multihash, _ bytes: ArraySlice<UInt8>) {
-        guard entries[hash] == nil, bytes.count <= limit else { return }
-        entries[hash] = Entry(bytes: Array(bytes), use: 0)
+        guard entries[hash] == nil, bytes.count <= limit - pinnedBytes else { return }
+        entries[hash] = Entry(bytes: Array(bytes), use: 0, isPinned: false)
         byteCount += bytes.count
         use(hash)
-        while byteCount > limit { evict() }
+        makeRoom()
+    }
+
+    /// Keeps a block for good. Returns false if there is no room for it.
+    mutating func pin(_ hash: Multihash, _ bytes: [UInt8]) -> Bool {
+        if entries[hash]?.isPinned == true { return true }
+        guard bytes.count <= limit - pinnedBytes else { return false }
+        if entries[hash] == nil { byteCount += bytes.count }
+        entries[hash] = Entry(bytes: bytes, use: 0, isPinned: true)
+        pinnedBytes += bytes.count
+        makeRoom()
+        return true
     }
 
     private mutating func use(_ hash: Multihash) {
+        guard entries[hash]?.isPinned == false else { return }
         useCount += 1
         entries[hash]?.use = useCount
         uses.append((hash, useCount))
@@ -52,11 +67,13 @@ struct BlockCache {
         oldest = 0
     }
 
-    private mutating func evict() {
-        let (hash, use) = uses[oldest]
-        oldest += 1
-        guard let entry = entries[hash], entry.use == use else { return }
-        entries[hash] = nil
-        byteCount -= entry.bytes.count
+    private mutating func makeRoom() {
+        while byteCount > limit, oldest < uses.count {
+            let (hash, use) = uses[oldest]
+            oldest += 1
+            guard let entry = entries[hash], entry.use == use, !entry.isPinned else { continue }
+            entries[hash] = nil
+            byteCount -= entry.bytes.count
+        }
     }
 }

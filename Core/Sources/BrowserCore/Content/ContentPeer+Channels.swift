@@ -16,11 +16,46 @@ extension ContentPeer {
         settle(now: now)
     }
 
+    /// An association with data channels has been made with who is at this address. Its ends have
+    /// certificates with these SHA2-256 fingerprints.
+    func opened(
+        _ number: UInt32, to address: Multiaddr, ownFingerprint: [UInt8],
+        peerFingerprint: [UInt8], random: [UInt8], now: Instant
+    ) throws(ConnectionError) {
+        let connection = try WebRTCConnection(
+            .client(address.peer), options: options, secrets: ConnectionSecrets(random),
+            clientFingerprint: ownFingerprint, serverFingerprint: peerFingerprint, now: now)
+        channels[number] = PageChannel(number, address, connection)
+        channelOrder.append(number)
+        settle(now: now)
+    }
+
+    /// A message came on a data channel.
+    func receive(
+        _ bytes: [UInt8], _ kind: ChannelMessageKind, on stream: UInt16, of number: UInt32,
+        now: Instant
+    ) {
+        guard let channel = channels[number] else { return }
+        do throws(ConnectionError) {
+            try channel.messages?.receive(bytes[...], kind, on: stream, now: now)
+        } catch {
+            settle(now: now)
+            end(channel, because: error.description, now: now)
+        }
+        settle(now: now)
+    }
+
+    /// A data channel is closed.
+    func closed(_ stream: UInt16, byPeer: Bool, of number: UInt32, now: Instant) {
+        channels[number]?.messages?.closed(stream, byPeer: byPeer, now: now)
+        settle(now: now)
+    }
+
     /// Bytes came on a channel.
     func receive(_ bytes: RawSpan, on number: UInt32, now: Instant) {
         guard let channel = channels[number] else { return }
         do throws(ConnectionError) {
-            try channel.connection.receive(bytes, now: now)
+            try channel.bytes?.receive(bytes, now: now)
         } catch {
             // What came before the fault still counts.
             settle(now: now)
@@ -39,17 +74,17 @@ extension ContentPeer {
     /// Ends a connection because the page wants it.
     func close(_ number: UInt32, now: Instant) {
         guard let channel = channels[number] else { return }
-        channel.connection.close()
+        channel.close()
         end(channel, because: "closed here", now: now)
         settle(now: now)
     }
 
     /// The next bytes for a channel; empty if there are none.
     func transmit(on channel: PageChannel) -> [UInt8] {
-        guard channel.connection.wantsToTransmit else { return [] }
-        let size = min(channel.connection.transmitSize, 256 << 10)
+        guard channel.bytes?.wantsToTransmit == true else { return [] }
+        let size = min(channel.bytes?.transmitSize ?? 0, 256 << 10)
         return [UInt8](capacity: size) { (output: inout OutputRawSpan) in
-            channel.connection.transmit(into: &output)
+            channel.bytes?.transmit(into: &output)
         }
     }
 
@@ -97,7 +132,7 @@ extension ContentPeer {
             tell(.accepted(channel.id(of: stream), peer, name), of: stream, channel, now: now)
         case .data(let stream, let bytes):
             receive(bytes, on: stream, of: channel, now: now)
-            channel.connection.consume(bytes.count, of: stream, now: now)
+            channel.consume(bytes.count, of: stream, now: now)
         case .finished(let stream):
             tell(.finished(channel.id(of: stream)), of: stream, channel, now: now)
             channel.forgetIfOver(stream)
@@ -205,7 +240,7 @@ extension ContentPeer {
     }
 
     private func reset(_ stream: UInt32, of channel: PageChannel, now: Instant) {
-        channel.connection.reset(stream)
+        channel.reset(stream)
         ended(stream, of: channel, now: now)
     }
 }

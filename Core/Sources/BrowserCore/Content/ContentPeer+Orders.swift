@@ -30,7 +30,7 @@ extension ContentPeer {
         guard let channel = channel(to: peer) else {
             return refused(request, .unreachable, now: now)
         }
-        guard let stream = channel.connection.open(names, now: now) else {
+        guard let stream = channel.open(names, now: now) else {
             return refused(request, .overLimit, now: now)
         }
         channel.opening[stream] = request
@@ -64,7 +64,7 @@ extension ContentPeer {
         guard let channel = channels[UInt32(id.connection)],
             let state = channel.streams.removeValue(forKey: id.stream)
         else { return }
-        channel.connection.reset(id.stream)
+        channel.reset(id.stream)
         for case .end(let number) in state.outgoing { exchange.unsent(number, now: now) }
     }
 
@@ -74,7 +74,7 @@ extension ContentPeer {
         guard let state = channel.streams[stream], state.waiting > PageChannel.maxWaiting else {
             return
         }
-        channel.connection.reset(stream)
+        channel.reset(stream)
         exchange.receive(.reset(channel.id(of: stream)), now: now)
         channel.streams[stream] = nil
     }
@@ -139,18 +139,34 @@ extension ContentPeer {
         case .streamOver: break
         case .failed(let session, let cid, let failure):
             failed(cid, failure, in: session, now: now)
-        case .discover(let session, _): exchange.discovered(session, now: now)
+        case .discover(let session, _):
+            searching.append(session)
+            endSearch(now: now)
         case .overdue(_, let stream):
-            channels[UInt32(stream.connection)]?.connection.check(now: now)
+            channels[UInt32(stream.connection)]?.check(now: now)
         case .violation(let peer, _):
             while let channel = channel(to: peer) {
-                channel.connection.close()
+                channel.close()
                 end(channel, because: "the peer broke the rules", now: now)
             }
         case .news(let session, let peer, let news):
             guard let reading = reading(of: session) else { return }
             _ = events.append(.news(reading, peer, news))
         }
+    }
+
+    /// A page looks for providers among the peers that it is told of, and no further.
+    private func endSearch(now: Instant) {
+        guard dialling == 0 else { return }
+        for session in searching { exchange.discovered(session, now: now) }
+        searching = []
+    }
+
+    /// So many peers are being dialled.
+    func isDialling(_ count: Int, now: Instant) {
+        dialling = count
+        endSearch(now: now)
+        settle(now: now)
     }
 
     private func keep(_ block: ReceivedBlock, now: Instant) {

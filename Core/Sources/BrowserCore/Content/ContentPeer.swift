@@ -59,6 +59,11 @@ final class ContentPeer {
     var cache: BlockCache
     var readings: [UInt32: OpenReading] = [:]
     var readingOrder: [UInt32] = []
+    /// How many peers are being dialled, and the sessions that wait for what comes of that.
+    var dialling = 0
+    var searching: [WantTable.SessionID] = []
+    /// What the page is adding.
+    private var puttings: [UInt32: Putting] = [:]
     var events = BoundedQueue<Event>(limit: 1 << 16)
     /// Channels whose connections have ended, until what is left has been sent.
     var leaving: [PageChannel] = []
@@ -103,6 +108,33 @@ final class ContentPeer {
         cache = BlockCache(limit: cacheLimit)
     }
 
+    // MARK: Adding
+
+    /// The next bytes of what the page adds. Returns false if there is no room for it.
+    func put(_ number: UInt32, _ bytes: RawSpan, now: Instant) -> Bool {
+        var putting = puttings.removeValue(forKey: number) ?? Putting()
+        var hasRoom = true
+        putting.add(bytes) { hasRoom = keep($0, now: now) && hasRoom }
+        if hasRoom { puttings[number] = putting }
+        settle(now: now)
+        return hasRoom
+    }
+
+    /// Ends what the page adds; answers its root, or nil if there was no room for it.
+    func endPutting(_ number: UInt32, now: Instant) -> CID? {
+        guard var putting = puttings.removeValue(forKey: number) else { return nil }
+        var hasRoom = true
+        let root = putting.finish { hasRoom = keep($0, now: now) && hasRoom }
+        settle(now: now)
+        return hasRoom ? root : nil
+    }
+
+    private func keep(_ block: EncodedBlock, now: Instant) -> Bool {
+        guard cache.pin(block.cid.hash, block.bytes) else { return false }
+        if isServing { exchange.stored(block.cid.hash, byteCount: block.bytes.count) }
+        return true
+    }
+
     func makeRequest(_ machine: Machine, _ number: UInt64) -> UInt64 {
         nextRequest += 1
         requests[nextRequest] = (machine, number)
@@ -116,7 +148,7 @@ final class ContentPeer {
     var deadline: Instant? {
         var next = exchange.deadline.earlier(identify.deadline).earlier(ping.deadline)
         for number in channelOrder {
-            next = next.earlier(channels[number]?.connection.deadline)
+            next = next.earlier(channels[number]?.deadline)
         }
         return next
     }
@@ -129,7 +161,7 @@ final class ContentPeer {
         for number in channelOrder {
             guard let channel = channels[number] else { continue }
             do throws(ConnectionError) {
-                try channel.connection.advance(to: now)
+                try channel.advance(to: now)
             } catch {
                 end(channel, because: error.description, now: now)
             }
@@ -145,7 +177,7 @@ final class ContentPeer {
             isBusy = false
             for number in channelOrder {
                 guard let channel = channels[number] else { continue }
-                while let event = channel.connection.nextEvent() {
+                while let event = channel.nextEvent() {
                     take(event, of: channel, now: now)
                     isBusy = true
                 }

@@ -36,7 +36,8 @@ public func start(
     }
 }
 
-/// The URL of the WebSocket that leads to an address, a line break, and the peer's name.
+/// How an address is dialled: the peer's name, and the URL of a WebSocket; or the peer's name, the
+/// IP address, the port and the fingerprint of a WebRTC listener. Each in a line.
 @c(weft_address)
 public func address(_ text: UnsafeRawPointer?, _ count: UInt32) -> UnsafeMutableRawPointer? {
     unsafe reply(to: text, count) { text throws(DecodeError) in
@@ -44,15 +45,23 @@ public func address(_ text: UnsafeRawPointer?, _ count: UInt32) -> UnsafeMutable
         guard let peer = address.peer else {
             throw DecodeError(.malformed, "the address does not say which peer is there (/p2p/…)")
         }
-        guard let url = address.webSocketURL else {
-            throw DecodeError(.unsupported, "a page reaches WebSockets only: …/tcp/…/ws or /wss")
+        guard let way = address.webSocketURL ?? address.webRTCListener else {
+            throw DecodeError(
+                .unsupported, "a page dials …/tcp/…/ws, …/wss and …/udp/…/webrtc-direct/certhash/…")
         }
-        return url + [0x0a] + Array(peer.description.utf8)
+        return Array(peer.description.utf8) + [0x0a] + way
     }
 }
 
 private func multiaddr(_ text: RawSpan) throws(DecodeError) -> Multiaddr {
     try Multiaddr(text: String(decoding: [UInt8](text), as: UTF8.self))
+}
+
+/// The page is dialling so many peers. Until there are none nobody is said to lack something.
+@c(weft_dialling)
+public func dialling(_ count: UInt32, _ now: Double) {
+    unsafe page?.isDialling(Int(count), now: instant(now))
+    drain()
 }
 
 /// The page has opened a channel to an address. An empty reply, or why it is of no use.
@@ -74,6 +83,58 @@ public func opened(
         }
         return []
     }
+}
+
+/// The page has made an association with data channels with the WebRTC listener at an address; its
+/// own certificate has the SHA2-256 fingerprint of 32 bytes that stands before the address.
+@c(weft_associated)
+public func associated(
+    _ channel: UInt32, _ argument: UnsafeRawPointer?, _ count: UInt32, _ now: Double
+) -> UnsafeMutableRawPointer? {
+    defer { drain() }
+    return unsafe reply(to: argument, count) { argument throws(DecodeError) in
+        guard let page = unsafe page, page.channels.count < ContentPeer.maxChannels else {
+            throw DecodeError(.overLimit, "the page has too many connections")
+        }
+        guard argument.byteCount > 32 else {
+            throw DecodeError(.truncated, "a fingerprint has 32 bytes")
+        }
+        let address = try multiaddr(argument.extracting(32...))
+        guard let fingerprint = address.fingerprint else {
+            throw DecodeError(.malformed, "the address names no SHA2-256 of a certificate")
+        }
+        do throws(ConnectionError) {
+            try page.opened(
+                channel, to: address, ownFingerprint: [UInt8](argument.extracting(..<32)),
+                peerFingerprint: fingerprint, random: makeRandom(ConnectionSecrets.byteCount),
+                now: instant(now))
+        } catch {
+            throw DecodeError(.unsupported, "the connection cannot be encrypted here")
+        }
+        return []
+    }
+}
+
+/// A message came on a data channel, whose kind has the number that it has in SCTP.
+@c(weft_message)
+public func message(
+    _ channel: UInt32, _ stream: UInt32, _ kind: UInt32, _ bytes: UnsafeRawPointer?,
+    _ count: UInt32, _ now: Double
+) {
+    guard let kind = ChannelMessageKind(rawValue: kind) else { return }
+    let bytes = unsafe UnsafeRawBufferPointer(start: bytes, count: Int(count))
+    unsafe page?.receive(
+        [UInt8](unsafe bytes.bytes), kind, on: UInt16(truncatingIfNeeded: stream), of: channel,
+        now: instant(now))
+    drain()
+}
+
+/// A data channel is closed, from the other side or from here.
+@c(weft_message_end)
+public func messageEnd(_ channel: UInt32, _ stream: UInt32, _ isByPeer: UInt32, _ now: Double) {
+    unsafe page?.closed(
+        UInt16(truncatingIfNeeded: stream), byPeer: isByPeer != 0, of: channel, now: instant(now))
+    drain()
 }
 
 /// Bytes came on a channel.
@@ -161,6 +222,33 @@ public func cancel(_ reading: UInt32, _ now: Double) {
     drain()
 }
 
+/// The next bytes of what the page adds, under a number of its choice. An empty reply, or that
+/// there is no room; then it is forgotten.
+@c(weft_put)
+public func put(
+    _ number: UInt32, _ bytes: UnsafeRawPointer?, _ count: UInt32, _ now: Double
+) -> UnsafeMutableRawPointer? {
+    defer { drain() }
+    return unsafe reply(to: bytes, count) { bytes throws(DecodeError) in
+        guard unsafe page?.put(number, bytes, now: instant(now)) == true else {
+            throw DecodeError(.overLimit, "there is no room for it (storage.memory)")
+        }
+        return []
+    }
+}
+
+/// Ends what the page adds. The text of its CID, or that there is no room.
+@c(weft_put_end)
+public func putEnd(_ number: UInt32, _ now: Double) -> UnsafeMutableRawPointer? {
+    defer { drain() }
+    return unsafe reply(to: nil, 0) { _ throws(DecodeError) in
+        guard let root = unsafe page?.endPutting(number, now: instant(now)) else {
+            throw DecodeError(.overLimit, "there is no room for it (storage.memory)")
+        }
+        return Array(root.description.utf8)
+    }
+}
+
 /// Counts since the start: 0 bytes of blocks that came, 1 bytes given to peers, 2 bytes in the
 /// cache, 3 blocks in it.
 @c(weft_count)
@@ -199,9 +287,22 @@ private func drain() {
 private func send(of channel: PageChannel, _ page: ContentPeer) {
     while !channel.isFull {
         let bytes = page.transmit(on: channel)
-        guard !bytes.isEmpty else { return }
+        guard !bytes.isEmpty else { break }
         let hasRoom = unsafe bytes.withUnsafeBytes {
             unsafe weft_host_send(channel.number, $0.baseAddress, $0.count)
+        }
+        channel.isFull = hasRoom == 0
+    }
+    while !channel.isFull, let order = channel.messages?.nextOrder(now: page.lastTime) ?? nil {
+        let hasRoom: UInt32
+        switch order {
+        case .close(let stream):
+            hasRoom = weft_host_message(channel.number, UInt32(stream), 0, nil, 0)
+        case .send(let bytes, let kind, let stream):
+            hasRoom = unsafe bytes.withUnsafeBytes {
+                unsafe weft_host_message(
+                    channel.number, UInt32(stream), kind.rawValue, $0.baseAddress, $0.count)
+            }
         }
         channel.isFull = hasRoom == 0
     }

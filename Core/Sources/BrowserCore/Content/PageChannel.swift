@@ -38,7 +38,10 @@ final class PageChannel {
 
     let number: UInt32
     let address: Multiaddr
-    var connection: Connection
+    /// The connection, over a channel of bytes or over data channels.
+    var bytes: Connection?
+    var messages: WebRTCConnection?
+    private let isWebRTC: Bool
     /// Who is at the other end, once it has proven that.
     var peer: PeerID?
     var streams: [UInt32: Stream] = [:]
@@ -50,7 +53,15 @@ final class PageChannel {
     init(_ number: UInt32, _ address: Multiaddr, _ connection: consuming Connection) {
         self.number = number
         self.address = address
-        self.connection = connection
+        bytes = consume connection
+        isWebRTC = false
+    }
+
+    init(_ number: UInt32, _ address: Multiaddr, _ connection: consuming WebRTCConnection) {
+        self.number = number
+        self.address = address
+        messages = consume connection
+        isWebRTC = true
     }
 
     func id(of stream: UInt32) -> StreamID {
@@ -76,7 +87,7 @@ final class PageChannel {
 
     /// Forgets a stream that has ended in both directions.
     func forgetIfOver(_ stream: UInt32) {
-        if !connection.isOpen(stream) { streams[stream] = nil }
+        if !isOpen(stream) { streams[stream] = nil }
     }
 
     /// Hands to the connection what it takes; answers the messages that have left.
@@ -88,16 +99,68 @@ final class PageChannel {
         for item in state.outgoing {
             switch item {
             case .bytes(let bytes):
-                guard connection.write(bytes, to: stream) else {
+                guard write(bytes, to: stream) else {
                     streams[stream]?.isFull = true
                     return sent
                 }
                 streams[stream]?.waiting -= bytes.count
             case .end(let number): sent.append(number)
-            case .finish: connection.finish(stream)
+            case .finish: finish(stream)
             }
             done += 1
         }
         return sent
     }
+}
+
+// What both kinds of connection have.
+extension PageChannel {
+    func nextEvent() -> Connection.Event? {
+        isWebRTC ? messages?.nextEvent() ?? nil : bytes?.nextEvent() ?? nil
+    }
+
+    var deadline: Instant? { isWebRTC ? messages?.deadline ?? nil : bytes?.deadline ?? nil }
+
+    func advance(to now: Instant) throws(ConnectionError) {
+        try messages?.advance(to: now)
+        try bytes?.advance(to: now)
+    }
+
+    func open(_ protocols: [ProtocolName], now: Instant) -> UInt32? {
+        isWebRTC
+            ? messages?.open(protocols, now: now) ?? nil : bytes?.open(protocols, now: now) ?? nil
+    }
+
+    func write(_ piece: ArraySlice<UInt8>, to stream: UInt32) -> Bool {
+        isWebRTC
+            ? messages?.write(piece, to: stream) ?? true : bytes?.write(piece, to: stream) ?? true
+    }
+
+    func finish(_ stream: UInt32) {
+        messages?.finish(stream)
+        bytes?.finish(stream)
+    }
+
+    func reset(_ stream: UInt32) {
+        messages?.reset(stream)
+        bytes?.reset(stream)
+    }
+
+    func consume(_ count: Int, of stream: UInt32, now: Instant) {
+        messages?.consume(count, of: stream, now: now)
+        bytes?.consume(count, of: stream, now: now)
+    }
+
+    func isOpen(_ stream: UInt32) -> Bool {
+        isWebRTC ? messages?.isOpen(stream) ?? false : bytes?.isOpen(stream) ?? false
+    }
+
+    /// Finds out whether the peer is there.
+    func check(now: Instant) {
+        messages?.check(roundTrip: nil, now: now)
+        bytes?.check(now: now)
+    }
+
+    /// Announces the end to the peer, where that is done within the connection.
+    func close() { bytes?.close() }
 }

@@ -63,4 +63,30 @@ extension Multiaddr {
         }
         return Array((scheme + host + ":" + components[1].text).utf8)
     }
+    /// The IP address, the port and the certificate's fingerprint of the WebRTC listener that the
+    /// address leads to, each in a line; nil if it leads to none.
+    var webRTCListener: [UInt8]? {
+        guard components.count >= 4, components[1].protocol == .udp,
+            components[2].protocol == .webrtcDirect, let fingerprint
+        else { return nil }
+        switch components[0].protocol {
+        case .ip4, .ip6: break
+        default: return nil
+        }
+        var line = Array((components[0].text + "\n" + components[1].text + "\n").utf8)
+        let digits = Array("0123456789ABCDEF".utf8)
+        for (index, byte) in fingerprint.enumerated() {
+            if index > 0 { line.append(UInt8(ascii: ":")) }
+            line += [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        }
+        return line
+    }
+
+    /// The SHA2-256 of the certificate that the address names.
+    var fingerprint: [UInt8]? {
+        guard let value = first(.certhash)?.value, value.count == 34, value[0] == 0x12,
+            value[1] == 0x20
+        else { return nil }
+        return Array(value[2...])
+    }
 }

@@ -17,6 +17,12 @@
 WEFT_IMPORT("send")
 uint32_t weft_host_send(uint32_t connection, const void *bytes, size_t count);
 
+// Sends a message on a data channel of a connection; its kind is the number that it has in SCTP, and
+// zero closes the data channel. Zero as above.
+WEFT_IMPORT("message")
+uint32_t weft_host_message(
+    uint32_t connection, uint32_t stream, uint32_t kind, const void *bytes, size_t count);
+
 // Tells what has happened: its kind, what it happened to, a number, and bytes, which are copied
 // before it returns. The page calls the module no sooner than the module has returned.
 WEFT_IMPORT("event")
