@@ -4,7 +4,7 @@ Usage: chromium.py PAGE ARGUMENT
 
 The page is one of this folder, on a server that only this machine reaches, where /dist/ is what
 pages take from browser/. It finds the argument behind the # of its URL, and posts its report to
-/result. Any change of a local session description
+/result. Whatever is called site.txt is there, in any folder. Any change of a local session description
 is forbidden to it, as browsers are about to do.
 """
 
@@ -30,9 +30,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     }
 
     def translate_path(self, path):
-        if path.startswith("/dist/"):
-            self.directory, path = DIST, path[len("/dist") :]
+        if path.startswith("/dist/") or path == "/weft-sw.js":
+            self.directory, path = DIST, path.removeprefix("/dist")
         return super().translate_path(path)
+
+    def do_GET(self):
+        # What a site itself has, beside the mesh.
+        if not self.path.endswith("/site.txt"):
+            return super().do_GET()
+        self.send_response(200)
+        self.send_header("content-type", "text/plain")
+        self.end_headers()
+        self.wfile.write(b"from the site")
 
     def log_message(self, *arguments):
         pass

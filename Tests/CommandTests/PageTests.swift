@@ -62,6 +62,9 @@ import Wire
         try place.write("site/films/film.webm", film)
         try place.write("site/index.html", Data("<h1>Home</h1>\n".utf8))
         try place.write("site/a name/ö.txt", Data("hello\n".utf8))
+        let grains = Self.content(100_000)
+        let fine = try place.weft(
+            "add", "-q", "--chunker", "size-50", place.write("grains", grains))
         let added = try place.weft("add", "-q", place.path("site"))
         let root = "ipfs://" + (added.output.split(separator: "\n").last.map(String.init) ?? "")
         let (answers, status) = try Self.show(
@@ -79,6 +82,7 @@ import Wire
                 ["url": root + "/films"],
                 ["url": root, "method": "POST"],
                 ["url": "ipfs://bafynonsense/"],
+                ["url": "ipfs://\(fine.output)"],
             ])
         // What comes first is handed on when at most what is asked for ahead has come.
         #expect(answers[0]["error"] as? String == "AbortError: signal is aborted without reason")
@@ -91,7 +95,7 @@ import Wire
         #expect(answers[1]["url"] as? String == root + "/films/film.webm")
         #expect(
             answers.map { $0["status"] as? Int ?? 0 } == [
-                200, 200, 206, 206, 416, 200, 200, 200, 404, 404, 0, 0,
+                200, 200, 206, 206, 416, 200, 200, 200, 404, 404, 0, 0, 200,
             ])
         #expect(answers[2]["sha256"] as? String == Self.hash(film[5_000_000..<5_000_100]))
         let part = try #require(answers[2]["headers"] as? [String: String])
@@ -106,6 +110,9 @@ import Wire
         #expect(answers[7]["count"] as? Int == 0)
         #expect((answers[10]["error"] as? String)?.hasPrefix("TypeError: POST ") == true)
         #expect((answers[11]["error"] as? String)?.hasPrefix("TypeError: ipfs://bafyn") == true)
+        // Two thousand blocks become a few pieces.
+        #expect(answers[12]["sha256"] as? String == Self.hash(grains))
+        #expect(answers[12]["pieces"] as? Int ?? .max < 100)
         #expect((status["peers"] as? [Any])?.count == 1)
         #expect(status["bytesServed"] as? Int == 0)
     }
@@ -134,6 +141,50 @@ import Wire
         #expect(answers[2]["cid"] as? String == cid)
         #expect((status["peers"] as? [Any])?.count == 2)
         #expect(status["bytesServed"] as? Int ?? 0 >= content.count)
+    }
+
+    /// What a site names by `/ipfs/CID/path` comes from the mesh: pictures, sound in which one
+    /// seeks, ranges; and from the site itself when the mesh does not have it or is gone.
+    @Test("a service worker serves a site from the mesh") func serviceWorker() throws {
+        let place = try Workplace()
+        let (node, address) = try Self.start(place)
+        defer { node.stop() }
+        try place.write("folder/tone.wav", Self.sound(seconds: 1000))
+        try place.write("folder/note.txt", Data("hello mesh\n".utf8))
+        try place.write(
+            "folder/picture.svg",
+            Data(#"<svg xmlns="http://www.w3.org/2000/svg" width="37" height="9"/>"#.utf8))
+        let added = try place.weft("add", "-q", place.path("folder"))
+        let folder = added.output.split(separator: "\n").last.map(String.init) ?? ""
+        let absent = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+        let argument = try JSONSerialization.data(
+            withJSONObject: ["peers": [address], "folder": folder, "absent": absent])
+        let outcome = try place.python(
+            "../Browsers/chromium.py", ["worker.html", String(decoding: argument, as: UTF8.self)])
+        let report = try outcome.object()
+        #expect(report["width"] as? Int == 37, "\(report)")
+        #expect(report["duration"] as? Double == 1000 && report["seeked"] as? Double == 990)
+        let part = report["part"] as? [String: Any] ?? [:]
+        #expect(part["status"] as? Int == 206 && part["text"] as? String == "mesh\n")
+        #expect(part["type"] as? String == "text/plain; charset=utf-8")
+        #expect((report["missing"] as? [String: Any])?["status"] as? Int == 404)
+        for name in ["fallback", "stopped"] {
+            let answer = report[name] as? [String: Any]
+            #expect(answer?["text"] as? String == "from the site", "\(name)")
+        }
+        #expect(report["bytesFetched"] as? Int ?? 0 > 100_000)
+    }
+
+    /// A sound of 8,000 samples in a second, of a byte each (RIFF WAVE).
+    private static func sound(seconds: Int) -> Data {
+        func number(_ value: Int, _ count: Int) -> [UInt8] {
+            (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+        }
+        let count = 8000 * seconds
+        var data = Data("RIFF".utf8) + number(36 + count, 4) + Data("WAVEfmt ".utf8)
+        data += number(16, 4) + number(1, 2) + number(1, 2) + number(8000, 4) + number(8000, 4)
+        data += number(1, 2) + number(8, 2) + Data("data".utf8) + number(count, 4)
+        return data + content(count)
     }
 
     /// Wrong bytes never reach a page, and it says who sent them.

@@ -5,6 +5,7 @@ import { Core, Count, EventKind, ModuleSource, text, utf8 } from './core.js'
 import { networkError, WeftError } from './errors.js'
 import { Reading, Refusal } from './readings.js'
 import { byteRange, contentPath, mediaType } from './requests.js'
+import { answerWorker, install } from './site.js'
 
 /** How a page takes part in the mesh. */
 export interface StartOptions {
@@ -24,6 +25,11 @@ export interface StartOptions {
   dialTimeout?: number
   /** How long is waited while nothing comes, in milliseconds; 30,000. */
   patience?: number
+  /**
+   * The URL of `weft-sw.js` on the page's own site: the service worker that has what pages name by
+   * `/ipfs/CID/path` come from the mesh. None is installed if it is not said.
+   */
+  serviceWorker?: string | URL
   /** Where the WebAssembly module is; beside the script if not said. */
   module?: ModuleSource
 }
@@ -60,6 +66,7 @@ export class Weft extends EventTarget {
   private timer: ReturnType<typeof setTimeout> | undefined
   private nextReading = 1
   private nextPutting = 1
+  private stopAnswering: () => void = () => {}
   private isSettling = false
   private isStopped = false
 
@@ -67,7 +74,10 @@ export class Weft extends EventTarget {
     super()
   }
 
-  /** Loads the module, and begins to dial the peers; waits for none of them. */
+  /**
+   * Loads the module, and begins to dial the peers; waits for none of them, but for the service worker
+   * if one is installed.
+   */
   static async start(options: StartOptions & { module: ModuleSource }): Promise<Weft> {
     const weft = new Weft(options.patience ?? 30_000)
     weft.core = await Core.load(options.module, {
@@ -87,6 +97,8 @@ export class Weft extends EventTarget {
       options.dialTimeout ?? 10_000,
     )
     for (const address of options.peers ?? []) weft.connect(address)
+    weft.stopAnswering = answerWorker((input, init) => weft.fetch(input, init))
+    if (options.serviceWorker !== undefined) await install(options.serviceWorker)
     return weft
   }
 
@@ -208,6 +220,7 @@ export class Weft extends EventTarget {
     const reason = new DOMException('Weft has been stopped', 'AbortError')
     for (const reading of [...this.readings.values()]) reading.abort(reason)
     this.channels.stop()
+    this.stopAnswering()
     clearTimeout(this.timer)
   }
 

@@ -39,6 +39,8 @@ export class Reading {
   private readonly trace: string[] = []
   /** Bytes that were given to the stream and not yet said to be taken. */
   private handed = 0
+  /** How many bytes are still to come. */
+  private missing = 0
 
   constructor(
     private readonly took: (count: number) => void,
@@ -57,9 +59,11 @@ export class Reading {
       case EventKind.found: return this.begin(number, bytes)
       case EventKind.bytes:
         this.handed += bytes.length
+        this.missing -= bytes.length
         this.controller?.enqueue(bytes)
         return
       case EventKind.finished:
+        if (this.missing !== 0) return this.fail(0, 'the module lost a part of it')
         this.isOver()
         this.controller?.close()
         return
@@ -101,6 +105,7 @@ export class Reading {
     )
     const start = Number(range.getBigUint64(0, true))
     const end = Number(range.getBigUint64(8, true))
+    this.missing = end - start
     this.answer({ size, start, end, isIndex: range.getUint8(16) === 1, body })
   }
 

@@ -96,7 +96,7 @@ extension ContentPeer {
         for request in requests { refused(request, .disconnected, now: now) }
         for stream in streams { ended(stream, of: channel, now: now) }
         leaving.append(channel)
-        _ = events.append(.ended(channel.number, reason: reason))
+        tell(.ended(channel.number, reason: reason))
         guard let peer = channel.peer, self.channel(to: peer) == nil else { return }
         exchange.disconnected(peer, isBroken: true, now: now)
         identify.disconnected(from: peer)
@@ -162,7 +162,7 @@ extension ContentPeer {
             guard let session = readings[reading]?.session else { continue }
             exchange.offer(peer, to: session, as: .neighbour, now: now)
         }
-        _ = events.append(.ready(channel.number, peer))
+        tell(.ready(channel.number, peer))
     }
 
     private func begin(

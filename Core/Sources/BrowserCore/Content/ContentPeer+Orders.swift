@@ -151,7 +151,7 @@ extension ContentPeer {
             }
         case .news(let session, let peer, let news):
             guard let reading = reading(of: session) else { return }
-            _ = events.append(.news(reading, peer, news))
+            tell(.news(reading, peer, news))
         }
     }
 

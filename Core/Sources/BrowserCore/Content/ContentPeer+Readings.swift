@@ -11,6 +11,8 @@ struct OpenReading {
     static let handedAhead = 1 << 20
     /// How many blocks may be asked for at a time.
     static let maxAsked = 1024
+    /// Shorter pieces are put together until they are so long: a file may be made of millions.
+    static let leastPiece = 16 << 10
 
     var reading: Reading
     let session: WantTable.SessionID
@@ -29,6 +31,8 @@ struct OpenReading {
     var position: UInt64 = 0
     /// How many bytes the page has been given and has not taken.
     var handed = 0
+    /// Short pieces that are not told yet.
+    var pieces: [UInt8] = []
 }
 
 extension ContentPeer {
@@ -109,10 +113,11 @@ extension ContentPeer {
                     }
                     if !open.asked.contains(cid.hash) { ask(cid, of: &open, now: now) }
                     askAhead(&open, now: now)
+                    handPieces(to: number, &open)
                     readings[number] = open
                     return
                 case .found(let size, let range):
-                    _ = events.append(
+                    tell(
                         .found(
                             number, size: size, range: range, isIndex: open.reading.isAtIndex))
                 case .bytes(let range):
@@ -120,23 +125,42 @@ extension ContentPeer {
                     let piece = open.current[
                         (start + range.lowerBound)..<(start + range.upperBound)]
                     open.handed += piece.count
-                    _ = events.append(.bytes(number, piece))
+                    hand(piece, to: number, &open)
                 case .done: isOver = true
                 }
             }
         } catch {
             fault = .content(error)
         }
+        handPieces(to: number, &open)
         if fault == nil, !isOver { askAhead(&open, now: now) }
         readings[number] = open
         if let fault {
-            _ = events.append(.failed(number, fault))
+            tell(.failed(number, fault))
         } else if isOver {
-            _ = events.append(.finished(number))
+            tell(.finished(number))
         } else {
             return
         }
         end(number, now: now)
+    }
+
+    private func hand(
+        _ piece: ArraySlice<UInt8>, to number: UInt32, _ open: inout OpenReading
+    ) {
+        if piece.count < OpenReading.leastPiece {
+            open.pieces += piece
+            guard open.pieces.count >= OpenReading.leastPiece else { return }
+            return handPieces(to: number, &open)
+        }
+        handPieces(to: number, &open)
+        tell(.bytes(number, piece))
+    }
+
+    private func handPieces(to number: UInt32, _ open: inout OpenReading) {
+        guard !open.pieces.isEmpty else { return }
+        tell(.bytes(number, open.pieces[...]))
+        open.pieces = []
     }
 
     /// A block that is here.

@@ -64,7 +64,7 @@ final class ContentPeer {
     var searching: [WantTable.SessionID] = []
     /// What the page is adding.
     private var puttings: [UInt32: Putting] = [:]
-    var events = BoundedQueue<Event>(limit: 1 << 16)
+    var events = BoundedQueue<Event>(limit: 1 << 17)
     /// Channels whose connections have ended, until what is left has been sent.
     var leaving: [PageChannel] = []
     /// Whether peers are given what lies in the cache.
@@ -139,6 +139,13 @@ final class ContentPeer {
         nextRequest += 1
         requests[nextRequest] = (machine, number)
         return nextRequest
+    }
+
+    func tell(_ event: Event) {
+        // Readings, connections and what is told of each at a time are bounded far below this, and
+        // without one of its pieces a file would be another one.
+        let hasRoom = events.append(event)
+        precondition(hasRoom, "more has happened than can")
     }
 
     /// What has happened next.

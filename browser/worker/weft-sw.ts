@@ -1,0 +1,116 @@
+// The service worker: what a page names by `/ipfs/CID/path` on its own site, in an `<img>`, a
+// `<video>`, a style sheet or a `fetch`, comes from the mesh when a page with Weft is open, and from
+// the site when that is quicker, or fails. It keeps nothing, because browsers end it at any time.
+
+import type { MeshAnswer, MeshDemand, MeshRequest } from '../src/messages.js'
+
+declare const self: ServiceWorkerGlobalScope
+declare global {
+  /** TypeScript 4.8 does not know that workers have it. */
+  interface AbortController {
+    abort(): void
+  }
+}
+
+/** How long the mesh has before the site is asked as well, in milliseconds. */
+const HEDGE = 100
+/** How long a page has to say that it runs Weft, in milliseconds. */
+const PATIENCE = 1000
+
+self.addEventListener('install', () => { void self.skipWaiting() })
+self.addEventListener('activate', event => event.waitUntil(self.clients.claim()))
+
+self.addEventListener('fetch', event => {
+  const { request } = event
+  const url = new URL(request.url)
+  // What is not ours is not touched, and nothing that somebody has logged in for.
+  if (url.origin !== self.location.origin || !url.pathname.startsWith('/ipfs/')) return
+  if (request.method !== 'GET' && request.method !== 'HEAD') return
+  if (request.headers.has('authorization') || request.mode === 'navigate') return
+  event.respondWith(answer(request, `ipfs://${url.pathname.slice('/ipfs/'.length)}`, event.clientId))
+})
+
+/** The quicker of the mesh and the site; the site if the mesh has nothing to say. */
+async function answer(request: Request, url: string, client: string): Promise<Response> {
+  const cancelled = new AbortController()
+  const mesh = fromMesh(request, url, client, cancelled.signal)
+  const late = new Promise<undefined>(resolve => setTimeout(resolve, HEDGE))
+  const first = await Promise.race([mesh.catch(() => null), late])
+  if (first instanceof Response) return first
+  if (first === null) return fetch(request)
+  const abort = new AbortController()
+  const site = fetch(request, { signal: abort.signal }).then(response => {
+    if (!response.ok) throw response
+    return response
+  })
+  try {
+    const [response, isMesh] = await Promise.any([
+      mesh.then(response => [response, true] as const),
+      site.then(response => [response, false] as const),
+    ])
+    if (isMesh) abort.abort()
+    else cancelled.abort()
+    return response
+  } catch {
+    // Both failed; the site says why in its own way.
+    return site.catch(refusal => (refusal instanceof Response ? refusal : Response.error()))
+  }
+}
+
+/** What the first page that runs Weft answers. */
+async function fromMesh(
+  request: Request, url: string, client: string, cancelled: AbortSignal,
+): Promise<Response> {
+  const { method, headers } = request
+  const message: MeshRequest = { weft: 'fetch', url, method, range: headers.get('range') }
+  // Who asks is likely to have it.
+  const pages = [...await self.clients.matchAll({ type: 'window' })]
+    .sort((left, right) => Number(right.id === client) - Number(left.id === client))
+  for (const page of pages) {
+    const response = await ask(page, message, cancelled)
+    if (response !== undefined) return response
+  }
+  throw new TypeError('no page runs Weft')
+}
+
+/** What one page answers; undefined if it does not run Weft. */
+function ask(
+  page: Client, message: MeshRequest, cancelled: AbortSignal,
+): Promise<Response | undefined> {
+  const { port1: port, port2: theirs } = new MessageChannel()
+  const say = (demand: MeshDemand): void => port.postMessage(demand)
+  return new Promise((resolve, reject) => {
+    const silence = setTimeout(() => {
+      say('stop')
+      resolve(undefined)
+    }, PATIENCE)
+    let controller: ReadableStreamDefaultController<Uint8Array> | undefined
+    cancelled.addEventListener('abort', () => say('stop'))
+    port.onmessage = ({ data }: MessageEvent<MeshAnswer>) => {
+      switch (data.kind) {
+        case 'taken': return clearTimeout(silence)
+        case 'head': {
+          const body = new ReadableStream<Uint8Array>({
+            start: started => { controller = started },
+            pull: () => say('more'),
+            cancel: () => say('stop'),
+          })
+          const { status, headers } = data
+          const isBare = message.method === 'HEAD'
+          return resolve(new Response(isBare ? null : body, { status, headers }))
+        }
+        case 'piece': return controller?.enqueue(data.bytes)
+        case 'end':
+          controller?.close()
+          return port.close()
+        case 'failed': {
+          const error = new TypeError(data.message)
+          reject(error)
+          controller?.error(error)
+          return port.close()
+        }
+      }
+    }
+    page.postMessage(message, [theirs])
+  })
+}
