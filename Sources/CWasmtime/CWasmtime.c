@@ -1,8 +1,12 @@
-// Opens Wasmtime's shared library and looks up its functions.
+// Opens Wasmtime's shared library and looks up its functions, and looks at the stack that compiled
+// code is to run on.
+
+#define _GNU_SOURCE
 
 #include "CWasmtime.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 const char *weft_wasmtime_open(const char *path, weft_wasmtime_t *functions) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -14,4 +18,20 @@ const char *weft_wasmtime_open(const char *path, weft_wasmtime_t *functions) {
     WEFT_WASMTIME_FUNCTIONS(WEFT_LOOK_UP)
 #undef WEFT_LOOK_UP
     return NULL;
+}
+
+size_t weft_stack_left(void) {
+    static _Thread_local char *lowest = NULL;
+    char here;
+    if (!lowest) {
+        pthread_attr_t attributes;
+        void *address = NULL;
+        size_t size = 0;
+        if (pthread_getattr_np(pthread_self(), &attributes) != 0) return 0;
+        int failed = pthread_attr_getstack(&attributes, &address, &size);
+        pthread_attr_destroy(&attributes);
+        if (failed != 0) return 0;
+        lowest = address;
+    }
+    return &here > lowest ? (size_t)(&here - lowest) : 0;
 }

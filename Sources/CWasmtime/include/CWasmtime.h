@@ -206,4 +206,7 @@ typedef struct {
 // function that the library lacks, or the loader's own message, which the next call overwrites.
 const char *weft_wasmtime_open(const char *path, weft_wasmtime_t *functions);
 
+// How many bytes of stack the calling thread has left; 0 if that cannot be known.
+size_t weft_stack_left(void);
+
 #endif

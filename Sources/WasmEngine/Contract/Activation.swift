@@ -39,6 +39,8 @@ final class Activation {
     private var left: Int64
     /// What is left of the gas that the run may use by itself.
     private var ownLeft: Int64
+    /// Whether that is less than the call and the rules give it, because the run is to be brief.
+    let isBrief: Bool
     /// What the contract's global was last known to hold: the less of both.
     private var lent: Int64 = 0
     private var seed: SeedStream
@@ -59,7 +61,9 @@ final class Activation {
         self.library = library
         seed = SeedStream(request.seed)
         left = request.gas
-        ownLeft = min(request.gas, GasSchedule.maxOwnGas)
+        let ownGas = min(request.gas, GasSchedule.maxOwnGas)
+        isBrief = !control.mayBlock && ownGas > Engine.briefGas
+        ownLeft = isBrief ? Engine.briefGas : ownGas
     }
 
     /// Lends the run that a call of the host belongs to.

@@ -68,9 +68,16 @@ extension Engine {
         }
     }
 
-    /// Runs a contract on this thread, which must be one of ``workers``.
+    /// Whether this thread, whosever it is, has enough stack for a brief run.
     ///
-    /// - Throws: as ``run(_:_:limits:control:host:)``.
+    /// The engine's own threads have enough. On another one compiled code could run over the end of
+    /// the stack, and that ends the process.
+    public static var canRunHere: Bool { weft_stack_left() >= wasmStackBytes + 512 << 10 }
+
+    /// Runs a contract on this thread: one of ``workers`` or, if the control is one of a brief
+    /// run, one for which ``canRunHere`` holds.
+    ///
+    /// - Throws: as ``run(_:_:limits:control:host:)``; ``NotBrief``.
     public func execute(
         _ program: Program, _ request: ContractRequest, limits: RunLimits, control: RunControl,
         host: any ContractHost
@@ -86,7 +93,10 @@ extension Engine {
         } catch {
             return run.outcome(.outOfGas)
         }
-        return try withExtendedLifetime(run) { try start(program, run) }
+        let outcome = try withExtendedLifetime(run) { try start(program, run) }
+        // What a brief run lacked may be no more than what it was not lent.
+        if outcome.status == .outOfGas, run.isBrief { throw NotBrief() }
+        return outcome
     }
 
     private func start(_ program: Program, _ run: Activation) throws -> ContractOutcome {

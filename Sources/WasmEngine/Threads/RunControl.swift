@@ -11,6 +11,8 @@ public final class RunControl: Sendable {
         var nextWait = 0
     }
 
+    /// Whether they may block the thread that they are on.
+    public let mayBlock: Bool
     /// When they have to stop.
     public let end: ContinuousClock.Instant
     /// How long that is from the start.
@@ -23,6 +25,16 @@ public final class RunControl: Sendable {
     public init(time: Duration = .seconds(60)) {
         self.time = time
         end = .now + time
+        mayBlock = true
+        parent = nil
+    }
+
+    /// A control of a brief run on a thread that is not the engine's and must not block: it ends
+    /// with ``NotBrief`` when it has used ``Engine/briefGas``, or would have to wait.
+    public init(briefly: Void) {
+        time = .seconds(1)
+        end = .now + time
+        mayBlock = false
         parent = nil
     }
 
@@ -30,6 +42,7 @@ public final class RunControl: Sendable {
     public init(within parent: RunControl) {
         time = parent.time
         end = parent.end
+        mayBlock = parent.mayBlock
         self.parent = parent
     }
 
@@ -61,11 +74,17 @@ public final class RunControl: Sendable {
         if ContinuousClock.now >= end { throw timeout }
     }
 
+    /// Throws ``NotBrief`` if the thread must not block.
+    public func checkMayBlock() throws(NotBrief) {
+        guard mayBlock else { throw NotBrief() }
+    }
+
     /// Waits for asynchronous work, on a thread of ``Workers``. The work is cancelled when the runs
     /// are; it has to end by itself at ``end``.
     public func wait<Value: Sendable>(
         for work: @escaping @Sendable () async throws -> Value
     ) throws -> Value {
+        try checkMayBlock()
         try check()
         let result = Monitor<Result<Value, any Error>?>(nil)
         let task = Task {
@@ -100,3 +119,6 @@ public final class RunControl: Sendable {
         return [forget] + (parent?.onCancel(body) ?? [])
     }
 }
+
+/// A run that was to be brief is not: it can be made again on one of the engine's threads.
+public struct NotBrief: Error {}

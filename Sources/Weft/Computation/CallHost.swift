@@ -56,6 +56,7 @@ final class CallHost: ActivationHost {
     func noteRead(_ cid: CID) { state.withLock { $0.read(cid) } }
 
     func begin(_ fetch: ContractFetch) throws -> any PendingAnswer {
+        try control.checkMayBlock()
         guard let gas = fetch.gas else { return try read(fetch) }
         let call = try run.call(fetch, gas: gas, of: contract, control)
         try run.content.admit(call.contract)

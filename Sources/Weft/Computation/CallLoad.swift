@@ -17,6 +17,9 @@ final class CallLoad: Sendable {
     private static let maxMethods = 1_024
     /// Runs with so much gas tell how fast the machine is; shorter ones tell what starting costs.
     private static let tellingGas: UInt64 = 5_000_000
+    /// What is brief, in nanoseconds, and how many calls of a method pass after one was not.
+    private static let briefTime: UInt64 = 100_000
+    private static let detours: UInt8 = 63
 
     fileprivate struct Method: Hashable {
         let contract: CID
@@ -29,6 +32,8 @@ final class CallLoad: Sendable {
         var ownGas: UInt64
         /// How long runs took that called nothing, in nanoseconds.
         var time: UInt64?
+        /// For how many calls it is not tried to run them briefly: some could not.
+        var detours: UInt8 = 0
     }
 
     private struct State {
@@ -75,6 +80,25 @@ final class CallLoad: Sendable {
             guard let figures = state.figures[method] else { return nil }
             return .nanoseconds(Int64(clamping: Self.time(of: call, figures, state)))
         }
+    }
+
+    /// Whether a call is expected to be so brief that it is best done by whoever asks for it:
+    /// handing it to another thread takes longer.
+    func isBrief(_ call: Call) -> Bool {
+        let method = Method(call)
+        return state.withLock { state in
+            guard let figures = state.figures[method], let time = figures.time,
+                time <= Self.briefTime
+            else { return false }
+            if figures.detours > 0 { state.figures[method]?.detours -= 1 }
+            return figures.detours == 0
+        }
+    }
+
+    /// A call was not as brief as was expected.
+    func noteDetour(_ call: Call) {
+        let method = Method(call)
+        state.withLock { $0.figures[method]?.detours = Self.detours }
     }
 
     /// How long calls have to wait now.
@@ -145,7 +169,8 @@ final class CallLoad: Sendable {
             state.figures[method] = Figures(
                 gas: Self.average(before?.gas, record.gas),
                 ownGas: Self.average(before?.ownGas, record.ownGas),
-                time: isLeaf ? Self.average(before?.time, nanoseconds) : before?.time)
+                time: isLeaf ? Self.average(before?.time, nanoseconds) : before?.time,
+                detours: before?.detours ?? 0)
         }
     }
 

@@ -158,7 +158,13 @@ extension Computation: CallWorker {
         let finish: @Sendable (CallsUnderway.End) -> Void = { [self] end in
             done(record(of: end, call, isOwn: purpose.isOwn))
         }
-        guard purpose.isOwn else { return line(call, finish) }
+        guard purpose.isOwn else {
+            if let end = runBriefly(call, .used, .network, Trace(), peerRules) {
+                finish(.success(end))
+                return {}
+            }
+            return line(call, finish)
+        }
         return run(call, asking, done: finish)
     }
 

@@ -82,6 +82,7 @@ public final class Computation: Sendable {
     ) async throws -> CallEnd {
         if let known = known(call, memory, trace) { return known }
         guard limits.contracts == .on else { throw ContractsOff() }
+        if let end = runBriefly(call, memory, policy, trace, nil) { return end }
         let leave = Mutex<(@Sendable () -> Void)?>(nil)
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
@@ -110,6 +111,11 @@ public final class Computation: Sendable {
         rules: PeerCallRules? = nil, ended: @escaping @Sendable () -> Void = {},
         done: @escaping @Sendable (CallsUnderway.End) -> Void
     ) -> @Sendable () -> Void {
+        if let end = runBriefly(call, memory, policy, trace, rules) {
+            ended()
+            done(.success(end))
+            return {}
+        }
         do throws(EngineUnavailable) {
             let engine = try Engine.shared()
             let key = CallsUnderway.Key(
@@ -129,6 +135,25 @@ public final class Computation: Sendable {
             ended()
             done(.failure(error))
             return {}
+        }
+    }
+
+    /// Runs a call on this thread, if its method has been brief so far; nil if this one is not.
+    func runBriefly(
+        _ call: Call, _ memory: Memory, _ policy: Retrieval.Policy, _ trace: Trace,
+        _ rules: PeerCallRules?
+    ) -> CallEnd? {
+        guard programs.ready(call.contract) != nil, load.isBrief(call), Engine.canRunHere,
+            let engine = try? Engine.shared()
+        else { return nil }
+        let run = CallRun(self, engine, memory, policy, trace, rules: rules)
+        defer { run.content.end() }
+        do {
+            return try run.performBriefly(call)
+        } catch {
+            // Whatever stood in its way, one of the engine's threads does it.
+            load.noteDetour(call)
+            return nil
         }
     }
 

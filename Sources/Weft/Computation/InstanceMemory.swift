@@ -93,10 +93,11 @@ final class InstanceMemory: Sendable {
             defer { giveBack(taken) }
             do {
                 return try body(taken)
-            } catch ResourceFailure.memory where taken < most {
+            } catch ResourceFailure.memory where taken < most && control.mayBlock {
                 // It is looked for below.
             }
         }
+        try control.checkMayBlock()
         if depth == 1 {
             try wait(for: most, control)
             share = most

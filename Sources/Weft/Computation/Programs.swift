@@ -39,6 +39,7 @@ final class Programs: Sendable {
     ) throws -> Program? {
         while true {
             if let program = ready(cid) { return program }
+            try control.checkMayBlock()
             let loading = state.withLock { state -> Loading in
                 if let loading = state.loading[cid] { return loading }
                 let loading = Loading { [cache] in

@@ -17,23 +17,30 @@ public enum CallBody: Hashable, Sendable {
 }
 
 /// One request to one contract.
-public struct Call: Hashable, Sendable {
+///
+/// Calls are handed on and looked up many times, so their parts are shared by all copies, and they
+/// are encoded and hashed once.
+public struct Call: Sendable {
+    private let parts: Parts
+
+    /// The call as a block of dag-cbor. Its CID is the call's identity.
+    public var block: EncodedBlock { parts.block }
     /// The contract's module, as a CID of version 1.
-    public let contract: CID
+    public var contract: CID { parts.contract }
     /// The version of the rules, prices and limits by which it is run.
-    public let rules: UInt32
+    public var rules: UInt32 { parts.rules }
     /// The request's method, such as `GET`.
-    public let method: String
+    public var method: String { parts.method }
     /// What stands after the contract's CID, percent-decoded once; begins with `/`.
-    public let path: String
+    public var path: String { parts.path }
     /// The query without its question mark, as it was written; empty if there is none.
-    public let query: String
+    public var query: String { parts.query }
     /// The headers that reach the contract.
-    public let headers: CallHeaders
+    public var headers: CallHeaders { parts.headers }
     /// The request's body.
-    public let body: CallBody
+    public var body: CallBody { parts.body }
     /// How much gas the call may use, with everything that it calls.
-    public let gas: UInt64
+    public var gas: UInt64 { parts.gas }
 
     /// A call of `contract`. Headers that do not reach a contract are left out; `weft-gas` gives
     /// the limit if it is a number.
@@ -47,19 +54,10 @@ public struct Call: Hashable, Sendable {
         headers: CallHeaders = CallHeaders(), body: CallBody = .empty, gas: UInt64,
         rules: UInt32 = 1
     ) throws(CallFault) {
-        var kept: [(name: String, value: String)] = []
-        for field in headers.fields where CallHeaders.reachesContract(field.name) {
-            kept.append((field.name, field.value))
-        }
-        self.contract = contract.v1
-        self.rules = rules
-        self.method = method
-        self.path = path.utf8.first == UInt8(ascii: "/") ? path : "/" + path
-        self.query = query
-        self.headers = try CallHeaders(canonical: kept)
-        self.body = body
-        self.gas = try Self.gas(headers["weft-gas"]) ?? gas
-        try check()
+        parts = try Parts(
+            contract.v1, rules, method,
+            path.utf8.first == UInt8(ascii: "/") ? path : "/" + path, query,
+            headers.thatReachContracts, body, try Self.gas(headers["weft-gas"]) ?? gas)
     }
 
     /// A call as it was written in its canonical form.
@@ -67,19 +65,11 @@ public struct Call: Hashable, Sendable {
         canonical contract: CID, _ rules: UInt32, _ method: String, _ path: String,
         _ query: String, _ headers: CallHeaders, _ body: CallBody, _ gas: UInt64
     ) throws(CallFault) {
-        self.contract = contract
-        self.rules = rules
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.gas = gas
         guard contract.version == .v1, path.utf8.first == UInt8(ascii: "/") else { throw .contract }
         guard headers.fields.allSatisfy({ CallHeaders.reachesContract($0.name) }) else {
             throw .header
         }
-        try check()
+        parts = try Parts(contract, rules, method, path, query, headers, body, gas)
     }
 
     /// The name of the contract's export that this call is for: the first segment of the path.
@@ -101,7 +91,40 @@ public struct Call: Hashable, Sendable {
         return names
     }
 
-    private func check() throws(CallFault) {
+    /// The limit that `weft-gas` gives; nil if there is none.
+    private static func gas(_ header: String?) throws(CallFault) -> UInt64? {
+        guard let header else { return nil }
+        guard let gas = UInt64(header), String(gas).utf8.elementsEqual(header.utf8) else {
+            throw .gas
+        }
+        return gas
+    }
+}
+
+extension Call: Hashable {
+    public static func == (left: Self, right: Self) -> Bool {
+        left.parts === right.parts || left.cid == right.cid
+    }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(cid) }
+}
+
+/// What all copies of a call share.
+private final class Parts: Sendable {
+    let contract: CID
+    let rules: UInt32
+    let method: String
+    let path: String
+    let query: String
+    let headers: CallHeaders
+    let body: CallBody
+    let gas: UInt64
+    let block: EncodedBlock
+
+    init(
+        _ contract: CID, _ rules: UInt32, _ method: String, _ path: String, _ query: String,
+        _ headers: CallHeaders, _ body: CallBody, _ gas: UInt64
+    ) throws(CallFault) {
         guard contract.codec == .raw || contract.codec == .dagPB else { throw .contract }
         guard 1...16 ~= method.utf8.count,
             method.utf8.allSatisfy({ UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 })
@@ -114,51 +137,33 @@ public struct Call: Hashable, Sendable {
         else { throw .query }
         if case .inline(let bytes) = body, bytes.count > CallLimits.maxInlineBytes { throw .body }
         guard 1...CallLimits.maxGas ~= gas else { throw .gas }
-    }
-
-    /// The limit that `weft-gas` gives; nil if there is none.
-    private static func gas(_ header: String?) throws(CallFault) -> UInt64? {
-        guard let header else { return nil }
-        guard let gas = UInt64(header), String(gas).utf8.elementsEqual(header.utf8) else {
-            throw .gas
-        }
-        return gas
-    }
-
-    public static func == (left: Self, right: Self) -> Bool {
-        left.contract == right.contract && left.rules == right.rules && left.gas == right.gas
-            && left.method.utf8.elementsEqual(right.method.utf8)
-            && left.path.utf8.elementsEqual(right.path.utf8)
-            && left.query.utf8.elementsEqual(right.query.utf8) && left.headers == right.headers
-            && left.body == right.body
-    }
-
-    public func hash(into hasher: inout Hasher) {
-        hasher.combine(contract)
-        hasher.combine(contentsOf: Array(path.utf8))
-        hasher.combine(contentsOf: Array(query.utf8))
-        hasher.combine(body)
+        self.contract = contract
+        self.rules = rules
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.gas = gas
+        var map = CanonicalWriter(fields: 8)
+        map.write("gas", gas)
+        map.write("body", body)
+        map.write("path", path)
+        map.write("query", query)
+        map.write("rules", UInt64(rules))
+        map.write("method", method)
+        map.write("headers", headers)
+        map.write("contract", contract)
+        block = EncodedBlock(map.bytes, codec: .dagCBOR)
     }
 }
 
 extension Call {
-    /// The call as a block of dag-cbor. Its CID is the call's identity.
-    public var block: EncodedBlock { EncodedBlock(encoded, codec: .dagCBOR) }
-
     /// The call's identity.
     public var cid: CID { block.cid }
 
     /// The canonical dag-cbor.
-    public var encoded: [UInt8] { CanonicalMap.encode(value) }
-
-    var value: Value {
-        .map([
-            Value.Entry("gas", .integer(Int128(gas))), Value.Entry("body", body.value),
-            Value.Entry("path", .string(path)), Value.Entry("query", .string(query)),
-            Value.Entry("rules", .integer(Int128(rules))), Value.Entry("method", .string(method)),
-            Value.Entry("headers", headers.value), Value.Entry("contract", .link(contract)),
-        ])
-    }
+    public var encoded: [UInt8] { block.bytes }
 
     /// Decodes the canonical dag-cbor of a call, at most ``CallLimits/maxCallBytes``.
     public init(decoding bytes: RawSpan) throws(DecodeError) {
@@ -188,13 +193,6 @@ extension Call {
 }
 
 extension CallBody {
-    var value: Value {
-        switch self {
-        case .inline(let bytes): .bytes(bytes)
-        case .content(let cid): .link(cid)
-        }
-    }
-
     init(_ value: Value) throws(DecodeError) {
         switch value {
         case .bytes(let bytes) where bytes.count <= CallLimits.maxInlineBytes: self = .inline(bytes)
@@ -205,10 +203,6 @@ extension CallBody {
 }
 
 extension CallHeaders {
-    var value: Value {
-        .list(fields.map { .list([.string($0.name), .string($0.value)]) })
-    }
-
     init(_ value: Value) throws(DecodeError) {
         guard case .list(let elements) = value, elements.count <= CallLimits.maxHeaders else {
             throw DecodeError(.malformed, "call: headers are a list of up to 32")

@@ -62,6 +62,13 @@ public struct CallHeaders: Hashable, Sendable {
         try set(name, before + ", " + field.value)
     }
 
+    /// Those of them that reach a contract.
+    var thatReachContracts: CallHeaders {
+        var kept = CallHeaders()
+        kept.fields = fields.filter { Self.reachesContract($0.name) }
+        return kept
+    }
+
     /// Headers as they were written: sorted, in lower case, trimmed.
     init(canonical fields: [(name: String, value: String)]) throws(CallFault) {
         var result: [Field] = []

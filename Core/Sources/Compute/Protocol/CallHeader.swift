@@ -29,7 +29,7 @@ public enum Commitment {
 
     /// The hash of an output's dag-cbor, or of null if there is none.
     public static func outputHash(of output: CallOutput?) -> [UInt8] {
-        SHA256.hash(CanonicalMap.encode(output?.value ?? .null).rawSpan)
+        SHA256.hash(CallOutput.encoded(output).rawSpan)
     }
 }
 

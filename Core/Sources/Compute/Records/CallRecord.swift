@@ -40,23 +40,27 @@ public struct CallOutput: Hashable, Sendable {
     }
 }
 
-/// What is known of one activation when it is over.
-public struct CallRecord: Hashable, Sendable {
+/// What is known of one activation when it is over. Like a ``Call``, it is encoded and hashed once.
+public struct CallRecord: Sendable {
+    private let parts: RecordParts
+
+    /// The record as a block of dag-cbor. Its CID is what parents and headers name.
+    public var block: EncodedBlock { parts.block }
     /// What was asked.
-    public let call: Call
+    public var call: Call { parts.call }
     /// How it ended.
-    public let outcome: Outcome
+    public var outcome: Outcome { parts.outcome }
     /// What was answered; nil if, and only if, the outcome is not ``Outcome/ok``.
-    public let output: CallOutput?
+    public var output: CallOutput? { parts.output }
     /// The gas of this activation and all that it called. What does not end well costs all that it
     /// was given.
-    public let gas: UInt64
+    public var gas: UInt64 { parts.gas }
     /// The gas of this activation alone.
-    public let ownGas: UInt64
+    public var ownGas: UInt64 { parts.ownGas }
     /// What content it read, in the order of the first access; nothing twice.
-    public let reads: [CID]
+    public var reads: [CID] { parts.reads }
     /// The records of the calls that it made, in the order in which it started them.
-    public let children: [CID]
+    public var children: [CID] { parts.children }
 
     /// The record of an activation.
     ///
@@ -77,13 +81,49 @@ public struct CallRecord: Hashable, Sendable {
                 $0.codec == .dagCBOR && $0.hash.code == .sha2_256 && $0.hash.digest.count == 32
             })
         else { throw .children }
+        parts = RecordParts(call, outcome, output, gas, ownGas, reads.map { $0.v1 }, children)
+    }
+}
+
+extension CallRecord: Hashable {
+    public static func == (left: Self, right: Self) -> Bool {
+        left.parts === right.parts || left.cid == right.cid
+    }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(cid) }
+}
+
+/// What all copies of a record share.
+private final class RecordParts: Sendable {
+    let call: Call
+    let outcome: Outcome
+    let output: CallOutput?
+    let gas: UInt64
+    let ownGas: UInt64
+    let reads: [CID]
+    let children: [CID]
+    let block: EncodedBlock
+
+    init(
+        _ call: Call, _ outcome: Outcome, _ output: CallOutput?, _ gas: UInt64, _ ownGas: UInt64,
+        _ reads: [CID], _ children: [CID]
+    ) {
         self.call = call
         self.outcome = outcome
         self.output = output
         self.gas = gas
         self.ownGas = ownGas
-        self.reads = reads.map { $0.v1 }
+        self.reads = reads
         self.children = children
+        var map = CanonicalWriter(fields: 7)
+        map.write("gas", gas)
+        map.write("own", ownGas)
+        map.write("call", encoded: call.encoded)
+        map.write("reads", reads)
+        map.write("output", encoded: CallOutput.encoded(output))
+        map.write("outcome", UInt64(outcome.rawValue))
+        map.write("children", children)
+        block = EncodedBlock(map.bytes, codec: .dagCBOR)
     }
 }
 
@@ -111,14 +151,11 @@ extension RecordFault: CustomStringConvertible {
 }
 
 extension CallRecord {
-    /// The record as a block of dag-cbor. Its CID is what parents and headers name.
-    public var block: EncodedBlock { EncodedBlock(encoded, codec: .dagCBOR) }
-
     /// The name of the record.
     public var cid: CID { block.cid }
 
     /// The canonical dag-cbor.
-    public var encoded: [UInt8] { CanonicalMap.encode(.map(entries(withCall: true))) }
+    public var encoded: [UInt8] { block.bytes }
 
     /// Decodes the canonical dag-cbor of a record, at most ``CallLimits/maxRecordBytes``.
     public init(decoding bytes: RawSpan) throws(DecodeError) {
@@ -132,7 +169,16 @@ extension CallRecord {
 
     /// The result without the call, as a responder sends it: the caller knows what it asked, and
     /// puts it in itself.
-    public var result: [UInt8] { CanonicalMap.encode(.map(entries(withCall: false))) }
+    public var result: [UInt8] {
+        var map = CanonicalWriter(fields: 6)
+        map.write("gas", gas)
+        map.write("own", ownGas)
+        map.write("reads", reads)
+        map.write("output", encoded: CallOutput.encoded(output))
+        map.write("outcome", UInt64(outcome.rawValue))
+        map.write("children", children)
+        return map.bytes
+    }
 
     /// The record of `call` with a result that somebody sent.
     public init(result bytes: RawSpan, of call: Call) throws(DecodeError) {
@@ -160,27 +206,17 @@ extension CallRecord {
             throw DecodeError(.malformed, "call record: its parts contradict each other")
         }
     }
-
-    /// The fields in dag-cbor's order.
-    private func entries(withCall: Bool) -> [Value.Entry] {
-        var entries = [
-            Value.Entry("gas", .integer(Int128(gas))), Value.Entry("own", .integer(Int128(ownGas))),
-        ]
-        if withCall { entries.append(Value.Entry("call", call.value)) }
-        entries.append(Value.Entry("reads", .list(reads.map { .link($0) })))
-        entries.append(Value.Entry("output", output?.value ?? .null))
-        entries.append(Value.Entry("outcome", .integer(Int128(outcome.rawValue))))
-        entries.append(Value.Entry("children", .list(children.map { .link($0) })))
-        return entries
-    }
 }
 
 extension CallOutput {
-    var value: Value {
-        .map([
-            Value.Entry("body", body.value), Value.Entry("status", .integer(Int128(status))),
-            Value.Entry("headers", headers.value),
-        ])
+    /// The canonical dag-cbor of an output, or of null where there is none.
+    static func encoded(_ output: CallOutput?) -> [UInt8] {
+        guard let output else { return [0xf6] }
+        var map = CanonicalWriter(fields: 3)
+        map.write("body", output.body)
+        map.write("status", UInt64(output.status))
+        map.write("headers", output.headers)
+        return map.bytes
     }
 
     static func optional(_ value: Value) throws(DecodeError) -> CallOutput? {

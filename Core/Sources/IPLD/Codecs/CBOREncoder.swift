@@ -1,6 +1,6 @@
 // Writing CBOR (RFC 8949, section 4.2: shortest heads, definite lengths, 64-bit floats).
 
-import Multiformats
+package import Multiformats
 import Wire
 
 /// Writes values as dag-cbor, or as plain cbor, which has no links and keeps the order of maps.
@@ -92,17 +92,13 @@ struct CBOREncoder {
         guard form != .plain else {
             throw EncodeError(.shape, "plain cbor has no links")
         }
-        out.append(0xd8)
-        out.append(42)
-        out.appendCBORHead(2, UInt64(cid.encodedSize + 1))
-        out.append(0)
-        cid.append(to: &out)
+        out.appendCBORLink(cid)
     }
 }
 
 extension [UInt8] {
     /// Appends a CBOR item's initial byte and argument in shortest form.
-    mutating func appendCBORHead(_ majorType: UInt8, _ argument: UInt64) {
+    package mutating func appendCBORHead(_ majorType: UInt8, _ argument: UInt64) {
         let type = majorType << 5
         switch argument {
         case 0..<24: append(type | UInt8(argument))
@@ -119,5 +115,13 @@ extension [UInt8] {
             append(type | 27)
             appendBigEndian(argument)
         }
+    }
+    /// Appends a link as dag-cbor has it: tag 42 and the CID's binary form after a zero.
+    package mutating func appendCBORLink(_ cid: CID) {
+        append(0xd8)
+        append(42)
+        appendCBORHead(2, UInt64(cid.encodedSize + 1))
+        append(0)
+        cid.append(to: &self)
     }
 }
