@@ -113,6 +113,7 @@ typedef void (*wasmtime_finalizer_t)(void *data);
     F(void, wasmtime_config_strategy_set, (wasm_config_t *, uint8_t))                              \
     F(void, wasmtime_config_parallel_compilation_set, (wasm_config_t *, bool))                     \
     F(void, wasmtime_config_cranelift_opt_level_set, (wasm_config_t *, uint8_t))                   \
+    F(void, wasmtime_config_cranelift_regalloc_algorithm_set, (wasm_config_t *, uint8_t))          \
     F(void, wasmtime_config_native_unwind_info_set, (wasm_config_t *, bool))                       \
     F(void, wasmtime_config_memory_reservation_set, (wasm_config_t *, uint64_t))                   \
     F(void, wasmtime_config_memory_guard_size_set, (wasm_config_t *, uint64_t))                    \

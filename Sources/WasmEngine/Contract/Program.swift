@@ -28,6 +28,29 @@ public final class Program: @unchecked Sendable {
     let instances: OpaquePointer
     /// How many bytes its compiled code takes, about.
     public let codeBytes: Int
+    /// What it can be compiled from once more; nil if its code is as good as it can be.
+    private let draft: Draft?
+
+    private struct Draft {
+        let instrumented: [UInt8]
+        let cache: CompiledCache?
+        let name: String
+    }
+
+    /// How much time compiling may take.
+    public enum Effort: Sendable {
+        /// As much as the code gets faster by.
+        case full
+        /// Little, for someone who waits for the first call: the code is slower, until it is
+        /// compiled once more. Small modules are compiled in full at once.
+        case draft
+    }
+
+    /// From so many bytes on, instrumented, a draft is worth it.
+    private static let draftBytes = 256 << 10
+
+    /// Whether compiling it once more makes it faster.
+    public var isDraft: Bool { draft != nil }
 
     /// The names that a URL can call; a program for WASI answers every name.
     public var methods: [String] { facts.methods }
@@ -44,11 +67,11 @@ public final class Program: @unchecked Sendable {
     /// - Throws: ``ContractFault`` if it is no contract; ``ResourceFailure`` if it cannot be
     ///   compiled here.
     public convenience init(
-        _ bytes: [UInt8], engine: Engine, cache: CompiledCache? = nil
+        _ bytes: [UInt8], engine: Engine, cache: CompiledCache? = nil, effort: Effort = .full
     ) throws {
         let name = cache.map { _ in CompiledCache.name(of: bytes) } ?? ""
         if let cached = cache?.load(name), let module = engine.deserialize(cached.code) {
-            try self.init(cached.facts, module, cached.code.count, engine)
+            try self.init(cached.facts, module, cached.code.count, nil, engine)
             return
         }
         let instrumented: InstrumentedModule
@@ -58,16 +81,37 @@ public final class Program: @unchecked Sendable {
             throw ContractFault.refused(error)
         }
         for entry in instrumented.imports { _ = try HostFunction.matching(entry) }
-        let module = try engine.compile(instrumented.bytes)
+        let draft = Draft(instrumented: instrumented.bytes, cache: cache, name: name)
         let facts = Facts(instrumented)
+        if effort == .draft, instrumented.bytes.count >= Self.draftBytes,
+            let (module, count) = engine.draft(instrumented.bytes)
+        {
+            try self.init(facts, module, count, draft, engine)
+        } else {
+            try self.init(facts, draft, engine)
+        }
+    }
+
+    /// Compiles in full.
+    private convenience init(_ facts: Facts, _ draft: Draft, _ engine: Engine) throws {
+        let module = try engine.compile(draft.instrumented)
         let code = engine.serialize(module)
-        if let cache, let code { cache.store(name, facts, code) }
-        try self.init(facts, module, code?.count ?? 0, engine)
+        if let cache = draft.cache, let code { cache.store(draft.name, facts, code) }
+        try self.init(facts, module, code?.count ?? 0, nil, engine)
+    }
+
+    /// The same program, compiled in full. It takes its time.
+    ///
+    /// - Throws: ``ResourceFailure``.
+    public func improved() throws -> Program {
+        guard let draft else { return self }
+        return try Program(facts, draft, engine)
     }
 
     /// Links a compiled module, which belongs to the program from then on.
     private init(
-        _ facts: Facts, _ module: OpaquePointer, _ codeBytes: Int, _ engine: Engine
+        _ facts: Facts, _ module: OpaquePointer, _ codeBytes: Int, _ draft: Draft?,
+        _ engine: Engine
     ) throws {
         let api = engine.library.api
         var linked: OpaquePointer?
@@ -79,6 +123,7 @@ public final class Program: @unchecked Sendable {
         self.facts = facts
         self.module = module
         self.codeBytes = codeBytes
+        self.draft = draft
         self.engine = engine
         instances = linked
     }
@@ -108,6 +153,21 @@ extension Engine {
         }
         guard let module else { throw .engine("it compiled nothing") }
         return module
+    }
+
+    /// Compiles in haste. Gives the module and the bytes of its code; nil if that does not work,
+    /// and compiling in full has to.
+    fileprivate func draft(_ bytes: [UInt8]) -> (OpaquePointer, Int)? {
+        guard let drafter = compilerOfDrafts() else { return nil }
+        var module: OpaquePointer?
+        if let error = library.api.wasmtime_module_new(drafter, bytes, bytes.count, &module) {
+            library.api.wasmtime_error_delete(error)
+            return nil
+        }
+        guard let module else { return nil }
+        defer { library.api.wasmtime_module_delete(module) }
+        guard let code = serialize(module), let loaded = deserialize(code[...]) else { return nil }
+        return (loaded, code.count)
     }
 
     /// A module's compiled code; nil if the engine does not give it.

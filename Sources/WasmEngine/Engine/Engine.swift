@@ -3,6 +3,7 @@
 
 import CWasmtime
 import Glibc
+import Synchronization
 import WasmRules
 
 /// Wasmtime, set up for contracts.
@@ -25,6 +26,7 @@ public final class Engine: @unchecked Sendable {
     /// The threads that contracts run on.
     public let workers: Workers
     private var functions: [LinkedFunction] = []
+    private let drafter = Mutex<OpaquePointer?>(nil)
 
     /// The engine of this process, started when it is first needed.
     public static func shared() throws(EngineUnavailable) -> Engine { try started.get() }
@@ -37,7 +39,7 @@ public final class Engine: @unchecked Sendable {
     private init() throws(EngineUnavailable) {
         library = try WasmtimeLibrary.shared.get()
         let api = library.api
-        guard let engine = api.wasm_engine_new_with_config(Self.configuration(library)),
+        guard let engine = api.wasm_engine_new_with_config(Self.runningConfiguration(library)),
             let linker = api.wasmtime_linker_new(engine)
         else { throw .refused("it has no address space for instances (ulimit -v)") }
         pointer = engine
@@ -52,6 +54,22 @@ public final class Engine: @unchecked Sendable {
 
     private static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
+    /// A second engine that runs nothing: its compiler takes half of the time for code that is
+    /// slower. What it compiles, this engine can load. Nil if there is no room for it.
+    func compilerOfDrafts() -> OpaquePointer? {
+        drafter.withLock { drafter in
+            if drafter == nil {
+                let config = Self.configuration(library)
+                // Not optimized, and registers given out in one pass.
+                library.api.wasmtime_config_cranelift_opt_level_set(config, 0)
+                library.api.wasmtime_config_cranelift_regalloc_algorithm_set(config, 1)
+                drafter = library.api.wasm_engine_new_with_config(config)
+            }
+            return drafter
+        }
+    }
+
+    /// What compiled code depends on.
     private static func configuration(_ library: WasmtimeLibrary) -> OpaquePointer? {
         let api = library.api
         let config = api.wasm_config_new()
@@ -76,6 +94,13 @@ public final class Engine: @unchecked Sendable {
         // With 4 GiB of address space an access needs no check of its own.
         api.wasmtime_config_memory_reservation_set(config, 4 << 30)
         api.wasmtime_config_memory_guard_size_set(config, 32 << 20)
+        return config
+    }
+
+    /// The same with places for instances.
+    private static func runningConfiguration(_ library: WasmtimeLibrary) -> OpaquePointer? {
+        let api = library.api
+        let config = configuration(library)
         let pool = api.wasmtime_pooling_allocation_config_new()
         api.wasmtime_pooling_allocation_config_total_core_instances_set(pool, maxInstances)
         api.wasmtime_pooling_allocation_config_total_memories_set(pool, maxInstances)

@@ -10,21 +10,29 @@ import WasmEngine
 
 /// Which record tells the result of which call.
 final class CallMemo: Sendable {
+    /// What is known of a call.
+    enum Known {
+        /// Its result.
+        case result(CallResult)
+        /// The name of the record of its result.
+        case record(CID)
+    }
+
     /// The bytes of results in memory, about.
     private static let maxBytes = 16 << 20
-    /// How many pairs are kept on disk; when there are twice as many the older half goes.
+    /// How many pairs a file has; with the next one it takes the place of the older file.
     private static let maxPairs = 65_536
     private static let pairBytes = 64
     /// How many bytes of pairs are written at a time.
-    private static let writeBytes = 4 << 10
+    private static let writeBytes = 16 << 10
 
     /// The SHA-256 that names a call or a record.
     private struct Digest: Hashable {
-        var words: (UInt64, UInt64, UInt64, UInt64)
+        let words: (UInt64, UInt64, UInt64, UInt64)
 
         init?(_ cid: CID) {
-            guard cid.hash.code == .sha2_256, cid.hash.digest.count == 32 else { return nil }
-            self.init(Array(cid.hash.digest)[...])
+            guard cid.hash.code == .sha2_256 else { return nil }
+            self.init(cid.hash.digest[...])
         }
 
         init?(_ bytes: ArraySlice<UInt8>) {
@@ -34,30 +42,55 @@ final class CallMemo: Sendable {
             }
         }
 
-        var bytes: [UInt8] { withUnsafeBytes(of: words) { Array($0) } }
+        func append(to bytes: inout [UInt8]) {
+            withUnsafeBytes(of: words) { bytes.append(contentsOf: $0) }
+        }
+
+        var record: CID {
+            var digest: [UInt8] = []
+            append(to: &digest)
+            return CID(.dagCBOR, Multihash(code: .sha2_256, digest: digest))
+        }
 
         static func == (left: Self, right: Self) -> Bool { left.words == right.words }
 
         func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
     }
 
+    /// Two generations of what is known: the older one makes room.
+    private struct Generations<Value> {
+        var young: [Digest: Value] = [:]
+        var old: [Digest: Value] = [:]
+
+        subscript(key: Digest) -> Value? { young[key] ?? old[key] }
+
+        /// Begins a new generation. Gives the one that is forgotten, to be let go of by whoever
+        /// does not hold the lock.
+        mutating func age() -> [Digest: Value] {
+            let gone = old
+            old = young
+            young = [:]
+            return gone
+        }
+    }
+
     private struct State {
-        var young: [Digest: CallResult] = [:]
-        var old: [Digest: CallResult] = [:]
+        var results = Generations<CallResult>()
         var youngBytes = 0
-        /// Nil until it is read.
-        var pairs: [Digest: Digest]?
-        var order: [Digest] = []
-        /// Pairs that are not on disk yet.
-        var unwritten: [UInt8] = []
+        /// Nil until they are read.
+        var pairs: Generations<Digest>?
+        /// Pairs that are not on disk yet, by the file that they belong to; the last one is the
+        /// younger.
+        var unwritten: [[UInt8]] = [[]]
     }
 
     private let path: String
+    private var oldPath: String { path + ".old" }
     private let state = Mutex(State())
-    /// Held while the file is written: nobody waits for that who looks for a result.
+    /// Held while the files are written: nobody waits for that who looks for a result.
     private let file = Mutex(())
 
-    /// A memory of results whose pairs are in a file.
+    /// A memory of results whose pairs are in a file, and in an older one beside it.
     init(_ path: String) {
         self.path = path
     }
@@ -65,104 +98,103 @@ final class CallMemo: Sendable {
     /// A result that is in memory.
     func result(of call: CID) -> CallResult? {
         guard let key = Digest(call) else { return nil }
-        let (result, _) = state.withLock { state -> (CallResult?, [Digest: CallResult]) in
-            if let result = state.young[key] { return (result, [:]) }
-            guard let result = state.old.removeValue(forKey: key) else { return (nil, [:]) }
-            return (result, Self.insert(key, result, &state))
-        }
-        return result
+        return state.withLock { $0.results[key] }
     }
 
     /// The name of the record of a call's result, if one is known.
     func record(of call: CID) -> CID? {
         guard let key = Digest(call) else { return nil }
-        let digest = state.withLock { state in
+        return state.withLock { state in
             read(&state)
             return state.pairs?[key]
+        }?.record
+    }
+
+    /// What is known of a call.
+    func find(_ call: CID) -> Known? {
+        guard let key = Digest(call) else { return nil }
+        let (result, record) = state.withLock { state -> (CallResult?, Digest?) in
+            if let result = state.results[key] { return (result, nil) }
+            read(&state)
+            return (nil, state.pairs?[key])
         }
-        guard let digest else { return nil }
-        return CID(.dagCBOR, Multihash(code: .sha2_256, digest: digest.bytes))
+        return result.map { .result($0) } ?? record.map { .record($0.record) }
     }
 
     /// Keeps a result.
     func keep(_ result: CallResult, of call: CID) {
         guard let key = Digest(call), let record = Digest(result.cid) else { return }
-        let pair = key.bytes + record.bytes
-        let (isFull, _) = state.withLock { state -> (Bool, [Digest: CallResult]) in
-            let gone = Self.insert(key, result, &state)
+        let bytes = result.memoryBytes
+        let (isFull, _, _) = state.withLock { state in
+            var forgotten: ([Digest: CallResult], [Digest: Digest]) = ([:], [:])
+            if bytes <= Self.maxBytes / 4 {
+                if state.youngBytes + bytes > Self.maxBytes / 2 {
+                    forgotten.0 = state.results.age()
+                    state.youngBytes = 0
+                }
+                if state.results.young.updateValue(result, forKey: key) == nil {
+                    state.youngBytes += bytes
+                }
+            }
             read(&state)
-            guard state.pairs?.updateValue(record, forKey: key) != record else {
-                return (false, gone)
+            guard state.pairs?.young.updateValue(record, forKey: key) != record else {
+                return (false, forgotten.0, forgotten.1)
             }
-            state.order.append(key)
-            if state.order.count >= 2 * Self.maxPairs {
-                shrink(&state)
-                return (false, gone)
+            let last = state.unwritten.count - 1
+            key.append(to: &state.unwritten[last])
+            record.append(to: &state.unwritten[last])
+            var isFull = state.unwritten[last].count >= Self.writeBytes
+            if let count = state.pairs?.young.count, count >= Self.maxPairs {
+                forgotten.1 = state.pairs?.age() ?? [:]
+                state.unwritten.append([])
+                isFull = true
             }
-            state.unwritten += pair
-            return (state.unwritten.count >= Self.writeBytes, gone)
+            return (isFull, forgotten.0, forgotten.1)
         }
         if isFull { flush() }
     }
 
-    /// Puts a result into memory; gives those that are forgotten for it, to be let go of by whoever
-    /// does not hold the lock.
-    private static func insert(
-        _ key: Digest, _ result: CallResult, _ state: inout State
-    ) -> [Digest: CallResult] {
-        let bytes = result.memoryBytes
-        guard bytes <= maxBytes / 4 else { return [:] }
-        var gone: [Digest: CallResult] = [:]
-        if state.youngBytes + bytes > maxBytes / 2 {
-            gone = state.old
-            state.old = state.young
-            state.young = [:]
-            state.youngBytes = 0
-        }
-        if state.young.updateValue(result, forKey: key) == nil { state.youngBytes += bytes }
-        return gone
-    }
-
     private func read(_ state: inout State) {
         guard state.pairs == nil else { return }
-        var pairs: [Digest: Digest] = [:]
-        // A file that cannot be read costs time, nothing else. A torn end is no pair.
-        let bytes = (try? SmallFile.read(path, limit: 3 * Self.maxPairs * Self.pairBytes)) ?? []
-        for start in stride(from: 0, through: bytes.count - Self.pairBytes, by: Self.pairBytes) {
-            guard let call = Digest(bytes[start..<start + 32]),
-                let record = Digest(bytes[start + 32..<start + 64])
-            else { continue }
-            if pairs.updateValue(record, forKey: call) == nil { state.order.append(call) }
-        }
-        state.pairs = pairs
+        state.pairs = Generations(young: Self.pairs(in: path), old: Self.pairs(in: oldPath))
     }
 
-    /// Forgets the older half.
-    private func shrink(_ state: inout State) {
-        let gone = state.order.prefix(state.order.count - Self.maxPairs)
-        for key in gone { state.pairs?[key] = nil }
-        state.order.removeFirst(gone.count)
-        var bytes: [UInt8] = []
-        for key in state.order {
-            if let record = state.pairs?[key] { bytes += key.bytes + record.bytes }
+    private static func pairs(in path: String) -> [Digest: Digest] {
+        var pairs: [Digest: Digest] = [:]
+        // A file that cannot be read costs time, nothing else. A torn end is no pair.
+        let bytes = (try? SmallFile.read(path, limit: 2 * maxPairs * pairBytes)) ?? []
+        for start in stride(from: 0, through: bytes.count - pairBytes, by: pairBytes) {
+            guard let call = Digest(bytes[start..<start + 32]),
+                let record = Digest(bytes[start + 32..<start + pairBytes])
+            else { continue }
+            pairs[call] = record
         }
-        state.unwritten = []
-        // As above.
-        try? SmallFile.replace(path, with: bytes)
+        return pairs
     }
 
     /// Writes what is not on disk yet.
     func flush() {
         file.withLock { _ in
-            let bytes = state.withLock { state in
-                defer { state.unwritten = [] }
+            let files = state.withLock { state in
+                defer { state.unwritten = [[]] }
                 return state.unwritten
             }
-            guard !bytes.isEmpty else { return }
-            let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-            guard file >= 0 else { return }
-            _ = Glibc.write(file, bytes, bytes.count)
-            close(file)
+            for (index, bytes) in files.enumerated() {
+                // As above.
+                if index > 0 { rename(path, oldPath) }
+                append(bytes)
+            }
         }
+    }
+
+    private func append(_ bytes: [UInt8]) {
+        guard !bytes.isEmpty else { return }
+        let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        guard file >= 0 else { return }
+        // What a torn end leaves would put everything after it out of place.
+        let rest = lseek(file, 0, SEEK_END) % Self.pairBytes
+        if rest > 0 { ftruncate(file, lseek(file, 0, SEEK_END) - rest) }
+        _ = Glibc.write(file, bytes, bytes.count)
+        close(file)
     }
 }

@@ -150,6 +150,7 @@ final class CallRun: Sendable {
         }
         // What rests on the word of peers is not remembered as this node's own.
         if result.share.isNone { computation.memo.keep(result, of: call.cid) }
+        computation.programs.improve(call.contract, program, engine)
         computation.ran(call.contract)
         return .result(result, isFresh: true)
     }

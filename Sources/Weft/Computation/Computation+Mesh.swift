@@ -67,7 +67,8 @@ extension Computation {
                 }
             }
         }
-        let (isLocal, loading) = (canRun, await loading(of: call.contract))
+        let isLocal = canRun
+        let loading = isLocal ? await loading(of: call.contract) : .zero
         let terms = asking.terms(expectedGas: load.expectedGas(of: call), patience: limit)
         do {
             // What a peer says is remembered as what it is, apart from what was computed here:

@@ -53,6 +53,8 @@ extension Computation {
         }
     }
 
+    func mayRecall(_ call: Call) -> Bool { answers.mayKnow(call) }
+
     /// What others have answered to a call, to be passed on to a peer that asks for it; nil if this
     /// node has an answer of its own, or none at all.
     func recall(_ call: Call) async -> ResultHistory? {

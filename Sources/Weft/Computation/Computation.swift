@@ -80,7 +80,6 @@ public final class Computation: Sendable {
         _ call: Call, memory: Memory = .used, policy: Retrieval.Policy, deadline: Duration?,
         trace: Trace
     ) async throws -> CallEnd {
-        if let known = known(call, memory, trace) { return known }
         guard limits.contracts == .on else { throw ContractsOff() }
         if let end = runBriefly(call, memory, policy, trace, nil) { return end }
         let leave = Mutex<(@Sendable () -> Void)?>(nil)
@@ -205,8 +204,12 @@ public final class Computation: Sendable {
     func remembered(_ call: Call, _ content: CallContent, _ control: RunControl) throws
         -> CallResult?
     {
-        if let known = memo.result(of: call.cid) { return known }
-        guard let cid = memo.record(of: call.cid) else { return nil }
+        let cid: CID
+        switch memo.find(call.cid) {
+        case .result(let known): return known
+        case .record(let record): cid = record
+        case nil: return nil
+        }
         let store = store
         let record = try control.wait { () async throws -> CallRecord? in
             guard let block = try await store.block(cid.hash),

@@ -46,6 +46,12 @@ final class KnownAnswers: Sendable {
 
     // MARK: Asking
 
+    /// Whether somebody may have answered a call: known only when the file has been read.
+    func mayKnow(_ call: Call) -> Bool {
+        let cid = call.cid
+        return state.withLock { $0.entries.map { $0[cid] != nil } ?? true }
+    }
+
     /// Who vouches for the result of a call, if its record is in the store.
     func history(of call: Call, _ store: BlockStore) async -> ResultHistory? {
         let cid = call.cid

@@ -54,7 +54,8 @@ final class PeerCallRules: Sendable {
 extension Call {
     /// What a program for WASI sees as its directory, if the call names any.
     var directory: CID? {
-        let text = header("weft-dir") ?? QueryItems(query[...])["dir"]
+        var text = header("weft-dir")
+        if text == nil, query.utf8.contains(UInt8(ascii: "=")) { text = QueryItems(query)["dir"] }
         return text.flatMap { try? CID(text: $0) }?.v1
     }
 }

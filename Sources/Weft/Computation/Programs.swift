@@ -18,6 +18,8 @@ final class Programs: Sendable {
         /// In the order in which they were compiled; the first go first.
         var order: [CID] = []
         var bytes = 0
+        /// Those that are being compiled once more.
+        var improving: Set<CID> = []
     }
 
     private let cache: CompiledCache
@@ -47,7 +49,8 @@ final class Programs: Sendable {
                         guard let module = try content.module(cid, control) else {
                             throw NoModule()
                         }
-                        return try Program(module, engine: engine, cache: cache)
+                        return try Program(
+                            module, engine: engine, cache: cache, effort: .draft)
                     }
                 }
                 state.loading[cid] = loading
@@ -70,6 +73,27 @@ final class Programs: Sendable {
     }
 
     private struct NoModule: Error {}
+
+    /// Has a program that was compiled in haste compiled once more, by a thread of the engine, now
+    /// that nobody waits for it.
+    func improve(_ cid: CID, _ program: Program, _ engine: Engine) {
+        guard program.isDraft, state.withLock({ $0.improving.insert(cid).inserted }) else { return }
+        do {
+            _ = try engine.workers.submit { [self] in
+                // The draft stays if this fails.
+                let better = try? program.improved()
+                state.withLock { state in
+                    state.improving.remove(cid)
+                    guard let better, state.ready[cid] === program else { return }
+                    state.ready[cid] = better
+                    state.bytes += better.codeBytes - program.codeBytes
+                }
+            }
+        } catch {
+            // Too much waits; a later call tries again.
+            state.withLock { _ = $0.improving.remove(cid) }
+        }
+    }
 
     private func keep(_ program: Program, _ cid: CID) {
         state.withLock { state in

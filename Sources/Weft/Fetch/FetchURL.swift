@@ -16,7 +16,11 @@ enum FetchURL: Hashable, Sendable {
         guard text.utf8.count <= ContentPath.maxLength else {
             throw FetchError(.badRequest, "the URL is longer than \(ContentPath.maxLength) bytes")
         }
-        let bare = text.prefix { $0 != "#" }
+        let bare = text[..<(text.utf8.firstIndex(of: UInt8(ascii: "#")) ?? text.endIndex)]
+        if bare.utf8.starts(with: "weft://".utf8) {
+            self = .call(String(bare))
+            return
+        }
         guard let separator = String(bare).range(of: "://") else {
             guard bare.hasPrefix("/ipfs/") || bare.hasPrefix("/ipns/") else {
                 throw FetchError(

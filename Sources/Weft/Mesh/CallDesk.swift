@@ -4,6 +4,7 @@ import Compute
 import IPLD
 import Logging
 import Multiformats
+import NIOCore
 import NodeCore
 import Synchronization
 
@@ -28,6 +29,9 @@ protocol CallWorker: Sendable {
     func refuted(_ right: CallRecord?)
     /// Looks into what a peer says is a proof.
     func examine(file: [UInt8]) async -> ProofFinding
+    /// Whether others may have answered a call: whether it is worth to ``recall(_:)``. It does not
+    /// block.
+    func mayRecall(_ call: Call) -> Bool
     /// What others have answered to a call; nil if this node is to answer it.
     func recall(_ call: Call) async -> ResultHistory?
     /// An answer is worth remembering.
@@ -49,6 +53,8 @@ final class CallDesk {
     /// Answers that are about to be remembered, and how many can be.
     private var vouched: [(CallAnswer, PeerID?)] = []
     private static let maxVouched = 1_024
+    private static let gathering = TimeAmount.milliseconds(5)
+    private var remembering: Scheduled<Void>?
     /// What stops what is under way, by number; NodeCore's ceilings bound it.
     private var stops: [UInt64: @Sendable () -> Void] = [:]
     /// What is done and not told yet.
@@ -90,14 +96,11 @@ final class CallDesk {
         let worker = worker
         switch order {
         case .verify(let number, let peer, let message, let signature):
-            work {
-                let key = peer.publicKey
-                return .verified(
-                    number, key?.verify(signature: signature, of: message) ?? false)
-            }
+            // As with signing: it takes no longer than to hand it to another thread and back.
+            let isValid = peer.publicKey?.verify(signature: signature, of: message) ?? false
+            finished.add(.verified(number, isValid))
         case .sign(let number, let message):
-            let identity = identity
-            work { .signed(number, try? identity.sign(message)) }
+            finished.add(.signed(number, try? identity.sign(message)))
         case .run(let number, let call, let purpose): run(number, call, purpose)
         case .stop(let number): stops.removeValue(forKey: number)?()
         case .load(let number, let cids, let peer):
@@ -122,7 +125,7 @@ final class CallDesk {
 
     private func run(_ number: UInt64, _ call: Call, _ purpose: RunPurpose) {
         guard let worker else { return finished.add(.ran(number, nil)) }
-        guard case .peer(_, mayRecall: true) = purpose else {
+        guard case .peer(_, mayRecall: true) = purpose, worker.mayRecall(call) else {
             return begin(number, call, purpose, worker)
         }
         let task = Task { @concurrent [mesh, finished] in
@@ -151,15 +154,18 @@ final class CallDesk {
         guard let worker, vouched.count < Self.maxVouched else { return }
         vouched.append((answer, peer))
         guard vouched.count == 1 else { return }
-        Task { @concurrent [mesh] in
-            mesh.run { driver in
-                let answers = driver.calls.vouched
-                driver.calls.vouched = []
-                Task { @concurrent in
-                    for (answer, peer) in answers { worker.vouched(answer, via: peer) }
-                }
+        let loop = mesh.eventLoop.assumeIsolated()
+        remembering = loop.scheduleTask(in: Self.gathering) { [weak self] in
+            guard let answers = self?.takeVouched() else { return }
+            Task { @concurrent in
+                for (answer, peer) in answers { worker.vouched(answer, via: peer) }
             }
         }
+    }
+
+    private func takeVouched() -> [(CallAnswer, PeerID?)] {
+        defer { vouched = [] }
+        return vouched
     }
 
     private func keep(_ receipt: Receipt, _ number: UInt64) {
@@ -213,6 +219,8 @@ final class CallDesk {
     func stop() {
         for (_, stop) in stops { stop() }
         stops = [:]
+        remembering?.cancel()
+        for (answer, peer) in takeVouched() { worker?.vouched(answer, via: peer) }
     }
 }
 

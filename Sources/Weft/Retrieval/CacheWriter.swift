@@ -55,21 +55,69 @@ final class CacheWriter: Sendable {
     static let comfort = 8 << 20
     /// How many blocks are stored at a time at most, and how many bytes: small ones together, so
     /// that a thousand cost little more than one, and large ones as they come.
-    private static let batchCount = 1_024
-    private static let batchBytes = 1 << 20
+    fileprivate static let batchCount = 1_024
+    fileprivate static let batchBytes = 1 << 20
     /// How long they wait at most.
     static let patience: Duration = .seconds(2)
+
+    /// How long the first of a few small ones wait for more: a batch costs threads that wake up.
+    private static let gathering: Duration = .milliseconds(2)
+
+    /// Blocks that are stored together.
+    private struct Batch {
+        private(set) var blocks: [Block] = []
+        private(set) var bytes = 0
+        private var places: [Multihash: Int] = [:]
+
+        subscript(hash: Multihash) -> ByteBuffer? { places[hash].map { blocks[$0].bytes } }
+
+        /// Whether a block finds place beside those that are here.
+        func hasRoom(for size: Int) -> Bool {
+            blocks.count < CacheWriter.batchCount
+                && (blocks.isEmpty || bytes + size <= CacheWriter.batchBytes)
+        }
+
+        mutating func append(_ block: Block) {
+            places[block.cid.hash] = blocks.count
+            blocks.append(block)
+            bytes += block.bytes.readableBytes
+        }
+    }
 
     private struct State {
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
         var nextWaiter = 0
         /// The disk let somebody wait in vain, and has taken nothing since.
         var isStuck = false
-        var queue: Deque<Block> = []
-        var waiting: [Multihash: ByteBuffer] = [:]
+        var batches: Deque<Batch> = []
+        /// What is on its way to the disk.
+        var storing = Batch()
+        /// Of all of them.
         var bytes = 0
         var task: Task<Void, Never>?
         var skipped = 0
+
+        /// Whether it pays to wait for more.
+        var isScarce: Bool {
+            guard batches.count == 1, let only = batches.first else { return false }
+            return only.blocks.count < CacheWriter.batchCount / 2
+                && only.bytes < CacheWriter.batchBytes / 2
+        }
+
+        func waiting(_ hash: Multihash) -> ByteBuffer? {
+            for batch in batches {
+                if let bytes = batch[hash] { return bytes }
+            }
+            return storing[hash]
+        }
+
+        mutating func append(_ block: Block) {
+            if batches.last?.hasRoom(for: block.bytes.readableBytes) != true {
+                batches.append(Batch())
+            }
+            batches[batches.count - 1].append(block)
+            bytes += block.bytes.readableBytes
+        }
     }
 
     private let cache: BlockCache
@@ -87,16 +135,14 @@ final class CacheWriter: Sendable {
     /// Queues blocks; it returns at once.
     func put(_ blocks: [Block]) {
         state.withLock { state in
-            for block in blocks where state.waiting[block.cid.hash] == nil {
+            for block in blocks where state.waiting(block.cid.hash) == nil {
                 guard state.bytes + block.bytes.readableBytes <= Self.maxPending else {
                     state.skipped += 1
                     continue
                 }
-                state.queue.append(block)
-                state.waiting[block.cid.hash] = block.bytes
-                state.bytes += block.bytes.readableBytes
+                state.append(block)
             }
-            if state.task == nil, !state.queue.isEmpty {
+            if state.task == nil, !state.batches.isEmpty {
                 state.task = Task { await self.drain() }
             }
         }
@@ -104,7 +150,7 @@ final class CacheWriter: Sendable {
 
     /// A block that waits to be stored.
     func pending(_ hash: Multihash) -> ByteBuffer? {
-        state.withLock { $0.waiting[hash] }
+        state.withLock { $0.waiting(hash) }
     }
 
     /// Waits until everything queued so far is stored or given up.
@@ -149,7 +195,7 @@ final class CacheWriter: Sendable {
     }
 
     private func drain() async {
-        while let blocks = takeNext() {
+        while let blocks = await takeNext() {
             do {
                 try await cache.put(blocks)
             } catch {
@@ -158,11 +204,10 @@ final class CacheWriter: Sendable {
                 state.withLock { $0.skipped += blocks.count }
             }
             var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+            var stored = Batch()
             state.withLock { state in
-                for block in blocks {
-                    state.waiting[block.cid.hash] = nil
-                    state.bytes -= block.bytes.readableBytes
-                }
+                swap(&stored, &state.storing)
+                state.bytes -= stored.bytes
                 state.isStuck = false
                 if state.bytes <= Self.comfort { swap(&waiters, &state.waiters) }
             }
@@ -171,20 +216,15 @@ final class CacheWriter: Sendable {
     }
 
     /// The blocks that are stored next; nil if none wait.
-    private func takeNext() -> [Block]? {
-        state.withLock { state in
-            var blocks: [Block] = []
-            var bytes = 0
-            while let next = state.queue.first, blocks.count < Self.batchCount,
-                blocks.isEmpty || bytes + next.bytes.readableBytes <= Self.batchBytes
-            {
-                blocks.append(next)
-                bytes += next.bytes.readableBytes
-                state.queue.removeFirst()
+    private func takeNext() async -> [Block]? {
+        if state.withLock({ $0.isScarce }) { try? await Task.sleep(for: Self.gathering) }
+        return state.withLock { state in
+            guard let next = state.batches.popFirst() else {
+                state.task = nil
+                return nil
             }
-            guard blocks.isEmpty else { return blocks }
-            state.task = nil
-            return nil
+            state.storing = next
+            return next.blocks
         }
     }
 }

@@ -39,6 +39,7 @@ import Wire
         func convicted(_ peer: PeerID, by evidence: Evidence) {}
         func refuted(_ right: CallRecord?) {}
         func examine(file: [UInt8]) async -> ProofFinding { .undecided }
+        func mayRecall(_ call: Call) -> Bool { false }
         func recall(_ call: Call) async -> ResultHistory? { nil }
         func vouched(_ answer: CallAnswer, via peer: PeerID?) {}
         func disbelieve(_ record: CallRecord) {}

@@ -92,6 +92,7 @@ struct OtherWorker: CallWorker {
     func examine(file: [UInt8]) async -> ProofFinding {
         await node.computation.examine(file: file)
     }
+    func mayRecall(_ call: Call) -> Bool { false }
     func recall(_ call: Call) async -> ResultHistory? { nil }
     func vouched(_ answer: CallAnswer, via peer: PeerID?) {}
     func disbelieve(_ record: CallRecord) {}
