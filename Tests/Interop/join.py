@@ -231,8 +231,9 @@ def public(weft, report):
         report("without the one that it joined by, a node finds the network again")
 
         other = stack.enter_context(Node(weft, hosts[1], usual=True))
-        ports = {x.split("/tcp/")[1].split("/")[0] for x in other.addresses()}
-        assert ports and "4001" not in ports, ports
+        ports = {tuple(x.split("/")[3:5]) for x in other.addresses()}
+        assert {kind for kind, _ in ports} == {"tcp", "udp"}, ports
+        assert "4001" not in {port for _, port in ports}, ports
         assert "port 4001 is taken" in open(other.log.name).read()
         report("a second node on a machine chose another port")
 

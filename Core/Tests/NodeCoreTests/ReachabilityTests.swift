@@ -35,6 +35,29 @@ import Testing
         #expect(network.hosts[node].node.protocols.contains(PeerProtocols.relayHop))
     }
 
+    /// An address for browsers, which no server can dial, delays no verdict on the others and makes
+    /// none; it is told, because nobody said that it does not work.
+    @Test("an address for browsers is told untried", arguments: [false, true])
+    func forBrowsers(isBehindNAT: Bool) throws {
+        var network = VirtualNetwork(seed: 6)
+        let node = try network.add(
+            routing: [.wide(.client, storage: .home)], reachability: ReachabilityOptions())
+        network.hosts[node].isBehindNAT = isBehindNAT
+        let open = network.hosts[node].address
+        let hash = "uEiBkLn0Nn8mGxZ9Yd1FZzN8cQjB2v7mC0gq6m5Z8d1eQ3g"
+        let ways = try ["/ip4/20.0.0.0", "/ip6/2a00::1"].map {
+            try Multiaddr(text: "\($0)/udp/4001/webrtc-direct/certhash/\(hash)")
+        }
+        network.order(node, .listen([open] + ways, sequence: 2))
+        for _ in 0..<3 { _ = network.connect(node, try network.add()) }
+        network.run(for: .seconds(60))
+        let found = try status(&network, node)
+        #expect(found.reachability == (isBehindNAT ? .unreachable : .reachable))
+        #expect(found.addresses.map { $0.reachability }.dropFirst() == [.unknown, .unknown])
+        let told = network.hosts[node].told
+        #expect(told == (isBehindNAT ? ways : [open] + ways))
+    }
+
     /// Behind a router that lets nobody in, the address is not told any more, a place is found at a
     /// relay that is met, and the node is reached through it.
     @Test("an unreachable node is reached through a relay") func relayed() throws {

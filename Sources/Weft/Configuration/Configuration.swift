@@ -70,7 +70,10 @@ public struct Configuration: Sendable, Equatable {
 
         /// Where a node listens unless it is told otherwise, as far as the machine can. If the port
         /// is taken, another one is chosen.
-        public static let usualListen = ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"]
+        public static let usualListen = [
+            "/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001", "/ip4/0.0.0.0/udp/4001/webrtc-direct",
+            "/ip6/::/udp/4001/webrtc-direct",
+        ]
         /// The peers by which others join the public network, too.
         public static let publicBootstrap = [
             "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",

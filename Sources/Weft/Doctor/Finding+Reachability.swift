@@ -59,7 +59,8 @@ extension Finding {
                 + "that lets nobody in, or for a second router."
         }
         let port =
-            status.addresses.first { $0.origin == .listening }?.address.first(.tcp)?.text ?? "4001"
+            status.addresses.lazy.filter { $0.origin == .listening }
+            .compactMap { $0.address.first(.tcp)?.text }.first ?? "4001"
         return "In the settings of the router, forward TCP port \(port) to this machine, or turn "
             + "on UPnP or NAT-PMP there. A relay of your own can be named with mesh.relays."
     }
@@ -81,7 +82,11 @@ extension Finding {
         case .unknown:
             verdict =
                 address.address.scope < .world
-                ? "for the local network" : address.origin == .relayed ? "in use" : "not tried yet"
+                ? "for the local network"
+                : address.origin == .relayed
+                    ? "in use"
+                    : address.address.isForBrowsers
+                        ? "for browsers, no peer has tried it" : "not tried yet"
         }
         return "\(address.address): \(origin); \(verdict)"
     }

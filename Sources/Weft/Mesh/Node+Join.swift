@@ -105,13 +105,16 @@ extension Node {
     // MARK: Listening
 
     /// Listens at the usual port or, if it is taken, at another one, on IPv4 and IPv6 as far as the
-    /// machine has them. A node that reaches nobody listens nowhere.
+    /// machine has them, for peers and for browsers. A node that reaches nobody listens nowhere.
     private func listenAsUsual() async throws {
         guard configuration.network == .online, configuration.mesh.reach != .off else { return }
         var port: UInt16?
         var failure: (any Error)?
         for text in Configuration.Mesh.usualListen {
             let usual = try Self.address(text)
+            // Browsers cannot be part of a private network.
+            let isPrivate = !configuration.mesh.privateKeyFile.isEmpty
+            if isPrivate, usual.transport == .webRTCDirect { continue }
             let wanted = port.flatMap { usual.with(port: $0) } ?? usual
             for place in [wanted, usual.with(port: 0) ?? usual] {
                 do {
@@ -258,10 +261,12 @@ extension Node {
 extension Multiaddr {
     /// The same address with another TCP port.
     fileprivate func with(port: UInt16) -> Multiaddr? {
-        // Two bytes are a port.
-        guard let tcp = try? Component(.tcp, [UInt8(port >> 8), UInt8(port & 255)]) else {
-            return nil
-        }
-        return try? Multiaddr(components.map { $0.protocol == .tcp ? tcp : $0 })
+        let value = [UInt8(port >> 8), UInt8(port & 255)]
+        // Two bytes are a port, and with another one an address is as well formed as before.
+        return try? Multiaddr(
+            components.map { component in
+                let hasPort = component.protocol == .tcp || component.protocol == .udp
+                return hasPort ? try Component(component.protocol, value) : component
+            })
     }
 }

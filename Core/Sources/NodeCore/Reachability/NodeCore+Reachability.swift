@@ -98,9 +98,16 @@ extension NodeCore {
         guard !choices.isEmpty, let server = prober(now: now) else { return }
         reaching.probeCount += 1
         reaching.asked[server] = now
-        reaching.nextProbe = now + (open.isEmpty ? Self.confirmInterval : Self.probeInterval)
-        reaching.prober.probe(
-            [choices[reaching.probeCount % choices.count]], at: server, now: now)
+        let isPressing = !open.allSatisfy { $0.isForBrowsers }
+        reaching.nextProbe = now + (isPressing ? Self.probeInterval : Self.confirmInterval)
+        let choice = reaching.probeCount % choices.count
+        var asked = [choices[choice]]
+        if choices[choice].isForBrowsers {
+            // A server that cannot dial it takes the next one that it can (autonat version 2).
+            let others = (isPressing ? open : all).filter { !$0.isForBrowsers }
+            asked += others.isEmpty ? [] : [others[reaching.probeCount / 2 % others.count]]
+        }
+        reaching.prober.probe(asked, at: server, now: now)
     }
 
     /// The server that was asked the longest ago.
@@ -121,7 +128,8 @@ extension NodeCore {
 
     /// What all that is known comes to.
     private mutating func judge(now: Instant) {
-        let verdicts = reaching.own.candidates.map { reaching.prober.reachability(of: $0) }
+        let verdicts = reaching.own.candidates.filter { !$0.isForBrowsers }
+            .map { reaching.prober.reachability(of: $0) }
         let isSeen = connections.all.contains {
             !$0.facts.remoteAddress.isRelayed && $0.facts.remoteAddress.scope == .world
         }

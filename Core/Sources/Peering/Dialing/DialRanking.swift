@@ -51,6 +51,10 @@ extension Multiaddr {
         return found
     }
 
+    /// Whether it is there for browsers: other peers hardly dial it, so that what they find out says
+    /// nothing of whether they reach this node.
+    public var isForBrowsers: Bool { transport == .webRTCDirect }
+
     var port: UInt16 {
         guard let value = components.first(where: { $0.protocol == .tcp || $0.protocol == .udp })
         else { return .max }

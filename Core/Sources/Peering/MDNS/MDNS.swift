@@ -55,7 +55,7 @@ public struct MDNS: Sendable {
     /// Where this node can be reached changed; others are told.
     public mutating func setAddresses(_ addresses: [Multiaddr], now: Instant) {
         // What leads to this machine alone or through a relay is of no use to neighbours.
-        let useful = addresses.filter { $0.scope > .host && !$0.isRelayed }
+        let useful = addresses.filter { $0.scope > .host && !$0.isRelayed && !$0.isForBrowsers }
         guard useful != ownAddresses else { return }
         ownAddresses = useful
         nextAnswer = now
