@@ -3,7 +3,11 @@
 #include "CWebRTC.h"
 
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
 #include <openssl/srtp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -13,23 +17,41 @@
 
 // What a datagram may hold, so that it fits where the least is guaranteed (IPv6, with headers).
 static const long weft_mtu = 1200;
+// The longest record that is written, so that what is kept for one is no longer.
+static const long weft_longest_record = 2048;
 
 struct weft_dtls_server {
     SSL_CTX *context;
-    BIO_METHOD *method;
+    // With it cookies are made.
+    uint8_t secret[32];
+    // Looks at first messages whose senders have to prove where they are.
+    weft_dtls *doorman;
 };
 
 struct weft_dtls {
     SSL *ssl;
     uint64_t peer;
+    // NULL as long as it stands at the door.
     weft_output output;
     const uint8_t *datagram;
     size_t count;
+    // At the door: the server's secret, from where the message came, and the answer to it.
+    const uint8_t *secret;
+    const uint8_t *address;
+    size_t address_count;
+    uint8_t *answer;
+    size_t answer_room;
+    size_t answer_count;
 };
 
 static int weft_write(BIO *bio, const char *bytes, int count) {
     weft_dtls *dtls = BIO_get_data(bio);
-    dtls->output(dtls->peer, (const uint8_t *)bytes, (size_t)count);
+    if (dtls->output != NULL) {
+        dtls->output(dtls->peer, (const uint8_t *)bytes, (size_t)count);
+    } else if ((size_t)count <= dtls->answer_room) {
+        memcpy(dtls->answer, bytes, (size_t)count);
+        dtls->answer_count = (size_t)count;
+    }
     return count;
 }
 
@@ -66,16 +88,46 @@ static int weft_accept_any(int is_fine, X509_STORE_CTX *store) {
     return 1;
 }
 
+// How datagrams are read and written: one for each process, as OpenSSL has few numbers for them.
+static BIO_METHOD *weft_method(void) {
+    static BIO_METHOD *method;
+    if (method != NULL) return method;
+    BIO_METHOD *made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "weft");
+    if (made == NULL) return NULL;
+    BIO_meth_set_write(made, weft_write);
+    BIO_meth_set_read(made, weft_read);
+    BIO_meth_set_ctrl(made, weft_control);
+    method = made;
+    return method;
+}
+
+// What somebody at an address has to bring back (RFC 6347, section 4.2.1).
+static int weft_make_cookie(SSL *ssl, unsigned char *cookie, unsigned int *count) {
+    const weft_dtls *dtls = SSL_get_app_data(ssl);
+    if (dtls->secret == NULL) return 0;
+    *count = 32;
+    return HMAC(
+               EVP_sha256(), dtls->secret, 32, dtls->address, dtls->address_count, cookie, count)
+           != NULL;
+}
+
+static int weft_check_cookie(SSL *ssl, const unsigned char *cookie, unsigned int count) {
+    uint8_t own[EVP_MAX_MD_SIZE];
+    unsigned int own_count = 0;
+    const weft_dtls *dtls = SSL_get_app_data(ssl);
+    // Behind the door the same message is looked at once more.
+    if (dtls->secret == NULL) return 1;
+    return weft_make_cookie(ssl, own, &own_count) == 1 && own_count == count
+           && CRYPTO_memcmp(own, cookie, count) == 0;
+}
+
 weft_dtls_server *weft_dtls_server_new(
     const uint8_t *certificate, size_t certificate_count, const uint8_t *key, size_t key_count) {
     weft_dtls_server *server = calloc(1, sizeof(*server));
     if (server == NULL) return NULL;
     server->context = SSL_CTX_new(DTLS_server_method());
-    server->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "weft");
-    if (server->context == NULL || server->method == NULL) goto failed;
-    BIO_meth_set_write(server->method, weft_write);
-    BIO_meth_set_read(server->method, weft_read);
-    BIO_meth_set_ctrl(server->method, weft_control);
+    if (server->context == NULL || RAND_bytes(server->secret, sizeof(server->secret)) != 1)
+        goto failed;
     if (SSL_CTX_use_certificate_ASN1(server->context, (int)certificate_count, certificate) != 1
         || SSL_CTX_use_PrivateKey_ASN1(EVP_PKEY_EC, server->context, key, (long)key_count) != 1
         || SSL_CTX_set_min_proto_version(server->context, DTLS1_2_VERSION) != 1
@@ -87,7 +139,9 @@ weft_dtls_server *weft_dtls_server_new(
     SSL_CTX_set_session_cache_mode(server->context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_verify(
         server->context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, weft_accept_any);
-    SSL_CTX_set_mode(server->context, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_cookie_generate_cb(server->context, weft_make_cookie);
+    SSL_CTX_set_cookie_verify_cb(server->context, weft_check_cookie);
+    SSL_CTX_set_max_send_fragment(server->context, weft_longest_record);
     SSL_CTX_set_read_ahead(server->context, 1);
     return server;
 failed:
@@ -97,18 +151,18 @@ failed:
 }
 
 void weft_dtls_server_free(weft_dtls_server *server) {
+    if (server->doorman != NULL) weft_dtls_free(server->doorman);
     SSL_CTX_free(server->context);
-    BIO_meth_free(server->method);
+    OPENSSL_cleanse(server->secret, sizeof(server->secret));
     free(server);
 }
 
-weft_dtls *weft_dtls_new(weft_dtls_server *server, uint64_t peer, weft_output output) {
+weft_dtls *weft_dtls_new(weft_dtls_server *server) {
     weft_dtls *dtls = calloc(1, sizeof(*dtls));
     if (dtls == NULL) return NULL;
-    dtls->peer = peer;
-    dtls->output = output;
+    BIO_METHOD *method = weft_method();
     dtls->ssl = SSL_new(server->context);
-    BIO *bio = BIO_new(server->method);
+    BIO *bio = method == NULL ? NULL : BIO_new(method);
     if (dtls->ssl == NULL || bio == NULL) {
         BIO_free(bio);
         SSL_free(dtls->ssl);
@@ -117,10 +171,58 @@ weft_dtls *weft_dtls_new(weft_dtls_server *server, uint64_t peer, weft_output ou
     }
     BIO_set_data(bio, dtls);
     BIO_set_init(bio, 1);
+    SSL_set_app_data(dtls->ssl, dtls);
     SSL_set_bio(dtls->ssl, bio, bio);
     SSL_set_mtu(dtls->ssl, weft_mtu);
     SSL_set_accept_state(dtls->ssl);
     return dtls;
+}
+
+void weft_dtls_start(weft_dtls *dtls, uint64_t peer, weft_output output) {
+    dtls->peer = peer;
+    dtls->output = output;
+}
+
+weft_dtls *weft_dtls_greet(
+    weft_dtls_server *server, const uint8_t *address, size_t address_count, const uint8_t *bytes,
+    size_t count, uint8_t *answer, size_t *answer_count) {
+    size_t room = *answer_count;
+    *answer_count = 0;
+    if (server->doorman == NULL) server->doorman = weft_dtls_new(server);
+    BIO_ADDR *unused = BIO_ADDR_new();
+    weft_dtls *dtls = server->doorman;
+    if (dtls == NULL || unused == NULL) {
+        BIO_ADDR_free(unused);
+        return NULL;
+    }
+    dtls->secret = server->secret;
+    dtls->address = address;
+    dtls->address_count = address_count;
+    dtls->answer = answer;
+    dtls->answer_room = room;
+    dtls->answer_count = 0;
+    dtls->datagram = bytes;
+    dtls->count = count;
+    ERR_clear_error();
+    int result = DTLSv1_listen(dtls->ssl, unused);
+    ERR_clear_error();
+    BIO_ADDR_free(unused);
+    *answer_count = dtls->answer_count;
+    dtls->datagram = NULL;
+    dtls->secret = NULL;
+    dtls->address = NULL;
+    dtls->answer = NULL;
+    dtls->answer_room = 0;
+    if (result > 0) {
+        server->doorman = NULL;
+        return dtls;
+    }
+    // What cannot go on is not asked again.
+    if (result < 0) {
+        weft_dtls_free(dtls);
+        server->doorman = NULL;
+    }
+    return NULL;
 }
 
 void weft_dtls_free(weft_dtls *dtls) {

@@ -50,7 +50,8 @@ void weft_sctp_start(weft_output output, weft_wake wake) {
     usrsctp_sysctl_set_sctp_auth_enable(0);
     usrsctp_sysctl_set_sctp_pr_enable(1);
     usrsctp_sysctl_set_sctp_nr_outgoing_streams_default(weft_streams);
-    usrsctp_sysctl_set_sctp_max_chunks_on_queue(10 * 1024);
+    // Each may sit in a packet's memory of its own, however little is in it.
+    usrsctp_sysctl_set_sctp_max_chunks_on_queue(2 * weft_buffer / 1024);
     usrsctp_sysctl_set_sctp_initial_cwnd(10);
     usrsctp_sysctl_set_sctp_delayed_sack_time_default(20);
     usrsctp_sysctl_set_sctp_rto_min_default(200);
@@ -108,12 +109,11 @@ weft_sctp *weft_sctp_open(uint64_t peer) {
         usrsctp_deregister_address(address.sconn_addr);
         return NULL;
     }
-    int result = -1;
-    if (weft_prepare(socket)
-        && usrsctp_set_upcall(socket, weft_upcall, address.sconn_addr) == 0
-        && usrsctp_bind(socket, (struct sockaddr *)&address, sizeof(address)) == 0)
-        result = usrsctp_connect(socket, (struct sockaddr *)&address, sizeof(address));
-    if (result != 0 && errno != EINPROGRESS) {
+    if (!weft_prepare(socket)
+        || usrsctp_set_upcall(socket, weft_upcall, address.sconn_addr) != 0
+        || usrsctp_bind(socket, (struct sockaddr *)&address, sizeof(address)) != 0
+        || (usrsctp_connect(socket, (struct sockaddr *)&address, sizeof(address)) != 0
+            && errno != EINPROGRESS)) {
         weft_sctp_close(socket, peer);
         return NULL;
     }
@@ -145,7 +145,8 @@ static weft_sctp_read_result weft_notification(const uint8_t *bytes, size_t coun
         memcpy(&change, bytes, sizeof(change));
         if (change.sac_state == SCTP_COMM_UP) {
             result.event = weft_sctp_up;
-        } else if (change.sac_state != SCTP_RESTART) {
+        } else {
+            // A peer that starts anew has forgotten its channels.
             result.event = weft_sctp_down;
         }
     } else if (header.sn_type == SCTP_STREAM_RESET_EVENT

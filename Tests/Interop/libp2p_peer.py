@@ -1,7 +1,7 @@
 """A foreign libp2p peer for the tests.
 
 Usage: libp2p_peer.py noise|tls|ws|psk            listens on 127.0.0.1 and prints its address
-       libp2p_peer.py noise|tls|ws|psk|webrtc1|webrtc2 ADDRESS    dials, talks and prints ok
+       libp2p_peer.py noise|tls|ws|psk|webrtc1|webrtc2 ADDRESS [little]    dials, talks and prints ok
 
 webrtc1 and webrtc2 are the versions of webrtc-direct. psk is Noise within the private network of private_network.py.
 
@@ -110,7 +110,7 @@ async def listen(security):
         await wait_for_end()
 
 
-async def dial(security, address):
+async def dial(security, address, *little):
     host = make_host(security)
     # SCTP in Python takes its time, and loses what comes faster than it is read.
     is_slow = security.startswith("webrtc")
@@ -142,12 +142,13 @@ async def dial(security, address):
                     assert await read_all(stream) == data, "echo"
 
             async with trio.open_nursery() as nursery:
-                for size in [1, 1000, 300_000, 5] + ([] if is_slow else [1_000_000]):
+                sizes = [1, 1000, 5] + ([20_000] if little else [300_000])
+                for size in sizes + ([] if is_slow else [1_000_000]):
                     nursery.start_soon(one, size)
 
             stream = await host.new_stream(info.peer_id, [SINK])
             digest = hashlib.sha256()
-            piece = os.urandom(1 << 20)
+            piece = os.urandom(1 << (14 if little else 20))
             for _ in range(2 if is_slow else SIZE >> 20):
                 digest.update(piece)
                 await stream.write(piece)
@@ -161,7 +162,7 @@ async def main():
     if len(sys.argv) == 2:
         await listen(sys.argv[1])
     else:
-        await dial(sys.argv[1], sys.argv[2])
+        await dial(*sys.argv[1:])
 
 
 trio.run(main)

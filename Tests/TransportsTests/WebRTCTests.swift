@@ -3,73 +3,12 @@
 
 import Connections
 import Foundation
-import Glibc
 import Multiformats
 import NIOCore
-import NIOPosix
 import Testing
 import Wire
 
 @testable import Transports
-
-private func listening(
-    _ transport: Transport, onPeer: @escaping @Sendable (PeerConnection) -> Void = { _ in }
-) async throws -> (listener: Listener, port: UInt16) {
-    let place = try Multiaddr(text: "/ip4/127.0.0.1/udp/0/webrtc-direct")
-    let listener = try await transport.listen(on: place, onPeer: onPeer)
-    let port = try #require(listener.address.first(.udp).flatMap { UInt16($0.text) })
-    return (listener, port)
-}
-
-/// A UDP socket of a stranger.
-private final class Stranger {
-    private let socket: Int32
-
-    init(to port: UInt16) throws {
-        socket = Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafeBytes(of: &address) { bytes in
-            connect(
-                socket, bytes.bindMemory(to: sockaddr.self).baseAddress,
-                socklen_t(MemoryLayout<sockaddr_in>.size))
-        }
-        try #require(socket >= 0 && result == 0)
-    }
-
-    deinit { close(socket) }
-
-    func send(_ bytes: [UInt8]) { _ = Glibc.send(socket, bytes, bytes.count, 0) }
-
-    /// The next datagram; nil if none comes within a while.
-    func receive(within milliseconds: Int = 2_000) -> [UInt8]? {
-        var limit = timeval(
-            tv_sec: milliseconds / 1_000, tv_usec: (milliseconds % 1_000) * 1_000)
-        setsockopt(
-            socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        var room = [UInt8](repeating: 0, count: 2_048)
-        let count = recv(socket, &room, room.count, 0)
-        return count < 0 ? nil : Array(room[..<count])
-    }
-
-    /// Asks where it is seen, which is answered after all that was sent before.
-    func isAnswered() throws -> Bool {
-        send(
-            STUNWriter(.request, transaction: [UInt8](repeating: 5, count: 12)).finish(key: nil))
-        guard let answer = receive() else { return false }
-        return try STUNMessage(decoding: answer.span.bytes).kind == .success
-    }
-}
-
-private func check(_ name: String, version: Int = 2, key: String? = nil) -> [UInt8] {
-    let ours = "libp2p+webrtc+v\(version)/" + name + String(repeating: "x", count: 22)
-    var writer = STUNWriter(.request, transaction: [UInt8](repeating: 4, count: 12))
-    writer.add(username: Array("\(ours):ufrg".utf8))
-    writer.add(priority: 1, isNomination: true)
-    return writer.finish(key: Array((key ?? ours).utf8))
-}
 
 @Suite(.serialized) struct WebRTCTests {
     /// Both versions of webrtc-direct: py-libp2p pings, echoes and sends to be hashed, many streams

@@ -67,7 +67,7 @@ extension ICEResponder {
         holds(read.transaction == [UInt8](repeating: 3, count: 12))
         holds(read.isAuthentic(answer, key: dialer.ours))
         holds(responder.peer(at: place(1)) == peer && responder.address(of: peer) == place(1))
-        holds(responder.count == 1 && responder.halfOpenCount == 1)
+        holds(responder.count == 1 && responder.checkedCount == 1)
         // The same again is the same peer.
         let again = responder.checked(dialer.check(), from: place(1))
         holds(again == peer && responder.count == 1)
@@ -125,22 +125,66 @@ extension ICEResponder {
         holds(responder.peer(at: place(2)) == peer && responder.peer(at: place(5)) == nil)
         responder.remove(peer)
         for host in 1...40 { holds(responder.peer(at: place(UInt8(host))) == nil) }
-        holds(responder.count == 0 && responder.halfOpenCount == 0)
+        holds(responder.count == 0 && responder.checkedCount == 0)
     }
 
-    @Test("so many peers are halfway at most; each that arrives makes room for another")
+    @Test("so many handshakes are under way at most; each that ends makes room for another")
     func halfOpen() throws {
         var limits = ICELimits()
-        (limits.halfOpen, limits.burst) = (2, 1_000)
+        (limits.halfOpen, limits.crowd, limits.burst) = (2, 1, 1_000)
+        var responder = ICEResponder(limits, now: start)
+        let all = try (1...4).map {
+            try need(responder.checked(Dialer("\($0)").check(), from: place(UInt8($0))))
+        }
+        holds(!responder.isCrowded)
+        for peer in all.prefix(2) { holds(responder.begin(peer)) }
+        holds(responder.isCrowded && !responder.begin(all[2]))
+        // It has begun already.
+        holds(!responder.begin(all[0]) && responder.halfOpenCount == 2)
+        responder.open(all[0])
+        responder.open(all[0])
+        holds(responder.halfOpenCount == 1 && responder.begin(all[2]))
+        holds(!responder.begin(all[3]))
+        responder.remove(all[1])
+        holds(responder.begin(all[3]) && responder.checkedCount == 0)
+    }
+
+    @Test("there are so many peers at most") func many() throws {
+        var limits = ICELimits()
+        limits.peers = 1
         var responder = ICEResponder(limits, now: start)
         let first = try need(responder.checked(Dialer("a").check(), from: place(1)))
-        holds(responder.checked(Dialer("b").check(), from: place(2)) != nil)
-        holds(responder.checked(Dialer("c").check(), from: place(3)) == nil)
+        let second = try need(responder.checked(Dialer("b").check(), from: place(2)))
+        holds(responder.begin(first))
         responder.open(first)
-        responder.open(first)
-        holds(responder.halfOpenCount == 1)
-        holds(responder.checked(Dialer("c").check(), from: place(3)) != nil)
-        holds(responder.checked(Dialer("d").check(), from: place(4)) == nil)
+        holds(!responder.begin(second))
+        responder.remove(first)
+        holds(responder.begin(second))
+    }
+
+    /// Strangers with made-up addresses do checks and no more: what they take does not grow, and
+    /// whoever goes on at once gets in among them.
+    @Test("a flood of checks keeps nobody out") func flood() throws {
+        var limits = ICELimits()
+        (limits.checked, limits.peers) = (8, 4)
+        var responder = ICEResponder(limits, now: start)
+        let guest = try need(responder.checked(Dialer("guest").check(), from: place(250)))
+        holds(responder.begin(guest))
+        for number in 0..<2_000 {
+            let now = start + .milliseconds(number)
+            let source = place(UInt8(number % 200), UInt16(number + 1))
+            _ = responder.checked(Dialer("f\(number)").check(), from: source, now: now)
+            holds(responder.count <= 9)
+            guard number.isMultiple(of: 100) else { continue }
+            let late = try need(
+                responder.checked(Dialer("g\(number)").check(), from: place(251), now: now))
+            holds(responder.begin(late))
+            responder.remove(late)
+        }
+        holds(responder.peer(at: place(250)) == guest)
+        // What is left of it goes in time.
+        responder.open(guest)
+        holds(responder.takeLost(now: start + .seconds(12)).isEmpty && responder.count == 1)
     }
 
     @Test("one source may ask so often; what it has already is answered further")
@@ -179,6 +223,7 @@ extension ICEResponder {
         var responder = ICEResponder(now: start)
         let slow = try need(responder.checked(Dialer("a").check(), from: place(1)))
         let silent = try need(responder.checked(Dialer("b").check(), from: place(2)))
+        holds(responder.begin(slow) && responder.begin(silent))
         responder.open(silent)
         holds(responder.takeLost(now: start + .milliseconds(9_999)).isEmpty)
         holds(responder.takeLost(now: start + .seconds(10)) == [slow])
@@ -191,7 +236,7 @@ extension ICEResponder {
     }
 
     @Test("a flood of spoofed checks stays within the limits")
-    func flood() {
+    func spoofed() {
         var generator = SeededGenerator(seed: 5)
         var responder = ICEResponder(now: start)
         for index in 0..<5_000 {
@@ -199,7 +244,8 @@ extension ICEResponder {
             guard let source = UDPAddress(ip: ip.rawSpan, port: UInt16(index)) else { continue }
             _ = responder.checked(Dialer("\(index)").check(), from: source)
         }
-        holds(responder.count == 128)
-        holds(responder.takeLost(now: start + .seconds(11)).count == 128)
+        holds(responder.count == 1_024 && responder.checkedCount == 1_024)
+        holds(responder.takeLost(now: start + .seconds(11)).isEmpty)
+        holds(responder.count == 0 && responder.deadline == nil)
     }
 }

@@ -25,9 +25,18 @@ weft_dtls_server *_Nullable weft_dtls_server_new(
     size_t key_count);
 void weft_dtls_server_free(weft_dtls_server *_Nonnull server);
 
-/// The server's end of a connection with one peer; NULL if there is no memory.
-weft_dtls *_Nullable weft_dtls_new(
-    weft_dtls_server *_Nonnull server, uint64_t peer, weft_output _Nonnull output);
+/// The server's end of a connection; NULL if there is no memory. Start it before it is used.
+weft_dtls *_Nullable weft_dtls_new(weft_dtls_server *_Nonnull server);
+/// A connection whose peer has proven to be at `address`, if `bytes` are the first message of a
+/// handshake that brings back a cookie made for it; read it, as the message is in it. Otherwise
+/// NULL, nothing is kept, and if `answer_count`, which is the room before, is not 0 then `answer` is
+/// to be sent there: the cookie, not much longer than the message.
+weft_dtls *_Nullable weft_dtls_greet(
+    weft_dtls_server *_Nonnull server, const uint8_t *_Nonnull address, size_t address_count,
+    const uint8_t *_Nonnull bytes, size_t count, uint8_t *_Nonnull answer,
+    size_t *_Nonnull answer_count);
+/// Whose connection it is, and where its datagrams go from now on.
+void weft_dtls_start(weft_dtls *_Nonnull dtls, uint64_t peer, weft_output _Nonnull output);
 void weft_dtls_free(weft_dtls *_Nonnull dtls);
 
 /// Takes a datagram, which may be answered at once. Read what is in it until there is nothing.
@@ -47,6 +56,34 @@ int64_t weft_dtls_timeout(weft_dtls *_Nonnull dtls);
 bool weft_dtls_resend(weft_dtls *_Nonnull dtls);
 /// Tells the peer that the connection is over.
 void weft_dtls_close(weft_dtls *_Nonnull dtls);
+
+// MARK: UDP
+
+/// Where datagrams go, and from which of this machine's addresses.
+typedef struct {
+    /// As the system writes it (sockaddr_in, sockaddr_in6).
+    uint8_t peer[28];
+    uint32_t peer_count;
+    /// An IP address of this machine, 4 or 16 bytes; 0 bytes for any.
+    uint8_t local[16];
+    uint32_t local_count;
+    /// The interface, where the local address means nothing without it.
+    uint32_t interface;
+} weft_udp_path;
+
+weft_udp_path weft_udp_path_make(
+    const void *_Nonnull peer, size_t peer_count, const void *_Nullable local, uint32_t interface);
+
+/// Datagrams that wait to be sent together.
+typedef struct weft_udp weft_udp;
+weft_udp *_Nullable weft_udp_new(void);
+void weft_udp_free(weft_udp *_Nonnull udp);
+/// Adds a datagram. False if there is no room before the others are sent.
+bool weft_udp_add(
+    weft_udp *_Nonnull udp, const weft_udp_path *_Nonnull path, const uint8_t *_Nonnull bytes,
+    size_t count);
+/// Sends them; those that cannot be sent are lost.
+void weft_udp_flush(weft_udp *_Nonnull udp, int socket);
 
 // MARK: SCTP
 

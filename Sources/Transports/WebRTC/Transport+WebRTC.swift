@@ -41,10 +41,6 @@ extension Transport {
                 value: FixedSizeRecvByteBufferAllocator(
                     capacity: Self.datagramsPerRead * Self.datagramSize)
             )
-            .channelOption(
-                .writeBufferWaterMark,
-                value: ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
-            )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let listener = try WebRTCListener(context)
@@ -52,6 +48,10 @@ extension Transport {
                     made.succeed(NIOLoopBound(listener, eventLoop: channel.eventLoop))
                 }
             }
+        if place.isWildcard {
+            // A machine with several addresses has to answer from the one that was asked.
+            bootstrap = bootstrap.channelOption(.receivePacketInfo, value: true)
+        }
         if place.isIPv6 {
             bootstrap = bootstrap.channelOption(
                 ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
@@ -76,6 +76,9 @@ struct WebRTCEndpoint {
     let ip: String
     let isIPv6: Bool
     let port: Int
+
+    /// Whether it is at any address of this machine.
+    var isWildcard: Bool { ip == "0.0.0.0" || ip == "::" }
 
     /// Whether an address is one of WebRTC at an IP address.
     static func isMeant(by address: Multiaddr) -> Bool {

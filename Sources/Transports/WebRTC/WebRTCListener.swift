@@ -1,5 +1,9 @@
 // One UDP port where browsers connect (github.com/libp2p/specs, webrtc/webrtc-direct.md): its
 // datagrams are told apart by their first byte (RFC 7983) and go to the peer at their address.
+//
+// What is sent does not go through the channel: it would close with the first datagram that the
+// system refuses, as to a port 0 that any stranger can claim to be at, it cannot send from the address
+// that a datagram came to, and it sends each datagram by itself.
 
 import CWebRTC
 import Connections
@@ -23,10 +27,13 @@ struct WebRTCContext: Sendable {
 /// The last handler of the port's channel, on the event loop of WebRTC.
 final class WebRTCListener: ChannelInboundHandler {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+
+    /// How long a cookie may be, in bytes, with what is around it.
+    private static let cookieRoom = 256
 
     let context: WebRTCContext
-    let server: OpaquePointer
+    private let server: OpaquePointer
+    private let output: OpaquePointer
     private let stack = WebRTCStack.shared
     private var ice: ICEResponder
     private var peers: [UInt64: WebRTCPeer] = [:]
@@ -43,12 +50,20 @@ final class WebRTCListener: ChannelInboundHandler {
                 certificate.certificate, certificate.certificate.count, certificate.privateKey,
                 certificate.privateKey.count)
         else { throw .tls("OpenSSL does not take the certificate") }
+        guard let output = weft_udp_new() else {
+            weft_dtls_server_free(server)
+            throw .overLimit
+        }
         self.context = context
         self.server = server
+        self.output = output
         ice = ICEResponder(context.limits, now: Self.now())
     }
 
-    deinit { weft_dtls_server_free(server) }
+    deinit {
+        weft_dtls_server_free(server)
+        weft_udp_free(output)
+    }
 
     private static func now() -> Instant {
         Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)
@@ -69,7 +84,7 @@ final class WebRTCListener: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // One datagram could not be received or sent, as when its receiver is gone.
+        // One datagram could not be received.
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -79,34 +94,58 @@ final class WebRTCListener: ChannelInboundHandler {
         switch envelope.data.readableBytesView.first {
         case (0...3)?: check(envelope, from: source)
         case let type? where (20...63).contains(type):
-            guard let peer = peer(at: source, type, envelope.remoteAddress) else { return }
+            guard let place = ice.peer(at: source) else { return }
             envelope.data.withUnsafeReadableBytes { bytes in
-                bytes.withMemoryRebound(to: UInt8.self) { peer.receive($0) }
+                bytes.withMemoryRebound(to: UInt8.self) { datagram in
+                    if let known = peers[place] {
+                        known.receive(datagram)
+                    } else if type == 22, !isClosing {
+                        begin(place, source, datagram, WebRTCPath(envelope))
+                    }
+                }
             }
         default: break
         }
     }
 
-    /// The peer at an address. One whose first check was valid gets its state with the first
-    /// message of its handshake.
-    private func peer(
-        at source: UDPAddress, _ type: UInt8, _ address: SocketAddress
-    ) -> WebRTCPeer? {
-        guard let place = ice.peer(at: source) else { return nil }
-        if let known = peers[place] { return known }
-        guard type == 22, !isClosing else { return nil }
-        guard context.admission.enter(from: address) else {
-            ice.remove(place)
-            return nil
+    /// A peer whose check was valid begins its handshake, and gets its state. When many do, it has to
+    /// prove first that it is where it says.
+    private func begin(
+        _ place: UInt64, _ source: UDPAddress, _ datagram: UnsafeBufferPointer<UInt8>,
+        _ path: WebRTCPath
+    ) {
+        let isCrowded = ice.isCrowded
+        let made =
+            isCrowded ? greet(source, datagram, path) : weft_dtls_new(server)
+        guard let dtls = made else { return }
+        guard context.admission.enter(from: path.remote) else {
+            weft_dtls_free(dtls)
+            return ice.remove(place)
         }
-        guard
-            let new = stack.add({ WebRTCPeer($0, place: place, at: address, of: self) })
-        else {
-            context.admission.leave()
-            return nil
+        guard ice.begin(place) else {
+            weft_dtls_free(dtls)
+            return context.admission.leave()
         }
+        let new = stack.add { WebRTCPeer($0, dtls, place: place, by: path, of: self) }
         peers[place] = new
-        return new
+        // What brought a cookie back has been taken.
+        new.receive(isCrowded ? nil : datagram)
+        setTimer()
+    }
+
+    private func greet(
+        _ source: UDPAddress, _ datagram: UnsafeBufferPointer<UInt8>, _ path: WebRTCPath
+    ) -> OpaquePointer? {
+        guard let start = datagram.baseAddress else { return nil }
+        let address = source.ip + [UInt8(source.port >> 8), UInt8(source.port & 255)]
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.cookieRoom) { room in
+            guard let answer = room.baseAddress else { return nil }
+            var count = room.count
+            let dtls = weft_dtls_greet(
+                server, address, address.count, start, datagram.count, answer, &count)
+            if count > 0 { send(UnsafeBufferPointer(start: answer, count: count), by: path) }
+            return dtls
+        }
     }
 
     private func check(_ envelope: AddressedEnvelope<ByteBuffer>, from source: UDPAddress) {
@@ -114,35 +153,39 @@ final class WebRTCListener: ChannelInboundHandler {
             envelope.data.readableBytesSpan, from: source, now: Self.now())
         switch outcome {
         case .ignored: return
-        case .answered(let answer): send(answer, to: envelope.remoteAddress)
+        case .answered(let answer):
+            answer.withUnsafeBufferPointer { send($0, by: WebRTCPath(envelope)) }
         case .checked(let place, let answer):
-            send(answer, to: envelope.remoteAddress)
-            if let peer = peers[place], ice.address(of: place) == source {
-                peer.address = envelope.remoteAddress
-            }
+            let path = WebRTCPath(envelope)
+            answer.withUnsafeBufferPointer { send($0, by: path) }
+            if let peer = peers[place], ice.address(of: place) == source { peer.path = path }
         }
         setTimer()
     }
 
     // MARK: Sending
 
-    private func send(_ bytes: [UInt8], to address: SocketAddress) {
-        bytes.withUnsafeBytes { send($0, to: address) }
-    }
-
-    func send(_ bytes: UnsafeRawBufferPointer, to address: SocketAddress) {
-        // What there is no room for is lost, as it may be on its way.
-        guard let channel, channel.isWritable else { return }
+    func send(_ bytes: UnsafeBufferPointer<UInt8>, by path: WebRTCPath) {
+        guard let channel, let start = bytes.baseAddress else { return }
         context.bandwidth.sent.add(bytes.count)
-        var data = channel.allocator.buffer(capacity: bytes.count)
-        data.writeBytes(bytes)
-        channel.write(AddressedEnvelope(remoteAddress: address, data: data), promise: nil)
+        var way = path.way
+        if !weft_udp_add(output, &way, start, bytes.count) {
+            flush()
+            _ = weft_udp_add(output, &way, start, bytes.count)
+        }
         guard !isFlushing else { return }
         isFlushing = true
         channel.eventLoop.assumeIsolated().execute {
             self.isFlushing = false
-            self.channel?.flush()
+            self.flush()
         }
+    }
+
+    private func flush() {
+        // A channel that is closed has no socket, and what was for it is lost.
+        _ = try? channel?.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+            of: NIOBSDSocket.Handle.self
+        ) { weft_udp_flush(output, $0) }
     }
 
     // MARK: Peers
@@ -169,6 +212,7 @@ final class WebRTCListener: ChannelInboundHandler {
 
     private func closeIfOver() {
         guard isClosing, peers.isEmpty else { return }
+        flush()
         channel?.close(promise: nil)
     }
 
@@ -189,29 +233,6 @@ final class WebRTCListener: ChannelInboundHandler {
             self.setTimer()
         }
         timer = (deadline, task)
-    }
-}
-
-extension UDPAddress {
-    /// The address of a datagram; nil if it is not one of UDP over IP.
-    init?(_ address: SocketAddress) {
-        // After the family come the port, in IPv6 a label, and the IP address (ip(7), ipv6(7)).
-        let length: Int
-        let start: Int
-        switch address {
-        case .v4: (start, length) = (4, 4)
-        case .v6: (start, length) = (8, 16)
-        case .unixDomainSocket: return nil
-        }
-        let read = address.withSockAddr { pointer, size -> UDPAddress? in
-            let bytes = UnsafeRawBufferPointer(start: pointer, count: size)
-            guard size >= start + length else { return nil }
-            let ip = Array(bytes[start..<(start + length)])
-            let port = UInt16(bytes[2]) << 8 | UInt16(bytes[3])
-            return UDPAddress(ip: ip.span.bytes, port: port)
-        }
-        guard let read else { return nil }
-        self = read
     }
 }
 

@@ -14,7 +14,7 @@ final class WebRTCPeer: StreamCarrier {
     let number: UInt64
     let place: UInt64
     /// Where datagrams to it go.
-    var address: SocketAddress
+    var path: WebRTCPath
     private let listener: WebRTCListener
     private let stack = WebRTCStack.shared
     private let dtls: OpaquePointer
@@ -42,18 +42,18 @@ final class WebRTCPeer: StreamCarrier {
         Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)
     }
 
-    /// Nil if there is no memory.
-    init?(
-        _ number: UInt64, place: UInt64, at address: SocketAddress, of listener: WebRTCListener
+    /// The peer of a connection that it is told to be number `number`.
+    init(
+        _ number: UInt64, _ dtls: OpaquePointer, place: UInt64, by path: WebRTCPath,
+        of listener: WebRTCListener
     ) {
-        let output: weft_output = { number, bytes, count in
+        weft_dtls_start(dtls, number) { number, bytes, count in
             WebRTCStack.shared.peer(number)?.sendDatagram(bytes, count)
         }
-        guard let dtls = weft_dtls_new(listener.server, number, output) else { return nil }
         self.dtls = dtls
         self.number = number
         self.place = place
-        self.address = address
+        self.path = path
         self.listener = listener
         memory = MemoryShare(listener.context.memory)
         memory.start(
@@ -75,12 +75,14 @@ final class WebRTCPeer: StreamCarrier {
 
     // MARK: Datagrams
 
-    /// Takes a datagram of DTLS.
-    func receive(_ datagram: UnsafeBufferPointer<UInt8>) {
-        guard !hasEnded, let start = datagram.baseAddress else { return }
-        counts.received.add(UInt64(datagram.count), ordering: .relaxed)
-        inbound?.spend(datagram.count)
-        weft_dtls_receive(dtls, start, datagram.count)
+    /// Takes a datagram of DTLS, or what was taken before.
+    func receive(_ datagram: UnsafeBufferPointer<UInt8>?) {
+        guard !hasEnded else { return }
+        if let datagram, let start = datagram.baseAddress {
+            counts.received.add(UInt64(datagram.count), ordering: .relaxed)
+            inbound?.spend(datagram.count)
+            weft_dtls_receive(dtls, start, datagram.count)
+        }
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: WebRTCStack.scratchSize) { room in
             guard let scratch = room.baseAddress else { return }
             while !hasEnded {
@@ -106,7 +108,7 @@ final class WebRTCPeer: StreamCarrier {
     func sendDatagram(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
         counts.sent.add(UInt64(count), ordering: .relaxed)
         outbound?.spend(count)
-        listener.send(UnsafeRawBufferPointer(start: bytes, count: count), to: address)
+        listener.send(UnsafeBufferPointer(start: bytes, count: count), by: path)
     }
 
     /// The handshake of DTLS is over.
@@ -211,8 +213,10 @@ final class WebRTCPeer: StreamCarrier {
         case .send(let bytes, let kind, let channel):
             guard outbound?.room(for: bytes.count) != 0 else { return false }
             let error = weft_sctp_send(association, bytes, bytes.count, channel, kind.rawValue)
-            // Any other error is that of an association that is over, which is told elsewhere.
-            return error != EWOULDBLOCK
+            guard error != EWOULDBLOCK else { return false }
+            // A stream with a hole in it is of no use.
+            if error != 0 { end(.closed) }
+            return true
         }
     }
 
@@ -235,8 +239,8 @@ final class WebRTCPeer: StreamCarrier {
 
     private func becomeReady(_ peer: PeerID) {
         let handle = PeerConnection(
-            peer: peer, carrier: self, on: eventLoop, remote: address,
-            local: listener.localAddress, counts: counts, isWebRTC: true)
+            peer: peer, carrier: self, on: eventLoop, remote: path.remote,
+            local: path.local ?? listener.localAddress, counts: counts, isWebRTC: true)
         self.handle = handle
         listener.ready(self, handle)
     }

@@ -34,11 +34,11 @@ final class WebRTCStack: Sendable {
     }
 
     /// A number for a peer, which it keeps until it is removed.
-    func add(_ make: (UInt64) -> WebRTCPeer?) -> WebRTCPeer? {
+    func add(_ make: (UInt64) -> WebRTCPeer) -> WebRTCPeer {
         start()
         state.value.lastNumber += 1
         let number = state.value.lastNumber
-        guard let peer = make(number) else { return nil }
+        let peer = make(number)
         state.value.peers[number] = peer
         return peer
     }

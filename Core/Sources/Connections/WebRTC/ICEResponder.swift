@@ -3,14 +3,19 @@
 //
 // In webrtc-direct the key of a check is in the check itself, so a valid one proves nothing about
 // who sent it or from where; only the handshake above does. What a check may cost is bounded by
-// its source's rate and by how many peers may be halfway.
+// its source's rate. Of those who have done no more the oldest makes room for the next, so that
+// whoever goes on is not kept out by those who pretend; how many handshakes are under way is bounded.
 
 public import Wire
 
 /// How much the checks of strangers may take.
 public struct ICELimits: Sendable {
-    /// The most peers whose handshake is not over.
+    /// The most peers that have done a check, and nothing else yet.
+    public var checked = 1024
+    /// The most peers whose handshake is under way.
     public var halfOpen = 128
+    /// From how many on a peer has to prove that it is where it says before its handshake.
+    public var crowd = 32
     /// The most peers.
     public var peers = 1024
     /// The most addresses that one peer may be at.
@@ -22,7 +27,7 @@ public struct ICELimits: Sendable {
     public var rate = 32
     /// How many sources are told apart; some share what one may ask.
     public var sources = 4096
-    /// How long the handshake of a peer may take.
+    /// How long a peer may take from its first check to the end of its handshake.
     public var handshake = Duration.seconds(10)
     /// How long a peer may go without a check.
     public var silence = Duration.seconds(30)
@@ -43,12 +48,16 @@ public struct ICEResponder {
         case checked(peer: UInt64, answer: [UInt8])
     }
 
+    private enum Stage {
+        case checked, handshake, open
+    }
+
     private struct Peer {
         let credentials: ICECredentials
         var addresses: [UDPAddress]
         /// Where it wants to be sent to.
         var selected: UDPAddress
-        var isHalfOpen = true
+        var stage = Stage.checked
         let made: Instant
         var lastCheck: Instant
     }
@@ -64,15 +73,21 @@ public struct ICEResponder {
     private var numbers: [ICECredentials: UInt64] = [:]
     private var places: [UDPAddress: UInt64] = [:]
     private var lastNumber: UInt64 = 0
-    /// How many peers are halfway.
+    /// How many peers have done a check and nothing else.
+    public private(set) var checkedCount = 0
+    /// How many handshakes are under way.
     public private(set) var halfOpenCount = 0
     /// By a number made of the source, so that there are never more.
     private var buckets: [Bucket]
+    /// Peers by when they did their first check; some have gone on or away since.
+    private var arrivals: BoundedQueue<(at: Instant, peer: UInt64)>
+    /// When those that have gone on are looked at.
     private var deadlines = DeadlineQueue<UInt64>()
 
     /// A responder without peers.
     public init(_ limits: ICELimits = ICELimits(), now: Instant) {
         self.limits = limits
+        arrivals = BoundedQueue(limit: limits.checked + limits.peers)
         buckets = [Bucket](
             repeating: Bucket(level: limits.burst, filled: now), count: limits.sources)
     }
@@ -115,10 +130,26 @@ public struct ICEResponder {
         return .checked(peer: number, answer: answer.finish(key: Array(credentials.password)))
     }
 
+    /// Whether so many handshakes are under way that the next peer should prove first that it is where
+    /// it says, which costs it a round trip.
+    public var isCrowded: Bool { halfOpenCount >= limits.crowd }
+
+    /// The peer's handshake begins. False if too many are under way, or there are too many peers.
+    public mutating func begin(_ peer: UInt64) -> Bool {
+        guard let entry = peers[peer], entry.stage == .checked, halfOpenCount < limits.halfOpen,
+            peers.count - checkedCount < limits.peers
+        else { return false }
+        peers[peer]?.stage = .handshake
+        checkedCount -= 1
+        halfOpenCount += 1
+        deadlines.add(peer, at: entry.made + limits.handshake)
+        return true
+    }
+
     /// The peer's handshake is over.
     public mutating func open(_ peer: UInt64) {
-        guard peers[peer]?.isHalfOpen == true else { return }
-        peers[peer]?.isHalfOpen = false
+        guard peers[peer]?.stage == .handshake else { return }
+        peers[peer]?.stage = .open
         halfOpenCount -= 1
     }
 
@@ -127,7 +158,11 @@ public struct ICEResponder {
         guard let old = peers.removeValue(forKey: peer) else { return }
         numbers[old.credentials] = nil
         for address in old.addresses { places[address] = nil }
-        if old.isHalfOpen { halfOpenCount -= 1 }
+        switch old.stage {
+        case .checked: checkedCount -= 1
+        case .handshake: halfOpenCount -= 1
+        case .open: break
+        }
     }
 
     // MARK: Checks
@@ -138,11 +173,14 @@ public struct ICEResponder {
         hasher.combine(source.network)
         let index = Int(UInt(bitPattern: hasher.finalize()) % UInt(buckets.count))
         let bucket = buckets[index]
-        let waited = now.since(bucket.filled).wholeNanoseconds
-        let fill = Int(clamping: waited / max(1, 1_000_000_000 / Int64(limits.rate)))
-        if fill > 0 {
-            buckets[index].level = min(limits.burst, bucket.level + min(fill, limits.burst))
-            buckets[index].filled = now
+        let pause = 1_000_000_000 / Int64(max(1, limits.rate))
+        let fill = now.since(bucket.filled).wholeNanoseconds / max(1, pause)
+        if fill >= Int64(limits.burst - bucket.level) {
+            buckets[index] = Bucket(level: limits.burst, filled: now)
+        } else if fill > 0 {
+            // What is left of the time counts for the next.
+            buckets[index].level += Int(fill)
+            buckets[index].filled = bucket.filled + .nanoseconds(fill * pause)
         }
         guard buckets[index].level > 0 else { return false }
         buckets[index].level -= 1
@@ -152,17 +190,20 @@ public struct ICEResponder {
     private mutating func admit(
         _ credentials: ICECredentials, at source: UDPAddress, now: Instant
     ) -> UInt64? {
-        guard halfOpenCount < limits.halfOpen, peers.count < limits.peers,
-            places[source] == nil
-        else { return nil }
+        guard places[source] == nil else { return nil }
+        while checkedCount >= limits.checked || arrivals.isFull {
+            guard let oldest = arrivals.popFirst() else { return nil }
+            if peers[oldest.peer]?.stage == .checked { remove(oldest.peer) }
+        }
         lastNumber += 1
-        halfOpenCount += 1
+        checkedCount += 1
         numbers[credentials] = lastNumber
         places[source] = lastNumber
         peers[lastNumber] = Peer(
             credentials: credentials, addresses: [source], selected: source, made: now,
             lastCheck: now)
-        deadlines.add(lastNumber, at: now + limits.handshake)
+        // There is room, as was seen to above.
+        _ = arrivals.append((now, lastNumber))
         return lastNumber
     }
 
@@ -194,15 +235,24 @@ public struct ICEResponder {
     // MARK: Time
 
     /// When ``takeLost(now:)`` has something to do.
-    public var deadline: Instant? { deadlines.first }
+    public var deadline: Instant? {
+        let arrival = arrivals.first.map { $0.at + limits.handshake }
+        return deadlines.first.earlier(arrival)
+    }
 
-    /// Forgets and returns the peers whose handshake takes too long, or that have gone silent.
+    /// Forgets the peers whose handshake takes too long, or that have gone silent, and returns those
+    /// of them whose handshake had begun.
     public mutating func takeLost(now: Instant) -> [UInt64] {
+        while let first = arrivals.first, now >= first.at + limits.handshake {
+            _ = arrivals.popFirst()
+            if peers[first.peer]?.stage == .checked { remove(first.peer) }
+        }
         var lost: [UInt64] = []
         while let number = deadlines.popDue(at: now) {
             guard let peer = peers[number] else { continue }
             let end =
-                peer.isHalfOpen ? peer.made + limits.handshake : peer.lastCheck + limits.silence
+                peer.stage == .open
+                ? peer.lastCheck + limits.silence : peer.made + limits.handshake
             if now < end {
                 deadlines.add(number, at: end)
             } else {

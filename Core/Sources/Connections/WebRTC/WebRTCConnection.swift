@@ -170,6 +170,7 @@ public struct WebRTCConnection: ~Copyable {
         events.append(.ready(peer))
         let waiting = early
         early = []
+        earlyCount = 0
         for message in waiting {
             try receiveStream(message.bytes, message.kind, on: message.channel, now: now)
         }

@@ -1,0 +1,165 @@
+// A listener of WebRTC that is attacked: whoever means it honestly is served all the same, and
+// strangers cost no more than they may.
+
+import Connections
+import Foundation
+import Glibc
+import Multiformats
+import Synchronization
+import Testing
+import Wire
+
+@testable import Transports
+
+extension [UInt8] {
+    /// Whether it is a datagram of a handshake that begins with this message: 2 is the server's first,
+    /// 3 wants a cookie back.
+    fileprivate func isHandshake(_ message: UInt8) -> Bool {
+        count > 25 && self[0] == 22 && self[13] == message
+    }
+}
+
+@Suite(.serialized) struct WebRTCAttackTests {
+    private func address(_ listener: Listener, _ transport: Transport, by port: UInt16) -> String {
+        let hash = listener.address.first(.certhash)?.text ?? ""
+        return "/ip4/127.0.0.1/udp/\(port)/webrtc-direct/certhash/\(hash)/p2p/\(transport.peer)"
+    }
+
+    /// A datagram whose sender cannot be answered, because nobody is at port 0, is nothing to the
+    /// others.
+    @Test("a sender at port 0 does not close the port", .enabled(if: geteuid() == 0))
+    func portZero() async throws {
+        let (listener, port) = try await listening(try makeTransport([.noise]))
+        let raw = Glibc.socket(AF_INET, Int32(SOCK_RAW.rawValue), Int32(IPPROTO_UDP))
+        try #require(raw >= 0)
+        let question = STUNWriter(.request, transaction: [UInt8](repeating: 1, count: 12))
+            .finish(key: nil)
+        let length = question.count + 8
+        let head: [UInt8] = [
+            0, 0, UInt8(port >> 8), UInt8(port & 255), UInt8(length >> 8), UInt8(length & 255), 0,
+            0,
+        ]
+        let datagram = head + question
+        for _ in 0..<3 {
+            let sent = withAddress(1, port: 0) { sendto(raw, datagram, datagram.count, 0, $0, $1) }
+            #expect(sent == datagram.count)
+        }
+        close(raw)
+        for _ in 0..<3 { #expect(try Stranger(to: port).isAnswered()) }
+        try await listener.close()
+    }
+
+    /// A machine has several addresses, and whoever asks one of them hears nobody else.
+    @Test("answers leave from the address that was asked") func wildcard() async throws {
+        let (listener, port) = try await listening(try makeTransport([.noise]), at: "0.0.0.0")
+        for host: UInt32 in [1, 5, 0x0203_04] {
+            let stranger = try Stranger(to: port, asking: host)
+            #expect(try stranger.isAnswered(), "\(host)")
+            stranger.send(check("w\(host)"))
+            #expect(stranger.receive() != nil)
+            stranger.send(hello())
+            let answer = try #require(stranger.receive())
+            #expect(answer.isHandshake(2))
+        }
+        try await listener.close()
+    }
+
+    /// When many handshakes are under way, whoever begins one has to bring back a cookie, which only
+    /// works from where it was sent to; nothing is kept until then.
+    @Test("in a crowd an address has to be proven", .timeLimit(.minutes(2)))
+    func crowd() async throws {
+        let admission = Admission(limit: 200)
+        let mine = try makeTransport([.noise]) {
+            $0.admission = admission
+            $0.handshakeTimeout = .seconds(60)
+        }
+        let (listener, port) = try await listening(mine)
+        var crowd: [Stranger] = []
+        for number in 0..<32 {
+            let stranger = try Stranger(to: port, at: 256 + UInt32(number))
+            stranger.send(check("c\(number)"))
+            _ = try #require(stranger.receive())
+            stranger.send(hello())
+            let answer = try #require(stranger.receive())
+            #expect(answer.isHandshake(2))
+            crowd.append(stranger)
+        }
+        #expect(admission.counts.open == 32)
+        var cookies: [[UInt8]] = []
+        let late = try (0..<2).map { try Stranger(to: port, at: 512 + UInt32($0)) }
+        for (number, stranger) in late.enumerated() {
+            stranger.send(check("late\(number)"))
+            _ = try #require(stranger.receive())
+            stranger.send(hello())
+            let answer = try #require(stranger.receive())
+            // No longer than what it answers, so that nobody gains by naming another's address.
+            #expect(answer.isHandshake(3) && answer.count <= hello().count)
+            cookies.append(Array(answer[28...]))
+            #expect(cookies[number].count == Int(answer[27]))
+        }
+        #expect(cookies[0] != cookies[1] && admission.counts.open == 32)
+        late[0].send(hello(cookie: cookies[1]))
+        #expect(try #require(late[0].receive()).isHandshake(3))
+        late[0].send(hello(cookie: cookies[0]))
+        #expect(try #require(late[0].receive()).isHandshake(2))
+        #expect(admission.counts.open == 33)
+        // Others do not mind.
+        let foreign = try ForeignPeer(["webrtc2", address(listener, mine, by: port)])
+        defer { foreign.stop() }
+        #expect(foreign.line() == "ok")
+        try await listener.close()
+    }
+
+    /// Thousands of checks a second from many addresses, which never go on.
+    @Test("a flood of checks keeps nobody out", .timeLimit(.minutes(2)))
+    func flood() async throws {
+        let admission = Admission(limit: 200)
+        let mine = try makeTransport([.noise]) { $0.admission = admission }
+        let (listener, port) = try await listening(mine)
+        let isOver = Mutex(false)
+        let strangers = try (0..<64).map { try Stranger(to: port, at: 1_024 + UInt32($0)) }
+        let sockets = strangers.map { $0.socket }
+        async let sent = Task.detached {
+            var count = 0
+            while !isOver.withLock({ $0 }) {
+                for socket in sockets.shuffled().prefix(16) {
+                    let bytes = check("f\(count)")
+                    _ = send(socket, bytes, bytes.count, Int32(MSG_DONTWAIT))
+                    count += 1
+                }
+                try? await Task.sleep(for: .milliseconds(1))
+            }
+            return count
+        }.value
+        let foreign = try ForeignPeer(["webrtc2", address(listener, mine, by: port)])
+        #expect(foreign.line() == "ok")
+        foreign.stop()
+        isOver.withLock { $0 = true }
+        #expect(await sent > 1_000)
+        withExtendedLifetime(strangers) {}
+        try await listener.close()
+    }
+
+    /// Datagrams get lost, and in the middle the peer is suddenly seen elsewhere, as when a telephone
+    /// leaves the house. In long runs it is a very bad road.
+    @Test("a bad road that moves", .timeLimit(.minutes(3))) func road() async throws {
+        let isLong = ProcessInfo.processInfo.environment["WEFT_LONG"] != nil
+        let (peers, isThere) = AsyncStream.makeStream(of: PeerConnection.self)
+        let mine = try makeTransport([.noise])
+        let (listener, port) = try await listening(mine) { isThere.yield($0) }
+        let road = try Road(to: port, loss: isLong ? 20 : 5)
+        defer { road.end() }
+        let way = address(listener, mine, by: road.port)
+        let foreign = try ForeignPeer(["webrtc2", way, "little"])
+        defer { foreign.stop() }
+        var arrived = peers.makeAsyncIterator()
+        let peer = try #require(await arrived.next())
+        try road.move()
+        #expect(foreign.line() == "ok")
+        try road.move()
+        var noise = SeededGenerator(seed: 14)
+        let bytes = noise.bytes(2_000)
+        #expect(try await answer(peer, Names.echo, to: bytes) == bytes)
+        try await listener.close()
+    }
+}
