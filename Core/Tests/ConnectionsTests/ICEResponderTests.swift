@@ -121,6 +121,11 @@ extension ICEResponder {
         for host in 3...40 {
             holds(responder.checked(one.check(), from: place(UInt8(host))) == peer)
         }
+        responder.select(place(1), of: peer)
+        holds(responder.address(of: peer) == place(1))
+        responder.select(place(77), of: peer)
+        holds(responder.address(of: peer) == place(1))
+        responder.select(place(2), of: peer)
         // It can only be at so many, where it nominated is one of them, and then nowhere.
         holds(responder.peer(at: place(2)) == peer && responder.peer(at: place(5)) == nil)
         responder.remove(peer)

@@ -2,8 +2,8 @@
 // datagrams are told apart by their first byte (RFC 7983) and go to the peer at their address.
 //
 // What is sent does not go through the channel: it would close with the first datagram that the
-// system refuses, as to a port 0 that any stranger can claim to be at, it cannot send from the address
-// that a datagram came to, and it sends each datagram by itself.
+// system refuses, as to a port 0 that any stranger can claim to be at, it cannot send from the
+// address that a datagram came to, and it sends each datagram by itself.
 
 import CWebRTC
 import Connections
@@ -98,7 +98,11 @@ final class WebRTCListener: ChannelInboundHandler {
             envelope.data.withUnsafeReadableBytes { bytes in
                 bytes.withMemoryRebound(to: UInt8.self) { datagram in
                     if let known = peers[place] {
-                        known.receive(datagram)
+                        guard known.receive(datagram), ice.address(of: place) != source else {
+                            return
+                        }
+                        ice.select(source, of: place)
+                        known.path = WebRTCPath(envelope)
                     } else if type == 22, !isClosing {
                         begin(place, source, datagram, WebRTCPath(envelope))
                     }
@@ -108,8 +112,8 @@ final class WebRTCListener: ChannelInboundHandler {
         }
     }
 
-    /// A peer whose check was valid begins its handshake, and gets its state. When many do, it has to
-    /// prove first that it is where it says.
+    /// A peer whose check was valid begins its handshake, and gets its state. When many do, it has
+    /// to prove first that it is where it says.
     private func begin(
         _ place: UInt64, _ source: UDPAddress, _ datagram: UnsafeBufferPointer<UInt8>,
         _ path: WebRTCPath

@@ -75,9 +75,12 @@ final class WebRTCPeer: StreamCarrier {
 
     // MARK: Datagrams
 
-    /// Takes a datagram of DTLS, or what was taken before.
-    func receive(_ datagram: UnsafeBufferPointer<UInt8>?) {
-        guard !hasEnded else { return }
+    /// Takes a datagram of DTLS, or what was taken before. Returns whether there was something in
+    /// it that nobody but the peer can have said, just now.
+    @discardableResult
+    func receive(_ datagram: UnsafeBufferPointer<UInt8>?) -> Bool {
+        guard !hasEnded else { return false }
+        var isAuthentic = false
         if let datagram, let start = datagram.baseAddress {
             counts.received.add(UInt64(datagram.count), ordering: .relaxed)
             inbound?.spend(datagram.count)
@@ -92,11 +95,13 @@ final class WebRTCPeer: StreamCarrier {
                 }
                 if connection == nil, weft_dtls_is_open(dtls) { startAssociation() }
                 guard count > 0 else { break }
+                isAuthentic = true
                 connection?.hear(now: Self.now())
                 if association != nil { weft_sctp_receive(number, scratch, Int(count)) }
             }
         }
         setTimer()
+        return isAuthentic
     }
 
     /// Sends a packet of SCTP.

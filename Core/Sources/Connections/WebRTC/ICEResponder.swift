@@ -2,9 +2,9 @@
 // its peers are. Also a STUN server (RFC 8489) for whoever asks where it is seen.
 //
 // In webrtc-direct the key of a check is in the check itself, so a valid one proves nothing about
-// who sent it or from where; only the handshake above does. What a check may cost is bounded by
-// its source's rate. Of those who have done no more the oldest makes room for the next, so that
-// whoever goes on is not kept out by those who pretend; how many handshakes are under way is bounded.
+// who sent it or from where; only the handshake above does. What a check may cost is bounded by its
+// source's rate. Of those who have done no more the oldest makes room for the next, so that whoever
+// goes on is not kept out by those who pretend; how many handshakes are under way is bounded.
 
 public import Wire
 
@@ -101,6 +101,14 @@ public struct ICEResponder {
     /// Where datagrams to a peer go.
     public func address(of peer: UInt64) -> UDPAddress? { peers[peer]?.selected }
 
+    /// The peer has proven, by what only it can say, that it is at an address where it did a check:
+    /// datagrams go there from now on. A router may have changed its outer port, which the peer
+    /// does not know.
+    public mutating func select(_ address: UDPAddress, of peer: UInt64) {
+        guard places[address] == peer else { return }
+        peers[peer]?.selected = address
+    }
+
     /// Takes a datagram whose first byte is below 4.
     public mutating func receive(
         _ bytes: RawSpan, from source: UDPAddress, now: Instant
@@ -130,8 +138,8 @@ public struct ICEResponder {
         return .checked(peer: number, answer: answer.finish(key: Array(credentials.password)))
     }
 
-    /// Whether so many handshakes are under way that the next peer should prove first that it is where
-    /// it says, which costs it a round trip.
+    /// Whether so many handshakes are under way that the next peer should prove first that it is
+    /// where it says, which costs it a round trip.
     public var isCrowded: Bool { halfOpenCount >= limits.crowd }
 
     /// The peer's handshake begins. False if too many are under way, or there are too many peers.
@@ -240,8 +248,8 @@ public struct ICEResponder {
         return deadlines.first.earlier(arrival)
     }
 
-    /// Forgets the peers whose handshake takes too long, or that have gone silent, and returns those
-    /// of them whose handshake had begun.
+    /// Forgets the peers whose handshake takes too long, or that have gone silent, and returns
+    /// those of them whose handshake had begun.
     public mutating func takeLost(now: Instant) -> [UInt64] {
         while let first = arrivals.first, now >= first.at + limits.handshake {
             _ = arrivals.popFirst()

@@ -51,8 +51,8 @@ extension Multiaddr {
         return found
     }
 
-    /// Whether it is there for browsers: other peers hardly dial it, so that what they find out says
-    /// nothing of whether they reach this node.
+    /// Whether it is there for browsers: other peers hardly dial it, so that what they find out
+    /// says nothing of whether they reach this node.
     public var isForBrowsers: Bool { transport == .webRTCDirect }
 
     var port: UInt16 {

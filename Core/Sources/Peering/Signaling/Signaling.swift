@@ -1,7 +1,7 @@
-// Two peers that hear each other through a third, a relay, agree on a WebRTC connection of their own
-// (github.com/libp2p/specs, webrtc/webrtc.md). One has opened a stream and offers, the other answers,
-// and both tell more ways to them as they find them. The relay has proven neither of them to the
-// other; the stream's connection has, so that what comes over it can be believed.
+// Two peers that hear each other through a third, a relay, agree on a WebRTC connection of their
+// own (github.com/libp2p/specs, webrtc/webrtc.md). One has opened a stream and offers, the other
+// answers, and both tell more ways to them as they find them. The relay has proven neither of them
+// to the other; the stream's connection has, so that what comes over it can be believed.
 
 public import Multiformats
 public import Wire
