@@ -140,8 +140,8 @@ extension [UInt8] {
         try await listener.close()
     }
 
-    /// One datagram of ten gets lost, and in the middle the peer is suddenly seen elsewhere, as when
-    /// a router starts anew.
+    /// One datagram of ten gets lost, and in the middle the peer is suddenly seen elsewhere, as
+    /// when a router starts anew.
     @Test(
         "a bad road that moves",
         .enabled(if: ProcessInfo.processInfo.environment["WEFT_LONG"] != nil),
