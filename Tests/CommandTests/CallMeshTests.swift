@@ -203,9 +203,9 @@ import Testing
         let unknown = try ask("none")
         #expect(unknown.hasPrefix("HTTP/1.1 502"), "\(unknown)")
         let tooDear = try ask("index?2", "Weft-Max-Price: 0")
-        #expect(tooDear.hasPrefix("HTTP/1.1 501"), "\(tooDear)")
+        #expect(tooDear.hasPrefix("HTTP/1.1 502"), "\(tooDear)")
         let command = try poor.place.weft("fetch", "--max-price", "0", "weft://\(contract)/index?3")
-        #expect(command.status == 1 && command.errors.contains("WEFT_WASMTIME"))
+        #expect(command.status == 75 && command.errors.contains("at this price"))
     }
 
     @Test("SQLite answers a query over a database that only a peer has")

@@ -103,6 +103,8 @@ public struct NodeCore: Sendable {
         case attempt(UInt64)
         case trim
         case look
+        /// A call that waited to know who runs any.
+        case earlyCall(UInt64)
     }
 
     /// Who this node is.
@@ -260,6 +262,7 @@ public struct NodeCore: Sendable {
             case .attempt(let number): expire(attempt: number, now: now)
             case .trim: trim(now: now)
             case .look: look(now: now)
+            case .earlyCall(let id): beginEarlyCall(id, now: now)
             }
         }
         identify.advance(to: now)

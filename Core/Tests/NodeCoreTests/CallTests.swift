@@ -69,6 +69,36 @@ struct CallTests {
         #expect(network.failure(1, without) == .unavailable)
     }
 
+    @Test("a call right after connecting waits until the peer has said whether it runs calls")
+    func early() throws {
+        for runsCalls in [true, false] {
+            var network = VirtualNetwork(seed: 5)
+            try network.add(offer: Self.offer)
+            try network.add(offer: runsCalls ? Self.offer : nil)
+            let call = try network.call(depth: 0, number: 3)
+            let connected = network.order(
+                0, .connect(network.id(1), [network.hosts[1].address]))
+            var steps = 0
+            while network.answer(0, connected) == nil, steps < 10_000 {
+                network.run(for: .microseconds(100))
+                steps += 1
+            }
+            let isKnown = network.hosts[0].node.hasResponders
+            #expect(!isKnown)
+            let id = network.order(
+                0, .call(.fetch(call, CallTerms(), .none, candidates: [], known: nil, here: nil)))
+            let isEarly = report(network, id) == nil
+            #expect(isEarly)
+            network.run(for: .seconds(1))
+            switch report(network, id) {
+            case .result(let result)?:
+                #expect(runsCalls && result.responder == .peer(network.id(1)))
+            case .failed(let error)?: #expect(!runsCalls && error.kind == .nobody)
+            default: Issue.record("no answer")
+            }
+        }
+    }
+
     @Test("one of three that lies is caught by the other two, with proof that anybody can check")
     func lying() throws {
         var network = try network(4)

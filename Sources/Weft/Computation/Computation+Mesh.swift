@@ -93,8 +93,10 @@ extension Computation {
                 case .result: break
                 }
             }
-            // Why this node does not run it is what can be mended.
-            if error.kind == .nobody, limits.contracts == .on { _ = try Engine.shared() }
+            // Where nobody is known at all, why this node does not run it is what can be mended.
+            if error.kind == .nobody, limits.contracts == .on, !mesh.hasResponders {
+                _ = try Engine.shared()
+            }
             throw FetchError(error.code, "\(call.url): \(error)", trace: trace.entries)
         }
     }

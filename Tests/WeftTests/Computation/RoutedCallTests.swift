@@ -121,7 +121,7 @@ struct OtherWorker: CallWorker {
                 try await nodes[0].call("weft://\(contract)/hello")
             }
             #expect(error?.code == .network)
-            #expect(error?.description.contains("no peer that runs this contract is known") == true)
+            #expect(error?.description.contains("knows no peer that does") == true)
             let own = await #expect(throws: FetchError.self) {
                 try await nodes[1].call("weft://\(contract)/hello") {
                     $0.mesh.audit = .selfExecution

@@ -17,6 +17,8 @@ struct Acquaintance: Sendable {
     /// Its signed record, of a peer that takes part in publish-subscribe.
     var record: [UInt8] = []
     var isIdentified = false
+    /// It has been asked who it is, or is to be, and has not answered yet.
+    var isAsked = false
     /// It is to be asked who it is.
     var isToBeAsked = false
     /// It is to be told who we are.

@@ -16,6 +16,10 @@ struct CallService: Sendable {
     var commands: [UInt64: UInt64] = [:]
     /// Who is connected and runs calls.
     private(set) var speakers: Set<PeerID> = []
+    /// The calls that wait until connected peers have said what they speak, by their commands.
+    fileprivate var early: [UInt64: NodeCore.CallCommand] = [:]
+    /// How long they do.
+    fileprivate static let introductionTime: Duration = .seconds(2)
     /// Which contracts the DHT is told of.
     var announcements = ContractAnnouncements()
 
@@ -56,9 +60,18 @@ extension NodeCore {
     // MARK: Commands
 
     /// A call that somebody waits for.
-    mutating func call(_ command: CallCommand, by id: UInt64, now: Instant) {
+    ///
+    /// - Parameter mayWait: whether it may wait for the first peer that says that it runs calls.
+    mutating func call(
+        _ command: CallCommand, by id: UInt64, mayWait: Bool = true, now: Instant
+    ) {
         guard case .fetch(let call, let terms, let audit, let named, let known, let here) = command
         else { return }
+        if mayWait, named.isEmpty, here == nil, !hasResponders, hasStrangers {
+            calls.early[id] = command
+            timers.add(.earlyCall(id), at: now + CallService.introductionTime)
+            return
+        }
         let others = calls.speakers.subtracting(named).sorted {
             $0.bytes.lexicographicallyPrecedes($1.bytes)
         }
@@ -69,6 +82,21 @@ extension NodeCore {
                 here: here, now: now)
         else { return }
         calls.commands[number] = id
+    }
+
+    /// Whether a connected peer has yet to say what it speaks.
+    private var hasStrangers: Bool { peers.values.contains { $0.isAsked } }
+
+    /// Begins a call that has waited.
+    mutating func beginEarlyCall(_ id: UInt64, now: Instant) {
+        guard let command = calls.early.removeValue(forKey: id) else { return }
+        call(command, by: id, mayWait: false, now: now)
+    }
+
+    /// Begins the calls that have waited, if there is nothing more to wait for.
+    private mutating func beginEarlyCalls(now: Instant) {
+        if calls.early.isEmpty || !hasResponders && hasStrangers { return }
+        for id in calls.early.keys.sorted() { beginEarlyCall(id, now: now) }
     }
 
     /// Commands that are answered at once.
@@ -91,6 +119,7 @@ extension NodeCore {
 
     /// Nobody waits for a call any more.
     mutating func cancelCall(of id: UInt64, now: Instant) {
+        if calls.early.removeValue(forKey: id) != nil { return }
         guard let number = calls.commands.first(where: { $0.value == id })?.key else { return }
         calls.commands[number] = nil
         calls.machine?.cancel(number, now: now)
@@ -123,6 +152,7 @@ extension NodeCore {
     /// Carries its orders and events. Returns whether there were any.
     mutating func settleCalls(now: Instant) -> Bool {
         guard calls.machine != nil else { return false }
+        beginEarlyCalls(now: now)
         var isQuiet = true
         let time = calls.time(at: now)
         while let event = calls.machine?.nextEvent(now: now, time: time) {

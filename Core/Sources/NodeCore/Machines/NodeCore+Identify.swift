@@ -9,6 +9,7 @@ extension NodeCore {
     /// Has a peer asked who it is, when its turn comes.
     mutating func ask(_ peer: PeerID) {
         peers[peer]?.isToBeAsked = true
+        peers[peer]?.isAsked = true
         queueIntroduction(to: peer)
     }
 
@@ -64,6 +65,7 @@ extension NodeCore {
         case .identified(let peer, let message):
             guard peers[peer] != nil else { return }
             peers[peer]?.isIdentified = true
+            peers[peer]?.isAsked = false
             learn(message, of: peer, now: now)
             if peers[peer]?.hasMissedNews == true {
                 peers[peer]?.hasMissedNews = false
@@ -76,8 +78,11 @@ extension NodeCore {
             }
         case .changed(let peer, let message): learn(message, of: peer, now: now)
         case .failed(let peer, let fault):
+            peers[peer]?.isAsked = false
             outputs.append(.note(.unidentified(peer, fault)))
-        case .violation(let peer, let error): violated(peer, .identify(error), now: now)
+        case .violation(let peer, let error):
+            peers[peer]?.isAsked = false
+            violated(peer, .identify(error), now: now)
         }
     }
 
