@@ -141,6 +141,9 @@ let package = Package(
             path: "bench/engine",
             swiftSettings: settings),
         .target(name: "ContractText", path: "Tests/ContractText", swiftSettings: settings),
+        .target(
+            name: "LyingWorker", dependencies: [core, "Weft"], path: "Tests/LyingWorker",
+            swiftSettings: settings),
         .testTarget(
             name: "BlockStoreTests", dependencies: [core, "BlockStore", nioCore],
             swiftSettings: settings),
@@ -158,7 +161,8 @@ let package = Package(
         .testTarget(
             name: "WeftTests",
             dependencies: [
-                core, "CMalloc", "BlockStore", "ContractText", "WasmEngine", "Weft", nioCore,
+                core, "CMalloc", "BlockStore", "ContractText", "LyingWorker", "WasmEngine", "Weft",
+                nioCore,
                 nioPosix, nioHTTP1, httpTypes, logging, httpClient,
                 .product(name: "TestSupport", package: "Core"),
             ],
@@ -172,7 +176,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "CommandTests", dependencies: [core, "ContractText", "weft", "Weft"],
+            name: "CommandTests",
+            dependencies: [core, "ContractText", "LyingWorker", "weft", "Weft"],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ],

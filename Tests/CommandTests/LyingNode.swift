@@ -7,6 +7,7 @@ import Multiformats
 import NodeCore
 import Testing
 
+@testable import LyingWorker
 @testable import Weft
 
 /// A node whose answers to peers are wrong, and which is honest else.
@@ -16,9 +17,6 @@ final class LyingNode {
     let address: String
     /// Its name.
     var peer: String { "\(node.peer)" }
-
-    /// What it answers to everybody.
-    static let lie = "a lie"
 
     /// Starts one in a folder; it contacts nobody by itself.
     init(at directory: String) async throws {
@@ -30,40 +28,7 @@ final class LyingNode {
         let place = try Multiaddr(text: "/ip4/127.0.0.1/tcp/0")
         _ = try await node.mesh.listen(on: [place])
         address = "\(try #require(node.mesh.addresses.first))"
-        node.mesh.serveCalls(by: Worker(honest: node.computation))
-    }
-
-    /// Runs calls as its node does, and then says something else.
-    private struct Worker: CallWorker {
-        let honest: Computation
-
-        func start(
-            _ call: Call, _ purpose: RunPurpose, done: @escaping @Sendable (CallRecord?) -> Void
-        ) -> @Sendable () -> Void {
-            honest.start(call, purpose) { record in
-                guard let record,
-                    let output = CallOutput(body: .inline(Array(LyingNode.lie.utf8)))
-                else { return done(nil) }
-                done(
-                    try? CallRecord(
-                        call, outcome: .ok, output: output, gas: record.gas,
-                        ownGas: record.ownGas, reads: record.reads, children: record.children))
-            }
-        }
-
-        var queue: Duration { .zero }
-
-        func replay(_ activation: ReplayOrder) async -> Replay? { nil }
-        func records(_ cids: [CID], from peer: PeerID?) async -> [[UInt8]]? { nil }
-        func convicted(_ peer: PeerID, by evidence: Evidence) {}
-        func refuted(_ right: CallRecord?) {}
-        func examine(file: [UInt8]) async -> ProofFinding { .undecided }
-        func mayRecall(_ call: Call) -> Bool { false }
-        func recall(_ call: Call) async -> ResultHistory? { nil }
-        func vouched(_ answer: CallAnswer, via peer: PeerID?) {}
-        func disbelieve(_ record: CallRecord) {}
-        func keep(_ receipt: Receipt) throws { try honest.keep(receipt) }
-        func changed(_ change: BalanceChange) { honest.changed(change) }
+        node.mesh.serveCalls(by: LyingWorker(node.computation))
     }
 
     func stop() async { await node.stop() }

@@ -113,21 +113,10 @@ enum AddressValue {
     }
 
     private static func percentDecoded(_ text: ArraySlice<UInt8>) throws(DecodeError) -> [UInt8] {
-        var out: [UInt8] = []
-        var rest = text
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                out.append(byte)
-                continue
-            }
-            let digits = Array(rest.prefix(2))
-            guard digits.count == 2 else {
-                throw DecodeError(.truncated, "a percent sign needs two hexadecimal digits")
-            }
-            out += try Multibase.base16.decodeBody(digits.rawSpan)
-            rest = rest.dropFirst(2)
+        guard let bytes = PercentDecoding.bytes(of: text) else {
+            throw DecodeError(.malformed, "a percent sign needs two hexadecimal digits")
         }
-        return out
+        return bytes
     }
 
     /// Everything but the characters that RFC 3986 leaves unreserved is encoded.

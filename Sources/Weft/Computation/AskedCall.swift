@@ -11,28 +11,39 @@ import WasmEngine
 final class AskingLine: Sendable {
     /// Enough to keep many peers busy, few enough that none has to do much more than another.
     static let places = 64
+    /// How many wait. One more is not asked: the thread that waits for it runs it.
+    static let maxWaiting = 16_384
 
-    private let state = Mutex((free: AskingLine.places, waiting: Deque<AskedCall>()))
+    /// Asks; false if that is not wanted any more.
+    typealias Begin = @Sendable () -> Bool
 
-    /// Lets a call be asked now or later.
-    func enter(_ call: AskedCall) {
+    private let state: Mutex<(free: Int, waiting: Deque<Begin>)>
+    private let maxWaiting: Int
+
+    init(places: Int = AskingLine.places, maxWaiting: Int = AskingLine.maxWaiting) {
+        state = Mutex((free: places, waiting: []))
+        self.maxWaiting = maxWaiting
+    }
+
+    /// Lets a call be asked now or later, or not at all.
+    func enter(_ begin: @escaping Begin) {
         let mayBegin = state.withLock { state in
             guard state.free > 0 else {
-                state.waiting.append(call)
+                if state.waiting.count < maxWaiting { state.waiting.append(begin) }
                 return false
             }
             state.free -= 1
             return true
         }
-        if mayBegin, !call.begin() { leave() }
+        if mayBegin, !begin() { leave() }
     }
 
     /// Gives a place to the next that is still in line.
     func leave() {
-        while let next = next() { if next.begin() { return } }
+        while let next = next() { if next() { return } }
     }
 
-    private func next() -> AskedCall? {
+    private func next() -> Begin? {
         state.withLock { state in
             if let next = state.waiting.popFirst() { return next }
             state.free += 1
@@ -85,7 +96,7 @@ final class AskedCall: Sendable {
     }
 
     /// Asks the mesh. Returns whether that is still wanted.
-    func begin() -> Bool {
+    @Sendable func begin() -> Bool {
         let isWanted = state.withLock { state in
             guard case .inLine = state.phase else { return false }
             state.phase = .asked(nil)

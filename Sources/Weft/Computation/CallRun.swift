@@ -78,7 +78,7 @@ final class CallRun: Sendable {
         if let asking, computation.isWorthAsking(call) {
             try count()
             let asked = AskedCall(self, asking, call, control, depth: depth)
-            computation.askingLine.enter(asked)
+            computation.askingLine.enter(asked.begin)
             return CallChild(asked.value, cancel: asked.abandon, ended: ended)
         }
         let job = try engine.workers.submit(inner: true) {

@@ -14,19 +14,12 @@ extension Computation {
 
     /// Looks into a file that a peer says is a proof.
     func examine(file: [UInt8]) async -> ProofFinding {
-        guard let evidence = try? Evidence(decoding: file.rawSpan),
-            let verdict = try? evidence.examine()
-        else { return .baseless }
-        switch verdict {
-        case .proven: return .proven(evidence)
-        case .dependsOn(let order):
-            do {
-                let replay = try await replayed(order, within: Self.examineTime)
-                return order.isRefuted(by: replay) ? .proven(evidence) : .baseless
-            } catch {
-                // The contract cannot be had, or it takes too long.
-                return .undecided
-            }
+        switch ProofQuestion(file: file) {
+        case .answered(let finding): return finding
+        case .replay(let evidence, let order):
+            // It cannot be told if the contract cannot be had, or takes too long.
+            let replay = try? await replayed(order, within: Self.examineTime)
+            return ProofFinding(evidence, order, by: replay)
         }
     }
 

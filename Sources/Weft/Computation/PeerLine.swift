@@ -5,6 +5,9 @@ import Synchronization
 
 /// Lets so many through at a time, in the order in which they came.
 final class PeerLine: Sendable {
+    /// How many wait at most. The machine of calls takes no more of all peers together.
+    static let maxWaiting = 1_024
+
     typealias Work = @Sendable () -> Void
 
     /// Something in line. It is begun with what it has to call at its end, and gives what stops it.
@@ -22,29 +25,44 @@ final class PeerLine: Sendable {
         init(_ begin: @escaping @Sendable (_ end: @escaping Work) -> Work) { self.begin = begin }
     }
 
-    private let state: Mutex<(free: Int, waiting: Deque<Entry>)>
+    private enum Place {
+        case begins, waits, none
+    }
 
-    init(slots: UInt32) { state = Mutex((free: Int(max(1, slots)), waiting: [])) }
+    private let state: Mutex<(free: Int, waiting: Deque<Entry>)>
+    private let maxWaiting: Int
+
+    init(slots: UInt32, maxWaiting: Int = PeerLine.maxWaiting) {
+        state = Mutex((free: Int(max(1, slots)), waiting: []))
+        self.maxWaiting = maxWaiting
+    }
 
     /// Has work begun, now or when it is its turn.
     ///
     /// - Parameters:
     ///   - begin: begins it; calls what it is given when it is over, and gives what stops it.
-    ///   - gone: called instead, if it is taken back before it has begun.
+    ///   - gone: called instead, if it is taken back before it has begun, or if too much waits.
     /// - Returns: takes it back.
     func enter(
         _ begin: @escaping @Sendable (_ end: @escaping Work) -> Work, gone: @escaping Work
     ) -> Work {
         let entry = Entry(begin)
-        let isFree = state.withLock { state in
-            guard state.free > 0 else {
-                state.waiting.append(entry)
-                return false
+        let place = state.withLock { state -> Place in
+            guard state.free == 0 else {
+                state.free -= 1
+                return .begins
             }
-            state.free -= 1
-            return true
+            guard state.waiting.count < maxWaiting else { return .none }
+            state.waiting.append(entry)
+            return .waits
         }
-        if isFree { start(entry) }
+        switch place {
+        case .begins: start(entry)
+        case .waits: break
+        case .none:
+            gone()
+            return {}
+        }
         return { [self] in
             let stop = withdraw(entry)
             stop == nil ? gone() : stop?()

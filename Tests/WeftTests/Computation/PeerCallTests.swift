@@ -12,41 +12,10 @@ import NodeCore
 import Testing
 import Wire
 
+@testable import LyingWorker
 @testable import Weft
 
 @Suite(.serialized) struct PeerCallTests {
-    /// Runs calls as its node does, and then says something else.
-    struct Liar: CallWorker {
-        let node: Node
-
-        func start(
-            _ call: Call, _ purpose: RunPurpose, done: @escaping @Sendable (CallRecord?) -> Void
-        ) -> @Sendable () -> Void {
-            node.computation.start(call, purpose) { honest in
-                guard let honest, let output = CallOutput(body: .inline(Array("a lie".utf8)))
-                else { return done(nil) }
-                done(
-                    try? CallRecord(
-                        call, outcome: .ok, output: output, gas: honest.gas,
-                        ownGas: honest.ownGas, reads: honest.reads, children: honest.children))
-            }
-        }
-
-        var queue: Duration { .zero }
-
-        func replay(_ activation: ReplayOrder) async -> Replay? { nil }
-        func records(_ cids: [CID], from peer: PeerID?) async -> [[UInt8]]? { nil }
-        func convicted(_ peer: PeerID, by evidence: Evidence) {}
-        func refuted(_ right: CallRecord?) {}
-        func examine(file: [UInt8]) async -> ProofFinding { .undecided }
-        func mayRecall(_ call: Call) -> Bool { false }
-        func recall(_ call: Call) async -> ResultHistory? { nil }
-        func vouched(_ answer: CallAnswer, via peer: PeerID?) {}
-        func disbelieve(_ record: CallRecord) {}
-        func keep(_ receipt: Receipt) throws {}
-        func changed(_ change: BalanceChange) {}
-    }
-
     /// Nodes that run calls, the first of them connected to all others.
     static func withNodes(
         _ count: Int, _ body: ([Node]) async throws -> Void
@@ -112,7 +81,7 @@ import Wire
     func lying() async throws {
         try await Self.withNodes(4) { nodes in
             let contract = try await nodes[1].publish(contract: ContractText.many)
-            nodes[2].mesh.serveCalls(by: Liar(node: nodes[2]))
+            nodes[2].mesh.serveCalls(by: LyingWorker(nodes[2].computation))
             let (response, text, _) = try await nodes[0].call(
                 "weft://\(contract)/hello", "truth"
             ) {

@@ -8,6 +8,7 @@ import Multiformats
 import Testing
 import Wire
 
+@testable import LyingWorker
 @testable import Weft
 
 @Suite(.serialized) struct PeerTrustTests {
@@ -118,7 +119,7 @@ import Wire
             // It has never met the liar, and is connected to one that has not either.
             try await PeerFetchTests.connect(far, to: nodes[1])
             try await JoinTests.until("it runs calls") { far.mesh.hasResponders }
-            nodes[2].mesh.serveCalls(by: PeerCallTests.Liar(node: nodes[2]))
+            nodes[2].mesh.serveCalls(by: LyingWorker(nodes[2].computation))
             let (response, text, _) = try await nodes[0].call(
                 "weft://\(contract)/hello", "you"
             ) {

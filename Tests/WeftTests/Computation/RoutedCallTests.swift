@@ -14,6 +14,7 @@ import Synchronization
 import Testing
 import Wire
 
+@testable import LyingWorker
 @testable import Weft
 
 /// Nodes for tests of calls between them.
@@ -215,7 +216,7 @@ struct OtherWorker: CallWorker {
     func lyingChild() async throws {
         try await CallNodes.run([Configuration](repeating: CallNodes.usual, count: 4)) { nodes in
             let contract = try await nodes[1].publish(contract: CallNodes.slow)
-            nodes[2].mesh.serveCalls(by: PeerCallTests.Liar(node: nodes[2]))
+            nodes[2].mesh.serveCalls(by: LyingWorker(nodes[2].computation))
             let body = (1...12).map { "/burn?\($0)\n" }.joined()
             let call = try Call(
                 url: "weft://\(contract)/all", body: .inline(Array(body.utf8)), gas: 1 << 40)
@@ -410,5 +411,44 @@ struct OtherWorker: CallWorker {
         #expect(begun.withLock { $0 } == [0, 1, 2])
         stops[1]()
         #expect(begun.withLock { $0 } == [0, 1, 2, 4])
+    }
+
+    @Test("lines have an end: who finds one full is sent away, or asks nobody")
+    func fullLines() {
+        let line = PeerLine(slots: 1, maxWaiting: 1)
+        let begun = Mutex([Int]())
+        let gone = Mutex([Int]())
+        let ends = Mutex([@Sendable () -> Void]())
+        for number in 0..<3 {
+            _ = line.enter { end in
+                begun.withLock { $0.append(number) }
+                ends.withLock { $0.append(end) }
+                return {}
+            } gone: {
+                gone.withLock { $0.append(number) }
+            }
+        }
+        #expect(begun.withLock { $0 } == [0] && gone.withLock { $0 } == [2])
+        ends.withLock { $0.removeFirst() }()
+        #expect(begun.withLock { $0 } == [0, 1])
+
+        let asking = AskingLine(places: 1, maxWaiting: 2)
+        let asked = Mutex([Int]())
+        for number in 0..<4 {
+            asking.enter {
+                asked.withLock { $0.append(number) }
+                // The third is not wanted any more when it is its turn.
+                return number != 2
+            }
+        }
+        #expect(asked.withLock { $0 } == [0])
+        asking.leave()
+        #expect(asked.withLock { $0 } == [0, 1])
+        asking.leave()
+        asking.enter {
+            asked.withLock { $0.append(4) }
+            return true
+        }
+        #expect(asked.withLock { $0 } == [0, 1, 2, 4])
     }
 }

@@ -83,14 +83,10 @@ struct PretendEngine: Sendable {
 
     /// What looking into a proof comes to.
     static func examine(_ file: [UInt8]) -> ProofFinding {
-        guard let evidence = try? Evidence(decoding: file.rawSpan),
-            let verdict = try? evidence.examine()
-        else { return .baseless }
-        switch verdict {
-        case .proven: return .proven(evidence)
-        case .dependsOn(let order):
-            guard let replay = replay(order) else { return .undecided }
-            return order.isRefuted(by: replay) ? .proven(evidence) : .baseless
+        switch ProofQuestion(file: file) {
+        case .answered(let finding): finding
+        case .replay(let evidence, let order):
+            ProofFinding(evidence, order, by: replay(order))
         }
     }
 
