@@ -192,7 +192,8 @@ public final class Node: Sendable {
     public func stop() async {
         guard await background.stop() else { return }
         await names.stop()
-        await computation.saveAccounts()
+        await computation.saveAccounts(isLast: true)
+        computation.saveOffered()
         await mesh.stop()
         mesh.announcer?.stop()
         computation.stop()

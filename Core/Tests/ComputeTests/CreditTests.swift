@@ -290,6 +290,14 @@ private struct Pair {
         var watch = ForkWatch()
         let notes = [receipts[0], receipts[0], receipts[1]].map { watch.note($0, of: forker.peer) }
         #expect(notes == [nil, nil, evidence])
+        // A node that is started anew knows those that it has kept.
+        var book = CreditBook(of: others[0].peer, receipts: [receipts[0]])
+        book.hear([receipts[0], receipts[1]])
+        guard case .forked(let peer, let found)? = book.nextEvent() else {
+            Issue.record("the fork was not seen")
+            return
+        }
+        #expect(peer == forker.peer && found == evidence)
         var forged = receipts[1]
         forged.debtor = Receipt.Side(.first, [UInt8](repeating: 1, count: 64))
         let note = watch.note(forged, of: forker.peer)

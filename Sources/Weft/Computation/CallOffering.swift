@@ -2,6 +2,7 @@
 
 import BlockStore
 import Compute
+import Logging
 import Multiformats
 import NIOCore
 import Synchronization
@@ -50,9 +51,35 @@ extension Computation {
             }
             return
         }
+        for contract in offeredBefore() { await kept(contract) }
         guard let pins = try? await store.pins() else { return }
         for pin in pins.prefix(Self.maxKept) { await kept(pin.cid) }
     }
+
+    /// The contracts that the node had run before it was started, as far as that was written.
+    private func offeredBefore() -> [CID] {
+        let bytes = (try? SmallFile.read(contractsFile, limit: Self.maxOfferedBytes)) ?? []
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+            .prefix(Self.maxAnnounced).compactMap { try? CID(text: String($0)) }
+    }
+
+    /// Writes down which contracts DHTs were told of, when the node stops; what it has not run this
+    /// time comes last.
+    func saveOffered() {
+        let now = announced.withLock { $0 }
+        guard !now.isEmpty, limits.offer.isEmpty else { return }
+        let all = Array(now) + offeredBefore().filter { !now.contains($0) }
+        let lines = all.prefix(Self.maxAnnounced).map { "\($0)\n" }.joined()
+        do {
+            try SmallFile.replace(contractsFile, with: Array(lines.utf8))
+        } catch {
+            logger.error(
+                "which contracts are offered was not kept", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// The longest list of them, in bytes.
+    private static let maxOfferedBytes = 32 << 10
 
     /// How many pins are looked at.
     private static let maxKept = 4_096

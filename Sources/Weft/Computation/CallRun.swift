@@ -20,6 +20,7 @@ final class CallRun: Sendable {
     let memory: Computation.Memory
     /// On what terms peers may be asked for what it calls; nil if all runs here.
     private let asking: CallAsking?
+    private let tree: InstanceMemory.Tree
     private let activations = Atomic<Int>(0)
     /// The calls that it makes now: those that are made twice at a time are one.
     private let children = Mutex<[CID: CallChild]>([:])
@@ -33,6 +34,7 @@ final class CallRun: Sendable {
         self.engine = engine
         self.memory = memory
         self.asking = asking
+        tree = computation.memory.plant()
         content = computation.content(policy, trace, rules)
     }
 
@@ -143,7 +145,7 @@ final class CallRun: Sendable {
             return .noMethod("\(ContractFault.noMethod(call.export, known: program.methods))")
         }
         let result = try computation.memory.lend(
-            atLeast: program.memoryBytes, depth: depth, control
+            atLeast: program.memoryBytes, depth: depth, of: tree, control
         ) { bytes in
             let host = CallHost(self, call.contract, control, depth: depth)
             return try activate(program, call, bytes, control, host)

@@ -132,8 +132,10 @@ extension CallRun {
             let program = try computation.programs.program(
                 call.contract, engine, content, control), program.answers(call.export)
         else { return .strayed }
-        return try computation.memory.lend(atLeast: program.memoryBytes, depth: 1, control) {
-            bytes in
+        let memory = computation.memory
+        return try memory.lend(
+            atLeast: program.memoryBytes, depth: 1, of: memory.plant(), control
+        ) { bytes in
             let host = ReplayHost(self, call.contract, control, recorded)
             do {
                 let result = try activate(program, call, bytes, control, host)

@@ -43,7 +43,7 @@ extension Computation {
 
     /// Whether it may pay to ask peers for a call that a contract makes here.
     func isWorthAsking(_ call: Call) -> Bool {
-        guard let mesh, mesh.hasResponders else { return false }
+        guard let mesh, mesh.hasResponders || load.queue > Self.patience else { return false }
         guard let time = load.expectedTime(of: call) else { return true }
         return time + load.queue >= Self.trifle
     }
@@ -312,11 +312,14 @@ extension Computation {
     private static let maxShownChanges = 1_024
 
     /// Writes down what peers owe this node and the other way round, if that has changed.
-    func saveAccounts() async {
+    ///
+    /// - Parameter isLast: whether the node stops; then it is also written how peers have answered
+    ///   since.
+    func saveAccounts(isLast: Bool = false) async {
         answers.save()
         guard let (book, responders) = await mesh?.creditBook() else { return }
         do {
-            try credit.save(book, responders)
+            try credit.save(book, responders, isLast: isLast)
         } catch {
             logger.error("the accounts could not be written", metadata: ["error": "\(error)"])
         }

@@ -41,8 +41,9 @@ public final class Computation: Sendable {
     let waiting = Mutex<[CID: [AskedCall]]>([:])
     /// How fast peers were told that this machine is, in gas a second.
     let told = Mutex(CallLoad.usualSpeed)
-    /// The contracts of which the DHTs have been told.
+    /// The contracts of which the DHTs have been told, and where they are kept.
     let announced = Mutex<Set<CID>>([])
+    let contractsFile: String
 
     init(
         _ configuration: Configuration, _ repository: Repository, _ store: BlockStore,
@@ -61,6 +62,7 @@ public final class Computation: Sendable {
                 repository.compiledDirectory, maxBytes: configuration.storage.maxBytes / 64))
         memo = CallMemo(repository.callsFile)
         answers = KnownAnswers(repository.answersFile)
+        contractsFile = repository.contractsFile
         memory = InstanceMemory(Int64(clamping: configuration.compute.memory))
         load = CallLoad(slots: limits.runningCalls)
         underway = CallsUnderway(load)
@@ -168,7 +170,7 @@ public final class Computation: Sendable {
     }
 
     /// After so many other contracts one is named again, so that it is not forgotten.
-    private static let maxAnnounced = 128
+    static let maxAnnounced = 128
 
     /// A result in memory, if it may be used.
     func known(_ call: Call, _ memory: Memory, _ trace: Trace) -> CallEnd? {

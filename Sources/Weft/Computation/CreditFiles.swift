@@ -15,6 +15,8 @@ import Wire
 final class CreditFiles: Sendable {
     /// How long the list of receipts gets before the older half of it goes, in bytes.
     private static let maxReceiptBytes: UInt64 = 16 << 20
+    /// How many receipts are looked at again at the start.
+    private static let maxRecalled = 8_192
 
     private let directory: String
     private let chain: Mutex<ReceiptChain>
@@ -52,12 +54,35 @@ final class CreditFiles: Sendable {
         let changes = journal.read()
         BalanceChange.apply(changes, to: &accounts)
         chain = Mutex(ReceiptChain(of: owner, end: end))
-        book = CreditBook(of: owner, accounts: accounts, chain: end)
+        book = CreditBook(
+            of: owner, accounts: accounts, chain: end, receipts: Self.lastReceipts(directory))
         // How well peers have answered is found out again if it is lost.
         let known = try? SmallFile.read(
             directory + "/responders", limit: Responders.maxStoredBytes)
         responders = known.flatMap { try? Responders(storage: $0.rawSpan) } ?? Responders()
         hasChanged.store(!changes.isEmpty, ordering: .relaxed)
+    }
+
+    /// The last receipts that were kept, oldest first: with them it is seen if a partner signs
+    /// something else in the same place. What cannot be read is not needed for anything more.
+    private static func lastReceipts(_ directory: String) -> [Receipt] {
+        var last: [Receipt] = []
+        for name in ["/receipts", "/receipts.old"] where last.count < maxRecalled {
+            let bytes = (try? SmallFile.read(directory + name, limit: Int(maxReceiptBytes))) ?? []
+            var entries: [Range<Int>] = []
+            var place = 0
+            while place + 2 <= bytes.count {
+                let end = place + 2 + Int(bytes[place]) << 8 + Int(bytes[place + 1])
+                guard end <= bytes.count else { break }
+                entries.append(place + 2..<end)
+                place = end
+            }
+            let receipts = entries.suffix(maxRecalled - last.count).compactMap {
+                try? Receipt(decoding: bytes[$0].rawSpan)
+            }
+            last = receipts + last
+        }
+        return last
     }
 
     /// Keeps a receipt; when this returns, the end of the chain is on disk, and so are the changes
@@ -100,10 +125,14 @@ final class CreditFiles: Sendable {
         journal.note(change)
     }
 
-    /// Writes the accounts, and what is known of peers, if there were changes.
-    func save(_ book: CreditBook, _ responders: Responders) throws(SystemError) {
+    /// Writes the accounts, and what is known of peers, if there were changes; at last also how
+    /// peers have answered that no account tells of.
+    func save(
+        _ book: CreditBook, _ responders: Responders, isLast: Bool = false
+    ) throws(SystemError) {
         journal.flush()
-        guard hasChanged.exchange(false, ordering: .relaxed) else { return }
+        let hasMore = isLast && responders.stored != self.responders.stored
+        guard hasChanged.exchange(false, ordering: .relaxed) || hasMore else { return }
         try Files.createDirectory(directory)
         try SmallFile.replace(directory + "/accounts", with: book.storedAccounts)
         try SmallFile.replace(directory + "/responders", with: responders.stored)

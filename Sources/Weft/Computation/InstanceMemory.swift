@@ -1,6 +1,11 @@
 // The memory that running contracts share. What they may have together is a ceiling, so each gets a
 // part of it; and as runs without a result can be made again, one for which the part was too small
 // waits for more.
+//
+// An outermost call holds nothing while it waits. One that is called holds what its callers have,
+// so it waits only as long as another outermost call goes on, none of whose calls wait: that one
+// comes to its end and gives back. When all wait, those of the call that began last get nothing: it
+// fails, and gives back what it holds.
 
 import Synchronization
 import WasmEngine
@@ -19,9 +24,13 @@ final class InstanceMemory: Sendable {
         }
 
         let bytes: Int64
+        let tree: Tree
         private let state = Mutex(State.new)
 
-        init(_ bytes: Int64) { self.bytes = bytes }
+        init(_ bytes: Int64, _ tree: Tree) {
+            self.bytes = bytes
+            self.tree = tree
+        }
 
         /// Ends the wait, unless it is over.
         @discardableResult
@@ -61,36 +70,62 @@ final class InstanceMemory: Sendable {
         }
     }
 
+    /// An outermost call with all that it calls, by the order in which they began.
+    typealias Tree = UInt64
+
     private struct State {
         var free: Int64
+        /// Outermost calls that wait.
         var line: [Waiter] = []
+        /// Calls within others that wait.
+        var inner: [Waiter] = []
+        /// How many parts of the memory each outermost call holds with what it calls.
+        var parts: [Tree: Int] = [:]
+
+        mutating func lend(_ bytes: Int64, to tree: Tree) {
+            free -= bytes
+            parts[tree, default: 0] += 1
+        }
+
+        mutating func takeBack(_ bytes: Int64, from tree: Tree) {
+            free += bytes
+            let left = (parts[tree] ?? 1) - 1
+            parts[tree] = left > 0 ? left : nil
+        }
     }
 
     private let total: Int64
     private let state: Mutex<State>
+    private let trees = Atomic<Tree>(0)
 
     init(_ bytes: Int64) {
         total = bytes
         state = Mutex(State(free: bytes))
     }
 
+    /// A number for an outermost call that begins.
+    func plant() -> Tree { trees.add(1, ordering: .relaxed).newValue }
+
     /// How much is lent now.
     var taken: Int64 { total - state.withLock { $0.free } }
 
+    /// How many calls within others wait.
+    var waiting: Int { state.withLock { $0.inner.count } }
+
     /// Lends a part of the memory to one instance that needs some at least. If that was too little
-    /// beside others, an outermost call waits in line for all that it could need, and is made
-    /// again; those within it, whose callers hold memory meanwhile, are made again with what is
-    /// free.
+    /// beside others, it is made again: an outermost call when there is all that it could need, one
+    /// within it when there is more than it had.
     ///
     /// - Throws: `ResourceFailure.memory`; what `body` throws; what ends the wait.
     func lend<Result>(
-        atLeast needed: Int64, depth: Int, _ control: RunControl, _ body: (Int64) throws -> Result
+        atLeast needed: Int64, depth: Int, of tree: Tree, _ control: RunControl,
+        _ body: (Int64) throws -> Result
     ) throws -> Result {
         guard needed <= total else { throw ResourceFailure.memory }
         let most = max(needed, min(Self.instanceBytes, total))
-        var share = take(atLeast: needed, depth: depth)
+        var share = take(atLeast: needed, depth: depth, of: tree)
         if let taken = share {
-            defer { giveBack(taken) }
+            defer { giveBack(taken, of: tree) }
             do {
                 return try body(taken)
             } catch ResourceFailure.memory where taken < most && control.mayBlock {
@@ -99,44 +134,51 @@ final class InstanceMemory: Sendable {
         }
         try control.checkMayBlock()
         if depth == 1 {
-            try wait(for: most, control)
+            try wait(for: most, isInner: false, of: tree, control)
             share = most
+        } else if let rest = takeRest(upTo: most, moreThan: share ?? needed - 1, of: tree) {
+            share = rest
         } else {
-            share = takeRest(upTo: most, moreThan: share ?? needed - 1)
+            let more = share.map { min(most, max(2 * $0, total / 4)) } ?? needed
+            try wait(for: more, isInner: true, of: tree, control)
+            share = more
         }
         guard let share else { throw ResourceFailure.memory }
-        defer { giveBack(share) }
+        defer { giveBack(share, of: tree) }
         return try body(share)
     }
 
     /// Takes all that an instance could need while there is plenty, else a part of what is left,
     /// which is small for those that are called, so that calls may lie as deep in each other as
     /// they are allowed to, and while others wait; at least what it begins with.
-    private func take(atLeast needed: Int64, depth: Int) -> Int64? {
+    private func take(atLeast needed: Int64, depth: Int, of tree: Tree) -> Int64? {
         state.withLock { state in
-            let part = depth > 2 || !state.line.isEmpty ? state.free / 16 : state.free / 2
+            let isWanted = !state.line.isEmpty || !state.inner.isEmpty
+            let part = depth > 2 || isWanted ? state.free / 16 : state.free / 2
             let share = max(needed, min(Self.instanceBytes, part))
             guard share <= state.free else { return nil }
-            state.free -= share
+            state.lend(share, to: tree)
             return share
         }
     }
 
     /// Takes what is free, if that is more than what was too little.
-    private func takeRest(upTo most: Int64, moreThan less: Int64) -> Int64? {
+    private func takeRest(upTo most: Int64, moreThan less: Int64, of tree: Tree) -> Int64? {
         state.withLock { state in
             let share = min(most, state.free)
             guard share > less else { return nil }
-            state.free -= share
+            state.lend(share, to: tree)
             return share
         }
     }
 
     /// Waits in line on this thread, one of the engine's, as long as the call may take.
-    private func wait(for bytes: Int64, _ control: RunControl) throws {
-        let waiter = Waiter(bytes)
+    private func wait(
+        for bytes: Int64, isInner: Bool, of tree: Tree, _ control: RunControl
+    ) throws {
+        let waiter = Waiter(bytes, tree)
         state.withLock { state in
-            state.line.append(waiter)
+            if isInner { state.inner.append(waiter) } else { state.line.append(waiter) }
             Self.grant(&state)
         }
         let outcome = Result {
@@ -153,25 +195,46 @@ final class InstanceMemory: Sendable {
         if case .success(true) = outcome { return }
         state.withLock { state in
             // What was granted before anybody looked goes back.
-            if waiter.leave() { state.free += bytes }
+            if waiter.leave() { state.takeBack(bytes, from: tree) }
             state.line.removeAll { $0 === waiter }
+            state.inner.removeAll { $0 === waiter }
             Self.grant(&state)
         }
         try control.check()
         throw ResourceFailure.memory
     }
 
-    private func giveBack(_ bytes: Int64) {
+    private func giveBack(_ bytes: Int64, of tree: Tree) {
         state.withLock { state in
-            state.free += bytes
+            state.takeBack(bytes, from: tree)
             Self.grant(&state)
         }
     }
 
-    /// Lets those go on for whom there is enough now, in their order.
+    /// Lets those go on for whom there is enough now, in their order; first those whose callers
+    /// hold something. If all who hold something wait, the youngest goes without.
     private static func grant(_ state: inout State) {
+        var inner: [Waiter] = []
+        for waiter in state.inner {
+            if waiter.bytes > state.free {
+                inner.append(waiter)
+            } else if waiter.end(granted: true) {
+                state.lend(waiter.bytes, to: waiter.tree)
+            }
+        }
+        state.inner = inner
+        let stuck = Set(state.inner.map { $0.tree })
+        if let youngest = stuck.max() {
+            if state.parts.keys.contains(where: { !stuck.contains($0) }) { return }
+            state.inner.removeAll { waiter in
+                guard waiter.tree == youngest else { return false }
+                waiter.end(granted: false)
+                return true
+            }
+            return
+        }
         while let first = state.line.first, first.bytes <= state.free {
-            if first.end(granted: true) { state.free -= first.bytes }
+            if first.end(granted: true) { state.lend(first.bytes, to: first.tree) }
             state.line.removeFirst()
         }
     }

@@ -36,6 +36,8 @@ public final class Repository: Sendable {
     var callsFile: String { directory + "/calls" }
     /// The file of what peers have answered to calls.
     var answersFile: String { directory + "/answers" }
+    /// The file of the contracts that this node has run and told the DHTs of.
+    var contractsFile: String { directory + "/contracts" }
     /// The file of the keys that are announced to the DHTs.
     var announcedKeysFile: String { directory + "/announced.sqlite" }
     /// The file of where the walks are that announce them.

@@ -32,6 +32,36 @@ import Wire
         #expect(throws: DamagedCredit.self) { try CreditFiles(path, of: owner) }
     }
 
+    @Test("what partners have signed is known after a restart, so that a fork is seen")
+    func recalled() throws {
+        let base = try TemporaryDirectory()
+        let path = base.path + "/credit"
+        let key = PrivateKey.generateEd25519()
+        let partner = PeerID(key.publicKey)
+        let owner = PeerID(PrivateKey.generateEd25519().publicKey)
+        let receipts = try [5, 6].map { (amount: UInt64) -> Receipt in
+            var receipt = Receipt(
+                ReceiptTerms(from: owner, to: partner, amount: amount, quantity: 7, time: 9))
+            let text = Receipt.message(receipt.debtorText(at: .first), asCreditor: false)
+            receipt.debtor = Receipt.Side(.first, try key.sign(text))
+            return receipt
+        }
+        try CreditFiles(path, of: owner).keep(receipts[0])
+        // A torn end hides nothing before it.
+        let whole = try #require(try SmallFile.read(path + "/receipts"))
+        try SmallFile.replace(path + "/receipts.old", with: whole)
+        try SmallFile.replace(path + "/receipts", with: [4, 0, 1])
+        var book = try CreditFiles(path, of: owner).book
+        book.hear([receipts[0]])
+        #expect(book.nextEvent() == nil)
+        book.hear([receipts[1]])
+        guard case .forked(let peer, let evidence)? = book.nextEvent() else {
+            Issue.record("the fork was not seen")
+            return
+        }
+        #expect(try peer == partner && evidence.examine() == .proven)
+    }
+
     /// A header over so much gas.
     private static func header(_ gas: UInt64) throws -> CallHeader {
         let call = try Call(
@@ -113,6 +143,15 @@ import Wire
         let again = try CreditFiles(base.path + "/credit", of: owner).responders
         #expect(again[peer].answered == 1 && again[peer].failed == 1)
         #expect(again[peer].errorRate == responders[peer].errorRate)
+        // What changes no balance is written when the node stops.
+        let last = try CreditFiles(base.path + "/credit", of: owner)
+        try last.save(last.book, again)
+        responders.noteAnswer(of: peer, gas: 5, expected: .seconds(1), took: .seconds(1))
+        let other = try CreditFiles(base.path + "/credit", of: owner)
+        try other.save(other.book, responders)
+        try other.save(other.book, responders, isLast: true)
+        #expect(
+            try CreditFiles(base.path + "/credit", of: owner).responders[peer].answered == 2)
 
         let evidence = EvidenceFiles(base.path + "/evidence")
         #expect(try evidence.accused().isEmpty)

@@ -68,15 +68,21 @@ public struct CreditBook: Sendable {
     private var events = Outbox<Event>()
 
     /// A book that goes on where it ended.
+    ///
+    /// - Parameter receipts: those that were kept, as this node has checked them then.
     public init(
         of owner: PeerID, accounts: [PeerID: Account] = [:], chain end: ChainPosition = .first,
-        limits: CreditLimits = CreditLimits()
+        receipts: [Receipt] = [], limits: CreditLimits = CreditLimits()
     ) {
         self.owner = owner
         self.limits = limits
         self.accounts = accounts
         chain = ReceiptChain(of: owner, end: end)
         for (_, account) in accounts where account.isNewcomer { newcomersDebt += account.debt }
+        for receipt in receipts {
+            let other = receipt.terms.from == owner ? receipt.terms.to : receipt.terms.from
+            watch.recall(receipt, of: other)
+        }
     }
 
     /// What a peer owes this node; negative if this node owes.

@@ -73,6 +73,11 @@ public struct ForkWatch: Sendable {
         }
     }
 
+    /// Remembers a receipt whose signature was looked at when it was kept.
+    mutating func recall(_ receipt: Receipt, of peer: PeerID) {
+        if case .new = compare(receipt, of: peer) { add(receipt, of: peer) }
+    }
+
     /// Some of the receipts, drawn at random, none of them of `peer`.
     func sample(
         _ count: Int, without peer: PeerID, random: inout some RandomNumberGenerator
