@@ -73,7 +73,18 @@ import Testing
         #expect(outcome.status == 0 && problems.isEmpty, "\(problems) \(outcome.errors)")
     }
 
-    @Test("from an empty folder to a published contract", arguments: ["swift", "c"])
+    /// The languages of the templates whose compilers are here: Rust is large, and not installed
+    /// for tests (Debian has it: cargo, libstd-rust-dev-wasm32, lld-14).
+    static let languages: [String] = {
+        let line = """
+            command -v cargo && test -d "$(rustc --print target-libdir \
+                --target wasm32-unknown-unknown)"
+            """
+        let hasRust = try? Workplace().shell(line).status == 0
+        return hasRust == true ? ["swift", "c", "rust"] : ["swift", "c"]
+    }()
+
+    @Test("from an empty folder to a published contract", arguments: languages)
     func newContract(language: String) throws {
         let place = try Workplace()
         try place.isolate()

@@ -59,15 +59,40 @@ struct ContractProject: Sendable {
         }
     }
 
+    /// The targets that Rust compiles contracts for, the better one first. Debian's Rust has the
+    /// second.
+    private static let rustTargets = ["wasm32v1-none", "wasm32-unknown-unknown"]
+
+    /// The first of the targets whose libraries are installed.
+    private func rustTarget() async throws -> String? {
+        let answer = "\(folder)/.build/rust.txt"
+        for target in Self.rustTargets {
+            // It is said of installed targets and others where their libraries would be.
+            let words = ["rustc", "--print", "target-libdir", "--target", target]
+            let code = try await ChildProgram(
+                words: words, folder: folder, output: answer, errors: "/dev/null"
+            ).run()
+            guard code == 0, let place = try Self.lines(of: answer).first else { continue }
+            if WholeFile.kind(of: place) == .folder { return target }
+        }
+        return nil
+    }
+
     private func buildRust() async throws {
-        guard ChildProgram.exists("cargo") else {
+        guard ChildProgram.exists("cargo"), ChildProgram.exists("rustc") else {
             throw CommandFailure(
                 "cargo is missing: install Rust from rust-lang.org, then run"
-                    + " 'rustup target add wasm32v1-none'")
+                    + " 'rustup target add wasm32v1-none'; or Debian's packages cargo,"
+                    + " libstd-rust-dev-wasm32 and lld-14")
         }
         let log = "\(folder)/.build/errors.txt"
         try WholeFile.createFolder("\(folder)/.build")
-        let target = "wasm32v1-none"
+        guard let target = try await rustTarget() else {
+            throw CommandFailure(
+                "cannot build \(name): Rust has no target for WebAssembly; run"
+                    + " 'rustup target add wasm32v1-none', or install Debian's package"
+                    + " libstd-rust-dev-wasm32")
+        }
         let words = [
             "cargo", "build", "--release", "--target", target, "--target-dir", ".build/rust",
             // Each page costs gas at every call, and a stack of 1 MiB is 16 of them.
@@ -76,8 +101,7 @@ struct ContractProject: Sendable {
         let code = try await ChildProgram(words: words, folder: folder, errors: log).run()
         guard code == 0 else {
             throw CommandFailure(
-                "cannot build \(name): \(try Self.reason(in: log, "cargo failed")); the target is"
-                    + " installed by 'rustup target add \(target)'",
+                "cannot build \(name): \(try Self.reason(in: log, "cargo failed"))",
                 trace: try Self.lines(of: log))
         }
         let products = "\(folder)/.build/rust/\(target)/release"
