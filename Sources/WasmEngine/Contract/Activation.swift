@@ -25,8 +25,8 @@ final class Activation {
     var context: OpaquePointer?
     var memory: wasmtime_memory_t?
     var gasGlobal = wasmtime_global_t()
-    /// What ends its compiled code before its gas does.
-    let interruption = Interruption()
+    /// What ends its compiled code before its gas does; nil for a brief run, whose gas does soon.
+    let interruption: Interruption?
 
     var response = ContractResponse(status: 200)
     private var headerBytes = 0
@@ -62,6 +62,7 @@ final class Activation {
         seed = SeedStream(request.seed)
         left = request.gas
         let ownGas = min(request.gas, GasSchedule.maxOwnGas)
+        interruption = control.mayBlock ? Interruption() : nil
         isBrief = !control.mayBlock && ownGas > Engine.briefGas
         ownLeft = isBrief ? Engine.briefGas : ownGas
     }

@@ -122,12 +122,11 @@ extension Engine {
         }
         run.context = context
         var running = Instance(run, instance, library)
-        let forget = run.control.onCancel { [interruption = run.interruption] in
-            interruption.raise()
-        }
+        guard let interruption = run.interruption else { return try running.call(program) }
+        let forget = run.control.onCancel { interruption.raise() }
         defer {
             for forget in forget { forget() }
-            run.interruption.end()
+            interruption.end()
         }
         return try running.call(program)
     }
@@ -169,10 +168,12 @@ private struct Instance {
             throw ResourceFailure.engine("a module without weft:gas")
         }
         run.gasGlobal = gas.of.global
-        guard let floor = export("weft:floor"), floor.kind == 1 else {
-            throw ResourceFailure.engine("a module without weft:floor")
+        if let interruption = run.interruption {
+            guard let floor = export("weft:floor"), floor.kind == 1 else {
+                throw ResourceFailure.engine("a module without weft:floor")
+            }
+            interruption.begin(library, context: run.context, floor: floor.of.global)
         }
-        run.interruption.begin(library, context: run.context, floor: floor.of.global)
         run.storeGas()
         let method = facts.isCommand ? "_start" : run.request.method
         if facts.hasStart, let end = try call("weft:start") { return end }
@@ -221,7 +222,7 @@ private struct Instance {
     /// How a run ended that compiled code ended by a trap.
     private mutating func understand(_ code: UInt8?) throws -> ContractOutcome {
         // Then it may look as if its gas had run out.
-        if run.interruption.isRaised { throw CancellationError() }
+        if run.interruption?.isRaised == true { throw CancellationError() }
         // The native stack overflowed: the rules' own limit comes first, unless a frame is huge.
         if code == 0 { throw ResourceFailure.stack }
         var value = wasmtime_val_t()
