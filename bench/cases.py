@@ -7,6 +7,7 @@ import struct
 import subprocess
 import time
 
+import browser
 import calls
 import contracts
 import mesh
@@ -249,4 +250,5 @@ ALL = {
     **mesh.ALL,
     **contracts.ALL,
     **calls.ALL,
+    **browser.ALL,
 }

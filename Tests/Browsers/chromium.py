@@ -1,11 +1,12 @@
 """Shows a page in Chromium and prints what the page reports.
 
-Usage: chromium.py PAGE ARGUMENT
+Usage: chromium.py PAGE ARGUMENT [hold]
 
 The page is one of this folder, on a server that only this machine reaches, where /dist/ is what
 pages take from browser/. It finds the argument behind the # of its URL, and posts its report to
-/result. Whatever is called site.txt is there, in any folder. Any change of a local session description
-is forbidden to it, as browsers are about to do.
+/result. Whatever is called site.txt is there, in any folder. Any change of a local session
+description is forbidden to it, as browsers are about to do. With hold the page stays until standard
+input ends.
 """
 
 import functools
@@ -53,7 +54,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def main():
-    page, argument = sys.argv[1:]
+    page, argument, *hold = sys.argv[1:]
     handler = functools.partial(Handler, directory=FOLDER)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -67,6 +68,7 @@ def main():
                 "--disable-gpu",
                 "--no-first-run",
                 "--disable-background-networking",
+                "--ignore-certificate-errors",
                 "--disable-features=WebRtcHideLocalIpsWithMdns",
                 "--force-fieldtrials=WebRTC-NoSdpMangleAllowForTesting/Enabled/",
                 f"--user-data-dir={profile}",
@@ -77,6 +79,8 @@ def main():
         )
         try:
             print(reports.get(timeout=60), flush=True)
+            if hold:
+                sys.stdin.read()
         finally:
             browser.terminate()
             browser.wait()
