@@ -3,8 +3,8 @@ import PackageDescription
 
 // `Fuzz/run` passes the sanitizer's flags, which also link libFuzzer.
 //
-// `Weft` and `Gateway` are links to the parsers of the root package: these few files need none of
-// what it depends on but two small packages, so that all is built in a minute or two.
+// `Weft`, `Gateway` and `CWebRTC` are links to the parsers of the root package: these few files
+// need none of what it depends on but two small packages, so that all is built in a minute or two.
 let package = Package(
     name: "Fuzz",
     dependencies: [
@@ -14,6 +14,11 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLibFuzzer"),
+        .target(
+            name: "CWebRTC",
+            linkerSettings: [
+                .linkedLibrary("usrsctp"), .linkedLibrary("ssl"), .linkedLibrary("crypto"),
+            ]),
         .target(
             name: "Weft",
             dependencies: [
@@ -26,7 +31,7 @@ let package = Package(
         .executableTarget(
             name: "fuzz",
             dependencies: [
-                "CLibFuzzer", "Weft", "Gateway", .product(name: "Core", package: "Core"),
+                "CLibFuzzer", "CWebRTC", "Weft", "Gateway", .product(name: "Core", package: "Core"),
             ]),
     ],
     swiftLanguageModes: [.v6]

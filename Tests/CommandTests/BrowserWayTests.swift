@@ -38,4 +38,29 @@ import Testing
         #expect(report["sockets"] as? [Bool] == [true, true], "\(report)")
         #expect(report["servers"] as? [[String]] == [["127.0.0.1"]], "\(report)")
     }
+
+    /// A page holds 300 connections, and then its browser is gone without a word: the node lets all
+    /// of them go.
+    @Test(
+        "300 connections of a page come, and vanish",
+        .enabled(if: ProcessInfo.processInfo.environment["WEFT_LONG"] != nil),
+        .timeLimit(.minutes(4)))
+    func vanishing() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let node = try RunningNode(place, "--listen", "/ip4/127.0.0.1/udp/0/webrtc-direct")
+        defer { node.stop() }
+        let address = try #require((node.announcement["listen"] as? [String])?.first)
+        let outcome = try place.python(
+            "../Browsers/chromium.py",
+            ["webrtc-measure.html", "{\"node\": \"\(address)\", \"connections\": 300}"])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        #expect(try outcome.object()["connections"] as? Int == 300)
+        let end = ContinuousClock.now + .seconds(90)
+        var peers: Int?
+        while peers != 0, ContinuousClock.now < end {
+            peers = try place.weft("status", "--json").object()["peers"] as? Int
+        }
+        #expect(peers == 0)
+    }
 }

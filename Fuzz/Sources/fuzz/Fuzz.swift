@@ -14,6 +14,7 @@ import Glibc
             .merging(nodeTargets) { target, _ in target }
             .merging(wasmTargets) { target, _ in target }
             .merging(computeTargets) { target, _ in target }
+            .merging(webRTCTargets) { target, _ in target }
         guard let target = getenv("FUZZ_TARGET").flatMap({ all[String(cString: $0)] }) else {
             print(all.keys.sorted().joined(separator: "\n"))
             return
