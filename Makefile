@@ -51,7 +51,7 @@ simulate: ## Simulate networks of nodes; ARGS="dht --peers 1000 --liars 0.2"
 	@Scripts/install-packages build
 	$(SWIFT) run --package-path Core -c release simulate $(ARGS)
 
-bench: build ## Measure the installed program against the named peers, side by side; prints the table of the README
+bench: build page ## Measure the installed program against the named peers, side by side; prints the table of the README
 	@Scripts/install-packages bench
 	@Scripts/install $(WEFT) "" "$(CURDIR)/.build/installed" >/dev/null
 	$(SWIFT) build -c release --static-swift-stdlib --product peer-bench

@@ -11,6 +11,7 @@ import browser
 import calls
 import contracts
 import mesh
+import page
 from harness import (GIB, MIB, ROUNDS, median, random_bytes, random_file, resident_kib,
                      seconds, small_files, warm)
 
@@ -251,4 +252,5 @@ ALL = {
     **contracts.ALL,
     **calls.ALL,
     **browser.ALL,
+    **page.ALL,
 }

@@ -14,12 +14,16 @@
 #include <stdint.h>
 
 #ifdef WEFT_CONTRACT
-
 // Bytes that follow from what is called with what.
 __attribute__((import_module("weft"), import_name("seed")))
+#else
+// The host fills `count` bytes at `bytes` from a cryptographic source.
+__attribute__((import_module("weft"), import_name("random")))
+#endif
 void weft_host_random(void *bytes, size_t count);
 
-// A contract pays by the instruction, and one alone copies any number of bytes.
+// One instruction copies any number of bytes (-mbulk-memory): a contract pays by the instruction,
+// and an engine has nothing faster.
 void *memcpy(void *restrict target, const void *restrict source, size_t count) {
     return __builtin_memcpy(target, source, count);
 }
@@ -31,46 +35,6 @@ void *memmove(void *target, const void *source, size_t count) {
 void *memset(void *target, int value, size_t count) {
     return __builtin_memset(target, value, count);
 }
-
-#else
-
-// The host fills `count` bytes at `bytes` from a cryptographic source.
-__attribute__((import_module("weft"), import_name("random")))
-void weft_host_random(void *bytes, size_t count);
-
-void *memcpy(void *restrict target, const void *restrict source, size_t count) {
-    uint8_t *to = target;
-    const uint8_t *from = source;
-    while (count >= 8) {
-        uint64_t word;
-        __builtin_memcpy_inline(&word, from, 8);
-        __builtin_memcpy_inline(to, &word, 8);
-        to += 8;
-        from += 8;
-        count -= 8;
-    }
-    while (count-- > 0) *to++ = *from++;
-    return target;
-}
-
-void *memmove(void *target, const void *source, size_t count) {
-    uint8_t *to = target;
-    const uint8_t *from = source;
-    if (to <= from || to >= from + count) {
-        // Words are read whole before they are written, so overlap to the left is safe as well.
-        return memcpy(target, source, count);
-    }
-    while (count-- > 0) to[count] = from[count];
-    return target;
-}
-
-void *memset(void *target, int value, size_t count) {
-    uint8_t *to = target;
-    while (count-- > 0) *to++ = (uint8_t)value;
-    return target;
-}
-
-#endif
 
 int memcmp(const void *left, const void *right, size_t count) {
     const uint8_t *a = left;

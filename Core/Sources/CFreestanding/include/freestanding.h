@@ -17,8 +17,8 @@
 WEFT_IMPORT("send")
 uint32_t weft_host_send(uint32_t connection, const void *bytes, size_t count);
 
-// Sends a message on a data channel of a connection; its kind is the number that it has in SCTP, and
-// zero closes the data channel. Zero as above.
+// Sends a message on a data channel of a connection; its kind is the number that it has in SCTP,
+// and zero closes the data channel. Zero as above.
 WEFT_IMPORT("message")
 uint32_t weft_host_message(
     uint32_t connection, uint32_t stream, uint32_t kind, const void *bytes, size_t count);

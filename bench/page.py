@@ -1,0 +1,100 @@
+"""A web page as a peer: what it loads, when its first byte comes, and how fast 64 MiB do."""
+
+import base64
+import hashlib
+import json
+import re
+import socket
+import subprocess
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import MIB, median, random_file
+
+ROOT = Path(__file__).parent.parent
+SIZE = 64 * MIB
+
+
+def page_size(bench):
+    """The script and its module as a web server would send them."""
+    sizes = {}
+    for name in ("weft.js", "weft-content.wasm"):
+        packed = subprocess.run(["brotli", "-c", "-q", "11", ROOT / "browser/dist" / name],
+                                check=True, stdout=subprocess.PIPE).stdout
+        sizes[name] = len(packed) / 1024
+    bench.row("page: script and module, brotli, KiB", "WebTorrent's 64 KB", sum(sizes.values()), 64,
+              "low", ", ".join(f"{name} {size:.1f}" for name, size in sizes.items()))
+
+
+@contextmanager
+def plain_websocket(content):
+    """A WebSocket that sends `content` to whoever connects: yields its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    frames = [bytes([0x82, 127]) + len(piece).to_bytes(8, "big") + piece
+              for piece in (content[at:at + 65536] for at in range(0, len(content), 65536))]
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(4096)
+            key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)[1]
+            accept = base64.b64encode(
+                hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                               b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept
+                               + b"\r\n\r\n")
+            for frame in frames:
+                connection.sendall(frame)
+            connection.recv(1)
+            connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+
+
+def page_transfer(bench):
+    """64 MiB from a node to a page that checks and keeps them, against the bare transport."""
+    file = random_file(bench.scratch / "64MiB", SIZE, "page")
+    small = bench.scratch / "small"
+    small.write_bytes(b"hello")
+    ways = ("/ip4/127.0.0.1/tcp/0/ws", "/ip4/127.0.0.1/udp/0/webrtc-direct")
+    figures = {"ws": [], "webrtc": [], "plain": [], "first": [], "fetch": []}
+    with plain_websocket(file.read_bytes()) as plain:
+        for way in ways:
+            repo = bench.repo("page")
+            cids = [bench.run(["--repo", str(repo), "add", "-q", str(path)])
+                    for path in (file, small)]
+            command = [bench.weft, "--repo", str(repo), "up", "--json", "--gateway", "127.0.0.1:0",
+                       "--listen", way, "--no-bootstrap", "--no-mdns", "--no-port-mapping"]
+            with bench.running(command) as (first, _, _):
+                for round in range(3):
+                    argument = json.dumps({
+                        "peer": first["listen"][0], "large": cids[0], "small": cids[1],
+                        "gateway": first["gateway"], "plain": plain, "size": SIZE})
+                    report = json.loads(subprocess.run(
+                        ["python3", ROOT / "Tests/Browsers/chromium.py", "speed.html",
+                         argument], check=True, stdout=subprocess.PIPE, text=True).stdout)
+                    figures["ws" if way.endswith("/ws") else "webrtc"].append(report["mesh"])
+                    for name in ("plain", "first", "fetch"):
+                        if way.endswith("/ws"):
+                            figures[name].append(report[name])
+    middle = {name: median(values) for name, values in figures.items()}
+    told = ", ".join(f"{name} {value:.0f} MB/s" for name, value in middle.items()
+                     if name in ("ws", "webrtc", "plain"))
+    bench.row("page: 64 MiB over a WebSocket, checked and kept, speed",
+              "a plain WebSocket of the same bytes", middle["ws"] / middle["plain"], 0.5, "high", told)
+    bench.row("page: 64 MiB over WebRTC, checked and kept, MB/s", "–", middle["webrtc"], 25, "high",
+              told)
+    bench.row("page: start to the first checked byte, ms more", "a plain fetch of the same",
+              middle["first"] - middle["fetch"], 40, "low",
+              f"from the mesh {middle['first']:.0f} ms, by HTTP {middle['fetch']:.0f} ms")
+
+
+ALL = {"page-size": page_size, "page-transfer": page_transfer}
