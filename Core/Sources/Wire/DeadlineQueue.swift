@@ -5,17 +5,17 @@
 /// middle, and moving a deadline back costs nothing.
 package struct DeadlineQueue<Key: Sendable>: Sendable {
     /// A binary heap, the earliest first.
-    private var heap: [(at: Instant, key: Key)] = []
+    @usableFromInline var heap: [(at: Instant, key: Key)] = []
 
-    package init() {}
+    @inlinable package init() {}
 
     /// The earliest deadline.
-    package var first: Instant? { heap.first?.at }
+    @inlinable package var first: Instant? { heap.first?.at }
 
-    package var count: Int { heap.count }
+    @inlinable package var count: Int { heap.count }
 
     /// Makes `key` fall due at `at`.
-    package mutating func add(_ key: Key, at: Instant) {
+    @inlinable package mutating func add(_ key: Key, at: Instant) {
         heap.append((at, key))
         var child = heap.count - 1
         while child > 0 {
@@ -27,7 +27,7 @@ package struct DeadlineQueue<Key: Sendable>: Sendable {
     }
 
     /// Takes out a key that is due at `now`.
-    package mutating func popDue(at now: Instant) -> Key? {
+    @inlinable package mutating func popDue(at now: Instant) -> Key? {
         guard let first = heap.first, first.at <= now else { return nil }
         let last = heap.removeLast()
         shrink()
@@ -47,7 +47,7 @@ package struct DeadlineQueue<Key: Sendable>: Sendable {
     }
 
     /// Gives back what a busy time took.
-    private mutating func shrink() {
+    @inlinable mutating func shrink() {
         guard heap.capacity > 64, heap.count < heap.capacity / 4 else { return }
         var smaller: [(at: Instant, key: Key)] = []
         smaller.reserveCapacity(heap.count * 2)

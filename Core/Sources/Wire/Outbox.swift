@@ -1,20 +1,21 @@
 /// What a machine has to say, first in, first out.
 ///
 /// It has no limit of its own: drivers empty it after every input, and what one input can put in is
-/// bounded by the limits of its machine.
+/// bounded by the limits of its machine. Other modules get its code, not only its name: without that
+/// each message cost a look-up of the type.
 package struct Outbox<Element: Sendable>: Sendable {
-    private var elements: [Element?] = []
-    private var head = 0
+    @usableFromInline var elements: [Element?] = []
+    @usableFromInline var head = 0
 
-    package init() {}
+    @inlinable package init() {}
 
-    package var isEmpty: Bool { head == elements.count }
+    @inlinable package var isEmpty: Bool { head == elements.count }
 
-    package mutating func append(_ element: Element) {
+    @inlinable package mutating func append(_ element: Element) {
         elements.append(element)
     }
 
-    package mutating func popFirst() -> Element? {
+    @inlinable package mutating func popFirst() -> Element? {
         guard head < elements.count else { return nil }
         let element = elements[head]
         elements[head] = nil

@@ -47,7 +47,7 @@ public final class Program: @unchecked Sendable {
     }
 
     /// From so many bytes on, instrumented, a draft is worth it.
-    private static let draftBytes = 256 << 10
+    private static let draftBytes = 64 << 10
 
     /// Whether compiling it once more makes it faster.
     public var isDraft: Bool { draft != nil }
