@@ -283,13 +283,16 @@ public struct NodeCore: Sendable {
 
     /// When ``advance(to:)`` has something to do.
     public var deadline: Instant? {
-        dhts.indices.reduce(
-            timers.first.earlier(identify.deadline).earlier(ping.deadline)
-                .earlier(exchange.deadline).earlier(dialer.deadline)
-                .earlier(reaching.deadline).earlier(pubSub.deadline)
-                .earlier(keyFetch.deadline).earlier(calls.machine?.deadline)
-                .earlier(announcementDeadline)
-        ) { $0.earlier(dhts[$1].deadline).earlier(sweepDeadline(of: $1)) }
+        // Reading it would copy the whole node, wherever that is kept.
+        mutating get {
+            dhts.indices.reduce(
+                timers.first.earlier(identify.deadline).earlier(ping.deadline)
+                    .earlier(exchange.deadline).earlier(dialer.deadline)
+                    .earlier(reaching.deadline).earlier(pubSub.deadline)
+                    .earlier(keyFetch.deadline).earlier(calls.machine?.deadline)
+                    .earlier(announcementDeadline)
+            ) { $0.earlier(dhts[$1].deadline).earlier(sweepDeadline(of: $1)) }
+        }
     }
 
     /// The next thing to be done.

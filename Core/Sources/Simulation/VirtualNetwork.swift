@@ -249,15 +249,12 @@ public struct VirtualNetwork {
     /// Carries out what a node wants, and arms its timer.
     mutating func drain(_ host: Int) {
         while let output = hosts[host].node.nextOutput() { carryOut(output, by: host) }
-        guard let deadline = Self.deadline(of: &hosts[host].node) else { return }
+        guard let deadline = hosts[host].node.deadline else { return }
         let at = max(deadline, now)
         guard hosts[host].wakeAt.map({ at < $0 }) ?? true else { return }
         hosts[host].wakeAt = at
         events.add(.wake(host), at: at)
     }
-
-    /// In place: reading a property of an element would copy the whole node.
-    private static func deadline(of node: inout NodeCore) -> Instant? { node.deadline }
 
     mutating func makeLine() -> UInt64 {
         nextLine += 1

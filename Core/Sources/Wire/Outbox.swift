@@ -1,8 +1,8 @@
 /// What a machine has to say, first in, first out.
 ///
 /// It has no limit of its own: drivers empty it after every input, and what one input can put in is
-/// bounded by the limits of its machine. Other modules get its code, not only its name: without that
-/// each message cost a look-up of the type.
+/// bounded by the limits of its machine. Other modules get its code, not only its name: without
+/// that each message cost a look-up of the type.
 package struct Outbox<Element: Sendable>: Sendable {
     @usableFromInline var elements: [Element?] = []
     @usableFromInline var head = 0

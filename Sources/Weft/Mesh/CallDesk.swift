@@ -92,16 +92,18 @@ final class CallDesk {
         finished = Finished(mesh)
     }
 
-    func carryOut(_ order: NodeCore.CallOrder) {
+    /// Carries out an order. What is done at once the driver is told at once.
+    func carryOut(_ order: NodeCore.CallOrder, for driver: MeshDriver) {
         let worker = worker
         switch order {
         case .verify(let number, let peer, let message, let signature):
             // As with signing: it takes no longer than to hand it to another thread and back.
             let isValid = peer.publicKey?.verify(signature: signature, of: message) ?? false
-            finished.add(.verified(number, isValid))
+            driver.receive([.call(.verified(number, isValid))])
         case .sign(let number, let message):
+            // The answers that come before it is told share the next one.
             finished.add(.signed(number, try? identity.sign(message)))
-        case .run(let number, let call, let purpose): run(number, call, purpose)
+        case .run(let number, let call, let purpose): run(number, call, purpose, for: driver)
         case .stop(let number): stops.removeValue(forKey: number)?()
         case .load(let number, let cids, let peer):
             work { .loaded(number, await worker?.records(cids, from: peer)) }
@@ -123,10 +125,12 @@ final class CallDesk {
         }
     }
 
-    private func run(_ number: UInt64, _ call: Call, _ purpose: RunPurpose) {
-        guard let worker else { return finished.add(.ran(number, nil)) }
+    private func run(
+        _ number: UInt64, _ call: Call, _ purpose: RunPurpose, for driver: MeshDriver
+    ) {
+        guard let worker else { return driver.receive([.call(.ran(number, nil))]) }
         guard case .peer(_, mayRecall: true) = purpose, worker.mayRecall(call) else {
-            return begin(number, call, purpose, worker)
+            return begin(number, call, purpose, worker, for: driver)
         }
         let task = Task { @concurrent [mesh, finished] in
             if let history = await worker.recall(call) {
@@ -134,17 +138,55 @@ final class CallDesk {
             }
             mesh.run { driver in
                 let desk = driver.calls
-                if desk.stops[number] != nil { desk.begin(number, call, purpose, worker) }
+                guard desk.stops[number] != nil else { return }
+                desk.begin(number, call, purpose, worker, for: driver)
             }
         }
         stops[number] = { task.cancel() }
     }
 
     private func begin(
-        _ number: UInt64, _ call: Call, _ purpose: RunPurpose, _ worker: any CallWorker
+        _ number: UInt64, _ call: Call, _ purpose: RunPurpose, _ worker: any CallWorker,
+        for driver: MeshDriver
     ) {
-        stops[number] = worker.start(call, purpose) { [finished] record in
-            finished.add(.ran(number, record))
+        let start = Start()
+        let stop = worker.start(call, purpose) { [finished] record in
+            if !start.isOver(with: record) { finished.add(.ran(number, record)) }
+        }
+        if let record = start.end() {
+            stops[number] = nil
+            driver.receive([.call(.ran(number, record))])
+        } else {
+            stops[number] = stop
+        }
+    }
+
+    /// What becomes of a run while it is begun: some are over at once.
+    private final class Start: Sendable {
+        private enum State {
+            case begins
+            case over(CallRecord?)
+            case begun
+        }
+
+        private let state = Mutex(State.begins)
+
+        /// A result is there. Returns whether who begins the run sees to it.
+        func isOver(with record: CallRecord?) -> Bool {
+            state.withLock { state in
+                guard case .begins = state else { return false }
+                state = .over(record)
+                return true
+            }
+        }
+
+        /// The run has begun. Its result, if it is over.
+        func end() -> CallRecord?? {
+            state.withLock { state in
+                defer { state = .begun }
+                if case .over(let record) = state { return .some(record) }
+                return nil
+            }
         }
     }
 

@@ -186,7 +186,7 @@ final class MeshDriver {
             }
         case .lookUpRecord(let number, let name): mesh.lookUpRecord(number, of: name)
         case .reach(let order): carryOut(order)
-        case .call(let order): calls.carryOut(order)
+        case .call(let order): calls.carryOut(order, for: self)
         case .blocks(let blocks, let peer, let ids): deliver(blocks, from: peer, to: ids)
         case .streamed(let id, let blocks, let peer): sessions[id]?.streamed(blocks, from: peer)
         case .streamOver(let id): sessions[id]?.wholeIsOver()
@@ -228,7 +228,9 @@ final class MeshDriver {
     private func sockets() throws -> Transport {
         if let transport { return transport }
         let options = try mesh.transportOptions(identity, accepting: core.acceptedProtocols)
-        let new = try Transport(options, group: eventLoops) { [mesh] peer, stream, name in
+        // Where cores are few, waking a thread for each message costs more than sharing one.
+        let loops: any EventLoopGroup = System.coreCount <= 2 ? mesh.eventLoop : eventLoops
+        let new = try Transport(options, group: loops) { [mesh] peer, stream, name in
             mesh.connection(of: peer).accept(stream, name)
         }
         transport = new
