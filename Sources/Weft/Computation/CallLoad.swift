@@ -61,12 +61,18 @@ final class CallLoad: Sendable {
     }
 
     /// What this machine can do for a call now.
-    func capacity(for call: Call, loading: Duration) -> LocalCapacity {
+    ///
+    /// - Parameter sharers: how many machines, this one counted, may do what the call calls.
+    func capacity(for call: Call, loading: Duration, sharers: UInt64 = 1) -> LocalCapacity {
         let method = Method(call)
         return state.withLock { state in
             let figures = state.figures[method]
             let gas = figures?.gas ?? call.gas
-            let time = Self.time(of: call, figures, state)
+            var time = Self.time(of: call, figures, state)
+            if let figures, figures.gas > figures.ownGas {
+                let called = Self.time(ofGas: figures.gas - figures.ownGas, state)
+                time = time.addingReportingOverflow(called / max(1, sharers)).partialValue
+            }
             let speed = UInt64(
                 clamping: UInt128(gas) * 1_000_000_000 / UInt128(max(time, 1)))
             let queue = Duration.nanoseconds(Int64(clamping: state.work / slots)) + loading
@@ -118,10 +124,11 @@ final class CallLoad: Sendable {
 
     /// How long a call takes here without what it calls, in nanoseconds.
     private static func time(of call: Call, _ figures: Figures?, _ state: State) -> UInt64 {
-        if let time = figures?.time { return time }
-        let gas = figures?.ownGas ?? call.gas
-        return UInt64(
-            clamping: UInt128(gas) * 1_000_000_000 / UInt128(state.speed ?? usualSpeed))
+        figures?.time ?? time(ofGas: figures?.ownGas ?? call.gas, state)
+    }
+
+    private static func time(ofGas gas: UInt64, _ state: State) -> UInt64 {
+        UInt64(clamping: UInt128(gas) * 1_000_000_000 / UInt128(max(1, state.speed ?? usualSpeed)))
     }
 
     // MARK: What happens

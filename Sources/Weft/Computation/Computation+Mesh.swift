@@ -75,7 +75,9 @@ extension Computation {
             // this node would vouch for that with its own name.
             let known = memory == .used ? await answers.history(of: call, store) : nil
             let answer = try await mesh.call(call, terms, asking.audit, known: known) { [load] in
-                isLocal ? load.capacity(for: call, loading: loading) : nil
+                isLocal
+                    ? load.capacity(
+                        for: call, loading: loading, sharers: mesh.hasResponders ? 2 : 1) : nil
             }
             note(answer.trace, of: call, in: trace)
             if answer.responder == .here, let end = ends.end(of: cid),

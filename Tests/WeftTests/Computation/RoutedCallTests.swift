@@ -377,6 +377,21 @@ struct OtherWorker: CallWorker {
         #expect(load.capacity(for: try call("/other"), loading: .zero).speed == 500_000_000)
     }
 
+    @Test("what a call calls takes its time too, and less of it where others may do a part")
+    func called() throws {
+        let load = CallLoad(slots: 2)
+        let (leaf, parent) = (try call("/leaf"), try call("/parent"))
+        let child = try record(leaf, gas: 100_000_000)
+        load.note(child, took: .milliseconds(200))
+        let record = try CallRecord(
+            parent, outcome: .ok, output: CallOutput(body: .empty), gas: 600_000_000,
+            ownGas: 100_000_000, children: [child.cid])
+        load.note(record, took: .seconds(1))
+        // A fifth of a second by itself, and a second for what it calls.
+        #expect(load.capacity(for: parent, loading: .zero).speed == 500_000_000)
+        #expect(load.capacity(for: parent, loading: .zero, sharers: 2).speed == 857_142_857)
+    }
+
     @Test("what has begun makes others wait, and so does a module that has to come first")
     func queue() throws {
         let load = CallLoad(slots: 2)

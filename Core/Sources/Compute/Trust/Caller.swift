@@ -51,6 +51,10 @@ public struct Caller: Sendable {
     public static let maxSessions = 4_096
     /// The most disputes under way.
     public static let maxDisputes = 64
+    /// How much longer than twice what is expected this node may take for a call of its own, before
+    /// a peer is asked as well. It does not vanish; it is slow when a call is more than others of
+    /// its method were, and then a peer would be, too.
+    static let patienceHere: Duration = .seconds(1)
     /// How long a peer may take to give out records that it has committed to.
     static let loadTime: Duration = .seconds(30)
     /// How long this node may take to replay an activation.
@@ -272,7 +276,7 @@ public struct Caller: Sendable {
         sessions[number]?.ranHere = true
         sessions[number]?.attempts.append(
             (order, CallSession.Attempt(responder: .here, started: now, expected: expected)))
-        sessions[number]?.hedgeAt = now + expected + expected
+        sessions[number]?.hedgeAt = now + expected + expected + Self.patienceHere
         // What is held against the answers of peers rests on nobody's word.
         let isFirst = session.needed == 1 && !session.isDelivered
         events.append(
