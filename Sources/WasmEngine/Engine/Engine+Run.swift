@@ -91,10 +91,13 @@ extension Engine {
         do throws(HostExit) {
             try run.pay(program.facts.instantiationGas)
         } catch {
-            return run.outcome(.outOfGas)
+            return try ended(run, run.outcome(.outOfGas))
         }
-        let outcome = try withExtendedLifetime(run) { try start(program, run) }
-        // What a brief run lacked may be no more than what it was not lent.
+        return try ended(run, try withExtendedLifetime(run) { try start(program, run) })
+    }
+
+    /// The outcome of a run. What a brief one lacked may be no more than what it was not lent.
+    private func ended(_ run: Activation, _ outcome: ContractOutcome) throws -> ContractOutcome {
         if outcome.status == .outOfGas, run.isBrief { throw NotBrief() }
         return outcome
     }

@@ -78,6 +78,20 @@ import WasmEngine
         }
     }
 
+    @Test("an instance that costs more than a brief run may use is made by the engine's threads")
+    func instance() async throws {
+        try await withNode { node, _ in
+            let text = ContractText.native("(func (export \"run\"))", pages: "200")
+            let contract = try await node.publish(contract: text)
+            // With so little gas it ends at once, which looks brief.
+            _ = try await Self.apart(Self.call(contract, "/run", gas: 1_000), node)
+            let call = try Self.call(contract, "/run", gas: 100_000_000)
+            #expect(node.computation.load.isBrief(call))
+            #expect(Self.briefly(call, node) == nil)
+            #expect(try await Self.apart(call, node)?.record.outcome == .ok)
+        }
+    }
+
     @Test("what would have to wait is left to the engine's threads, and its answer is the same")
     func waiting() async throws {
         try await withNode { node, _ in
