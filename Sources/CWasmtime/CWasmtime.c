@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdint.h>
 
 const char *weft_wasmtime_open(const char *path, weft_wasmtime_t *functions) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -21,8 +22,8 @@ const char *weft_wasmtime_open(const char *path, weft_wasmtime_t *functions) {
 }
 
 size_t weft_stack_left(void) {
-    static _Thread_local char *lowest = NULL;
-    char here;
+    static _Thread_local uintptr_t lowest = 0;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     if (!lowest) {
         pthread_attr_t attributes;
         void *address = NULL;
@@ -31,7 +32,7 @@ size_t weft_stack_left(void) {
         int failed = pthread_attr_getstack(&attributes, &address, &size);
         pthread_attr_destroy(&attributes);
         if (failed != 0) return 0;
-        lowest = address;
+        lowest = (uintptr_t)address;
     }
-    return &here > lowest ? (size_t)(&here - lowest) : 0;
+    return here > lowest ? here - lowest : 0;
 }

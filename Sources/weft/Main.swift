@@ -10,7 +10,10 @@ enum Main {
         // A file that may not grow further is an error to report, as a full disk is.
         _ = signal(SIGXFSZ, SIG_IGN)
         let arguments = LeadingOptions.moved(behind: Array(CommandLine.arguments.dropFirst()))
-        exit(await run(arguments))
+        let status = await run(arguments)
+        // Threads of event loops and of tasks still run, and `exit` would take down what they use.
+        fflush(nil)
+        _exit(status)
     }
 
     private static func run(_ arguments: [String]) async -> Int32 {

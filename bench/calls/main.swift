@@ -89,6 +89,12 @@ func remote(_ node: Node, _ address: Multiaddr, _ url: String, _ count: Int) asy
     print("pipelined: \(Double(count / width * width) / time) calls/s")
 }
 
+/// Ends the process, whose threads still run, without taking down what they may use.
+func leave() -> Never {
+    fflush(nil)
+    _exit(0)
+}
+
 let arguments = Array(CommandLine.arguments.dropFirst())
 if arguments.first == "serve", arguments.count >= 3 {
     let node = try await Node.start(
@@ -100,11 +106,13 @@ if arguments.first == "serve", arguments.count >= 3 {
     fflush(nil)
     while readLine() != nil {}
     await node.stop()
+    leave()
 } else if arguments.first == "remote", arguments.count == 5, let count = Int(arguments[4]) {
     let node = try await Node.start(
         at: arguments[1], configuration: configuration { $0.compute.contracts = .off })
     try await remote(node, Multiaddr(text: arguments[2]), arguments[3], count)
     await node.stop()
+    leave()
 } else if arguments.first == "spread", let end = arguments.firstIndex(of: "--"), end >= 5 {
     let node = try await Node.start(
         at: arguments[1], configuration: configuration { $0.compute.slots = Int(arguments[2]) ?? 0 }
@@ -119,6 +127,7 @@ if arguments.first == "serve", arguments.count >= 3 {
     let bytes = try await call(node, arguments[3])
     print("spread: \(seconds(start.duration(to: .now))) s, \(bytes) bytes")
     await node.stop()
+    leave()
 } else {
     print("usage: calls-bench serve | remote | spread; see its source")
     exit(2)

@@ -26,7 +26,7 @@ public final class Program: @unchecked Sendable {
     let engine: Engine
     private let module: OpaquePointer
     let instances: OpaquePointer
-    /// How many bytes its compiled code takes, about.
+    /// How many bytes its compiled code takes, about, and what it is compiled from once more.
     public let codeBytes: Int
     /// What it can be compiled from once more; nil if its code is as good as it can be.
     private let draft: Draft?
@@ -122,7 +122,7 @@ public final class Program: @unchecked Sendable {
         guard let linked else { throw ResourceFailure.engine("it linked nothing") }
         self.facts = facts
         self.module = module
-        self.codeBytes = codeBytes
+        self.codeBytes = codeBytes + (draft?.instrumented.count ?? 0)
         self.draft = draft
         self.engine = engine
         instances = linked

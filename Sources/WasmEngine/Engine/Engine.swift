@@ -14,8 +14,9 @@ public final class Engine: @unchecked Sendable {
     static let maxInstances: UInt32 = 512
     /// Native stack for one instance's code. The rules end a call long before: they count 256 KiB.
     static let wasmStackBytes = 2 << 20
-    /// How much gas a brief run may use: about a millisecond's, on a thread that others need.
-    public static let briefGas: Int64 = 1_000_000
+    /// How much gas a brief run may use: some 50 to 200 µs, on a thread that others need. It pays
+    /// for 24 pages of memory at the most, so that clearing them takes no longer either.
+    public static let briefGas: Int64 = 200_000
     /// How deep calls of contracts within calls may be on one thread.
     public static let maxDepth = 64
 

@@ -10,8 +10,9 @@ import Synchronization
 /// Ends the compiled code of one run, from any thread.
 ///
 /// Wasmtime gives a store to one thread at a time, so that no two change its tables. Setting a
-/// global of numbers changes none: it finds the global and writes eight bytes, which the code that
-/// runs reads. A store that is gone is out of reach: `end` comes first, and waits.
+/// global of numbers changes none: as of version 50 it finds the global and writes eight bytes,
+/// which the code that runs reads. A later version has to be looked at. A store that is gone is out
+/// of reach: `end` comes first, and waits.
 final class Interruption: Sendable {
     private struct Target: @unchecked Sendable {
         let library: WasmtimeLibrary

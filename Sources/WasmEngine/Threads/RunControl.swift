@@ -22,20 +22,21 @@ public final class RunControl: Sendable {
     private let state = Mutex(State())
 
     /// A control of runs that may take some time together.
-    public init(time: Duration = .seconds(60)) {
+    public convenience init(time: Duration = .seconds(60)) {
+        self.init(within: time, mayBlock: true)
+    }
+
+    private init(within time: Duration, mayBlock: Bool) {
         self.time = time
         end = .now + time
-        mayBlock = true
+        self.mayBlock = mayBlock
         parent = nil
     }
 
     /// A control of a brief run on a thread that is not the engine's and must not block: it ends
     /// with ``NotBrief`` when it has used ``Engine/briefGas``, or would have to wait.
-    public init(briefly: Void) {
-        time = .seconds(1)
-        end = .now + time
-        mayBlock = false
-        parent = nil
+    public static func brief() -> RunControl {
+        RunControl(within: .seconds(1), mayBlock: false)
     }
 
     /// A control of a part of the runs of another, which stops when that does.

@@ -20,7 +20,7 @@ final class CallLoad: Sendable {
     /// What is brief: some 50 µs, told by gas because time is longer on a busy machine; and how
     /// many calls of a method pass after one was not.
     private static let briefGas: UInt64 = 50_000
-    private static let detours: UInt8 = 63
+    private static let retryAfter: UInt8 = 63
 
     fileprivate struct Method: Hashable {
         let contract: CID
@@ -34,7 +34,7 @@ final class CallLoad: Sendable {
         /// How long runs took that called nothing, in nanoseconds.
         var time: UInt64?
         /// For how many calls it is not tried to run them briefly: some could not.
-        var detours: UInt8 = 0
+        var callsUntilRetry: UInt8 = 0
     }
 
     private struct State {
@@ -71,7 +71,8 @@ final class CallLoad: Sendable {
             var time = Self.time(of: call, figures, state)
             if let figures, figures.gas > figures.ownGas {
                 let called = Self.time(ofGas: figures.gas - figures.ownGas, state)
-                time = time.addingReportingOverflow(called / max(1, sharers)).partialValue
+                let (sum, isTooMuch) = time.addingReportingOverflow(called / max(1, sharers))
+                time = isTooMuch ? .max : sum
             }
             let speed = UInt64(
                 clamping: UInt128(gas) * 1_000_000_000 / UInt128(max(time, 1)))
@@ -97,15 +98,15 @@ final class CallLoad: Sendable {
             guard let figures = state.figures[method], figures.gas <= Self.briefGas else {
                 return false
             }
-            if figures.detours > 0 { state.figures[method]?.detours -= 1 }
-            return figures.detours == 0
+            if figures.callsUntilRetry > 0 { state.figures[method]?.callsUntilRetry -= 1 }
+            return figures.callsUntilRetry == 0
         }
     }
 
     /// A call was not as brief as was expected.
     func noteDetour(_ call: Call) {
         let method = Method(call)
-        state.withLock { $0.figures[method]?.detours = Self.detours }
+        state.withLock { $0.figures[method]?.callsUntilRetry = Self.retryAfter }
     }
 
     /// How long calls have to wait now.
@@ -144,7 +145,7 @@ final class CallLoad: Sendable {
             let time = Self.time(of: call, figures, state)
             // What is not known to be long does not keep everything else away.
             let work = state.figures[method] == nil ? min(time, 1_000_000_000) : time
-            state.work += work
+            state.work += min(work, .max - state.work)
             state.count += 1
             return work
         }
@@ -178,7 +179,7 @@ final class CallLoad: Sendable {
                 gas: Self.average(before?.gas, record.gas),
                 ownGas: Self.average(before?.ownGas, record.ownGas),
                 time: isLeaf ? Self.average(before?.time, nanoseconds) : before?.time,
-                detours: before?.detours ?? 0)
+                callsUntilRetry: before?.callsUntilRetry ?? 0)
         }
     }
 

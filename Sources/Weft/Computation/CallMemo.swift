@@ -79,6 +79,8 @@ final class CallMemo: Sendable {
         var youngBytes = 0
         /// Nil until they are read.
         var pairs: Generations<Digest>?
+        /// How many pairs the younger file has.
+        var written = 0
         /// Pairs that are not on disk yet, by the file that they belong to; the last one is the
         /// younger.
         var unwritten: [[UInt8]] = [[]]
@@ -98,7 +100,16 @@ final class CallMemo: Sendable {
     /// A result that is in memory.
     func result(of call: CID) -> CallResult? {
         guard let key = Digest(call) else { return nil }
-        return state.withLock { $0.results[key] }
+        return state.withLock { Self.result(key, &$0) }
+    }
+
+    /// What is asked for stays: it moves to the younger ones.
+    private static func result(_ key: Digest, _ state: inout State) -> CallResult? {
+        if let result = state.results.young[key] { return result }
+        guard let result = state.results.old.removeValue(forKey: key) else { return nil }
+        state.results.young[key] = result
+        state.youngBytes += result.memoryBytes
+        return result
     }
 
     /// The name of the record of a call's result, if one is known.
@@ -114,7 +125,7 @@ final class CallMemo: Sendable {
     func find(_ call: CID) -> Known? {
         guard let key = Digest(call) else { return nil }
         let (result, record) = state.withLock { state -> (CallResult?, Digest?) in
-            if let result = state.results[key] { return (result, nil) }
+            if let result = Self.result(key, &state) { return (result, nil) }
             read(&state)
             return (nil, state.pairs?[key])
         }
@@ -144,9 +155,11 @@ final class CallMemo: Sendable {
             key.append(to: &state.unwritten[last])
             record.append(to: &state.unwritten[last])
             var isFull = state.unwritten[last].count >= Self.writeBytes
-            if let count = state.pairs?.young.count, count >= Self.maxPairs {
+            state.written += 1
+            if state.written >= Self.maxPairs {
                 forgotten.1 = state.pairs?.age() ?? [:]
                 state.unwritten.append([])
+                state.written = 0
                 isFull = true
             }
             return (isFull, forgotten.0, forgotten.1)
@@ -156,7 +169,9 @@ final class CallMemo: Sendable {
 
     private func read(_ state: inout State) {
         guard state.pairs == nil else { return }
-        state.pairs = Generations(young: Self.pairs(in: path), old: Self.pairs(in: oldPath))
+        let pairs = Generations(young: Self.pairs(in: path), old: Self.pairs(in: oldPath))
+        state.written = pairs.young.count
+        state.pairs = pairs
     }
 
     private static func pairs(in path: String) -> [Digest: Digest] {

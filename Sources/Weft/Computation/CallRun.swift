@@ -106,13 +106,14 @@ final class CallRun: Sendable {
         }
     }
 
-    /// Does a call on this thread, whosever it is, as long as that is brief.
+    /// Does a call of which nothing is remembered on this thread, whosever it is, as long as that
+    /// is brief.
     ///
     /// - Throws: `NotBrief`, or what went wrong; then it has to be done by one of the engine's.
     func performBriefly(_ call: Call) throws -> CallEnd {
         try content.admit(call.contract)
         let start = ContinuousClock.now
-        let end = try find(call, RunControl(briefly: ()), depth: 1)
+        let end = try make(call, RunControl.brief(), depth: 1)
         content.trace.note(
             .call, call.url, Self.words(end), succeeded: true, took: start.duration(to: .now))
         return end
@@ -130,6 +131,11 @@ final class CallRun: Sendable {
         if memory == .used, let known = try computation.remembered(call, content, control) {
             return .result(known, isFresh: false)
         }
+        return try make(call, control, depth: depth)
+    }
+
+    /// Runs the contract, whatever is remembered.
+    private func make(_ call: Call, _ control: RunControl, depth: Int) throws -> CallEnd {
         try admit(depth: depth)
         let program: Program
         do {

@@ -102,7 +102,7 @@ public final class Computation: Sendable {
     ///
     /// - Parameters:
     ///   - asking: on what terms peers may be asked for what it calls; nil if all runs here.
-    ///   - rules: what binds it if a peer asks for it.
+    ///   - rules: what binds it if a peer asks for it. Whether it is brief has then been seen.
     ///   - ended: called once when no thread is busy with it any more.
     ///   - done: called once, on any thread.
     /// - Returns: leaves it.
@@ -112,9 +112,9 @@ public final class Computation: Sendable {
         rules: PeerCallRules? = nil, ended: @escaping @Sendable () -> Void = {},
         done: @escaping @Sendable (CallsUnderway.End) -> Void
     ) -> @Sendable () -> Void {
-        if let end = runBriefly(call, memory, policy, trace, rules) {
-            ended()
+        if rules == nil, let end = runBriefly(call, memory, policy, trace, nil) {
             done(.success(end))
+            ended()
             return {}
         }
         do throws(EngineUnavailable) {
@@ -147,16 +147,30 @@ public final class Computation: Sendable {
         guard programs.ready(call.contract) != nil, load.isBrief(call), Engine.canRunHere,
             let engine = try? Engine.shared()
         else { return nil }
+        if memory == .used {
+            switch memo.find(call.cid) {
+            case .result(let known): return .result(known, isFresh: false)
+            case .record: return nil
+            case nil: break
+            }
+        }
         let run = CallRun(self, engine, memory, policy, trace, rules: rules)
         defer { run.content.end() }
         do {
-            return try run.performBriefly(call)
+            let end = try run.performBriefly(call)
+            if case .result(let result, _) = end, result.time ?? .zero > Self.briefTime {
+                load.noteDetour(call)
+            }
+            return end
         } catch {
             // Whatever stood in its way, one of the engine's threads does it.
             load.noteDetour(call)
             return nil
         }
     }
+
+    /// What takes longer is not brief, whatever its gas.
+    private static let briefTime = Duration.microseconds(500)
 
     /// A contract has run here, so that this node can offer it to others.
     func ran(_ contract: CID) {

@@ -7,8 +7,8 @@ import WasmEngine
 /// Compiled contracts. Each is compiled once, whoever asks for it meanwhile.
 final class Programs: Sendable {
     /// The most that are kept, and the bytes of their code together.
-    private static let maxCount = 256
-    private static let maxBytes = 256 << 20
+    fileprivate static let maxCount = 256
+    fileprivate static let maxBytes = 256 << 20
 
     private typealias Loading = Job<Result<Program, any Error>>
 
@@ -18,8 +18,18 @@ final class Programs: Sendable {
         /// In the order in which they were compiled; the first go first.
         var order: [CID] = []
         var bytes = 0
-        /// Those that are being compiled once more.
+        /// Those that are being compiled once more, or cannot be.
         var improving: Set<CID> = []
+
+        mutating func makeRoom() {
+            while order.count > Programs.maxCount
+                || bytes > Programs.maxBytes && order.count > 1
+            {
+                let oldest = order.removeFirst()
+                improving.remove(oldest)
+                if let gone = ready.removeValue(forKey: oldest) { bytes -= gone.codeBytes }
+            }
+        }
     }
 
     private let cache: CompiledCache
@@ -80,13 +90,14 @@ final class Programs: Sendable {
         guard program.isDraft, state.withLock({ $0.improving.insert(cid).inserted }) else { return }
         do {
             _ = try engine.workers.submit { [self] in
-                // The draft stays if this fails.
-                let better = try? program.improved()
+                // If this fails, the draft stays, and that is not tried again.
+                guard let better = try? program.improved() else { return }
                 state.withLock { state in
                     state.improving.remove(cid)
-                    guard let better, state.ready[cid] === program else { return }
+                    guard state.ready[cid] === program else { return }
                     state.ready[cid] = better
                     state.bytes += better.codeBytes - program.codeBytes
+                    state.makeRoom()
                 }
             }
         } catch {
@@ -101,14 +112,7 @@ final class Programs: Sendable {
             guard state.ready.updateValue(program, forKey: cid) == nil else { return }
             state.order.append(cid)
             state.bytes += program.codeBytes
-            while state.order.count > Self.maxCount
-                || state.bytes > Self.maxBytes && state.order.count > 1
-            {
-                let oldest = state.order.removeFirst()
-                if let gone = state.ready.removeValue(forKey: oldest) {
-                    state.bytes -= gone.codeBytes
-                }
-            }
+            state.makeRoom()
         }
     }
 }

@@ -1,4 +1,5 @@
-// What the node's machine of calls wants done, away from its event loop: runs, signatures, records.
+// What the node's machine of calls wants done: runs, signatures, records. What takes longer than
+// handing it to another thread is done away from the event loop.
 
 import Compute
 import IPLD
@@ -44,7 +45,7 @@ protocol CallWorker: Sendable {
     func changed(_ change: BalanceChange)
 }
 
-/// Carries out the orders of calls. All use is on the mesh's event loop; the work is not.
+/// Carries out the orders of calls. All use is on the mesh's event loop; most of the work is not.
 final class CallDesk {
     private let mesh: Mesh
     private let identity: PrivateKey
@@ -99,7 +100,7 @@ final class CallDesk {
         case .verify(let number, let peer, let message, let signature):
             // As with signing: it takes no longer than to hand it to another thread and back.
             let isValid = peer.publicKey?.verify(signature: signature, of: message) ?? false
-            driver.receive([.call(.verified(number, isValid))])
+            driver.receiveNext(.call(.verified(number, isValid)))
         case .sign(let number, let message):
             // The answers that come before it is told share the next one.
             finished.add(.signed(number, try? identity.sign(message)))
@@ -128,7 +129,7 @@ final class CallDesk {
     private func run(
         _ number: UInt64, _ call: Call, _ purpose: RunPurpose, for driver: MeshDriver
     ) {
-        guard let worker else { return driver.receive([.call(.ran(number, nil))]) }
+        guard let worker else { return driver.receiveNext(.call(.ran(number, nil))) }
         guard case .peer(_, mayRecall: true) = purpose, worker.mayRecall(call) else {
             return begin(number, call, purpose, worker, for: driver)
         }
@@ -151,11 +152,11 @@ final class CallDesk {
     ) {
         let start = Start()
         let stop = worker.start(call, purpose) { [finished] record in
-            if !start.isOver(with: record) { finished.add(.ran(number, record)) }
+            if !start.finish(with: record) { finished.add(.ran(number, record)) }
         }
         if let record = start.end() {
             stops[number] = nil
-            driver.receive([.call(.ran(number, record))])
+            driver.receiveNext(.call(.ran(number, record)))
         } else {
             stops[number] = stop
         }
@@ -172,7 +173,7 @@ final class CallDesk {
         private let state = Mutex(State.begins)
 
         /// A result is there. Returns whether who begins the run sees to it.
-        func isOver(with record: CallRecord?) -> Bool {
+        func finish(with record: CallRecord?) -> Bool {
             state.withLock { state in
                 guard case .begins = state else { return false }
                 state = .over(record)

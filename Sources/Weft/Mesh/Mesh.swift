@@ -1,5 +1,6 @@
 // The node as a peer among peers: one event loop owns the machine that knows them all (NodeCore);
-// connections live on event loops of their own, and only whole messages cross. What can be asked
+// connections live on event loops of their own (where there are more than two cores), and only
+// whole messages cross. What can be asked
 // of it is in Mesh+Commands.swift.
 
 import BlockStore

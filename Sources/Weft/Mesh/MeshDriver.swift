@@ -1,6 +1,7 @@
 // Drives NodeCore: hands it what happens and the time, and carries out what it wants.
 
 import Cryptography
+import DequeModule
 import Exchange
 import Logging
 import Multiformats
@@ -47,6 +48,8 @@ final class MeshDriver {
     private var finders: [UInt64: @Sendable (Mesh.Finding) -> Void] = [:]
     /// The commands that are being answered at once; one can be given while another is carried out.
     private var prompts: [UInt64: NodeCore.Answer?] = [:]
+    /// What happened while orders were carried out, no more than there were orders.
+    private var next: Deque<NodeCore.Input> = []
 
     init(
         _ core: NodeCore, _ identity: PrivateKey, mesh: Mesh,
@@ -69,13 +72,19 @@ final class MeshDriver {
 
     /// Something happened.
     func receive(_ inputs: [NodeCore.Input]) {
-        for input in inputs {
-            core.receive(input, now: Self.now())
-            mesh.setAwaited(core.isAwaited)
-            mesh.setResponders(core.hasResponders)
-            carryOut()
-        }
+        for input in inputs { take(input) }
+        while let input = next.popFirst() { take(input) }
         setTimer()
+    }
+
+    /// Something happened while an order of the machine is carried out: it hears of it next.
+    func receiveNext(_ input: NodeCore.Input) { next.append(input) }
+
+    private func take(_ input: NodeCore.Input) {
+        core.receive(input, now: Self.now())
+        mesh.setAwaited(core.isAwaited)
+        mesh.setResponders(core.hasResponders)
+        carryOut()
     }
 
     /// Asks for something; the answer comes within `limit`.
@@ -142,7 +151,7 @@ final class MeshDriver {
             timer = nil
             core.advance(to: Self.now())
             carryOut()
-            setTimer()
+            receive([])
         }
         timer = (deadline, task)
     }

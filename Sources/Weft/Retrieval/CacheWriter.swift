@@ -98,7 +98,7 @@ final class CacheWriter: Sendable {
         var skipped = 0
 
         /// Whether it pays to wait for more.
-        var isScarce: Bool {
+        var isWorthWaiting: Bool {
             guard batches.count == 1, let only = batches.first else { return false }
             return only.blocks.count < CacheWriter.batchCount / 2
                 && only.bytes < CacheWriter.batchBytes / 2
@@ -217,7 +217,7 @@ final class CacheWriter: Sendable {
 
     /// The blocks that are stored next; nil if none wait.
     private func takeNext() async -> [Block]? {
-        if state.withLock({ $0.isScarce }) { try? await Task.sleep(for: Self.gathering) }
+        if state.withLock({ $0.isWorthWaiting }) { try? await Task.sleep(for: Self.gathering) }
         return state.withLock { state in
             guard let next = state.batches.popFirst() else {
                 state.task = nil
