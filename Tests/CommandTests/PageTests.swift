@@ -6,7 +6,9 @@ import Foundation
 import Testing
 import Wire
 
-@Suite(.serialized, .enabled(if: Browser.isThere)) struct PageTests {
+@Suite(.serialized) struct PageTests {
+    init() throws { try Browser.check() }
+
     static let webSocket = "/ip4/127.0.0.1/tcp/0/ws"
     static let webRTC = "/ip4/127.0.0.1/udp/0/webrtc-direct"
 
@@ -83,6 +85,9 @@ import Wire
                 ["url": root, "method": "POST"],
                 ["url": "ipfs://bafynonsense/"],
                 ["url": "ipfs://\(fine.output)"],
+                ["url": root, "headers": ["range": "bytes=99999999999999999999-"]],
+                ["url": root, "headers": ["range": "bytes=-0"]],
+                ["url": root, "headers": ["range": "bytes=-99999999999999999999"]],
             ])
         // What comes first is handed on when at most what is asked for ahead has come.
         #expect(answers[0]["error"] as? String == "AbortError: signal is aborted without reason")
@@ -95,7 +100,7 @@ import Wire
         #expect(answers[1]["url"] as? String == root + "/films/film.webm")
         #expect(
             answers.map { $0["status"] as? Int ?? 0 } == [
-                200, 200, 206, 206, 416, 200, 200, 200, 404, 404, 0, 0, 200,
+                200, 200, 206, 206, 416, 200, 200, 200, 404, 404, 0, 0, 200, 416, 416, 206,
             ])
         #expect(answers[2]["sha256"] as? String == Self.hash(film[5_000_000..<5_000_100]))
         let part = try #require(answers[2]["headers"] as? [String: String])
@@ -113,6 +118,7 @@ import Wire
         // Two thousand blocks become a few pieces.
         #expect(answers[12]["sha256"] as? String == Self.hash(grains))
         #expect(answers[12]["pieces"] as? Int ?? .max < 100)
+        #expect(answers[15]["text"] as? String == "<h1>Home</h1>\n")
         #expect((status["peers"] as? [Any])?.count == 1)
         #expect(status["bytesServed"] as? Int == 0)
     }
@@ -168,7 +174,11 @@ import Wire
         #expect(part["status"] as? Int == 206 && part["text"] as? String == "mesh\n")
         #expect(part["type"] as? String == "text/plain; charset=utf-8")
         #expect((report["missing"] as? [String: Any])?["status"] as? Int == 404)
-        for name in ["fallback", "stopped"] {
+        let outside = report["outside"] as? String
+        #expect(outside?.contains("put it at the top of the site") == true, "\(report)")
+        // Cookies are the site's, which has no such file.
+        #expect((report["withCookies"] as? [String: Any])?["status"] as? Int == 404)
+        for name in ["beside", "fallback", "stopped"] {
             let answer = report[name] as? [String: Any]
             #expect(answer?["text"] as? String == "from the site", "\(name)")
         }
@@ -224,9 +234,14 @@ import Wire
 
 /// What pages are tested with.
 enum Browser {
-    /// Whether there is a browser, and what a page takes: `make test-browser` makes it.
-    static let isThere =
-        FileManager.default.isExecutableFile(atPath: "/usr/bin/chromium")
-        && FileManager.default.fileExists(
-            atPath: DocumentationTests.root.appending(path: "browser/dist/weft.js").path)
+    /// Fails if there is no browser, or not what a page takes.
+    static func check() throws {
+        let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+        try #require(
+            folders.contains { FileManager.default.isExecutableFile(atPath: "\($0)/chromium") },
+            "there is no chromium on PATH; `Scripts/install-packages test` installs it")
+        let script = DocumentationTests.root.appending(path: "browser/dist/weft.js").path
+        try #require(
+            FileManager.default.fileExists(atPath: script), "`make page` makes browser/dist")
+    }
 }

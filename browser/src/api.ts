@@ -3,6 +3,7 @@
 import type { ModuleSource } from './core.js'
 import { StartOptions, Weft as Node } from './node.js'
 import { place } from './place.js'
+import { isOfMesh } from './requests.js'
 
 export { WeftError } from './errors.js'
 export type { WeftErrorCode } from './errors.js'
@@ -42,10 +43,7 @@ export type Weft = Node
  * been checked against the CID before it is handed on.
  */
 export async function fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
-  if (started === undefined) {
-    const url = new URL(new Request(input, init).url)
-    if (url.protocol !== 'ipfs:') return globalThis.fetch(input, init)
-    throw new TypeError('call Weft.start before you fetch from the mesh')
-  }
+  if (!isOfMesh(input)) return globalThis.fetch(input, init)
+  if (started === undefined) throw new TypeError('call Weft.start before you fetch from the mesh')
   return (await started).fetch(input, init)
 }

@@ -16,6 +16,8 @@ interface Target {
   /** What became of the last attempt. */
   outcome: string
   failures: number
+  /** When it was dialled last. */
+  dialledAt: number
   /** When the next attempt is made. */
   timer: ReturnType<typeof setTimeout> | undefined
 }
@@ -25,6 +27,8 @@ const MAX_PEERS = 8
 /** The first pause before a peer is dialled again, and the longest, in milliseconds. */
 const FIRST_PAUSE = 500
 const LONGEST_PAUSE = 30_000
+/** How long after an attempt whoever wants something has a peer dialled anew, in milliseconds. */
+const LEAST_PAUSE = 5000
 
 /** The connections of a page. */
 export class Channels {
@@ -65,7 +69,8 @@ export class Channels {
     const [peer, ...way] = text(this.core.ask('address', utf8(address))).split('\n')
     const target: Target = {
       address, peer: peer!, way, channel: undefined, isReady: false,
-      outcome: 'is being dialled', failures: 0, timer: undefined,
+      outcome: 'is being dialled', failures: 0, dialledAt: 0,
+      timer: undefined,
     }
     this.targets.push(target)
     this.dial(target)
@@ -73,9 +78,12 @@ export class Channels {
 
   /** Waits until a peer is connected, or none can be for now. */
   async someone(signal: AbortSignal): Promise<boolean> {
+    if (this.targets.some(target => target.isReady)) return true
     for (const target of this.targets) {
-      // Whoever wants something does not wait for the next attempt.
-      if (target.channel === undefined) this.dial(target)
+      // Whoever wants something does not wait for the next attempt, but a peer has to be left alone
+      // for a while.
+      const isRested = this.now() - target.dialledAt >= LEAST_PAUSE
+      if (target.channel === undefined && isRested) this.dial(target)
     }
     const attempts = new Map(this.targets.map(target => [target, target.channel]))
     for (;;) {
@@ -110,6 +118,7 @@ export class Channels {
   private dial(target: Target): void {
     clearTimeout(target.timer)
     target.timer = undefined
+    target.dialledAt = this.now()
     const channel = this.nextChannel++
     target.channel = channel
     const owner = this.owner(channel, target.address)
@@ -158,12 +167,15 @@ export class Channels {
         this.core.run('writable', channel)
         this.settle()
       },
-      lost: reason => {
-        this.lost(channel, reason)
-        this.core.run('closed', channel, this.now())
-        this.settle()
-      },
+      lost: reason => this.broke(channel, reason),
     }
+  }
+
+  /** A wire is gone, which the module does not know. */
+  private broke(channel: number, reason: string): void {
+    this.lost(channel, reason)
+    this.core.run('closed', channel, this.now())
+    this.settle()
   }
 
   /** Takes a channel out, and dials again later. */
@@ -190,7 +202,13 @@ export class Channels {
 
   /** Sends bytes, or a message on a data channel; answers whether there is room for more. */
   send(channel: number, bytes: Uint8Array, stream: number, kind: number): boolean {
-    return this.wires.get(channel)?.send(bytes, stream, kind) ?? true
+    try {
+      return this.wires.get(channel)?.send(bytes, stream, kind) ?? true
+    } catch (error) {
+      // The module is told when it can be called again; until then it sends no more there.
+      queueMicrotask(() => this.broke(channel, `cannot be sent to (${(error as Error).message})`))
+      return false
+    }
   }
 
   take(kind: EventKind.ready | EventKind.ended, channel: number, message: string): void {
@@ -204,13 +222,17 @@ export class Channels {
     this.tell()
   }
 
-  /** Ends all connections. */
-  stop(): void {
+  /** Ends all connections, for this reason. */
+  stop(reason: string): void {
     this.isStopped = true
     for (const target of this.targets) {
       clearTimeout(target.timer)
       if (target.channel !== undefined) this.core.run('close', target.channel, this.now())
     }
     this.settle()
+    for (const target of this.targets) {
+      // The module knows nothing of one that is still being dialled.
+      if (target.channel !== undefined) this.lost(target.channel, reason)
+    }
   }
 }

@@ -1,7 +1,12 @@
 // A thin door to weft-content.wasm: strings and byte arrays in, answers and events out. All that is
 // known of protocols is in the module.
 
-/** What the module tells of while it is called. Nothing of this calls the module again. */
+import { WeftError } from './errors.js'
+
+/**
+ * What the module tells of while it is called. Nothing of this calls the module again, nor throws: the
+ * module would be left in the middle of what it does.
+ */
 export interface Host {
   /**
    * Sends bytes on a channel, or a message of a kind on a stream of one that has data channels;
@@ -10,6 +15,8 @@ export interface Host {
   send(channel: number, bytes: Uint8Array, stream: number, kind: number): boolean
   /** Something has happened. */
   event(kind: EventKind, subject: number, number: number, bytes: Uint8Array): void
+  /** The module has failed, and is not called any more. */
+  failed(cause: WeftError): void
 }
 
 /** What can happen, as the module numbers it. */
@@ -65,9 +72,12 @@ async function instantiate(
 
 /** The module, running. */
 export class Core {
+  private fault: WeftError | undefined
+
   private constructor(
     private readonly exports: Record<string, (...parameters: number[]) => number>,
     private readonly memory: WebAssembly.Memory,
+    private readonly host: Host,
   ) {}
 
   static async load(source: ModuleSource, host: Host): Promise<Core> {
@@ -90,10 +100,13 @@ export class Core {
       },
     })
     memory = instance.exports['memory'] as WebAssembly.Memory
-    return new Core(instance.exports as never, memory)
+    return new Core(instance.exports as never, memory, host)
   }
 
-  /** Calls a function, with byte arrays as a pointer and a length, and answers its number. */
+  /**
+   * Calls a function, with byte arrays as a pointer and a length, and answers its number; 0 when the
+   * module has failed.
+   */
   run(name: string, ...parameters: Parameter[]): number {
     const placed: number[] = []
     try {
@@ -103,15 +116,29 @@ export class Core {
         placed.push(pointer)
         return [pointer, parameter.length]
       })
-      return this.exports[`weft_${name}`]!(...flat)
+      return this.call(name, ...flat)
     } finally {
-      for (const pointer of placed) this.exports['weft_free']!(pointer)
+      for (const pointer of placed) this.call('free', pointer)
+    }
+  }
+
+  /** Calls an export. After one has thrown, nothing in the module can be relied on. */
+  private call(name: string, ...parameters: number[]): number {
+    if (this.fault !== undefined) return 0
+    try {
+      return this.exports[`weft_${name}`]!(...parameters)
+    } catch (error) {
+      const message = `Weft’s module has failed in ${name} (${(error as Error).message})`
+      this.fault = new WeftError('broken', message, [])
+      this.host.failed(this.fault)
+      return 0
     }
   }
 
   /** Calls a function that replies with bytes. Throws an Error that says what is wrong. */
   ask(name: string, ...parameters: Parameter[]): Uint8Array {
     const reply = this.run(name, ...parameters)
+    if (this.fault !== undefined) throw this.fault
     if (reply === 0) throw new Error('Weft’s module is out of memory')
     try {
       const header = new DataView(this.memory.buffer, reply, 8)
@@ -120,12 +147,13 @@ export class Core {
       if (header.getUint32(0, true) !== 0) throw new Error(text(answer))
       return answer
     } finally {
-      this.exports['weft_free']!(reply)
+      this.call('free', reply)
     }
   }
 
   private place(bytes: Uint8Array): number {
-    const pointer = this.exports['weft_allocate']!(bytes.length)
+    const pointer = this.call('allocate', bytes.length)
+    if (this.fault !== undefined) throw this.fault
     if (pointer === 0) throw new Error('Weft’s module is out of memory')
     new Uint8Array(this.memory.buffer, pointer, bytes.length).set(bytes)
     return pointer

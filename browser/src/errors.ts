@@ -10,6 +10,8 @@ export type WeftErrorCode =
   | 'deadline'
   /** It is there, and cannot be read as a file. */
   | 'unreadable'
+  /** Weft's module has failed; Weft can be stopped and started anew. */
+  | 'broken'
 
 /** The cause of the `TypeError` that a fetch fails with. */
 export class WeftError extends Error {

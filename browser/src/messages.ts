@@ -9,6 +9,11 @@ export interface MeshRequest {
   readonly range: string | null
 }
 
+/** What a page wants of the worker: that it serves the page, too. */
+export interface ClaimRequest {
+  readonly weft: 'claim'
+}
+
 /**
  * What a page says: at once that it runs Weft, later what it answers, then a piece for each `more`, then
  * the end.

@@ -4,7 +4,7 @@ import { Channels } from './channels.js'
 import { Core, Count, EventKind, ModuleSource, text, utf8 } from './core.js'
 import { networkError, WeftError } from './errors.js'
 import { Reading, Refusal } from './readings.js'
-import { byteRange, contentPath, mediaType } from './requests.js'
+import { byteRange, contentPath, isOfMesh, mediaType } from './requests.js'
 import { answerWorker, install } from './site.js'
 
 /** How a page takes part in the mesh. */
@@ -56,6 +56,11 @@ export interface WeftEventMap {
   disconnect: CustomEvent<{ peer: string; address: string }>
 }
 
+/** The longest time that timers take, in milliseconds: 24 days. */
+const LONGEST_WAIT = 0x7fff_ffff
+/** The most memory that a page may set apart for blocks. */
+const MOST_MEMORY = 1 << 30
+
 /** A page that is a peer. */
 export class Weft extends EventTarget {
   private readonly readings = new Map<number, Reading>()
@@ -69,6 +74,8 @@ export class Weft extends EventTarget {
   private stopAnswering: () => void = () => {}
   private isSettling = false
   private isStopped = false
+  /** Why the module cannot be called any more. */
+  private fault: WeftError | undefined
 
   private constructor(private readonly patience: number) {
     super()
@@ -79,31 +86,39 @@ export class Weft extends EventTarget {
    * if one is installed.
    */
   static async start(options: StartOptions & { module: ModuleSource }): Promise<Weft> {
-    const weft = new Weft(options.patience ?? 30_000)
+    const weft = new Weft(limited('patience', options.patience, 30_000, LONGEST_WAIT))
+    const dialTimeout = limited('dialTimeout', options.dialTimeout, 10_000, LONGEST_WAIT)
+    const memory = limited('storage.memory', options.storage?.memory, 64 << 20, MOST_MEMORY)
     weft.core = await Core.load(options.module, {
       send: (...message) => weft.channels.send(...message),
       event: (...event) => { weft.pending.push(() => weft.take(...event)) },
+      failed: cause => weft.failed(cause),
     })
-    const secret = crypto.getRandomValues(new Uint8Array(64))
-    const argument = new Uint8Array([...secret, ...utf8('weft-page')])
-    const memory = options.storage?.memory ?? 64 << 20
-    weft.peer = text(weft.core.ask('start', argument, memory, options.serve === true ? 1 : 0))
     weft.channels = new Channels(
       weft.core, weft.now, () => weft.settle(),
       (peer, address, isConnected) => {
         const name = isConnected ? 'connect' : 'disconnect'
         weft.dispatchEvent(new CustomEvent(name, { detail: { peer, address } }))
       },
-      options.dialTimeout ?? 10_000,
+      dialTimeout,
     )
-    for (const address of options.peers ?? []) weft.connect(address)
-    weft.stopAnswering = answerWorker((input, init) => weft.fetch(input, init))
-    if (options.serviceWorker !== undefined) await install(options.serviceWorker)
+    try {
+      const secret = crypto.getRandomValues(new Uint8Array(64))
+      const argument = new Uint8Array([...secret, ...utf8('weft-page')])
+      weft.peer = text(weft.core.ask('start', argument, memory, options.serve === true ? 1 : 0))
+      for (const address of options.peers ?? []) weft.connect(address)
+      weft.stopAnswering = answerWorker((input, init) => weft.fetch(input, init))
+      if (options.serviceWorker !== undefined) await install(options.serviceWorker)
+    } catch (error) {
+      weft.stop()
+      throw error
+    }
     return weft
   }
 
   /** Begins to keep a connection with who is at this address. */
   connect(address: string): void {
+    this.checkIsRunning()
     try {
       this.channels.add(address)
     } catch (error) {
@@ -113,10 +128,10 @@ export class Weft extends EventTarget {
 
   /** Fetches what `window.fetch` would, and what `ipfs://CID/path` names from the mesh. */
   async fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+    if (!isOfMesh(input)) return globalThis.fetch(input, init)
     const request = new Request(input, init)
     const url = new URL(request.url)
-    if (url.protocol !== 'ipfs:') return globalThis.fetch(request)
-    if (this.isStopped) throw new TypeError('this Weft has been stopped')
+    this.checkIsRunning()
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       throw new TypeError(`${request.method} changes something, and ${url.href} cannot be changed`)
     }
@@ -127,20 +142,23 @@ export class Weft extends EventTarget {
     const { cid, names } = contentPath(url)
     const range = byteRange(request.headers.get('range'))
     const hasPeer = await this.channels.someone(request.signal)
+    this.checkIsRunning()
+    request.signal.throwIfAborted()
     if (!hasPeer) {
       const outcomes = this.channels.outcomes
       const message = outcomes.length > 0 ? 'no peer can be reached' : 'no peers are known'
       throw networkError(url.href, new WeftError('unreachable', message, outcomes))
     }
     const number = this.nextReading++
+    const forget = (): void => {
+      this.readings.delete(number)
+      request.signal.removeEventListener('abort', abort)
+    }
     const reading = new Reading(
       count => this.run('took', number, count, this.now()),
       () => this.run('cancel', number, this.now()),
       cause => networkError(url.href, cause),
-      () => {
-        this.readings.delete(number)
-        request.signal.removeEventListener('abort', abort)
-      },
+      forget,
     )
     const abort = (): void => reading.abort(request.signal.reason)
     this.readings.set(number, reading)
@@ -150,7 +168,8 @@ export class Weft extends EventTarget {
         'read', number, utf8([cid, ...names].join('\0')), range?.from ?? NaN, range?.to ?? NaN,
         this.patience, this.now())
     } catch (error) {
-      this.readings.delete(number)
+      forget()
+      this.checkIsRunning()
       throw new TypeError(`${url.href}: ${(error as Error).message}`)
     }
     this.settle()
@@ -184,20 +203,25 @@ export class Weft extends EventTarget {
       try {
         return this.core.ask(name, number, ...parameters, this.now())
       } catch (error) {
-        throw new RangeError((error as Error).message)
+        throw this.fault ?? new RangeError((error as Error).message)
       } finally {
         this.settle()
       }
     }
     const body = content instanceof ReadableStream ? content : new Blob([content]).stream()
-    for (const reader = body.getReader(); ;) {
-      const { done, value } = await reader.read()
-      if (done) break
-      ask('put', value)
+    try {
+      for (const reader = body.getReader(); ;) {
+        const { done, value } = await reader.read()
+        if (done) break
+        ask('put', value)
+      }
+      // An empty file has a block, too.
+      ask('put', new Uint8Array())
+      return text(ask('put_end'))
+    } catch (error) {
+      this.core.run('put_cancel', number)
+      throw error
     }
-    // An empty file has a block, too.
-    ask('put', new Uint8Array())
-    return text(ask('put_end'))
   }
 
   /** Who is connected, and what has come and gone. */
@@ -215,13 +239,28 @@ export class Weft extends EventTarget {
 
   /** Ends all connections. What is being fetched fails. */
   stop(): void {
+    const reason = new DOMException('Weft has been stopped', 'AbortError')
+    this.end(reading => reading.abort(reason), 'closed here')
+  }
+
+  /** Ends everything because the module cannot go on. */
+  private failed(cause: WeftError): void {
+    this.fault = cause
+    this.end(reading => reading.break(cause), cause.message)
+  }
+
+  private end(endReading: (reading: Reading) => void, reason: string): void {
     if (this.isStopped) return
     this.isStopped = true
-    const reason = new DOMException('Weft has been stopped', 'AbortError')
-    for (const reading of [...this.readings.values()]) reading.abort(reason)
-    this.channels.stop()
+    for (const reading of [...this.readings.values()]) endReading(reading)
+    this.channels.stop(reason)
     this.stopAnswering()
     clearTimeout(this.timer)
+  }
+
+  private checkIsRunning(): void {
+    if (!this.isStopped) return
+    throw new TypeError(this.fault?.message ?? 'this Weft has been stopped', { cause: this.fault })
   }
 
   override addEventListener<Name extends keyof WeftEventMap>(
@@ -253,12 +292,19 @@ export class Weft extends EventTarget {
   private settle(): void {
     if (this.isSettling) return
     this.isSettling = true
-    for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) next()
+    for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
+      try {
+        next()
+      } catch (error) {
+        // One that fails keeps no other from being passed on.
+        reportError(error)
+      }
+    }
     this.isSettling = false
     clearTimeout(this.timer)
     const deadline = this.core.run('deadline')
     if (this.isStopped || deadline === Infinity) return
-    const pause = Math.min(0x7fff_ffff, Math.max(0, Math.ceil(deadline - this.now())))
+    const pause = Math.min(LONGEST_WAIT, Math.max(0, Math.ceil(deadline - this.now())))
     this.timer = setTimeout(() => this.run('advance', this.now()), pause)
   }
 
@@ -269,6 +315,13 @@ export class Weft extends EventTarget {
       this.readings.get(subject)?.take(kind, number, bytes)
     }
   }
+}
+
+/** A number of the options; the most that there can be if it is more. */
+function limited(name: string, value: number | undefined, usual: number, most: number): number {
+  if (value === undefined) return usual
+  if (!(value >= 0)) throw new TypeError(`${name} is to be a number from 0 on, not ${value}`)
+  return Math.min(value, most)
 }
 
 /** A response that says where it is from. */

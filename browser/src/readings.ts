@@ -52,6 +52,8 @@ export class Reading {
       this.answer = resolve
       this.refuse = reject
     })
+    // It may fail while it is begun, when nobody waits for it yet.
+    this.found.catch(() => {})
   }
 
   take(kind: EventKind, number: number, bytes: Uint8Array): void {
@@ -80,6 +82,12 @@ export class Reading {
     this.cancel()
     this.refuse(reason)
     this.controller?.error(reason)
+  }
+
+  /** Ends the reading because nothing can come any more. */
+  break(cause: WeftError): void {
+    this.isOver()
+    this.end(cause)
   }
 
   private begin(size: number, bytes: Uint8Array): void {
@@ -114,7 +122,11 @@ export class Reading {
     if (number === 1 || number === 2) return this.answer(new Refusal(404, message))
     if (number === 5) return this.answer(new Refusal(416, message))
     const code = failureCodes[number] ?? 'unreadable'
-    const error = this.failure(new WeftError(code, message, this.trace))
+    this.end(new WeftError(code, message, this.trace))
+  }
+
+  private end(cause: WeftError): void {
+    const error = this.failure(cause)
     this.refuse(error)
     this.controller?.error(error)
   }

@@ -24,14 +24,29 @@ export interface ByteRange {
   readonly to: number | undefined
 }
 
+/** A position that lies beyond every end. */
+const BEYOND = Number.MAX_SAFE_INTEGER
+
 /** The range of a `Range` header; undefined if it has to be ignored (RFC 9110, section 14.2). */
 export function byteRange(header: string | null): ByteRange | undefined {
   const parts = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '')
   if (parts === null) return undefined
   const [first, last] = [parts[1]!, parts[2]!]
-  if (first === '') return last === '' ? undefined : { from: -Number(last), to: undefined }
-  if (last === '') return { from: Number(first), to: undefined }
-  return Number(last) < Number(first) ? undefined : { from: Number(first), to: Number(last) }
+  const [from, to] = [Math.min(Number(first), BEYOND), Math.min(Number(last), BEYOND)]
+  // The last zero bytes are none, so that there is no such range.
+  if (first === '') return last === '' ? undefined : { from: to === 0 ? BEYOND : -to, to: undefined }
+  if (last === '') return { from, to: undefined }
+  return to < from ? undefined : { from, to }
+}
+
+/** Whether a request names something in the mesh. All else is the browser's, which looks closer. */
+export function isOfMesh(input: RequestInfo | URL): boolean {
+  try {
+    return new URL(input instanceof Request ? input.url : input).protocol === 'ipfs:'
+  } catch {
+    // A relative URL, or none.
+    return false
+  }
 }
 
 const types: Record<string, string> = {

@@ -1,18 +1,47 @@
 // The page's side of the service worker: it answers the worker's requests out of the mesh.
 
-import type { MeshAnswer, MeshDemand, MeshRequest } from './messages.js'
+import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest } from './messages.js'
 
 type Fetch = (input: string, init: RequestInit) => Promise<Response>
 
-/** Has the service worker at this URL serve the page. Resolves when it does. */
+/** How long the service worker may take until it serves the page, in milliseconds. */
+const INSTALLATION = 10_000
+/** How long an answer is kept of which nobody demands more, in milliseconds: workers may be ended. */
+const DEMAND = 120_000
+
+/**
+ * Has the service worker at this URL serve the page. Resolves when it does, or when it has not in time:
+ * then the site alone answers.
+ */
 export async function install(url: string | URL): Promise<void> {
   const { serviceWorker } = navigator
   if (serviceWorker === undefined) throw new TypeError('this browser or page has no service workers')
-  const isControlled = new Promise<void>(resolve => {
-    if (serviceWorker.controller !== null) return resolve()
-    serviceWorker.addEventListener('controllerchange', () => resolve(), { once: true })
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const isLate = new Promise<true>(resolve => {
+    timer = setTimeout(() => resolve(true), INSTALLATION)
   })
-  await serviceWorker.register(url)
+  try {
+    if (await Promise.race([takeOver(serviceWorker, url), isLate]) === true) {
+      console.warn(`${url} does not serve this page yet; what it names by /ipfs/ comes from the site`)
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function takeOver(container: ServiceWorkerContainer, url: string | URL): Promise<void> {
+  const { scope } = await container.register(url)
+  if (!location.href.startsWith(scope)) {
+    throw new TypeError(`${url} serves ${scope}, and not this page: put it at the top of the site`)
+  }
+  const isControlled = new Promise<void>(resolve => {
+    if (container.controller !== null) return resolve()
+    container.addEventListener('controllerchange', () => resolve(), { once: true })
+  })
+  const { active } = await container.ready
+  // A page that was loaded past the worker (Shift+Reload) is served when the worker claims it.
+  const claim: ClaimRequest = { weft: 'claim' }
+  if (container.controller === null) active?.postMessage(claim)
   await isControlled
 }
 
@@ -31,22 +60,32 @@ async function answer(fetch: Fetch, request: MeshRequest, port: MessagePort): Pr
   const say = (answer: MeshAnswer): void => port.postMessage(answer)
   const abort = new AbortController()
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const end = (last?: MeshAnswer): void => {
+    clearTimeout(timer)
+    if (last !== undefined) say(last)
+    port.close()
+  }
+  const fail = (error: unknown): void => end({ kind: 'failed', message: (error as Error).message })
+  const awaitDemand = (): void => {
+    timer = setTimeout(() => {
+      abort.abort()
+      end({ kind: 'failed', message: 'nobody has demanded more for two minutes' })
+    }, DEMAND)
+  }
   port.onmessage = async ({ data }: MessageEvent<MeshDemand>) => {
+    clearTimeout(timer)
     if (data === 'stop') {
       abort.abort()
-      return port.close()
+      return end()
     }
     try {
       const next = await reader?.read()
-      if (next === undefined || next.done) {
-        say({ kind: 'end' })
-        port.close()
-      } else {
-        say({ kind: 'piece', bytes: next.value })
-      }
+      if (next === undefined || next.done) return end({ kind: 'end' })
+      say({ kind: 'piece', bytes: next.value })
+      awaitDemand()
     } catch (error) {
-      say({ kind: 'failed', message: (error as Error).message })
-      port.close()
+      fail(error)
     }
   }
   say({ kind: 'taken' })
@@ -56,8 +95,8 @@ async function answer(fetch: Fetch, request: MeshRequest, port: MessagePort): Pr
     const response = await fetch(url, { method, headers, signal: abort.signal })
     reader = response.body?.getReader()
     say({ kind: 'head', status: response.status, headers: [...response.headers] })
+    awaitDemand()
   } catch (error) {
-    say({ kind: 'failed', message: (error as Error).message })
-    port.close()
+    fail(error)
   }
 }

@@ -138,7 +138,11 @@ class Association implements Wire {
     this.waiting += bytes.length
     channel.addEventListener('open', () => {
       this.waiting -= bytes.length
-      channel.send(bytes)
+      try {
+        channel.send(bytes)
+      } catch (error) {
+        return this.fail((error as Error).message)
+      }
       if (this.waiting === 0) this.drained()
     }, { once: true })
   }

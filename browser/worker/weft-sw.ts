@@ -2,7 +2,7 @@
 // `<video>`, a style sheet or a `fetch`, comes from the mesh when a page with Weft is open, and from
 // the site when that is quicker, or fails. It keeps nothing, because browsers end it at any time.
 
-import type { MeshAnswer, MeshDemand, MeshRequest } from '../src/messages.js'
+import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest } from '../src/messages.js'
 
 declare const self: ServiceWorkerGlobalScope
 declare global {
@@ -16,17 +16,27 @@ declare global {
 const HEDGE = 100
 /** How long a page has to say that it runs Weft, in milliseconds. */
 const PATIENCE = 1000
+/** How long it may take then until it answers, and until each piece comes, in milliseconds. */
+const ANSWER_PATIENCE = 30_000
 
 self.addEventListener('install', () => { void self.skipWaiting() })
 self.addEventListener('activate', event => event.waitUntil(self.clients.claim()))
 
+self.addEventListener('message', event => {
+  const request = event.data as Partial<ClaimRequest> | null
+  if (request?.weft === 'claim') event.waitUntil(self.clients.claim())
+})
+
 self.addEventListener('fetch', event => {
   const { request } = event
   const url = new URL(request.url)
-  // What is not ours is not touched, and nothing that somebody has logged in for.
+  // What is not ours is not touched.
   if (url.origin !== self.location.origin || !url.pathname.startsWith('/ipfs/')) return
   if (request.method !== 'GET' && request.method !== 'HEAD') return
   if (request.headers.has('authorization') || request.mode === 'navigate') return
+  // A script that insists on cookies wants the site's own answer. Elements say the same of all that
+  // they load, so that cookies do not show what is private: nothing under /ipfs/ may be.
+  if (request.credentials === 'include' && request.destination === '') return
   event.respondWith(answer(request, `ipfs://${url.pathname.slice('/ipfs/'.length)}`, event.clientId))
 })
 
@@ -57,7 +67,7 @@ async function answer(request: Request, url: string, client: string): Promise<Re
   }
 }
 
-/** What the first page that runs Weft answers. */
+/** What the first page that runs Weft answers, if it is the content or that it has no such range. */
 async function fromMesh(
   request: Request, url: string, client: string, cancelled: AbortSignal,
 ): Promise<Response> {
@@ -67,8 +77,12 @@ async function fromMesh(
   const pages = [...await self.clients.matchAll({ type: 'window' })]
     .sort((left, right) => Number(right.id === client) - Number(left.id === client))
   for (const page of pages) {
+    if (cancelled.aborted) break
     const response = await ask(page, message, cancelled)
-    if (response !== undefined) return response
+    if (response === undefined) continue
+    if (response.ok || (response.status === 416 && message.range !== null)) return response
+    await response.body?.cancel()
+    throw new TypeError(`the mesh answers ${response.status}`)
   }
   throw new TypeError('no page runs Weft')
 }
@@ -80,35 +94,62 @@ function ask(
   const { port1: port, port2: theirs } = new MessageChannel()
   const say = (demand: MeshDemand): void => port.postMessage(demand)
   return new Promise((resolve, reject) => {
-    const silence = setTimeout(() => {
+    let controller: ReadableStreamDefaultController<Uint8Array> | undefined
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const close = (): void => {
+      clearTimeout(timer)
+      cancelled.removeEventListener('abort', stop)
+      port.close()
+    }
+    const stop = (): void => {
       say('stop')
+      close()
+    }
+    const fail = (message: string): void => {
+      close()
+      const error = new TypeError(message)
+      reject(error)
+      controller?.error(error)
+    }
+    const awaitAnswer = (): void => {
+      clearTimeout(timer)
+      timer = setTimeout(() => {
+        say('stop')
+        fail('the mesh has fallen silent')
+      }, ANSWER_PATIENCE)
+    }
+    timer = setTimeout(() => {
+      stop()
       resolve(undefined)
     }, PATIENCE)
-    let controller: ReadableStreamDefaultController<Uint8Array> | undefined
-    cancelled.addEventListener('abort', () => say('stop'))
+    cancelled.addEventListener('abort', stop)
     port.onmessage = ({ data }: MessageEvent<MeshAnswer>) => {
       switch (data.kind) {
-        case 'taken': return clearTimeout(silence)
+        case 'taken': return awaitAnswer()
         case 'head': {
+          clearTimeout(timer)
+          const { status, headers } = data
+          if (message.method === 'HEAD') {
+            stop()
+            return resolve(new Response(null, { status, headers }))
+          }
           const body = new ReadableStream<Uint8Array>({
             start: started => { controller = started },
-            pull: () => say('more'),
-            cancel: () => say('stop'),
+            pull: () => {
+              say('more')
+              awaitAnswer()
+            },
+            cancel: stop,
           })
-          const { status, headers } = data
-          const isBare = message.method === 'HEAD'
-          return resolve(new Response(isBare ? null : body, { status, headers }))
+          return resolve(new Response(body, { status, headers }))
         }
-        case 'piece': return controller?.enqueue(data.bytes)
+        case 'piece':
+          clearTimeout(timer)
+          return controller?.enqueue(data.bytes)
         case 'end':
-          controller?.close()
-          return port.close()
-        case 'failed': {
-          const error = new TypeError(data.message)
-          reject(error)
-          controller?.error(error)
-          return port.close()
-        }
+          close()
+          return controller?.close()
+        case 'failed': return fail(data.message)
       }
     }
     page.postMessage(message, [theirs])

@@ -7,7 +7,8 @@ struct BlockCache {
         let bytes: [UInt8]
         /// When it was last used, in uses of the cache.
         var use: UInt64
-        var isPinned: Bool
+        /// By how much that was added it is kept for good.
+        var pins: Int
     }
 
     /// How many bytes are kept at the most.
@@ -40,7 +41,7 @@ struct BlockCache {
     /// Keeps a block, which must have been checked against its CID, as long as there is room.
     mutating func insert(_ hash: Multihash, _ bytes: ArraySlice<UInt8>) {
         guard entries[hash] == nil, bytes.count <= limit - pinnedBytes else { return }
-        entries[hash] = Entry(bytes: Array(bytes), use: 0, isPinned: false)
+        entries[hash] = Entry(bytes: Array(bytes), use: 0, pins: 0)
         byteCount += bytes.count
         use(hash)
         makeRoom()
@@ -48,17 +49,29 @@ struct BlockCache {
 
     /// Keeps a block for good. Returns false if there is no room for it.
     mutating func pin(_ hash: Multihash, _ bytes: [UInt8]) -> Bool {
-        if entries[hash]?.isPinned == true { return true }
+        if let pins = entries[hash]?.pins, pins > 0 {
+            entries[hash]?.pins = pins + 1
+            return true
+        }
         guard bytes.count <= limit - pinnedBytes else { return false }
         if entries[hash] == nil { byteCount += bytes.count }
-        entries[hash] = Entry(bytes: bytes, use: 0, isPinned: true)
+        entries[hash] = Entry(bytes: bytes, use: 0, pins: 1)
         pinnedBytes += bytes.count
         makeRoom()
         return true
     }
 
+    /// Takes back one pin of a block, which stays until its room is needed.
+    mutating func unpin(_ hash: Multihash) {
+        guard let entry = entries[hash], entry.pins > 0 else { return }
+        entries[hash]?.pins = entry.pins - 1
+        guard entry.pins == 1 else { return }
+        pinnedBytes -= entry.bytes.count
+        use(hash)
+    }
+
     private mutating func use(_ hash: Multihash) {
-        guard entries[hash]?.isPinned == false else { return }
+        guard entries[hash]?.pins == 0 else { return }
         useCount += 1
         entries[hash]?.use = useCount
         uses.append((hash, useCount))
@@ -71,7 +84,7 @@ struct BlockCache {
         while byteCount > limit, oldest < uses.count {
             let (hash, use) = uses[oldest]
             oldest += 1
-            guard let entry = entries[hash], entry.use == use, !entry.isPinned else { continue }
+            guard let entry = entries[hash], entry.use == use, entry.pins == 0 else { continue }
             entries[hash] = nil
             byteCount -= entry.bytes.count
         }

@@ -113,8 +113,9 @@ final class ContentPeer {
     /// The next bytes of what the page adds. Returns false if there is no room for it.
     func put(_ number: UInt32, _ bytes: RawSpan, now: Instant) -> Bool {
         var putting = puttings.removeValue(forKey: number) ?? Putting()
-        var hasRoom = true
-        putting.add(bytes) { hasRoom = keep($0, now: now) && hasRoom }
+        var blocks: [EncodedBlock] = []
+        putting.add(bytes) { blocks.append($0) }
+        let hasRoom = keep(blocks, of: &putting, now: now)
         if hasRoom { puttings[number] = putting }
         settle(now: now)
         return hasRoom
@@ -123,15 +124,31 @@ final class ContentPeer {
     /// Ends what the page adds; answers its root, or nil if there was no room for it.
     func endPutting(_ number: UInt32, now: Instant) -> CID? {
         guard var putting = puttings.removeValue(forKey: number) else { return nil }
-        var hasRoom = true
-        let root = putting.finish { hasRoom = keep($0, now: now) && hasRoom }
+        var blocks: [EncodedBlock] = []
+        let root = putting.finish { blocks.append($0) }
+        let hasRoom = keep(blocks, of: &putting, now: now)
         settle(now: now)
         return hasRoom ? root : nil
     }
 
-    private func keep(_ block: EncodedBlock, now: Instant) -> Bool {
-        guard cache.pin(block.cid.hash, block.bytes) else { return false }
-        if isServing { exchange.stored(block.cid.hash, byteCount: block.bytes.count) }
+    /// Ends what the page adds before its end.
+    func cancelPutting(_ number: UInt32) {
+        guard let putting = puttings.removeValue(forKey: number) else { return }
+        for hash in putting.pinned { cache.unpin(hash) }
+    }
+
+    /// Keeps blocks of what the page adds; nothing of it if there is no room for them.
+    private func keep(
+        _ blocks: [EncodedBlock], of putting: inout Putting, now: Instant
+    ) -> Bool {
+        for block in blocks {
+            guard cache.pin(block.cid.hash, block.bytes) else {
+                for hash in putting.pinned { cache.unpin(hash) }
+                return false
+            }
+            putting.pinned.append(block.cid.hash)
+            if isServing { exchange.stored(block.cid.hash, byteCount: block.bytes.count) }
+        }
         return true
     }
 

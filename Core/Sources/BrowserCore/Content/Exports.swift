@@ -200,10 +200,11 @@ public func read(
         let path = parts.dropFirst().map { String(decoding: $0, as: UTF8.self) }
         let wanted =
             from.isNaN
-            ? nil : EntityBytes(from: Int64(from), to: to.isNaN ? nil : Int64(to))
+            ? nil : EntityBytes(from: whole(from), to: to.isNaN ? nil : whole(to))
         page.read(
             reading, Reading(root: root, path: path, wanted: wanted),
-            patience: .milliseconds(Int64(patience)), now: instant(now))
+            patience: .milliseconds(min(max(whole(patience), 0), longestPatience)),
+            now: instant(now))
         return []
     }
 }
@@ -249,6 +250,12 @@ public func putEnd(_ number: UInt32, _ now: Double) -> UnsafeMutableRawPointer? 
     }
 }
 
+/// Ends what the page adds before its end, and forgets it.
+@c(weft_put_cancel)
+public func cancelPutting(_ number: UInt32) {
+    unsafe page?.cancelPutting(number)
+}
+
 /// Counts since the start: 0 bytes of blocks that came, 1 bytes given to peers, 2 bytes in the
 /// cache, 3 blocks in it.
 @c(weft_count)
@@ -266,6 +273,14 @@ private func instant(_ milliseconds: Double) -> Instant {
     Instant(nanoseconds: UInt64(max(0, milliseconds) * 1_000_000))
 }
 
+/// The longest patience in milliseconds, of 24 days: what timers of pages take.
+private let longestPatience: Int64 = 0x7fff_ffff
+
+/// The whole part of a number, or the nearest one that scripts count to; 0 if it is no number.
+private func whole(_ number: Double) -> Int64 {
+    number.isNaN ? 0 : Int64(min(max(number, -0x1p53), 0x1p53))
+}
+
 private func makeRandom(_ count: Int) -> [UInt8] {
     var generator = SystemRandomNumberGenerator()
     return (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
@@ -274,17 +289,23 @@ private func makeRandom(_ count: Int) -> [UInt8] {
 /// Sends what is to be sent and tells what has happened.
 private func drain() {
     guard let page = unsafe page else { return }
-    for number in page.channelOrder {
-        if let channel = page.channels[number] { send(of: channel, page) }
+    var hasSent = true
+    while hasSent {
+        hasSent = false
+        for number in page.channelOrder {
+            if let channel = page.channels[number], send(of: channel, page) { hasSent = true }
+        }
+        for channel in page.leaving where send(of: channel, page) { hasSent = true }
+        page.leaving = []
+        // Sending has made room for more, until the page's channels or the peers' windows are full.
+        page.settle(now: page.lastTime)
     }
-    for channel in page.leaving { send(of: channel, page) }
-    page.leaving = []
-    // Sending may have made room for more.
-    page.settle(now: page.lastTime)
     while let event = page.nextEvent() { tell(event) }
 }
 
-private func send(of channel: PageChannel, _ page: ContentPeer) {
+/// Sends what a channel takes; answers whether that was anything.
+private func send(of channel: PageChannel, _ page: ContentPeer) -> Bool {
+    var hasSent = false
     while !channel.isFull {
         let bytes = page.transmit(on: channel)
         guard !bytes.isEmpty else { break }
@@ -292,6 +313,7 @@ private func send(of channel: PageChannel, _ page: ContentPeer) {
             unsafe weft_host_send(channel.number, $0.baseAddress, $0.count)
         }
         channel.isFull = hasRoom == 0
+        hasSent = true
     }
     while !channel.isFull, let order = channel.messages?.nextOrder(now: page.lastTime) ?? nil {
         let hasRoom: UInt32
@@ -305,7 +327,9 @@ private func send(of channel: PageChannel, _ page: ContentPeer) {
             }
         }
         channel.isFull = hasRoom == 0
+        hasSent = true
     }
+    return hasSent
 }
 
 private func tell(_ event: ContentPeer.Event) {

@@ -9,6 +9,8 @@ struct Putting {
     private var builder = FileBuilder(.v1_2025)
     private var piece: [UInt8] = []
     private(set) var byteCount = 0
+    /// The blocks that are kept for it so far.
+    var pinned: [Multihash] = []
 
     /// Takes the next bytes of the content, and hands on the blocks that are whole.
     mutating func add(_ bytes: RawSpan, _ emit: (EncodedBlock) -> Void) {
