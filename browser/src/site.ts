@@ -68,6 +68,8 @@ async function answer(fetch: Fetch, request: MeshRequest, port: MessagePort): Pr
   }
   const fail = (error: unknown): void => end({ kind: 'failed', message: (error as Error).message })
   const awaitDemand = (): void => {
+    // There may have been several demands before a piece.
+    clearTimeout(timer)
     timer = setTimeout(() => {
       abort.abort()
       end({ kind: 'failed', message: 'nobody has demanded more for two minutes' })
