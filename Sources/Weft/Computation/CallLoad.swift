@@ -20,7 +20,7 @@ final class CallLoad: Sendable {
     /// What is brief: some 50 µs, told by gas because time is longer on a busy machine; and how
     /// many calls of a method pass after one was not.
     private static let briefGas: UInt64 = 50_000
-    private static let retryAfter: UInt8 = 63
+    private static let retryAfter: UInt8 = 15
 
     fileprivate struct Method: Hashable {
         let contract: CID

@@ -111,6 +111,12 @@ final class CacheWriter: Sendable {
             return storing[hash]
         }
 
+        /// Whether a block has just been queued. The store leaves alone what it has; looking
+        /// through everything that waits would take longer.
+        func isRecent(_ hash: Multihash) -> Bool {
+            batches.last?[hash] != nil || storing[hash] != nil
+        }
+
         mutating func append(_ block: Block) {
             if batches.last?.hasRoom(for: block.bytes.readableBytes) != true {
                 batches.append(Batch())
@@ -135,7 +141,7 @@ final class CacheWriter: Sendable {
     /// Queues blocks; it returns at once.
     func put(_ blocks: [Block]) {
         state.withLock { state in
-            for block in blocks where state.waiting(block.cid.hash) == nil {
+            for block in blocks where !state.isRecent(block.cid.hash) {
                 guard state.bytes + block.bytes.readableBytes <= Self.maxPending else {
                     state.skipped += 1
                     continue
