@@ -149,7 +149,7 @@ extension CallClient {
 extension CallClient.Question {
     /// What is wrong with a header that is said to answer this question.
     fileprivate func failure(of header: CallHeader) -> CallFailure? {
-        guard header.call == asked.block.cid else { return .otherQuestion }
+        guard header.call == asked.call.cid else { return .otherQuestion }
         guard header.nonce == asked.nonce else { return .replayed }
         guard header.gas <= asked.call.gas, header.price <= asked.maxPrice else {
             return .overcharged

@@ -168,16 +168,6 @@ public struct CallClient: Sendable {
         _ call: Call, of peer: PeerID, maxPrice: Price, nonce: [UInt8], patience: Duration,
         mayRecall: Bool = false, now: Instant
     ) -> UInt64 {
-        ask(
-            call, call.block, of: peer, maxPrice: maxPrice, nonce: nonce, patience: patience,
-            mayRecall: mayRecall, now: now)
-    }
-
-    /// The same for a call that has been encoded.
-    mutating func ask(
-        _ call: Call, _ block: EncodedBlock, of peer: PeerID, maxPrice: Price, nonce: [UInt8],
-        patience: Duration, mayRecall: Bool, now: Instant
-    ) -> UInt64 {
         precondition(nonce.count == CallProtocol.nonceBytes, "a nonce has 16 bytes")
         let number = makeNumber()
         guard peer.publicKey != nil else {
@@ -196,8 +186,8 @@ public struct CallClient: Sendable {
         let question = Question(
             peer: peer,
             asked: CallQuestion(
-                id: number, call: call, block, nonce: nonce, maxPrice: maxPrice,
-                patience: patience, mayRecall: mayRecall),
+                id: number, call: call, nonce: nonce, maxPrice: maxPrice, patience: patience,
+                mayRecall: mayRecall),
             deadline: now + patience)
         questions[number] = question
         var entry = peers[peer] ?? Peer()

@@ -1,7 +1,6 @@
 // The messages of `/weft/call/1` (docs/call-protocol.md has the fields). One message carries one or
 // more of them, in order.
 
-public import IPLD
 import Multiformats
 public import Wire
 
@@ -47,8 +46,6 @@ public struct CallQuestion: Hashable, Sendable {
     public var patience: Duration
     /// Whether signed answers that others have given are welcome instead.
     public let mayRecall: Bool
-    /// The call as a block, which is encoded and hashed once.
-    public let block: EncodedBlock
 
     /// A question.
     public init(
@@ -56,34 +53,12 @@ public struct CallQuestion: Hashable, Sendable {
         mayRecall: Bool = false
     ) {
         precondition(nonce.count == CallProtocol.nonceBytes)
-        self.init(
-            id: id, call: call, call.block, nonce: nonce, maxPrice: maxPrice, patience: patience,
-            mayRecall: mayRecall)
-    }
-
-    /// A question about a call that was encoded before, or decoded from this block.
-    init(
-        id: UInt64, call: Call, _ block: EncodedBlock, nonce: [UInt8], maxPrice: Price,
-        patience: Duration, mayRecall: Bool
-    ) {
         self.mayRecall = mayRecall
         self.id = id
         self.call = call
         self.nonce = nonce
         self.maxPrice = maxPrice
         self.patience = patience
-        self.block = block
-    }
-
-    public static func == (left: Self, right: Self) -> Bool {
-        left.id == right.id && left.nonce == right.nonce && left.maxPrice == right.maxPrice
-            && left.patience == right.patience && left.mayRecall == right.mayRecall
-            && left.block.cid == right.block.cid
-    }
-
-    public func hash(into hasher: inout Hasher) {
-        hasher.combine(id)
-        hasher.combine(block.cid)
     }
 }
 
@@ -119,7 +94,7 @@ extension CallCommand {
         case .ask(let question):
             var body: [UInt8] = []
             body.appendField(1, varint: question.id)
-            body.appendField(2, bytes: question.block.bytes)
+            body.appendField(2, bytes: question.call.encoded)
             body.appendField(3, bytes: question.nonce)
             body.appendField(4, varint: UInt64(question.maxPrice.rate))
             body.appendField(5, varint: question.patience.milliseconds)
@@ -161,7 +136,6 @@ extension CallCommand {
         var reader = ByteReader(body)
         var id: UInt64?
         var call: Call?
-        var bytes: [UInt8] = []
         var nonce: [UInt8] = []
         var rate: UInt64 = 0
         var patience: UInt64 = 0
@@ -169,10 +143,7 @@ extension CallCommand {
         while let tag = try reader.readTag() {
             switch (tag.field, tag.wireType) {
             case (1, .varint): id = try reader.readProtobufVarint()
-            case (2, .bytes):
-                let encoded = try reader.readDelimited()
-                call = try Call(decoding: encoded)
-                bytes = [UInt8](encoded)
+            case (2, .bytes): call = try Call(decoding: try reader.readDelimited())
             case (3, .bytes):
                 let fresh = try reader.readDelimited()
                 guard fresh.byteCount == CallProtocol.nonceBytes else {
@@ -189,8 +160,7 @@ extension CallCommand {
             throw reader.error(.malformed, "call: a question lacks a part")
         }
         return CallQuestion(
-            id: id, call: call, EncodedBlock(bytes, codec: .dagCBOR), nonce: nonce,
-            maxPrice: Price(rate: UInt32(clamping: rate)),
+            id: id, call: call, nonce: nonce, maxPrice: Price(rate: UInt32(clamping: rate)),
             patience: min(Duration(milliseconds: patience), CallProtocol.maxPatience),
             mayRecall: mayRecall)
     }

@@ -120,7 +120,7 @@ public struct CallServer: Sendable {
         release(entry)
         let commitment = Commitment.make(salt: salt, record: record)
         let header = CallHeader(
-            call: entry.question.block.cid, nonce: entry.question.nonce, commitment: commitment,
+            call: entry.question.call.cid, nonce: entry.question.nonce, commitment: commitment,
             gas: record.gas, price: min(price, entry.question.maxPrice))
         streams[entry.stream]?.ready.append(
             Answer(id: entry.question.id, header: header, salt: salt, result: record.result))

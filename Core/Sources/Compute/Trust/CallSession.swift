@@ -120,8 +120,6 @@ struct CallSession: Sendable {
     final class Order: Sendable {
         let key: Key
         let call: Call
-        /// The call as it is sent, encoded once.
-        let block: EncodedBlock
         let terms: CallTerms
         let audit: CallAudit
         let candidates: [PeerID]
@@ -133,9 +131,8 @@ struct CallSession: Sendable {
             _ here: LocalCapacity?, _ deadline: Instant
         ) {
             self.call = call
-            block = call.block
             key = Key(
-                call: block.cid, audit: audit, maxPrice: terms.maxPrice,
+                call: call.cid, audit: audit, maxPrice: terms.maxPrice,
                 secondsValue: terms.secondsValue, value: terms.value, isLocal: here != nil)
             self.terms = terms
             self.audit = audit

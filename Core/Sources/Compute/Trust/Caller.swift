@@ -224,7 +224,7 @@ public struct Caller: Sendable {
         let gas = session.terms.gas(of: session.call)
         let patience = session.isDelivered ? session.terms.patience : session.deadline.since(now)
         let question = client.ask(
-            session.call, session.order.block, of: peer, maxPrice: session.terms.maxPrice,
+            session.call, of: peer, maxPrice: session.terms.maxPrice,
             nonce: random.bytes(CallProtocol.nonceBytes), patience: patience,
             mayRecall: mayRecall(session), now: now)
         owners[question] = number
