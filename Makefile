@@ -18,7 +18,7 @@ build: ## Build the optimised executable
 	@Scripts/install-packages build
 	$(BUILD)
 
-run: build ## Start a node that serves this repository's docs/ as its first folder
+run: build page ## Start a node with pages to look at, and this repository's docs/ as its first folder
 	@Scripts/run $(WEFT)
 
 # One test at a time: many of them run nodes and servers, which would starve each other of time.
@@ -32,7 +32,7 @@ test-core: ## Test the pure part alone, with both sets of cryptography (fast)
 	$(TEST) --package-path Core --disable-default-traits --scratch-path Core/.build/pure \
 	    --filter "^(Wire|Cryptography|Multiformats|IPLD)Tests"
 
-page: ## Build browser/dist, with which a web page is a peer
+page: ## Build browser/dist, with which a web page is a peer, and the pages of `weft up`
 	@Scripts/install-packages browser
 	Scripts/build-browser
 	Scripts/build-page
@@ -63,7 +63,7 @@ fuzz: ## Fuzz every parser of remote bytes; SECONDS=60 each
 	@Scripts/install-packages build
 	Fuzz/run $(or $(SECONDS),60)
 
-install: build ## Install the program, its completions, manual page and service under PREFIX
+install: build page ## Install the program, its pages, completions, manual page and service under PREFIX
 	Scripts/install $(WEFT) "$(DESTDIR)" "$(PREFIX)"
 
 uninstall: ## Remove what `make install` put there

@@ -1,7 +1,10 @@
 // A gateway to the content of a node.
 
 import BlockStore
+import IPLD
+import Multiformats
 import NIOCore
+import Peering
 import Synchronization
 public import Weft
 
@@ -42,6 +45,7 @@ extension GatewayBackend {
         if node.configuration.compute.contracts == .on {
             call = { try await node.fetch($0) }
         }
+        facts = { Self.facts(of: node) }
         guard node.configuration.network == .online else { return }
         let searches = SearchAllowance()
         findProviders = { cid in
@@ -68,6 +72,19 @@ extension GatewayBackend {
                 try await node.mesh.closestPeers(to: key, within: time)
             } ?? []
         }
+    }
+
+    /// What the program's own pages are told: who this node is, and where pages of this machine
+    /// reach it, the nearest addresses first.
+    private static func facts(of node: Node) -> Value {
+        let ways: [TransportSet] = [.webSocket, .secureWebSocket, .webRTCDirect]
+        let addresses = node.mesh.addresses.filter { ways.contains($0.transport) }
+        return .object([
+            "peer": .string(node.peer.description), "agent": .string(WeftVersion.agent),
+            "addresses": .list(
+                addresses.sorted { $0.scope < $1.scope }.map { .string($0.description) }),
+            "contracts": .bool(node.configuration.compute.contracts == .on),
+        ])
     }
 
     /// How many providers one answer names besides this node.

@@ -49,6 +49,8 @@ public final class Gateway: Sendable {
     public func respond(to incoming: Incoming) async -> Response {
         var response: Response
         do {
+            // What is a page's is no other page's to read.
+            if let page = try await page(incoming) { return page }
             response = try await route(incoming)
         } catch {
             response =
@@ -89,7 +91,9 @@ public final class Gateway: Sendable {
             return try await routing(target, incoming)
         }
         switch target.path {
-        case "/": return LandingPage.response(to: head)
+        case "/":
+            return LandingPage.response(
+                to: head, pages: pagesURL(target.host, scheme: target.scheme))
         case "/healthz": return Self.plain("ok\n", "text/plain; charset=utf-8", head)
         case "/metrics":
             if let text = backend.exposition?() { return Self.plain(text, Metrics.mediaType, head) }

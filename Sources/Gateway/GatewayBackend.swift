@@ -1,6 +1,7 @@
 // What a gateway needs of a node: blocks, names and records. It is a set of functions, so that
 // tests can serve content that no node has.
 
+public import IPLD
 public import Multiformats
 public import NIOCore
 public import Weft
@@ -46,6 +47,9 @@ public struct GatewayBackend: Sendable {
 
     /// Calls contracts; nil if none are called.
     public var call: (@Sendable (Request) async throws -> Response)?
+
+    /// What the program's own pages are told of the node; nil if there are none.
+    public var facts: (@Sendable () -> Value)?
 
     /// What `/metrics` answers, in the text exposition format; nil if it answers nothing.
     public var exposition: (@Sendable () -> String)?

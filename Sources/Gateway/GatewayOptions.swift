@@ -35,6 +35,8 @@ public struct GatewayOptions: Sendable {
     /// How many bytes of small answers are kept ready.
     public var cachedBytes = 16 << 20
 
+    /// The program's own pages; nil for none.
+    public var pages: PageFolder?
     /// Where requests are counted; nil for nowhere.
     public var metrics: Metrics?
 

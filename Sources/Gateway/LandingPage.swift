@@ -4,11 +4,16 @@ import Weft
 
 /// What a gateway shows at its root: what it is and how it is used.
 enum LandingPage {
-    static func response(to head: HTTPRequest) -> Response {
+    /// - Parameter pages: Where the program's own pages are, if they can be reached from there.
+    static func response(to head: HTTPRequest, pages: String?) -> Response {
         var page = PageStyle.opening(title: "Weft gateway")
+        let link = pages.map { url in
+            "<p><a href=\"\(PageStyle.escaped(url))\">The pages of this node</a></p>"
+        }
         page += """
             <h1>Weft gateway</h1>
             <p>This node serves content by its hash. Every byte was verified before it came out.</p>
+            \(link ?? "")
             <dl>
             <dt><code>/ipfs/&lt;cid&gt;/&lt;path&gt;</code></dt>
             <dd>a file, or the listing of a folder</dd>

@@ -18,7 +18,8 @@ struct WeftCommand: AsyncParsableCommand {
             Pin.self, Repo.self, Name.self, Key.self, Identifier.self, Identity.self,
             Config.self, Contract.self, CallCommand.self, EvidenceCommand.self, Balance.self,
             Peers.self, Connect.self, Disconnect.self, Ping.self, Providers.self, Provide.self,
-            Find.self, PubSub.self, Perf.self, Doctor.self, Status.self, Bandwidth.self, Help.self,
+            Find.self, PubSub.self, Perf.self, Doctor.self, Status.self, Bandwidth.self,
+            OpenDashboard.self, Help.self,
         ])
 
     /// The names of the commands that `arguments` lead to, such as `["dag", "import"]`.

@@ -28,6 +28,8 @@ export const enum EventKind {
   finished = 5,
   failed = 6,
   news = 7,
+  arrived = 30,
+  gave = 31,
 }
 
 /** What the module counts. */

@@ -6,6 +6,7 @@ import { networkError, WeftError } from './errors.js'
 import { Reading, Refusal } from './readings.js'
 import { byteRange, contentPath, isOfMesh, mediaType } from './requests.js'
 import { answerWorker, install } from './site.js'
+import { PeerTraffic, Traffic } from './traffic.js'
 
 /** How a page takes part in the mesh. */
 export interface StartOptions {
@@ -38,8 +39,10 @@ export interface StartOptions {
 export interface Status {
   /** The page's name in the mesh. */
   readonly peer: string
-  /** The peers that it is connected with. */
-  readonly peers: readonly { peer: string; address: string }[]
+  /** The peers that it is connected with, and what came from each and went to it. */
+  readonly peers: readonly ({ peer: string; address: string } & Readonly<PeerTraffic>)[]
+  /** Whether peers are given what is kept. */
+  readonly serve: boolean
   /** How many bytes of blocks came from peers, and how many they were given. */
   readonly bytesFetched: number
   readonly bytesServed: number
@@ -54,6 +57,15 @@ export interface WeftEventMap {
   connect: CustomEvent<{ peer: string; address: string }>
   /** A connection has ended. */
   disconnect: CustomEvent<{ peer: string; address: string }>
+  /**
+   * Blocks came from a peer and are what their hashes say. The URL is what they are for, and they are
+   * about there in it: those of folders count as well.
+   */
+  piece: CustomEvent<{
+    peer: string; bytes: number; url: string | undefined; position: number | undefined
+  }>
+  /** A peer was given blocks. */
+  given: CustomEvent<{ peer: string; bytes: number }>
 }
 
 /** The longest time that timers take, in milliseconds: 24 days. */
@@ -64,6 +76,9 @@ const MOST_MEMORY = 1 << 30
 /** A page that is a peer. */
 export class Weft extends EventTarget {
   private readonly readings = new Map<number, Reading>()
+  /** What is being read, and how far blocks have come. */
+  private readonly places = new Map<number, { readonly url: string; position: number }>()
+  private readonly traffic = new Traffic()
   private readonly pending: (() => void)[] = []
   private core!: Core
   private channels!: Channels
@@ -73,6 +88,7 @@ export class Weft extends EventTarget {
   private nextPutting = 1
   private stopAnswering: () => void = () => {}
   private isSettling = false
+  private isServing = false
   private isStopped = false
   /** Why the module cannot be called any more. */
   private fault: WeftError | undefined
@@ -105,7 +121,8 @@ export class Weft extends EventTarget {
     try {
       const secret = crypto.getRandomValues(new Uint8Array(64))
       const argument = new Uint8Array([...secret, ...utf8('weft-page')])
-      weft.peer = text(weft.core.ask('start', argument, memory, options.serve === true ? 1 : 0))
+      weft.isServing = options.serve === true
+      weft.peer = text(weft.core.ask('start', argument, memory, weft.isServing ? 1 : 0))
       for (const address of options.peers ?? []) weft.connect(address)
       weft.stopAnswering = answerWorker((input, init) => weft.fetch(input, init))
       if (options.serviceWorker !== undefined) await install(options.serviceWorker)
@@ -152,6 +169,7 @@ export class Weft extends EventTarget {
     const number = this.nextReading++
     const forget = (): void => {
       this.readings.delete(number)
+      this.places.delete(number)
       request.signal.removeEventListener('abort', abort)
     }
     const reading = new Reading(
@@ -162,6 +180,7 @@ export class Weft extends EventTarget {
     )
     const abort = (): void => reading.abort(request.signal.reason)
     this.readings.set(number, reading)
+    this.places.set(number, { url: url.href, position: Math.max(0, range?.from ?? 0) })
     request.signal.addEventListener('abort', abort)
     try {
       this.core.ask(
@@ -224,12 +243,24 @@ export class Weft extends EventTarget {
     }
   }
 
+  /** Whether peers are given what is kept; may be changed at any time. */
+  get serve(): boolean {
+    return this.isServing
+  }
+
+  set serve(isServing: boolean) {
+    this.isServing = isServing
+    this.core.run('serve', isServing ? 1 : 0)
+  }
+
   /** Who is connected, and what has come and gone. */
   get status(): Status {
     const count = (what: Count): number => this.core.run('count', what)
     return {
       peer: this.peer,
-      peers: this.channels.connected,
+      peers: this.channels.connected.map(
+        entry => ({ ...entry, ...this.traffic.of(entry.peer) })),
+      serve: this.isServing,
       bytesFetched: count(Count.fetched),
       bytesServed: count(Count.served),
       cachedBytes: count(Count.cachedBytes),
@@ -311,6 +342,17 @@ export class Weft extends EventTarget {
   private take(kind: EventKind, subject: number, number: number, bytes: Uint8Array): void {
     if (kind === EventKind.ready || kind === EventKind.ended) {
       this.channels.take(kind, subject, text(bytes))
+    } else if (kind === EventKind.arrived) {
+      const peer = text(bytes)
+      this.traffic.came(peer, number)
+      const place = this.places.get(subject)
+      const detail = { peer, bytes: number, url: place?.url, position: place?.position }
+      if (place !== undefined) place.position += number
+      this.dispatchEvent(new CustomEvent('piece', { detail }))
+    } else if (kind === EventKind.gave) {
+      const peer = text(bytes)
+      this.traffic.went(peer, number)
+      this.dispatchEvent(new CustomEvent('given', { detail: { peer, bytes: number } }))
     } else {
       this.readings.get(subject)?.take(kind, number, bytes)
     }

@@ -15,6 +15,7 @@ public final class ServedAddresses: Sendable {
     private struct State {
         var gateway: String?
         var api: String?
+        var pages: String?
     }
 
     private let state = Mutex(State())
@@ -26,6 +27,12 @@ public final class ServedAddresses: Sendable {
     public var gateway: String? {
         get { state.withLock { $0.gateway } }
         set { state.withLock { $0.gateway = newValue } }
+    }
+
+    /// The URL of the program's own pages.
+    public var pages: String? {
+        get { state.withLock { $0.pages } }
+        set { state.withLock { $0.pages = newValue } }
     }
 
     /// The base URL of the local API's loopback port.
@@ -40,6 +47,8 @@ struct LocalServices: Sendable {
     let node: Node
     let metrics: Metrics
     let addresses: ServedAddresses
+    /// The dashboard; nil if there is none.
+    let dashboard: Dashboard?
     /// Asks the program to end; nil in a program that ends by itself.
     let stop: (@Sendable () -> Void)?
     let started = ContinuousClock.now
@@ -53,6 +62,8 @@ public struct LocalAPI: Sendable {
         case owner
         /// Whoever reaches the loopback port: Kubo's RPC alone, and no web page.
         case loopback
+        /// The dashboard in a browser of the owner: its pages, and the calls that they make.
+        case dashboard(Dashboard)
     }
 
     private let services: LocalServices
@@ -63,13 +74,15 @@ public struct LocalAPI: Sendable {
     ///
     /// - Parameters:
     ///   - addresses: where the node's servers listen, to be told to callers.
+    ///   - dashboard: what the owner may be invited to; nil if there is none.
     ///   - stop: what a call to stop does; nil if the program ends by itself.
     public init(
         _ node: Node, metrics: Metrics, logger: Logger,
-        addresses: ServedAddresses = ServedAddresses(), stop: (@Sendable () -> Void)? = nil
+        addresses: ServedAddresses = ServedAddresses(), dashboard: Dashboard? = nil,
+        stop: (@Sendable () -> Void)? = nil
     ) {
         services = LocalServices(
-            node: node, metrics: metrics, addresses: addresses, stop: stop)
+            node: node, metrics: metrics, addresses: addresses, dashboard: dashboard, stop: stop)
         self.logger = logger
         owner = Self.router(services, .owner).buildResponder()
     }
@@ -93,8 +106,10 @@ public struct LocalAPI: Sendable {
 
     static func router(_ services: LocalServices, _ access: Access) -> Router<LocalContext> {
         let router = Router(context: LocalContext.self)
-        let server = access == .owner ? "socket" : "api"
-        router.add(middleware: MetricsMiddleware(services.metrics, server: server))
+        router.add(middleware: MetricsMiddleware(services.metrics, server: access.name))
+        if case .dashboard(let dashboard) = access {
+            router.add(middleware: DashboardBoundary(dashboard: dashboard))
+        }
         router.add(middleware: APIBoundary(access: access))
         services.addHealthRoutes(to: router)
         services.addNodeRoutes(to: router)
@@ -109,7 +124,7 @@ public struct LocalAPI: Sendable {
         services.addPubSubRoutes(to: router)
         services.addBandwidthRoutes(to: router)
         services.addKeyRoutes(to: router)
-        guard access == .owner else { return router }
+        if case .loopback = access { return router }
         services.addOwnRoutes(to: router)
         services.addOwnPeerRoutes(to: router)
         services.addOwnPubSubRoutes(to: router)
@@ -122,12 +137,25 @@ public struct LocalAPI: Sendable {
         services.addBalanceRoutes(to: router)
         services.addOwnRepoRoutes(to: router)
         services.addOwnKeyRoutes(to: router)
+        services.addDashboardRoutes(to: router)
         return router
     }
 
     /// The answers of one server.
     func responder(for access: Access) -> RouterResponder<LocalContext> {
-        access == .owner ? owner : Self.router(services, access).buildResponder()
+        if case .owner = access { return owner }
+        return Self.router(services, access).buildResponder()
+    }
+}
+
+extension LocalAPI.Access {
+    /// What the server is called in figures.
+    fileprivate var name: String {
+        switch self {
+        case .owner: "socket"
+        case .loopback: "api"
+        case .dashboard: "dashboard"
+        }
     }
 }
 
@@ -142,7 +170,7 @@ private struct APIBoundary: RouterMiddleware {
         _ request: ServerRequest, context: LocalContext,
         next: @concurrent (ServerRequest, LocalContext) async throws -> ServerResponse
     ) async throws -> ServerResponse {
-        if access == .loopback, let refusal = LoopbackGuard.refusal(of: request.head) {
+        if case .loopback = access, let refusal = LoopbackGuard.refusal(of: request.head) {
             return APIError(refusal.message, code: .forbidden, status: refusal.status).response
         }
         // Paths are fixed; anything that would have to be resolved first is an attack.

@@ -16,6 +16,8 @@ public struct LocalServer: Service {
         case socket(path: String)
         /// A loopback address; port 0 lets the system choose.
         case loopback(host: String, port: Int)
+        /// A port of 127.0.0.1 that the system chooses, for a dashboard.
+        case dashboard(Dashboard)
     }
 
     /// The most connections at a time.
@@ -54,6 +56,9 @@ public struct LocalServer: Service {
             }
             address = .hostname(host, port: port)
             access = .loopback
+        case .dashboard(let dashboard):
+            address = .hostname("127.0.0.1", port: 0)
+            access = .dashboard(dashboard)
         }
         // What the server reports of itself when it is cancelled is no news.
         var quiet = logger

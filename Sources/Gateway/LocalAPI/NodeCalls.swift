@@ -74,6 +74,7 @@ extension LocalServices {
                 "repository": .string(node.repository.directory),
                 "running": .bool(stop != nil),
                 "gateway": addresses.gateway.map { .string($0) },
+                "pages": addresses.pages.map { .string($0) },
                 "api": addresses.api.map { .string($0) },
             ])
         }

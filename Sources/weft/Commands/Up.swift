@@ -21,7 +21,7 @@ struct Up: AsyncParsableCommand {
             The node joins the public network, where it finds content and others find its own, \
             serves its content over an HTTP gateway and does the work of the other commands. \
             Ctrl-C or SIGTERM stops it. With --json the first line is an object with peer, listen, \
-            gateway (a URL), api (a URL or null), socket and repository.
+            gateway (a URL), pages and api (URLs or null), socket and repository.
 
 
             """
@@ -165,8 +165,10 @@ extension Up {
         let metrics = Metrics()
         let addresses = ServedAddresses()
         // The signal is how everything stops, however it is asked for.
+        let pages = Result { () throws(PagesMissing) in try PageFolder() }
+        let dashboard = (try? pages.get()).map { Dashboard($0) }
         let api = LocalAPI(
-            node, metrics: metrics, logger: logger, addresses: addresses,
+            node, metrics: metrics, logger: logger, addresses: addresses, dashboard: dashboard,
             stop: { kill(getpid(), SIGTERM) })
         let loopback = try HostAndPort.configured(node.configuration.api.address, "api.address")
         let gateway = try HostAndPort.configured(
@@ -175,6 +177,7 @@ extension Up {
         try await gateway?.check("--gateway")
         var options = GatewayOptions(node.configuration)
         options.metrics = metrics
+        options.pages = try? pages.get()
         let scheme = options.certificate == nil ? "http" : "https"
         var backend = GatewayBackend(node, url: { addresses.gateway })
         backend.exposition = { metrics.exposition(of: node) }
@@ -183,12 +186,13 @@ extension Up {
         try await node.listen()
         let announcement = Announcement(
             waitingFor: 1 + (loopback == nil ? 0 : 1) + (gateway == nil ? 0 : 1),
-            Self.describe(node, addresses, json: common.json))
+            Self.describe(node, addresses, pages, json: common.json))
         var services: [any Service] = [
             LocalServer(
                 api, at: .socket(path: APISocket.usable(node.repository.socket)), logger: logger
             ) { _ in await announcement.ready() }
         ]
+        if let dashboard { services.append(DashboardServer(dashboard, api, logger: logger)) }
         if let loopback {
             let place = LocalServer.Place.loopback(host: loopback.host, port: loopback.port)
             services.append(
@@ -202,7 +206,9 @@ extension Up {
             services.append(
                 try server.server(at: address, eventLoops: node.eventLoops, logger: logger) {
                     port in
-                    addresses.gateway = gateway.url(port: port, scheme: scheme)
+                    let url = gateway.url(port: port, scheme: scheme)
+                    addresses.gateway = url
+                    addresses.pages = server.pagesURL(of: url)
                     await announcement.ready()
                 })
         }
@@ -223,7 +229,8 @@ extension Up {
 
     /// What is printed when everything listens.
     private static func describe(
-        _ node: Node, _ addresses: ServedAddresses, json: Bool
+        _ node: Node, _ addresses: ServedAddresses, _ pages: Result<PageFolder, PagesMissing>,
+        json: Bool
     ) -> @Sendable () throws -> Void {
         {
             let peer = node.peer.description
@@ -232,6 +239,7 @@ extension Up {
                     "peer": .string(peer),
                     "listen": .list(node.mesh.addresses.map { .string($0.description) }),
                     "gateway": addresses.gateway.map { .string($0) } ?? .null,
+                    "pages": addresses.pages.map { .string($0) } ?? .null,
                     "api": addresses.api.map { .string($0) } ?? .null,
                     "socket": .string(node.repository.socket),
                     "repository": .string(node.repository.directory),
@@ -241,6 +249,7 @@ extension Up {
                 let rows =
                     [
                         ("peer", peer), ("gateway", addresses.gateway ?? "none"),
+                        ("pages", addresses.pages ?? pages.fault ?? "none"),
                         ("api", addresses.api ?? node.repository.socket),
                         ("repository", node.repository.directory),
                     ] + node.mesh.addresses.map { ("peers", $0.description) }
@@ -250,6 +259,13 @@ extension Up {
             }
             try StandardOutput.flush()
         }
+    }
+}
+
+extension Result where Success == PageFolder, Failure == PagesMissing {
+    /// Why there are no pages.
+    fileprivate var fault: String? {
+        if case .failure(let fault) = self { "\(fault)" } else { nil }
     }
 }
 

@@ -112,6 +112,7 @@ extension ContentPeer {
         var prefix: [UInt8] = []
         prefix.appendVarint(UInt64(message.byteCount))
         var pieces = [prefix]
+        var given = 0
         for piece in message.pieces {
             switch piece {
             case .bytes(let bytes): pieces.append(bytes)
@@ -119,10 +120,11 @@ extension ContentPeer {
                 guard let block = cache.bytes(of: cid.hash), block.count == count else {
                     return exchange.unsent(number, now: now)
                 }
-                traffic.served += UInt64(count)
+                given += count
                 pieces.append(block)
             }
         }
+        tellGift(of: given, on: channel)
         for piece in pieces { channel.append(piece, to: id.stream) }
         channel.streams[id.stream]?.outgoing.append(.end(number: number))
         pump(id.stream, of: channel, now: now)
@@ -130,11 +132,13 @@ extension ContentPeer {
 
     func take(_ event: BlockExchange.Event, now: Instant) {
         switch event {
-        case .blocks(let blocks, _, let sessions):
+        case .blocks(let blocks, let peer, let sessions):
             for block in blocks { keep(block, now: now) }
+            tellArrival(of: blocks, from: peer, in: sessions.first)
             for session in sessions { arrived(blocks, in: session, now: now) }
-        case .streamed(let session, let blocks, _):
+        case .streamed(let session, let blocks, let peer):
             for block in blocks { keep(block, now: now) }
+            tellArrival(of: blocks, from: peer, in: session)
             arrived(blocks, in: session, now: now)
         case .streamOver: break
         case .failed(let session, let cid, let failure):

@@ -30,6 +30,10 @@ final class ContentPeer {
         case failed(UInt32, ReadingFault)
         /// What became of a peer that was asked for what a reading wants.
         case news(UInt32, PeerID, BlockExchange.News)
+        /// So many bytes of blocks came from a peer, for a reading (0: it is over).
+        case arrived(UInt32, PeerID, byteCount: Int)
+        /// A peer was given so many bytes of blocks.
+        case gave(PeerID, byteCount: Int)
     }
 
     /// Why a reading failed.

@@ -269,6 +269,12 @@ public func count(_ what: UInt32) -> Double {
     }
 }
 
+/// Whether peers are given what is kept, from now on.
+@c(weft_serve)
+public func serve(_ isServing: UInt32) {
+    unsafe page?.isServing = isServing != 0
+}
+
 private func instant(_ milliseconds: Double) -> Instant {
     Instant(nanoseconds: UInt64(max(0, milliseconds) * 1_000_000))
 }
@@ -349,6 +355,9 @@ private func tell(_ event: ContentPeer.Event) {
         tell(6, reading, code, text: text)
     case .news(let reading, let peer, let news):
         tell(7, reading, text: peer.description + " " + news.told)
+    case .arrived(let reading, let peer, let count):
+        tell(30, reading, Double(count), text: peer.description)
+    case .gave(let peer, let count): tell(31, 0, Double(count), text: peer.description)
     }
 }
 

@@ -1,0 +1,102 @@
+"""Opens the pages of a running node as visitors do, and prints what was seen as JSON.
+
+Usage: own_pages.py TASK FILE, where the file has the arguments as JSON:
+
+access {"pages": [[URL, EXPRESSION], …]}: each page, once its expression is true, wide in light and
+narrow in dark: what axe-core finds, and whether it has to be scrolled sideways.
+keyboard {"dashboard": URL}: whether everything in the dashboard is reached by Tab and seen to be, and
+what a slider and a button do when keys are pressed.
+visit {"url": URL, "until": EXPRESSION, "then": EXPRESSION}: the value of the last one.
+"""
+
+import asyncio
+import json
+import pathlib
+import sys
+
+from devtools import browser
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+AXE = ROOT / ".build" / "axe" / "axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+async def access(tabs, pages):
+    found = []
+    for url, ready in pages:
+        page = await tabs.page()
+        # What runs in the page to examine it is not the page's.
+        await page.open(url)
+        await page.until(ready)
+        await page.ask(AXE.read_text() + ";undefined")
+        for width, height, scheme in ((1280, 900, "light"), (390, 844, "dark")):
+            await page.look(width, height, scheme, "reduce")
+            result = await page.ask(
+                f"axe.run({{runOnly: {json.dumps(RULES)}}}).then(({{violations}}) => "
+                "violations.map(({id, nodes}) => `${id}: ${nodes.map(({target, failureSummary}) =>"
+                " `${target} ${failureSummary}`).join(' | ')}`))")
+            sideways = await page.ask(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            if sideways > 0:
+                result.append(f"it is {sideways} pixels too wide")
+            name = url.split("#")[0]
+            found += [f"{name} {width} {scheme}: {violation}" for violation in result]
+        found += [f"{url}: {fault}" for fault in page.faults]
+    return {"found": found}
+
+
+FOCUS = """(() => {
+  const element = document.activeElement
+  const {outlineStyle} = getComputedStyle(element)
+  return {id: element.id, tag: element.localName, text: element.textContent.trim().slice(0, 40),
+          isSeen: outlineStyle !== 'none'}
+})()"""
+STOPS = """[...document.querySelectorAll(
+  'a[href], button, input, select, textarea, summary, [tabindex="0"]')].filter(
+  element => !element.disabled && element.checkVisibility()).length"""
+
+
+async def keyboard(tabs, dashboard):
+    page = await tabs.page()
+    await page.look(1280, 900)
+    await page.open(dashboard)
+    await page.until("document.getElementById('set-mesh-connections-max')?.ariaValueText")
+    seen, slider = [], None
+    # What is set can be set back, which is one more button.
+    for _ in range(await page.ask(STOPS) + 2):
+        await page.press("Tab")
+        focus = await page.ask(FOCUS)
+        if focus["tag"] == "body":
+            break
+        seen.append(focus)
+        if focus["id"] == "set-mesh-connections-max":
+            await page.press("ArrowRight")
+            slider = await page.until("document.getElementById('said').textContent")
+        if focus["id"] == "examine":
+            await page.press("Enter")
+            await page.until("document.querySelectorAll('#findings > li').length")
+    return {
+        "stops": await page.ask(STOPS), "reached": len(seen), "first": seen[0]["text"], "slider": slider,
+        "unseen": [focus for focus in seen if not focus["isSeen"]],
+        "findings": await page.ask("document.querySelectorAll('#findings > li').length"),
+        "faults": page.faults,
+    }
+
+
+async def visit(tabs, url, until, then):
+    page = await tabs.page()
+    await page.look(1280, 900)
+    await page.open(url)
+    await page.until(until)
+    return {"value": await page.ask(then), "faults": page.faults}
+
+
+async def main():
+    task, file = sys.argv[1:]
+    arguments = json.loads(pathlib.Path(file).read_text())
+    async with browser() as tabs:
+        tasks = {"access": access, "keyboard": keyboard, "visit": visit}
+        print(json.dumps(await tasks[task](tabs, **arguments)))
+
+
+asyncio.run(main())

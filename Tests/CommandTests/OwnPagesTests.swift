@@ -1,0 +1,159 @@
+// The pages of `weft up` in Chromium: what they show, whether everybody can use them, and that
+// what is of the owner is the owner's.
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct OwnPagesTests {
+    init() throws { try Browser.check() }
+
+    /// A node that listens for pages, with something to show.
+    private struct Shown {
+        let place: Workplace
+        let node: RunningNode
+        let pages: String
+        let gallery: String
+        let film: String
+
+        init() throws {
+            place = try Workplace()
+            try place.isolate()
+            node = try RunningNode(place, "--listen", "/ip4/127.0.0.1/tcp/0/ws")
+            pages = try #require(node.announcement["pages"] as? String)
+            let drawing = Process()
+            drawing.executableURL = DocumentationTests.root.appending(path: "Scripts/draw-media")
+            drawing.arguments = [place.path("media")]
+            try drawing.run()
+            drawing.waitUntilExit()
+            gallery = try Self.add(place, "media/gallery", "32768")
+            film = try Self.add(place, "media/film", "131072")
+        }
+
+        private static func add(
+            _ place: Workplace, _ name: String, _ size: String
+        ) throws -> String {
+            let added = try place.weft("add", "-q", "--chunker", "size-\(size)", place.path(name))
+            return added.output.split(separator: "\n").last.map(String.init) ?? ""
+        }
+
+        /// What one of the tasks of own_pages.py reports.
+        func browse(_ task: String, _ arguments: [String: Any]) throws -> [String: Any] {
+            let argument = try JSONSerialization.data(withJSONObject: arguments)
+            let outcome = try place.python(
+                "../Browsers/own_pages.py", [task, try place.write("\(task).json", argument)])
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return try outcome.object()
+        }
+
+        func dashboard() throws -> String { try place.weft("dashboard").output }
+    }
+
+    private static let areShown =
+        "document.querySelectorAll('.picture button:not([disabled])').length === 12"
+
+    /// The gallery comes from the node in pieces, and says so.
+    @Test("a gallery shows where its pieces came from") func gallery() throws {
+        let shown = try Shown()
+        defer { shown.node.stop() }
+        let report = try shown.browse(
+            "visit",
+            [
+                "url": "\(shown.pages)gallery/#\(shown.gallery)", "until": Self.areShown,
+                "then": """
+                ({ title: document.title,
+                   rows: [...document.querySelectorAll('weft-cloth tbody tr')].map(
+                     row => row.textContent),
+                   cells: document.querySelectorAll('.cloth rect').length,
+                   status: document.getElementById('status').weft.status })
+                """,
+            ])
+        #expect((report["faults"] as? [String]) == [])
+        let value = try #require(report["value"] as? [String: Any])
+        #expect(value["title"] as? String == "Twelve fabrics · Weft")
+        let rows = value["rows"] as? [String] ?? []
+        #expect(rows.count == 1 && rows[0].contains("this node"), "\(rows)")
+        #expect(value["cells"] as? Int ?? 0 > 80)
+        let status = value["status"] as? [String: Any] ?? [:]
+        #expect(status["serve"] as? Bool == false, "nobody is served unasked")
+        let peers = status["peers"] as? [[String: Any]] ?? []
+        #expect(peers.count == 1)
+        #expect(peers[0]["bytesFetched"] as? Int == status["bytesFetched"] as? Int)
+    }
+
+    /// The film plays from the middle on, and what is not watched does not come.
+    @Test("a film plays, and one seeks in it") func video() throws {
+        let shown = try Shown()
+        defer { shown.node.stop() }
+        let report = try shown.browse(
+            "visit",
+            [
+                "url": "\(shown.pages)video/#\(shown.film)/film.mp4",
+                "until": "document.getElementById('film').readyState >= 2",
+                "then": """
+                (async () => {
+                  const film = document.getElementById('film')
+                  const seeked = new Promise(resolve => film.addEventListener('seeked', resolve))
+                  film.currentTime = 30
+                  await seeked
+                  return { time: film.currentTime, width: film.videoWidth, duration: film.duration,
+                    parts: document.querySelectorAll('#bar rect').length }
+                })()
+                """,
+            ])
+        #expect((report["faults"] as? [String]) == [])
+        let value = try #require(report["value"] as? [String: Any])
+        #expect(value["time"] as? Double == 30 && value["width"] as? Int == 640, "\(value)")
+        #expect(value["duration"] as? Double ?? 0 > 32)
+        #expect(value["parts"] as? Int ?? 0 > 2)
+    }
+
+    /// The rules of axe-core hold for all pages, wide in light and narrow in dark.
+    @Test("everybody can use the pages") func accessibility() throws {
+        let shown = try Shown()
+        defer { shown.node.stop() }
+        let isConnected = "document.querySelector('weft-status').hasAttribute('connected')"
+        let opened = """
+            \(isConnected) && (document.querySelector('weft-status').shadowRoot
+              .querySelector('details').open = true)
+            """
+        let report = try shown.browse(
+            "access",
+            [
+                "pages": [
+                    [shown.pages, opened],
+                    ["\(shown.pages)gallery/#\(shown.gallery)", Self.areShown],
+                    [
+                        "\(shown.pages)video/#\(shown.film)/film.mp4",
+                        "document.getElementById('film').readyState >= 2",
+                    ],
+                    ["\(shown.pages)playground/", isConnected],
+                    [
+                        try shown.dashboard(),
+                        """
+                        document.getElementById('set-storage-max')?.ariaValueText && (
+                          document.querySelectorAll('#findings > li').length > 0
+                          || document.getElementById('examine').click())
+                        """,
+                    ],
+                    [shown.node.gateway, "document.querySelector('h1') !== null"],
+                ]
+            ])
+        let found = report["found"] as? [String] ?? ["nothing was reported"]
+        #expect(found.isEmpty, "\(found.joined(separator: "\n"))")
+    }
+
+    /// Everything in the dashboard is reached by keys, and seen to be; a slider does what it says.
+    @Test("the dashboard works with the keyboard") func keyboard() throws {
+        let shown = try Shown()
+        defer { shown.node.stop() }
+        let report = try shown.browse("keyboard", ["dashboard": try shown.dashboard()])
+        #expect((report["faults"] as? [String]) == [])
+        #expect(report["first"] as? String == "To the content")
+        #expect((report["unseen"] as? [Any])?.isEmpty == true, "\(report)")
+        #expect(report["reached"] as? Int == report["stops"] as? Int, "\(report)")
+        #expect(report["findings"] as? Int ?? 0 > 3)
+        let said = report["slider"] as? String ?? ""
+        let value = try shown.place.weft("config", "get", "mesh.connections-max").output
+        #expect(said == "Connections: \(value), from now on." && value == "150", "\(said) \(value)")
+    }
+}

@@ -1,0 +1,181 @@
+// Calls of contracts: through the node's gateway, as any page may, or by this page itself.
+
+import '/weft-status.js'
+import type { Weft } from '/weft.js'
+import { bytes, byId, make, number, short } from '../../shared/dom.js'
+import { nodeFacts, startPeer } from '../../shared/peer.js'
+import { showTree } from './tree.js'
+
+/** How much of an answer is shown, in characters. */
+const SHOWN = 20_000
+/** How many earlier calls are listed. */
+const PAST = 50
+
+/** What is to be called, as the form says. */
+interface Call {
+  readonly contract: string
+  readonly path: string
+  readonly method: string
+  readonly body: string | undefined
+  readonly audit: string
+  readonly gas: string
+  readonly price: string
+  readonly isByPage: boolean
+}
+
+let weft: Weft | undefined
+let nodePeer: string | undefined
+let abort: AbortController | undefined
+
+const field = (id: string): string =>
+  byId<HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement>(id).value.trim()
+
+function call(): Call {
+  const method = field('method')
+  const body = byId<HTMLTextAreaElement>('body').value
+  return {
+    contract: field('contract').replace(/^weft:\/\//, ''), path: field('path').replace(/^\/+/, ''),
+    method, body: method === 'GET' || body === '' ? undefined : body, audit: field('audit'),
+    gas: field('gas'), price: field('price'), isByPage: field('where') === 'page',
+  }
+}
+
+function headers({ audit, gas, price, isByPage }: Call): Record<string, string> {
+  const fields: Record<string, string> = {}
+  if (gas !== '') fields['Weft-Gas'] = gas
+  if (isByPage) return fields
+  if (audit !== 'sample') fields['Weft-Audit'] = audit
+  if (price !== '') fields['Weft-Max-Price'] = price
+  return fields
+}
+
+/** The same call as a line of shell. */
+function shell(asked: Call): string {
+  const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
+  const parts = ['curl -i']
+  if (asked.method !== 'GET') parts.push(`-X ${asked.method}`)
+  for (const [name, value] of Object.entries(headers({ ...asked, isByPage: false }))) {
+    parts.push(`-H ${quoted(`${name}: ${value}`)}`)
+  }
+  if (asked.body !== undefined) parts.push(`--data-binary ${quoted(asked.body)}`)
+  parts.push(quoted(`${location.origin}/weft/${asked.contract || 'CID'}/${asked.path}`))
+  return parts.join(' ')
+}
+
+function send(asked: Call, signal: AbortSignal): Promise<Response> {
+  const { contract, path, method, body } = asked
+  const init = { method, headers: headers(asked), body, signal }
+  if (!asked.isByPage) return fetch(`/weft/${contract}/${path}`, init)
+  if (weft === undefined) throw new TypeError('this page is no peer yet')
+  const mesh = { audit: asked.audit, maxPrice: asked.price === '' ? undefined : Number(asked.price) }
+  return weft.fetch(`weft://${contract}/${path}`, { ...init, mesh } as RequestInit)
+}
+
+/** What a peer is called here. */
+function named(responder: string | null): string {
+  if (responder === null) return 'nobody'
+  if (responder === 'self') return 'who was asked, itself'
+  return responder === nodePeer ? `this node (${short(responder)})` : `peer ${short(responder)}`
+}
+
+async function body(response: Response): Promise<Node> {
+  const type = response.headers.get('content-type') ?? ''
+  const blob = await response.blob()
+  if (blob.size === 0) return make('p', { class: 'soft' }, 'The body is empty.')
+  if (/^image\/(png|jpeg|gif|webp)/.test(type)) {
+    return make('img', { src: URL.createObjectURL(blob), alt: 'The picture that the contract answered' })
+  }
+  const text = await blob.slice(0, SHOWN * 4).text()
+  // What is no text would be a mess of signs.
+  if (/[\0-\x08\x0e-\x1f]/.test(text.slice(0, 1000))) {
+    return make('p', { class: 'soft' }, `${bytes(blob.size)} that are no text`)
+  }
+  const cut = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text
+  return make('pre', { tabindex: 0, 'aria-label': 'Body of the answer' }, cut)
+}
+
+function fact(list: HTMLElement, name: string, value: string | null | Node): void {
+  if (value === null || value === '') return
+  list.append(make('dt', {}, name), make('dd', {}, value))
+}
+
+async function show(asked: Call, response: Response, milliseconds: number): Promise<void> {
+  const get = (name: string): string | null => response.headers.get(name)
+  const isGood = response.ok
+  const facts = make('dl', { class: 'facts' })
+  const responder = get('weft-responder')
+  const self = asked.isByPage ? 'this page' : 'this node'
+  fact(facts, 'Answered by', responder === 'self' ? self : named(responder))
+  fact(facts, 'Gas', get('weft-gas') === null ? null : number(Number(get('weft-gas'))))
+  fact(facts, 'Cost', get('weft-cost') === null ? null : `${number(Number(get('weft-cost')))} credits`)
+  fact(facts, 'Confidence', get('weft-confidence'))
+  fact(facts, 'Outcome', get('weft-outcome'))
+  fact(facts, 'Time', `${milliseconds.toFixed(1)} ms`)
+  fact(facts, 'Type', get('content-type'))
+  const record = get('weft-record')
+  if (record !== null) fact(facts, 'Record', make('code', {}, record))
+  const state = make('p', {},
+    make('span', { class: `status ${isGood ? 'good' : 'bad'}` }, `${response.status} ${response.statusText}`))
+  byId('nothing').hidden = true
+  byId('outcome').replaceChildren(state, facts, await body(response))
+  remember(asked, response, milliseconds, responder === 'self' ? self : named(responder))
+  byId('tree').hidden = record === null
+  if (record !== null) await showTree(byId('calls'), record)
+}
+
+function remember(asked: Call, response: Response, milliseconds: number, by: string): void {
+  byId('history').hidden = false
+  const again = make('button', { class: 'quiet', type: 'button' }, asked.path || '/')
+  again.addEventListener('click', () => {
+    byId<HTMLInputElement>('contract').value = asked.contract
+    byId<HTMLInputElement>('path').value = asked.path
+    byId<HTMLSelectElement>('method').value = asked.method
+    byId<HTMLTextAreaElement>('body').value = asked.body ?? ''
+    changed()
+    byId('contract').focus()
+  })
+  const gas = response.headers.get('weft-gas')
+  byId('past').prepend(make('tr', {},
+    make('td', {}, again), make('td', {}, by), make('td', { class: 'right' }, `${response.status}`),
+    make('td', { class: 'right' }, gas === null ? '–' : number(Number(gas))),
+    make('td', { class: 'right' }, `${milliseconds.toFixed(1)} ms`)))
+  while (byId('past').children.length > PAST) byId('past').lastElementChild?.remove()
+}
+
+function changed(): void {
+  byId('shell').textContent = shell(call())
+}
+
+function busy(isBusy: boolean, message: string): void {
+  byId<HTMLButtonElement>('send').disabled = isBusy
+  byId('abort').hidden = !isBusy
+  byId('progress').textContent = message
+}
+
+byId('form').addEventListener('input', changed)
+byId('abort').addEventListener('click', () => abort?.abort())
+byId('form').addEventListener('submit', async event => {
+  event.preventDefault()
+  const asked = call()
+  abort = new AbortController()
+  busy(true, 'Waiting for the answer…')
+  const start = performance.now()
+  try {
+    const response = await send(asked, abort.signal)
+    await show(asked, response, performance.now() - start)
+    busy(false, `Answered with status ${response.status}.`)
+    history.replaceState(null, '', `#${asked.contract}/${asked.path}`)
+  } catch (error) {
+    const { name, message } = error as Error
+    busy(false, name === 'AbortError' ? 'Stopped.' : `There is no answer: ${message}`)
+  }
+})
+
+// The address may name a call.
+const [contract = '', ...path] = decodeURIComponent(location.hash.slice(1)).split('/')
+if (contract !== '') byId<HTMLInputElement>('contract').value = contract
+if (path.length > 0) byId<HTMLInputElement>('path').value = path.join('/')
+changed()
+void nodeFacts().then(facts => { nodePeer = facts?.peer })
+weft = await startPeer()
+byId<HTMLElementTagNameMap['weft-status']>('status').weft = weft

@@ -1,0 +1,58 @@
+// A film out of the mesh: the service worker gives the browser's own player what it asks for, and a
+// bar shows which part of the film came from whom.
+
+import '/weft-status.js'
+import '../../shared/cloth.js'
+import { byId, bytes, draw, short } from '../../shared/dom.js'
+import { contentOfPage, nodeFacts, startPeer } from '../../shared/peer.js'
+
+/** What is played if the address names a folder. */
+const FILM = 'film.mp4'
+/** How wide the bar is, in its own units. */
+const WIDTH = 1000
+
+const notice = byId('notice')
+
+function fail(message: string): void {
+  notice.textContent = message
+  notice.hidden = false
+}
+
+async function show(): Promise<void> {
+  const named = contentOfPage()
+  const [facts, weft] = await Promise.all(
+    [nodeFacts(), startPeer({ serviceWorker: '/weft-sw.js' })])
+  byId<HTMLElementTagNameMap['weft-status']>('status').weft = weft
+  const cloth = byId<HTMLElementTagNameMap['weft-cloth']>('cloth')
+  cloth.watch(weft, peer => (peer === facts?.peer ? 'this node' : `peer ${short(peer)}`))
+  if (named === undefined) {
+    return fail('Which film? Its CID belongs behind the # of this address; `make run` prints one.')
+  }
+  const path = /\.\w+$/.test(named) ? named : `${named}/${FILM}`
+  const size = Number(
+    (await weft.fetch(`ipfs://${path}`, { method: 'HEAD' })).headers.get('content-length'))
+  if (!(size > 0)) return fail('There is no film at this address.')
+
+  const url = new URL(`ipfs://${path}`).href
+  let total = 0
+  weft.addEventListener('piece', ({ detail }) => {
+    if (detail.url !== url || detail.position === undefined) return
+    const part = draw('rect', {
+      x: detail.position / size * WIDTH, y: 0, width: Math.max(2, detail.bytes / size * WIDTH), height: 40,
+      class: 'arrives',
+    })
+    part.style.fill = cloth.colour(detail.peer)
+    byId('bar').append(part)
+    total = Math.min(size, total + detail.bytes)
+    byId('bar-text').textContent = `${bytes(total)} of ${bytes(size)} have come.`
+  })
+
+  const film = byId<HTMLVideoElement>('film')
+  film.addEventListener('error', () => fail(
+    `This browser cannot play the film${film.error === null ? '' : ` (${film.error.message})`}.`))
+  film.addEventListener('loadedmetadata', () => { notice.hidden = true })
+  film.src = `/ipfs/${path}`
+}
+
+addEventListener('hashchange', () => location.reload())
+show().catch(error => fail(`The film could not be fetched: ${(error as Error).message}`))
