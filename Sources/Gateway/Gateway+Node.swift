@@ -75,14 +75,15 @@ extension GatewayBackend {
     }
 
     /// What the program's own pages are told: who this node is, and where pages of this machine
-    /// reach it, the nearest addresses first.
+    /// reach it.
     private static func facts(of node: Node) -> Value {
         let ways: [TransportSet] = [.webSocket, .secureWebSocket, .webRTCDirect]
-        let addresses = node.mesh.addresses.filter { ways.contains($0.transport) }
+        let all = node.mesh.addresses.filter { ways.contains($0.transport) }
+        // Whoever claims to be on this machine learns nothing of the networks that it is in.
+        let near = all.filter { $0.scope == .host }
         return .object([
             "peer": .string(node.peer.description), "agent": .string(WeftVersion.agent),
-            "addresses": .list(
-                addresses.sorted { $0.scope < $1.scope }.map { .string($0.description) }),
+            "addresses": .list((near.isEmpty ? all : near).map { .string($0.description) }),
             "contracts": .bool(node.configuration.compute.contracts == .on),
         ])
     }

@@ -26,12 +26,11 @@ export class PeerMap extends HTMLElement {
 
   connectedCallback(): void {
     if (this.firstChild !== null) return
-    const rings = RINGS.flatMap(milliseconds => {
-      const radius = distance(milliseconds)
-      const text = draw('text', { x: 0, y: -radius - 3 }, milliseconds < 1000 ? `${milliseconds} ms` : '1 s')
-      return [draw('circle', { class: 'ring', r: radius }), text]
-    })
-    this.drawing.append(...rings, this.threads, this.dots, draw('circle', { class: 'self', r: 9 }))
+    const rings = RINGS.map(milliseconds => draw('circle', { class: 'ring', r: distance(milliseconds) }))
+    const labels = RINGS.map(milliseconds => draw(
+      'text', { y: -distance(milliseconds) + 4 }, milliseconds < 1000 ? `${milliseconds} ms` : '1 s'))
+    this.drawing.append(
+      ...rings, this.threads, this.dots, draw('circle', { class: 'self', r: 9 }), ...labels)
     this.append(this.drawing, make('ul', { class: 'legend' },
       make('li', {}, make('span', { class: 'swatch is-weft' }), ' Weft nodes'),
       make('li', {}, make('span', { class: 'swatch is-page' }), ' pages'),
