@@ -6,7 +6,8 @@ access {"pages": [[URL, EXPRESSION], …]}: each page, once its expression is tr
 narrow in dark: what axe-core finds, and whether it has to be scrolled sideways.
 keyboard {"dashboard": URL}: whether everything in the dashboard is reached by Tab and seen to be, and
 what a slider and a button do when keys are pressed.
-visit {"url": URL, "until": EXPRESSION, "then": EXPRESSION}: the value of the last one.
+visit {"visits": [{"url": URL, "until": EXPRESSION, "then": EXPRESSION}, …]}: what the last expressions
+of the pages are, each opened when the one before has been left open.
 """
 
 import asyncio
@@ -83,12 +84,16 @@ async def keyboard(tabs, dashboard):
     }
 
 
-async def visit(tabs, url, until, then):
-    page = await tabs.page()
-    await page.look(1280, 900)
-    await page.open(url)
-    await page.until(until)
-    return {"value": await page.ask(then), "faults": page.faults}
+async def visit(tabs, visits):
+    values, faults = [], []
+    for task in visits:
+        page = await tabs.page()
+        await page.look(1280, 900)
+        await page.open(task["url"])
+        await page.until(task["until"])
+        values.append(await page.ask(task["then"]))
+        faults += page.faults
+    return {"values": values, "faults": faults}
 
 
 async def main():

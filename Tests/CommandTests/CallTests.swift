@@ -7,7 +7,7 @@ import Testing
 
 @Suite(.serialized) struct CallTests {
     /// Answers `hello ` and its body; `both` calls that twice.
-    private static let text = ContractText.native(
+    static let text = ContractText.native(
         """
           (data (i32.const 0) "hello /hello?a/hello?b")
           (func (export "hello")

@@ -1,6 +1,7 @@
 // The pages of `weft up` in Chromium: what they show, whether everybody can use them, and that
 // what is of the owner is the owner's.
 
+import ContractText
 import Foundation
 import Testing
 
@@ -25,7 +26,7 @@ import Testing
             drawing.arguments = [place.path("media")]
             try drawing.run()
             drawing.waitUntilExit()
-            gallery = try Self.add(place, "media/gallery", "32768")
+            gallery = try Self.add(place, "media/gallery", "65536")
             film = try Self.add(place, "media/film", "131072")
         }
 
@@ -51,60 +52,103 @@ import Testing
     private static let areShown =
         "document.querySelectorAll('.picture button:not([disabled])').length === 12"
 
-    /// The gallery comes from the node in pieces, and says so.
-    @Test("a gallery shows where its pieces came from") func gallery() throws {
+    /// A gallery whose pieces come from the node; the visitor's switch, which is off until it is
+    /// turned on and stays as it was left.
+    private static func gallery(_ shown: Shown) -> [[String: Any]] {
+        let url = "\(shown.pages)gallery/#\(shown.gallery)"
+        let status = "document.getElementById('status')"
+        let see = """
+            ({ title: document.title,
+               rows: [...document.querySelectorAll('weft-cloth tbody tr')].map(
+                 row => row.textContent),
+               cells: document.querySelectorAll('.cloth rect').length,
+               status: \(status).weft.status })
+            """
+        let turnOn = """
+            \(status).shadowRoot.querySelector('input').click(), \(status).weft.serve
+              && \(status).shadowRoot.querySelector('[role=status]').textContent
+            """
+        return [
+            ["url": url, "until": areShown, "then": see],
+            ["url": url, "until": "\(status).weft", "then": turnOn],
+            [
+                "url": shown.pages, "until": "\(status).weft !== undefined",
+                "then": "\(status).weft.serve",
+            ],
+        ]
+    }
+
+    /// The film, of which the end is seen before its middle has come.
+    private static func film(_ shown: Shown) -> [String: Any] {
+        [
+            "url": "\(shown.pages)video/#\(shown.film)/film.mp4",
+            "until": "document.getElementById('film').readyState >= 2",
+            "then": """
+            (async () => {
+              const film = document.getElementById('film')
+              const seeked = new Promise(resolve => film.addEventListener('seeked', resolve))
+              film.currentTime = 30
+              await seeked
+              return { time: film.currentTime, width: film.videoWidth, duration: film.duration,
+                parts: document.querySelectorAll('#bar rect').length }
+            })()
+            """,
+        ]
+    }
+
+    /// A call that calls two others; they are seen below it.
+    private static func call(_ shown: Shown) throws -> [String: Any] {
+        let module = try shown.place.write(
+            "both.wasm", Data(try ContractText.assemble(CallTests.text)))
+        let contract = try shown.place.weft("add", "-q", module).output
+        return [
+            "url": "\(shown.pages)playground/#\(contract)/both",
+            "until": """
+            document.querySelectorAll('#calls li').length === 3
+              || (document.getElementById('send').disabled
+                || document.getElementById('outcome').textContent
+                || document.getElementById('send').click(), false)
+            """,
+            "then": """
+            ({ answer: document.querySelector('#outcome pre').textContent,
+               facts: document.querySelector('#outcome dl').textContent,
+               calls: [...document.querySelectorAll('#calls li code')].map(
+                 code => code.textContent) })
+            """,
+        ]
+    }
+
+    @Test("a gallery, a film and a call come from the node, and say so") func visits() throws {
         let shown = try Shown()
         defer { shown.node.stop() }
-        let report = try shown.browse(
-            "visit",
-            [
-                "url": "\(shown.pages)gallery/#\(shown.gallery)", "until": Self.areShown,
-                "then": """
-                ({ title: document.title,
-                   rows: [...document.querySelectorAll('weft-cloth tbody tr')].map(
-                     row => row.textContent),
-                   cells: document.querySelectorAll('.cloth rect').length,
-                   status: document.getElementById('status').weft.status })
-                """,
-            ])
+        let visits = try Self.gallery(shown) + [Self.film(shown), Self.call(shown)]
+        let report = try shown.browse("visit", ["visits": visits])
         #expect((report["faults"] as? [String]) == [])
-        let value = try #require(report["value"] as? [String: Any])
-        #expect(value["title"] as? String == "Twelve fabrics · Weft")
-        let rows = value["rows"] as? [String] ?? []
+        let values = try #require(report["values"] as? [Any])
+        try #require(values.count == 5)
+
+        let gallery = try #require(values[0] as? [String: Any])
+        #expect(gallery["title"] as? String == "Twelve fabrics · Weft")
+        let rows = gallery["rows"] as? [String] ?? []
         #expect(rows.count == 1 && rows[0].contains("this node"), "\(rows)")
-        #expect(value["cells"] as? Int ?? 0 > 80)
-        let status = value["status"] as? [String: Any] ?? [:]
+        #expect(gallery["cells"] as? Int ?? 0 > 80)
+        let status = gallery["status"] as? [String: Any] ?? [:]
         #expect(status["serve"] as? Bool == false, "nobody is served unasked")
         let peers = status["peers"] as? [[String: Any]] ?? []
         #expect(peers.count == 1)
-        #expect(peers[0]["bytesFetched"] as? Int == status["bytesFetched"] as? Int)
-    }
+        #expect(peers.first?["bytesFetched"] as? Int == status["bytesFetched"] as? Int)
+        #expect((values[1] as? String)?.hasPrefix("Other visitors now get") == true, "\(values[1])")
+        #expect(values[2] as? Bool == true, "the choice holds for the next page")
 
-    /// The film plays from the middle on, and what is not watched does not come.
-    @Test("a film plays, and one seeks in it") func video() throws {
-        let shown = try Shown()
-        defer { shown.node.stop() }
-        let report = try shown.browse(
-            "visit",
-            [
-                "url": "\(shown.pages)video/#\(shown.film)/film.mp4",
-                "until": "document.getElementById('film').readyState >= 2",
-                "then": """
-                (async () => {
-                  const film = document.getElementById('film')
-                  const seeked = new Promise(resolve => film.addEventListener('seeked', resolve))
-                  film.currentTime = 30
-                  await seeked
-                  return { time: film.currentTime, width: film.videoWidth, duration: film.duration,
-                    parts: document.querySelectorAll('#bar rect').length }
-                })()
-                """,
-            ])
-        #expect((report["faults"] as? [String]) == [])
-        let value = try #require(report["value"] as? [String: Any])
-        #expect(value["time"] as? Double == 30 && value["width"] as? Int == 640, "\(value)")
-        #expect(value["duration"] as? Double ?? 0 > 32)
-        #expect(value["parts"] as? Int ?? 0 > 2)
+        let film = try #require(values[3] as? [String: Any])
+        #expect(film["time"] as? Double == 30 && film["width"] as? Int == 640, "\(film)")
+        #expect(film["duration"] as? Double ?? 0 > 32 && film["parts"] as? Int ?? 0 > 2)
+
+        let call = try #require(values[4] as? [String: Any])
+        #expect(call["answer"] as? String == "hello hello ")
+        #expect((call["facts"] as? String)?.contains("Answered bythis node") == true, "\(call)")
+        let calls = call["calls"] as? [String] ?? []
+        #expect(calls.map { $0.split(separator: "/").last } == ["both", "hello?a", "hello?b"])
     }
 
     /// The rules of axe-core hold for all pages, wide in light and narrow in dark.

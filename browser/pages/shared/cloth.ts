@@ -9,7 +9,7 @@ const COLOURS = 8
 /** How many pieces are drawn at the most; the table counts all. */
 const MOST = 2000
 /** How many bytes a cell stands for. */
-const CELL = 16 << 10
+const CELL = 32 << 10
 const COLUMNS = 32
 
 interface Source {

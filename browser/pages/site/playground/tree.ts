@@ -17,7 +17,7 @@ interface RecordOfCall {
   readonly children: readonly Link[]
   readonly reads: readonly Link[]
   readonly output: { readonly status: number } | null
-  readonly call: { readonly path?: unknown; readonly method?: unknown; readonly contract?: Link }
+  readonly call: { readonly path?: unknown; readonly query?: unknown; readonly contract?: Link }
 }
 
 async function fetchRecord(cid: string): Promise<RecordOfCall> {
@@ -44,12 +44,13 @@ async function branch(
   }
   const total = whole ?? record.gas
   const path = typeof record.call.path === 'string' ? record.call.path.replace(/^\/+/, '') : ''
+  const query = typeof record.call.query === 'string' && record.call.query !== '' ? `?${record.call.query}` : ''
   const outcome = OUTCOMES[record.outcome] ?? `outcome ${record.outcome}`
   const contract = record.call.contract?.cid
   const fill = make('i')
   fill.style.width = `${total > 0 ? record.gas / total * 100 : 0}%`
   item.append(
-    make('code', { title: cid }, `${contract === undefined ? '' : short(contract)}/${path}`), ' ',
+    make('code', { title: cid }, `${contract === undefined ? '' : short(contract)}/${path}${query}`), ' ',
     make('span', { class: 'soft small' },
       `${outcome}${record.output === null ? '' : ` ${record.output.status}`} · ${number(record.gas)} gas`
       + (record.own === record.gas ? '' : `, ${number(record.own)} of it its own`)
