@@ -141,9 +141,8 @@ let package = Package(
         .target(
             name: "BrowserCore",
             dependencies: [
-                "Connections", "Peering", "Exchange", "IPLD", "Multiformats", "Cryptography",
-                "Wire",
-                "WasmRules", "CFreestanding",
+                "Connections", "Peering", "Exchange", "Compute", "WasmRules", "IPLD",
+                "Multiformats", "Cryptography", "Wire", "CFreestanding",
             ],
             swiftSettings: settings),
     ],

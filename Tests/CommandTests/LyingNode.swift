@@ -19,13 +19,13 @@ final class LyingNode {
     var peer: String { "\(node.peer)" }
 
     /// Starts one in a folder; it contacts nobody by itself.
-    init(at directory: String) async throws {
+    init(at directory: String, listening: String = "/ip4/127.0.0.1/tcp/0") async throws {
         var configuration = Configuration()
         configuration.routing.delegated = []
         configuration.mesh.mdns = .off
         configuration.mesh.portMapping = .off
         node = try await Node.start(at: directory, configuration: configuration)
-        let place = try Multiaddr(text: "/ip4/127.0.0.1/tcp/0")
+        let place = try Multiaddr(text: listening)
         _ = try await node.mesh.listen(on: [place])
         address = "\(try #require(node.mesh.addresses.first))"
         node.mesh.serveCalls(by: LyingWorker(node.computation))

@@ -1,6 +1,7 @@
 // What a page calls. One `Weft` is the page's; `fetch` asks that one.
 
 import type { ModuleSource } from './core.js'
+import type { MeshOptions } from './contracts.js'
 import { StartOptions, Weft as Node } from './node.js'
 import { place } from './place.js'
 import { isOfMesh } from './requests.js'
@@ -8,6 +9,7 @@ import { isOfMesh } from './requests.js'
 export { WeftError } from './errors.js'
 export type { WeftErrorCode } from './errors.js'
 export type { ModuleSource } from './core.js'
+export type { CallRecord, ContractOptions, MeshOptions, MeshResponse } from './contracts.js'
 export type { StartOptions, Status, WeftEventMap } from './node.js'
 
 let started: Promise<Node> | undefined
@@ -40,9 +42,12 @@ export type Weft = Node
 
 /**
  * Fetches what `window.fetch` would, and `ipfs://CID/path` from the mesh. Of that, every byte has
- * been checked against the CID before it is handed on.
+ * been checked against the CID before it is handed on. `weft://CID/method?query` has a contract
+ * answer, on the terms that `mesh` says.
  */
-export async function fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+export async function fetch(
+  input: RequestInfo | URL, init?: RequestInit & { mesh?: MeshOptions },
+): Promise<Response> {
   if (!isOfMesh(input)) return globalThis.fetch(input, init)
   if (started === undefined) throw new TypeError('call Weft.start before you fetch from the mesh')
   return (await started).fetch(input, init)

@@ -30,6 +30,11 @@ export const enum EventKind {
   news = 7,
   arrived = 30,
   gave = 31,
+  /** From here on those of streams of protocols that the page brings. */
+  streams = 20,
+  streamsEnd = 28,
+  /** A reading has found a folder: its names, each with a slash after it. */
+  listed = 28,
 }
 
 /** What the module counts. */

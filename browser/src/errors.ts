@@ -10,6 +10,8 @@ export type WeftErrorCode =
   | 'deadline'
   /** It is there, and cannot be read as a file. */
   | 'unreadable'
+  /** The page or its peers lack time, memory or credit for it. */
+  | 'resource'
   /** Weft's module has failed; Weft can be stopped and started anew. */
   | 'broken'
 
@@ -19,11 +21,12 @@ export class WeftError extends Error {
 
   constructor(
     readonly code: WeftErrorCode,
-    message: string,
+    /** What is wrong, without the trace. */
+    readonly what: string,
     /** Who was tried, and what came of it, in order. */
     readonly trace: readonly string[],
   ) {
-    super(trace.length > 0 ? `${message} (${trace.join('; ')})` : message)
+    super(trace.length > 0 ? `${what} (${trace.join('; ')})` : what)
   }
 }
 

@@ -2,11 +2,15 @@
 
 import { Channels } from './channels.js'
 import { Core, Count, EventKind, ModuleSource, text, utf8 } from './core.js'
+import type { Calls, CallsHost } from './calls.js'
+import type { ContractOptions, MeshOptions } from './contracts.js'
 import { networkError, WeftError } from './errors.js'
-import { Reading, Refusal } from './readings.js'
-import { byteRange, contentPath, isOfMesh, mediaType } from './requests.js'
+import { place } from './place.js'
+import { Found, Listing, Reading, Refusal } from './readings.js'
+import { ByteRange, byteRange, contentPath, isOfMesh, mediaType } from './requests.js'
 import { answerWorker, install } from './site.js'
 import { PeerTraffic, Traffic } from './traffic.js'
+import type { WorkContent } from './work.js'
 
 /** How a page takes part in the mesh. */
 export interface StartOptions {
@@ -31,6 +35,8 @@ export interface StartOptions {
    * `/ipfs/CID/path` come from the mesh. None is installed if it is not said.
    */
   serviceWorker?: string | URL
+  /** How contracts are run, here and for others. What that takes is loaded when it is needed. */
+  contracts?: ContractOptions
   /** Where the WebAssembly module is; beside the script if not said. */
   module?: ModuleSource
 }
@@ -49,6 +55,8 @@ export interface Status {
   /** What is kept in memory. */
   readonly cachedBytes: number
   readonly cachedBlocks: number
+  /** How many calls this page has had answered, has run for peers, and the gas of the latter. */
+  readonly calls: { own: number; served: number; gasServed: number }
 }
 
 /** What a `Weft` tells of. */
@@ -66,6 +74,10 @@ export interface WeftEventMap {
   }>
   /** A peer was given blocks. */
   given: CustomEvent<{ peer: string; bytes: number }>
+  /** A peer is proven to have lied about a call; it is not asked any more. */
+  liar: CustomEvent<{ peer: string }>
+  /** A contract ran here for a peer. */
+  served: CustomEvent<{ url: string; peer: string; gas: number; outcome: string }>
 }
 
 /** The longest time that timers take, in milliseconds: 24 days. */
@@ -92,8 +104,14 @@ export class Weft extends EventTarget {
   private isStopped = false
   /** Why the module cannot be called any more. */
   private fault: WeftError | undefined
+  private calls: Calls | undefined
+  private callsStarting: Promise<Calls> | undefined
 
-  private constructor(private readonly patience: number) {
+  private constructor(
+    private readonly patience: number,
+    private readonly seed: Uint8Array,
+    private readonly contracts: ContractOptions,
+  ) {
     super()
   }
 
@@ -102,7 +120,10 @@ export class Weft extends EventTarget {
    * if one is installed.
    */
   static async start(options: StartOptions & { module: ModuleSource }): Promise<Weft> {
-    const weft = new Weft(limited('patience', options.patience, 30_000, LONGEST_WAIT))
+    const secret = crypto.getRandomValues(new Uint8Array(64))
+    const weft = new Weft(
+      limited('patience', options.patience, 30_000, LONGEST_WAIT), secret.subarray(0, 32),
+      options.contracts ?? {})
     const dialTimeout = limited('dialTimeout', options.dialTimeout, 10_000, LONGEST_WAIT)
     const memory = limited('storage.memory', options.storage?.memory, 64 << 20, MOST_MEMORY)
     weft.core = await Core.load(options.module, {
@@ -119,10 +140,10 @@ export class Weft extends EventTarget {
       dialTimeout,
     )
     try {
-      const secret = crypto.getRandomValues(new Uint8Array(64))
       const argument = new Uint8Array([...secret, ...utf8('weft-page')])
-      weft.isServing = options.serve === true
+      weft.isServing = options.serve === true || options.contracts?.serve === true
       weft.peer = text(weft.core.ask('start', argument, memory, weft.isServing ? 1 : 0))
+      if (options.contracts?.serve === true) await weft.loadCalls()
       for (const address of options.peers ?? []) weft.connect(address)
       weft.stopAnswering = answerWorker((input, init) => weft.fetch(input, init))
       if (options.serviceWorker !== undefined) await install(options.serviceWorker)
@@ -143,12 +164,18 @@ export class Weft extends EventTarget {
     }
   }
 
-  /** Fetches what `window.fetch` would, and what `ipfs://CID/path` names from the mesh. */
-  async fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  /**
+   * Fetches what `window.fetch` would, what `ipfs://CID/path` names from the mesh, and has
+   * `weft://CID/method` answered by a contract, here or by peers.
+   */
+  async fetch(
+    input: RequestInfo | URL, init?: RequestInit & { mesh?: MeshOptions },
+  ): Promise<Response> {
     if (!isOfMesh(input)) return globalThis.fetch(input, init)
     const request = new Request(input, init)
     const url = new URL(request.url)
     this.checkIsRunning()
+    if (url.protocol === 'weft:') return (await this.loadCalls()).fetch(request, init?.mesh)
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       throw new TypeError(`${request.method} changes something, and ${url.href} cannot be changed`)
     }
@@ -166,33 +193,8 @@ export class Weft extends EventTarget {
       const message = outcomes.length > 0 ? 'no peer can be reached' : 'no peers are known'
       throw networkError(url.href, new WeftError('unreachable', message, outcomes))
     }
-    const number = this.nextReading++
-    const forget = (): void => {
-      this.readings.delete(number)
-      this.places.delete(number)
-      request.signal.removeEventListener('abort', abort)
-    }
-    const reading = new Reading(
-      count => this.run('took', number, count, this.now()),
-      () => this.run('cancel', number, this.now()),
-      cause => networkError(url.href, cause),
-      forget,
-    )
-    const abort = (): void => reading.abort(request.signal.reason)
-    this.readings.set(number, reading)
-    this.places.set(number, { url: url.href, position: Math.max(0, range?.from ?? 0) })
-    request.signal.addEventListener('abort', abort)
-    try {
-      this.core.ask(
-        'read', number, utf8([cid, ...names].join('\0')), range?.from ?? NaN, range?.to ?? NaN,
-        this.patience, this.now())
-    } catch (error) {
-      forget()
-      this.checkIsRunning()
-      throw new TypeError(`${url.href}: ${(error as Error).message}`)
-    }
-    this.settle()
-    const found = await reading.found
+    const found = await this.find(url.href, [cid, ...names], range, request.signal)
+    if (found instanceof Listing) throw new TypeError(`${url.href} is a folder`)
     if (found instanceof Refusal) return refusal(found, url, request)
     const headers = new Headers({
       'content-type': mediaType(found.isIndex ? 'index.html' : names.at(-1) ?? ''),
@@ -210,6 +212,80 @@ export class Weft extends EventTarget {
     }
     const status = range === undefined ? 200 : 206
     return at(url, new Response(body, { status, headers }))
+  }
+
+  /** Finds what a path leads to. */
+  private async find(
+    url: string, path: readonly string[], range: ByteRange | undefined, signal: AbortSignal,
+    isListing = false,
+  ): Promise<Found | Listing | Refusal> {
+    const number = this.nextReading++
+    const forget = (): void => {
+      this.readings.delete(number)
+      this.places.delete(number)
+      signal.removeEventListener('abort', abort)
+    }
+    const reading = new Reading(
+      count => this.run('took', number, count, this.now()),
+      () => this.run('cancel', number, this.now()),
+      cause => networkError(url, cause),
+      forget,
+    )
+    const abort = (): void => reading.abort(signal.reason)
+    this.readings.set(number, reading)
+    this.places.set(number, { url, position: Math.max(0, range?.from ?? 0) })
+    signal.addEventListener('abort', abort)
+    try {
+      this.core.ask(
+        'read', number, utf8(path.join('\0')), range?.from ?? NaN, range?.to ?? NaN,
+        isListing ? 1 : 0, this.patience, this.now())
+    } catch (error) {
+      forget()
+      this.checkIsRunning()
+      throw new TypeError(`${url}: ${(error as Error).message}`)
+    }
+    this.settle()
+    return reading.found
+  }
+
+  /** What is known of a call, by the CID of its record. */
+  async callRecord(cid: string, signal: AbortSignal = new AbortController().signal) {
+    this.checkIsRunning()
+    return (await this.loadCalls()).record(cid, signal)
+  }
+
+  /** Loads what calls take, once. */
+  private loadCalls(): Promise<Calls> {
+    this.callsStarting ??= startCalls(this.contracts, {
+      seed: this.seed,
+      now: this.now,
+      peerCount: () => this.channels.connected.length,
+      someone: signal => this.channels.someone(signal),
+      run: (name, ...parameters) => {
+        this.core.run(name, ...parameters)
+        this.settle()
+      },
+      ask: (name, ...parameters) => this.core.ask(name, ...parameters),
+      read: (cid, names, limit, signal) => this.readWhole([cid, ...names], limit, signal),
+      tell: (name, detail) => { this.dispatchEvent(new CustomEvent(name, { detail })) },
+    }, calls => { this.calls = calls })
+    this.callsStarting.catch(() => { this.callsStarting = undefined })
+    return this.callsStarting
+  }
+
+  /** Reads what contracts see of a path. */
+  private async readWhole(
+    path: readonly string[], limit: number, signal: AbortSignal,
+  ): Promise<WorkContent> {
+    const name = path.join('/')
+    const found = await this.find(name, path, undefined, signal, true)
+    if (found instanceof Refusal) return { kind: 'nothing' }
+    if (found instanceof Listing) return { kind: 'folder', names: found.names }
+    if (found.size > limit) {
+      await found.body.cancel()
+      throw new RangeError(`${name} has more than ${limit} bytes`)
+    }
+    return { kind: 'file', bytes: new Uint8Array(await new Response(found.body).arrayBuffer()) }
   }
 
   /**
@@ -265,6 +341,7 @@ export class Weft extends EventTarget {
       bytesServed: count(Count.served),
       cachedBytes: count(Count.cachedBytes),
       cachedBlocks: count(Count.cachedBlocks),
+      calls: { ...this.calls?.counts ?? { own: 0, served: 0, gasServed: 0 } },
     }
   }
 
@@ -284,6 +361,7 @@ export class Weft extends EventTarget {
     if (this.isStopped) return
     this.isStopped = true
     for (const reading of [...this.readings.values()]) endReading(reading)
+    this.calls?.end(this.fault ?? new DOMException('Weft has been stopped', 'AbortError'))
     this.channels.stop(reason)
     this.stopAnswering()
     clearTimeout(this.timer)
@@ -353,10 +431,22 @@ export class Weft extends EventTarget {
       const peer = text(bytes)
       this.traffic.went(peer, number)
       this.dispatchEvent(new CustomEvent('given', { detail: { peer, bytes: number } }))
+    } else if (kind >= EventKind.streams && kind < EventKind.streamsEnd) {
+      this.calls?.stream(kind, subject, number, bytes)
     } else {
       this.readings.get(subject)?.take(kind, number, bytes)
     }
   }
+}
+
+/** Loads the script for calls, which pages without any do not pay for. */
+async function startCalls(
+  options: ContractOptions, host: CallsHost, started: (calls: Calls) => void,
+): Promise<Calls> {
+  if (place.base === undefined) throw new TypeError('where weft-calls.js is cannot be told')
+  const script = await import(`${new URL('weft-calls.js', place.base)}`)
+  const calls = await (script.Calls as typeof Calls).start(host, options, place.base, started)
+  return calls
 }
 
 /** A number of the options; the most that there can be if it is more. */

@@ -15,6 +15,11 @@ export interface Found {
   readonly body: ReadableStream<Uint8Array>
 }
 
+/** The names in a folder. */
+export class Listing {
+  constructor(readonly names: readonly string[]) {}
+}
+
 /** Why there is nothing to read, although the mesh has it: an answer, not an error. */
 export class Refusal {
   constructor(
@@ -32,8 +37,8 @@ const failureCodes: Record<number, WeftErrorCode> = {
 
 /** One reading. */
 export class Reading {
-  readonly found: Promise<Found | Refusal>
-  private answer!: (found: Found | Refusal) => void
+  readonly found: Promise<Found | Listing | Refusal>
+  private answer!: (found: Found | Listing | Refusal) => void
   private refuse!: (error: unknown) => void
   private controller: ReadableStreamDefaultController<Uint8Array> | undefined
   private readonly trace: string[] = []
@@ -69,6 +74,9 @@ export class Reading {
         this.isOver()
         this.controller?.close()
         return
+      case EventKind.listed:
+        this.isOver()
+        return this.answer(new Listing(text(bytes).split('/').slice(0, -1)))
       case EventKind.failed: return this.fail(number, text(bytes))
       case EventKind.news:
         this.trace.push(text(bytes))

@@ -42,7 +42,8 @@ export function byteRange(header: string | null): ByteRange | undefined {
 /** Whether a request names something in the mesh. All else is the browser's, which looks closer. */
 export function isOfMesh(input: RequestInfo | URL): boolean {
   try {
-    return new URL(input instanceof Request ? input.url : input).protocol === 'ipfs:'
+    const { protocol } = new URL(input instanceof Request ? input.url : input)
+    return protocol === 'ipfs:' || protocol === 'weft:'
   } catch {
     // A relative URL, or none.
     return false

@@ -3,6 +3,9 @@
 import { place } from './place.js'
 
 const script = document.currentScript as HTMLScriptElement | null
-if (script !== null) place.module = new URL('weft-content.wasm', script.src)
+if (script !== null) {
+  place.base = new URL('.', script.src)
+  place.module = new URL('weft-content.wasm', script.src)
+}
 
 export * from './api.js'

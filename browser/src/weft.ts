@@ -2,6 +2,7 @@
 
 import { place } from './place.js'
 
+place.base = new URL('.', import.meta.url)
 place.module = new URL('weft-content.wasm', import.meta.url)
 
 export * from './api.js'

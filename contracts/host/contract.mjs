@@ -55,10 +55,13 @@ const nothing = bytesContent(new Uint8Array());
 /**
  * Runs one call and all that it calls.
  *
- * `host` has `contract(cid)`, which gives what `contractOf` makes of a module, and `content(cid)`, which
- * gives a file ({ size, read(offset, count) }) or a folder ({ entries: Map of name to content }); both
- * throw `Resource` for what is not to be had. `sha256(bytes)` is its to bring as well. The optional
- * `finished(activation)` sees each activation at its end.
+ * `host` has `contract(cid)`, which gives what `contractOf` makes of a module, or nothing if the CID
+ * names no contract, and `content(cid)`, which gives a file ({ size, read(offset, count) }) or a folder
+ * ({ entries: Map of name to content }); both throw `Resource` for what is not to be had.
+ * `sha256(bytes)` is its to bring as well. Optional are `cid(text)`, the usual text of a CID;
+ * `answered(call)`, the answer to a call that is known already; and `finished(activation, answer)`, which
+ * sees each activation at its end, and may give the answer a `record`: the CID, as bytes, that the
+ * caller's `children` list.
  *
  * `call` has contract (a CID's text), method, path, query, headers (a Map), body (as a file), gas (a
  * BigInt). The answer has outcome, gas, and if it is ok status, headers (sorted pairs), body (bytes);
@@ -66,37 +69,21 @@ const nothing = bytesContent(new Uint8Array());
  */
 export function runCall(host, call, depth = 0) {
     const contract = host.contract(call.contract);
-    const isCommand = contract.exports.has('_start');
-    const method = methodName(call.path);
-    if (!isCommand && !contract.exports.has(method)) {
+    if (!answers(contract, call)) {
         // Nothing is called, and nothing paid.
-        return { outcome: Outcome.ok, gas: 0n, errors: '', status: 404, headers: [], body: new Uint8Array() };
+        const status = contract === undefined ? 422 : 404;
+        return { outcome: Outcome.ok, gas: 0n, errors: '', status, headers: [], body: new Uint8Array() };
     }
     const activation = new Activation(host, call, depth);
-    const lost = (outcome, reason) => ({ outcome, gas: call.gas, errors: activation.errors, reason });
-    if (contract.instantiationGas > call.gas) return lost(Outcome.outOfGas);
-    try {
-        activation.run(contract, isCommand ? undefined : method);
-    } catch (error) {
-        if (error instanceof Resource) throw error;
-        const status = activation.exports?.['weft:status'].value ?? 0;
-        if (status === Outcome.outOfGas || status === Outcome.stackExhausted) return lost(status);
-        // What the rules grant was not there: memory, or the engine's own stack.
-        if (status === Outcome.resource || error instanceof RangeError) {
-            throw new Resource(`the engine lacks memory or stack: ${error.message}`);
-        }
-        if (error instanceof Misuse || error instanceof WebAssembly.RuntimeError) {
-            return lost(Outcome.trap, error.message);
-        }
-        throw error;
-    } finally {
-        host.finished?.(activation);
-    }
-    if (activation.isOverdrawn) return lost(Outcome.outOfGas);
-    return {
-        outcome: Outcome.ok, gas: call.gas - activation.left, errors: activation.errors,
-        ...activation.response(),
-    };
+    const answer = activation.answer(contract);
+    host.finished?.(activation, answer);
+    return answer;
+}
+
+/** Whether a contract has what a call is for. */
+export function answers(contract, { path }) {
+    return contract !== undefined
+        && (contract.exports.has('_start') || contract.exports.has(methodName(path)));
 }
 
 /** A contract for hosts, by its instrumented module and what an instance of it costs. */
@@ -112,6 +99,14 @@ export function contractOf(bytes, instantiationGas) {
 /** One call of one contract. */
 class Activation {
     errors = '';
+    /** The content that it read, by CIDs in the order of the first access. */
+    reads = new Set();
+    /** The records of what it called, as far as it waited for that. */
+    children = [];
+    /** The gas that these used. */
+    calleeGas = 0n;
+    /** The CID of the folder that the call names; undefined if it names none. */
+    folder;
     /** The headers that the contract sees; its limit is one of them. */
     headers;
     /** The gas that the functions of the host took, by name. */
@@ -141,6 +136,36 @@ class Activation {
         this.depth = depth;
         this.headers = new Map([...call.headers, ['weft-gas', `${call.gas}`]].sort(byName));
         this.#sources = [{ headers: this.headers, body: call.body }];
+        this.folder = this.#cid(call.headers.get('weft-dir') ?? parameter(call.query, 'dir') ?? '');
+        if (this.folder !== undefined) this.reads.add(this.folder);
+    }
+
+    #cid(text) { return isCID(text) ? this.host.cid?.(text) ?? text : undefined; }
+
+    /** Runs a contract, and says what came of it. */
+    answer(contract) {
+        const { call } = this;
+        const lost = (outcome, reason) => ({ outcome, gas: call.gas, errors: this.errors, reason });
+        if (contract.instantiationGas > call.gas) return lost(Outcome.outOfGas);
+        try {
+            this.run(contract, contract.exports.has('_start') ? undefined : methodName(call.path));
+        } catch (error) {
+            if (error instanceof Resource) throw error;
+            const status = this.exports?.['weft:status'].value ?? 0;
+            if (status === Outcome.outOfGas || status === Outcome.stackExhausted) return lost(status);
+            // What the rules grant was not there: memory, or the engine's own stack.
+            if (status === Outcome.resource || error instanceof RangeError) {
+                throw new Resource(`the engine lacks memory or stack: ${error.message}`);
+            }
+            if (error instanceof Misuse || error instanceof WebAssembly.RuntimeError) {
+                return lost(Outcome.trap, error.message);
+            }
+            throw error;
+        }
+        if (this.isOverdrawn) return lost(Outcome.outOfGas);
+        return {
+            outcome: Outcome.ok, gas: call.gas - this.left, errors: this.errors, ...this.response(),
+        };
     }
 
     /** Runs a method, or a command if none is named. */
@@ -295,11 +320,18 @@ class Activation {
         return this.#sources[number];
     }
 
-    /** Gives back what callees did not use, in the order in which they were started. */
+    /**
+     * Has what was fetched answered, in the order in which it was started, and takes back the gas that
+     * callees did not use. What nobody waits for is never run.
+     */
     #settle(last) {
         for (; this.#settled <= last; this.#settled += 1) {
-            const { reserved, used } = this.#sources[this.#settled];
-            this.left += reserved - used;
+            const { reserved, ask } = this.#sources[this.#settled];
+            const answer = ask();
+            this.#sources[this.#settled] = answer;
+            this.left += reserved - answer.used;
+            this.calleeGas += answer.used;
+            if (answer.record !== undefined) this.children.push(answer.record);
         }
     }
 
@@ -308,9 +340,13 @@ class Activation {
         const verb = method || 'GET';
         if (!url.startsWith('weft://') && !url.startsWith('/')) {
             if (this.#sources.length > maxFetches) throw new Misuse('it fetches too much');
-            const found = this.#content(url, verb, body);
-            const answer = found?.read ? { status: 200, body: found } : { status: 404, body: nothing };
-            return { ...answer, headers: new Map(), reserved: 0n, used: 0n };
+            const find = this.#content(url, verb, body);
+            const ask = () => {
+                const found = find();
+                const answer = found?.read ? { status: 200, body: found } : { status: 404, body: nothing };
+                return { ...answer, headers: new Map(), used: 0n };
+            };
+            return { reserved: 0n, ask };
         }
         const given = headers.get('weft-gas');
         if (given !== undefined && (!/^(0|[1-9][0-9]*)$/.test(given) || BigInt(given) >> 63n !== 0n)) {
@@ -324,31 +360,36 @@ class Activation {
             ...parsedURL(url.startsWith('/') ? `weft://${this.call.contract}${url}` : url),
             method: verb, headers: reaching(headers), body: bytesContent(body), gas: reserved,
         };
+        call.contract = this.#cid(call.contract);
         checkCall({ ...call, headers });
+        return { reserved, ask: () => this.#ask(call) };
+    }
+
+    /** Has a call answered. */
+    #ask(call) {
         if (this.depth + 1 >= maxDepth) throw new Resource('calls within calls beyond 64');
-        const answer = runCall(this.host, call, this.depth + 1);
+        const answer = this.host.answered?.(call) ?? runCall(this.host, call, this.depth + 1);
+        const { gas: used, record } = answer;
         if (answer.outcome !== Outcome.ok) {
             // Outcomes count `resource` before `trap`; a contract never sees the former.
             const status = Math.min(answer.outcome, 3);
-            return { status, headers: new Map(), body: nothing, reserved, used: answer.gas };
+            return { status, headers: new Map(), body: nothing, used, record };
         }
-        return {
-            status: answer.status, headers: new Map(answer.headers),
-            body: bytesContent(answer.body), reserved, used: answer.gas,
-        };
+        const body = answer.body.read ? answer.body : bytesContent(answer.body);
+        return { status: answer.status, headers: new Map(answer.headers), body, used, record };
     }
 
-    /** The content that a URL leads to; undefined if there is none below its CID. */
+    /** What finds the content that a URL leads to; undefined if there is none below its CID. */
     #content(url, verb, body) {
         const match = /^ipfs:\/\/([a-zA-Z0-9]+)(\/[^?#]*)?$/.exec(url);
         if (!match || !isCID(match[1]) || (verb !== 'GET' && verb !== 'HEAD') || body.length > 0) {
             throw new Misuse('a URL or method is none that can be fetched');
         }
-        let found = this.host.content(match[1]);
-        for (const name of decoded(match[2] ?? '').split('/')) {
-            if (name !== '') found = found?.entries?.get(name);
-        }
-        return found;
+        const root = this.#cid(match[1]);
+        const names = decoded(match[2] ?? '').split('/').filter((name) => name !== '');
+        this.reads.add(root);
+        return () => names.reduce(
+            (found, name) => found?.entries?.get(name), this.host.content(root));
     }
 
     // MARK: - The native interface
@@ -434,6 +475,12 @@ class Activation {
             },
         };
     }
+}
+
+/** The value of a parameter of a query, as it stands there. */
+function parameter(query, name) {
+    const item = query.split('&').find((text) => text.startsWith(`${name}=`));
+    return item?.slice(name.length + 1);
 }
 
 /** A header's value without spaces around it. */

@@ -1,4 +1,5 @@
-// The identity of a call: the CID of its canonical dag-cbor, as Core's `Call` writes it.
+// The identity of a call, and the record of what came of it: canonical dag-cbor, as Core's `Call` and
+// `CallRecord` write it.
 
 const encoder = new TextEncoder();
 /** Longer bodies are named by their CID. */
@@ -15,8 +16,43 @@ export function littleEndian(number, count) {
 }
 
 /** The bytes of a call's CID. */
-export function callIdentity(sha256, call) {
-    const block = flat([
+export function callIdentity(sha256, call) { return identity(sha256, callBlock(sha256, call)); }
+
+/** The bytes of the CID of a block of dag-cbor. */
+export function identity(sha256, block) {
+    return Uint8Array.from([1, 0x71, 0x12, 0x20, ...sha256(block)]);
+}
+
+/** The record of an activation, as a block of dag-cbor. */
+export function recordBlock(sha256, activation, answer) {
+    const { call, reads, children, calleeGas } = activation;
+    const { outcome, gas } = answer;
+    const output = outcome === 0 && [
+        head(5, 3),
+        text('body'), body(sha256, inMemory(answer.body)),
+        text('status'), head(0, answer.status),
+        text('headers'), pairs(answer.headers),
+    ];
+    return Uint8Array.from(flat([
+        head(5, 7),
+        text('gas'), head(0, gas),
+        text('own'), head(0, gas - calleeGas),
+        text('call'), callBlock(sha256, call),
+        text('reads'), head(4, reads.size), ...[...reads].map((cid) => link(cidBytes(cid))),
+        text('output'), output || 0xf6,
+        // Records know no `resource`, which outcomes count before `trap`.
+        text('outcome'), head(0, Math.min(outcome, 3)),
+        text('children'), head(4, children.length), ...children.map(link),
+    ]));
+}
+
+function inMemory(bytes) {
+    return { size: bytes.length, read: (offset, count) => bytes.subarray(offset, offset + count) };
+}
+
+/** A call, as a block of dag-cbor. */
+function callBlock(sha256, call) {
+    return Uint8Array.from(flat([
         head(5, 8),
         text('gas'), head(0, call.gas),
         text('body'), body(sha256, call.body),
@@ -24,11 +60,15 @@ export function callIdentity(sha256, call) {
         text('query'), text(call.query),
         text('rules'), head(0, rules),
         text('method'), text(call.method),
-        text('headers'), head(4, call.headers.size),
-        ...[...call.headers].map(([name, value]) => [head(4, 2), text(name), text(value)]),
+        text('headers'), pairs([...call.headers]),
         text('contract'), link(cidBytes(call.contract)),
-    ]);
-    return Uint8Array.from([1, 0x71, 0x12, 0x20, ...sha256(Uint8Array.from(block))]);
+    ]));
+}
+
+/** Names and values. */
+function pairs(headers) {
+    const items = headers.map(([name, value]) => [head(4, 2), text(name), text(value)]);
+    return [head(4, items.length), ...items];
 }
 
 /** Whether a text has the form of a CID: of version 1 in base32 or base36, or of version 0. */
@@ -52,7 +92,9 @@ export function cidBytes(cid) {
     return Uint8Array.from(out);
 }
 
+/** The bytes themselves, or the CID of a file: what has one already keeps it. */
 function body(sha256, content) {
+    if (content.cid !== undefined) return link(cidBytes(content.cid));
     if (content.size > maxInlineBytes) return link(fileCID(sha256, content));
     const bytes = content.read(0, content.size);
     return [head(2, bytes.length), bytes];

@@ -4,7 +4,6 @@
 // from the call.
 
 import { Misuse, Resource } from './contract.mjs';
-import { isCID } from './identity.mjs';
 
 const errno = {
     success: 0, badf: 8, inval: 28, isdir: 31, mfile: 33, noent: 44, nosys: 52, notdir: 54,
@@ -64,9 +63,8 @@ export class Commands {
         this.#files.set(0, { kind: 'input', content: call.body, offset: 0 });
         this.#files.set(1, { kind: 'output', offset: 0 });
         this.#files.set(2, { kind: 'output', offset: 0 });
-        const folder = call.headers.get('weft-dir') ?? parameter(call.query, 'dir');
-        if (folder === undefined || !isCID(folder)) return;
-        const content = host.content(folder);
+        if (run.folder === undefined) return;
+        const content = host.content(run.folder);
         this.#root = content.entries ? content : { entries: new Map([['content', content]]) };
         this.#files.set(3, { kind: 'folder', way: [], content: this.#root, isRoot: true, offset: 0 });
     }
@@ -351,12 +349,6 @@ function environment({ method, path, query, body }, headers) {
         variables.push(`HTTP_${name.toUpperCase().replaceAll('-', '_')}=${value}`);
     }
     return variables;
-}
-
-/** The value of a parameter of a query, as it stands there. */
-function parameter(query, name) {
-    const item = query.split('&').find((text) => text.startsWith(`${name}=`));
-    return item?.slice(name.length + 1);
 }
 
 /** The entries of a folder from a cookie on, as many bytes as fit. */

@@ -21,6 +21,12 @@ public func free(_ pointer: UnsafeMutableRawPointer?) {
     unsafe pointer?.deallocate()
 }
 
+/// A copy of an argument.
+func bytes(_ argument: UnsafeRawPointer?, _ count: UInt32) -> [UInt8] {
+    let argument = unsafe UnsafeRawBufferPointer(start: argument, count: Int(count))
+    return [UInt8](unsafe argument.bytes)
+}
+
 /// Runs `body` over an argument, and lays out what it answers: four bytes that are zero for an
 /// answer and one for an error, four bytes of length, and then the answer or the error's text.
 /// Integers have their least significant byte first. Null when there is no memory left.

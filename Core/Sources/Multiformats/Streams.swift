@@ -52,7 +52,7 @@ public enum StreamFraming: Hashable, Sendable {
 }
 
 /// Why a stream was not opened.
-public enum StreamFault: Error, Hashable, Sendable {
+public enum StreamFault: UInt8, Error, Hashable, Sendable {
     /// The peer could not be reached: every address failed, or none is known.
     case unreachable
     /// The peer speaks none of the protocols that were offered.

@@ -102,7 +102,7 @@ extension LocalServices {
             "vouchers": vouchers.map { .list($0) },
             "cid": .string(node.cid.description), "depth": .number(node.depth),
             "url": .string(record.call.url), "method": .string(record.call.method),
-            "outcome": .string(record.word),
+            "outcome": .string(record.outcome.word),
             "status": record.output.map { .number(Int($0.status)) },
             "gas": .number(record.gas), "own": .number(record.ownGas),
             "limit": .number(record.call.gas),

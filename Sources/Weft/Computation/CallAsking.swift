@@ -70,7 +70,7 @@ struct PeerShare: Hashable, Sendable {
     var text: String {
         """
         computed here with the answers of peers to \(calls) of its calls; wrong in \
-        \(Double(errorRate) / 10_000) % of cases, if they go on as they have begun
+        \(Confidence.percent(errorRate)) % of cases, if they go on as they have begun
         """
     }
 

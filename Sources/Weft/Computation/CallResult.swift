@@ -59,16 +59,3 @@ enum CallEnd: Sendable {
         }
     }
 }
-
-extension CallRecord {
-    /// How the call ended, in a word.
-    public var word: String {
-        switch outcome {
-        case .ok: "ok"
-        case .outOfGas: "out-of-gas"
-        case .stackExhausted: "stack-exhausted"
-        case .trap: "trap"
-        case .limit: "limit"
-        }
-    }
-}

@@ -121,7 +121,7 @@ final class CallRun: Sendable {
 
     private static func words(_ end: CallEnd) -> String {
         switch end {
-        case .result(let result, _): "\(result.record.word), \(result.record.gas) gas"
+        case .result(let result, _): "\(result.record.outcome.word), \(result.record.gas) gas"
         case .noMethod: "no such method"
         case .noContract: "no contract"
         }

@@ -102,7 +102,7 @@ extension Computation {
         case .strayed: return "it makes other calls than were recorded"
         case .record(let other):
             return """
-                it comes to \(other.word) with \(other.gas) gas and another record, \(other.cid)
+                it comes to \(other.outcome.word) with \(other.gas) gas and another record, \(other.cid)
                 """
         }
     }

@@ -108,8 +108,8 @@ extension Computation {
     private func answer(_ result: CallResult) -> Response {
         guard let output = result.record.output else {
             var response = Self.refusal(
-                .internalServerError, "the contract did not answer: \(result.record.word)")
-            response.headers[.weftOutcome] = result.record.word
+                .internalServerError, "the contract did not answer: \(result.record.outcome.word)")
+            response.headers[.weftOutcome] = result.record.outcome.word
             return response
         }
         var fields = HTTPFields()

@@ -266,37 +266,6 @@ extension CallInfo {
     }
 }
 
-extension Confidence {
-    /// What may be believed, and what that rests on, in a line.
-    var text: String {
-        let what =
-            switch basis {
-            case .executedHere: "computed here"
-            case .agreement(let count): "\(count) peers agree"
-            case .sampling(let millionths):
-                "\(Double(millionths) / 10_000) % of answers are checked"
-            case .history: "not checked"
-            }
-        let error = Double(errorRate) / 10_000
-        return "\(what); wrong in \(error) % of cases, if "
-            + assumptions.joined(separator: ", and ")
-    }
-}
-
-extension CallTrace.Outcome {
-    /// What came of asking, in words.
-    var text: String {
-        switch self {
-        case .answered: "answered"
-        case .failed(let failure): "no answer: \(failure)"
-        case .notRunHere: "could not be run here"
-        case .passedOn(let count): "passed on the signed answers of \(count) others"
-        case .cancelled: "not needed any more"
-        case .refuted: "its answer was wrong"
-        }
-    }
-}
-
 extension CallError {
     /// The kind of failure, as a fetch says it.
     var code: FetchError.Code {

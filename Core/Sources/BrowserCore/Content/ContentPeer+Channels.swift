@@ -100,6 +100,7 @@ extension ContentPeer {
         guard let peer = channel.peer, self.channel(to: peer) == nil else { return }
         exchange.disconnected(peer, isBroken: true, now: now)
         identify.disconnected(from: peer)
+        if !pageProtocols.isEmpty { tell(.page(.left(peer))) }
     }
 
     /// The connection on which a peer is spoken to.
@@ -163,6 +164,7 @@ extension ContentPeer {
             exchange.offer(peer, to: session, as: .neighbour, now: now)
         }
         tell(.ready(channel.number, peer))
+        if !pageProtocols.isEmpty { identify.identify(peer) }
     }
 
     private func begin(
@@ -172,6 +174,9 @@ extension ContentPeer {
         if let intake = ExchangeIntake(name, openedBy: opener) {
             channel.streams[stream] = PageChannel.Stream(
                 use: .exchange(intake), frames: FrameReader(limit: intake.maxMessageBytes))
+        } else if let brought = pageProtocols[name] {
+            channel.streams[stream] = PageChannel.Stream(
+                use: .page, frames: FrameReader(limit: brought.limit))
         } else {
             var frames: FrameReader?
             if case .messages(let limit)? = PeerProtocols.framing(of: name) {
@@ -224,6 +229,7 @@ extension ContentPeer {
         case .exchange: exchange.receive(event, now: now)
         case .peering(PeerProtocols.ping): ping.receive(event, now: now)
         case .peering: identify.receive(event, addresses: &addresses, now: now)
+        case .page: tell(.page(.stream(event)))
         case nil: break
         }
     }

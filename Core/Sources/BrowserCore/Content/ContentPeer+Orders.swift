@@ -51,6 +51,7 @@ extension ContentPeer {
         case .exchange: exchange.receive(event, now: now)
         case .identify: identify.receive(event, addresses: &addresses, now: now)
         case .ping: ping.receive(event, now: now)
+        case .page: tell(.page(.stream(event)))
         }
     }
 
@@ -171,6 +172,12 @@ extension ContentPeer {
         dialling = count
         endSearch(now: now)
         settle(now: now)
+    }
+
+    /// Keeps a block that the page has made and that has been checked.
+    func keep(_ cid: CID, _ bytes: [UInt8]) {
+        cache.insert(cid.hash, bytes[...])
+        if isServing { exchange.stored(cid.hash, byteCount: bytes.count) }
     }
 
     private func keep(_ block: ReceivedBlock, now: Instant) {

@@ -126,6 +126,9 @@ extension ContentPeer {
                         (start + range.lowerBound)..<(start + range.upperBound)]
                     open.handed += piece.count
                     hand(piece, to: number, &open)
+                case .names(let names):
+                    tell(.listed(number, names))
+                    isOver = true
                 case .done: isOver = true
                 }
             }

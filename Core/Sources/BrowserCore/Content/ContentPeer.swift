@@ -27,6 +27,8 @@ final class ContentPeer {
         /// The next bytes of a reading.
         case bytes(UInt32, ArraySlice<UInt8>)
         case finished(UInt32)
+        /// The names in the folder that a reading found, each with a slash after it.
+        case listed(UInt32, [UInt8])
         case failed(UInt32, ReadingFault)
         /// What became of a peer that was asked for what a reading wants.
         case news(UInt32, PeerID, BlockExchange.News)
@@ -34,6 +36,8 @@ final class ContentPeer {
         case arrived(UInt32, PeerID, byteCount: Int)
         /// A peer was given so many bytes of blocks.
         case gave(PeerID, byteCount: Int)
+        /// Something has happened to the streams of the page's own protocols.
+        case page(PageStreamEvent)
     }
 
     /// Why a reading failed.
@@ -49,7 +53,7 @@ final class ContentPeer {
 
     let identity: PrivateKey
     let peer: PeerID
-    let options: ConnectionOptions
+    var options: ConnectionOptions
     var channels: [UInt32: PageChannel] = [:]
     /// Their numbers in the order in which they came.
     var channelOrder: [UInt32] = []
@@ -79,7 +83,11 @@ final class ContentPeer {
     /// The time that was told last.
     private(set) var lastTime = Instant(nanoseconds: 0)
 
-    enum Machine { case exchange, identify, ping }
+    /// The protocols that the page brings itself.
+    var pageProtocols: [ProtocolName: PageProtocol] = [:]
+
+    /// Whose streams are opened; `page` is whatever brings protocols of its own.
+    enum Machine { case exchange, identify, ping, page }
 
     /// The protocols that other peers may open streams with.
     static let protocols =
@@ -222,7 +230,7 @@ final class ContentPeer {
                 carryOut(order, of: .identify, now: now)
                 isBusy = true
             }
-            while identify.nextEvent() != nil {}
+            while let event = identify.nextEvent() { take(event) }
             while let order = ping.nextTransmit() {
                 carryOut(order, of: .ping, now: now)
                 isBusy = true

@@ -10,7 +10,7 @@ import Multiformats
 import Wire
 
 /// The page, once it has been started; the module has one thread.
-nonisolated(unsafe) private var page: ContentPeer?
+nonisolated(unsafe) var page: ContentPeer?
 
 /// Starts the page's peer. The argument is a secret of 64 random bytes, and the name of the
 /// software; the reply is the peer's name.
@@ -184,11 +184,12 @@ public func deadline() -> Double {
 
 /// Begins to read: a CID's text and the names of a path, each after a zero byte. The bytes from
 /// `from` to `to`, both included; negative counts from the end; `to` that is no number is the end,
-/// `from` that is none is all. An empty reply, or what is wrong.
+/// `from` that is none is all. If `isListing` is not zero, the names in a folder are read, and not
+/// its index.html. An empty reply, or what is wrong.
 @c(weft_read)
 public func read(
     _ reading: UInt32, _ text: UnsafeRawPointer?, _ count: UInt32, _ from: Double, _ to: Double,
-    _ patience: Double, _ now: Double
+    _ isListing: UInt32, _ patience: Double, _ now: Double
 ) -> UnsafeMutableRawPointer? {
     defer { drain() }
     return unsafe reply(to: text, count) { text throws(DecodeError) in
@@ -202,7 +203,7 @@ public func read(
             from.isNaN
             ? nil : EntityBytes(from: whole(from), to: to.isNaN ? nil : whole(to))
         page.read(
-            reading, Reading(root: root, path: path, wanted: wanted),
+            reading, Reading(root: root, path: path, wanted: wanted, isListing: isListing != 0),
             patience: .milliseconds(min(max(whole(patience), 0), longestPatience)),
             now: instant(now))
         return []
@@ -275,7 +276,7 @@ public func serve(_ isServing: UInt32) {
     unsafe page?.isServing = isServing != 0
 }
 
-private func instant(_ milliseconds: Double) -> Instant {
+func instant(_ milliseconds: Double) -> Instant {
     Instant(nanoseconds: UInt64(max(0, milliseconds) * 1_000_000))
 }
 
@@ -293,7 +294,7 @@ private func makeRandom(_ count: Int) -> [UInt8] {
 }
 
 /// Sends what is to be sent and tells what has happened.
-private func drain() {
+func drain() {
     guard let page = unsafe page else { return }
     var hasSent = true
     while hasSent {
@@ -350,6 +351,7 @@ private func tell(_ event: ContentPeer.Event) {
         tell(3, reading, Double(size), bytes[...])
     case .bytes(let reading, let bytes): tell(4, reading, 0, bytes)
     case .finished(let reading): tell(5, reading, 0, [])
+    case .listed(let reading, let names): tell(28, reading, 0, names[...])
     case .failed(let reading, let fault):
         let (code, text) = fault.told
         tell(6, reading, code, text: text)
@@ -358,14 +360,15 @@ private func tell(_ event: ContentPeer.Event) {
     case .arrived(let reading, let peer, let count):
         tell(30, reading, Double(count), text: peer.description)
     case .gave(let peer, let count): tell(31, 0, Double(count), text: peer.description)
+    case .page(let event): tell(event)
     }
 }
 
-private func tell(_ kind: UInt32, _ subject: UInt32, _ number: Double = 0, text: String) {
+func tell(_ kind: UInt32, _ subject: UInt32, _ number: Double = 0, text: String) {
     tell(kind, subject, number, Array(text.utf8)[...])
 }
 
-private func tell(
+func tell(
     _ kind: UInt32, _ subject: UInt32, _ number: Double, _ bytes: ArraySlice<UInt8>
 ) {
     unsafe bytes.withUnsafeBytes {

@@ -10,6 +10,8 @@ final class PageChannel {
         case exchange(ExchangeIntake)
         /// A protocol of `Peering`, by its name.
         case peering(ProtocolName)
+        /// A protocol of the page.
+        case page
     }
 
     /// A stream whose protocol is agreed on.

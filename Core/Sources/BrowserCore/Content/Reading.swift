@@ -15,6 +15,8 @@ struct Reading {
         case found(size: UInt64, range: Range<UInt64>)
         /// These bytes of the block that was supplied last come next.
         case bytes(Range<Int>)
+        /// It is a folder with these names, each with a slash after it.
+        case names([UInt8])
         case done
     }
 
@@ -24,6 +26,8 @@ struct Reading {
         case notFound(DAGError)
         /// A directory that has no index.html.
         case directory
+        /// A directory with too many names.
+        case tooManyNames
         /// The block at fault is no file and leads to none.
         case unreadable(DAGError)
         /// The end of the path lies within a block.
@@ -37,6 +41,7 @@ struct Reading {
         /// At the end of the path, whose block shows what it is.
         case end(CID)
         case file(FileReader)
+        case folder(DirectoryReader, names: [UInt8])
         /// A block that is read as it is, of which these bytes are wanted.
         case block(size: Int, wanted: Range<Int>)
         case done
@@ -44,7 +49,12 @@ struct Reading {
 
     private static let indexName = "index.html"
 
+    /// Bytes of the names that are listed of a folder.
+    static let maxNameBytes = 8 << 20
+
     let root: CID
+    /// Whether the names in a folder are wanted, and not its index.html.
+    private let isListing: Bool
     /// The bytes that are wanted; nil for all.
     private let wanted: EntityBytes?
     private var phase: Phase
@@ -52,8 +62,9 @@ struct Reading {
     private(set) var isAtIndex = false
     private var isTold = false
 
-    init(root: CID, path: [String], wanted: EntityBytes?) {
+    init(root: CID, path: [String], wanted: EntityBytes?, isListing: Bool = false) {
         self.root = root
+        self.isListing = isListing
         self.wanted = wanted
         phase = .path(PathResolver(root: root, path: path))
     }
@@ -76,6 +87,18 @@ struct Reading {
                 let step = try next(of: &file)
                 phase = .file(file)
                 return step
+            case .folder(var folder, var names):
+                phase = .done
+                switch folder.next() {
+                case .block(let cid):
+                    phase = .folder(folder, names: names)
+                    return .block(cid)
+                case .entry(let entry):
+                    names += entry.name + [UInt8(ascii: "/")]
+                    guard names.count <= Self.maxNameBytes else { throw .tooManyNames }
+                    phase = .folder(folder, names: names)
+                case .done: return .names(names)
+                }
             case .block(let size, let wanted):
                 guard isTold else {
                     isTold = true
@@ -114,7 +137,7 @@ struct Reading {
         case .path(let path): path.upcoming(count)
         case .file(let file): file.upcoming(count)
         case .end(let cid): [cid]
-        case .block, .done: []
+        case .folder, .block, .done: []
         }
     }
 
@@ -138,6 +161,14 @@ struct Reading {
                 throw .unreadable(error)
             }
             phase = .file(file)
+        case .folder(var folder, let names):
+            phase = .done
+            do throws(DAGError) {
+                try folder.supply(block)
+            } catch {
+                throw .unreadable(error)
+            }
+            phase = .folder(folder, names: names)
         case .block, .done: preconditionFailure("no block was asked for")
         }
     }
@@ -153,10 +184,14 @@ struct Reading {
         }
         switch entity {
         case .file: phase = .file(file)
+        case .directory where isListing:
+            phase = .folder(DirectoryReader(root: cid), names: [])
+            try supply(block)
         case .directory:
             guard !isAtIndex else { throw .directory }
             isAtIndex = true
             phase = .path(PathResolver(root: cid, path: [Self.indexName]))
+        case .symlink where isListing: throw .notFound(DAGError(cid, .notAFile(.symlink)))
         case .symlink: throw .unreadable(DAGError(cid, .notAFile(.symlink)))
         case .node:
             let range = try range(in: UInt64(block.byteCount))

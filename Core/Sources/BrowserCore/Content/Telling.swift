@@ -11,6 +11,7 @@ extension ContentPeer.ReadingFault {
         switch self {
         case .content(.notFound(let error)): (1, error.description)
         case .content(.directory): (2, "this is a directory without index.html")
+        case .content(.tooManyNames): (3, "the directory has too many names")
         case .content(.unreadable(let error)): (3, error.description)
         case .content(.value): (4, "the path ends within a block")
         case .content(.emptyRange(let size)): (5, String(size))

@@ -21,6 +21,19 @@ public enum Outcome: UInt8, Hashable, Sendable, CaseIterable {
     case limit = 4
 }
 
+extension Outcome {
+    /// How it ended, in a word.
+    public var word: String {
+        switch self {
+        case .ok: "ok"
+        case .outOfGas: "out-of-gas"
+        case .stackExhausted: "stack-exhausted"
+        case .trap: "trap"
+        case .limit: "limit"
+        }
+    }
+}
+
 /// What an activation answered.
 public struct CallOutput: Hashable, Sendable {
     /// The status, as HTTP has it: 100 to 599.

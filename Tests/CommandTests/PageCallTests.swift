@@ -1,0 +1,209 @@
+// Pages in Chromium that have contracts answered, run them themselves, and run them for nodes.
+
+import ContractText
+import Foundation
+import Testing
+
+@Suite(.serialized) struct PageCallTests {
+    init() throws { try Browser.check() }
+
+    private static let webSocket = "/ip4/127.0.0.1/tcp/0/ws"
+
+    /// A node that listens for pages, with what its user has.
+    private struct Peer {
+        let place: Workplace
+        let node: RunningNode
+        var address: String { (node.announcement["listen"] as? [String])?.first ?? "" }
+        var name: String { node.announcement["peer"] as? String ?? "" }
+
+        init(environment: [String: String] = [:]) throws {
+            place = try Workplace()
+            try place.isolate()
+            node = try RunningNode(
+                place, "--listen", PageCallTests.webSocket, environment: environment)
+        }
+
+        /// Publishes a contract; gives its CID.
+        func publish(_ text: String) throws -> String {
+            let file = try place.write("module.wasm", Data(try ContractText.assemble(text)))
+            return try place.weft("contract", "publish", "-q", file).output
+        }
+    }
+
+    /// What a page reports.
+    private struct Report {
+        let answers: [[String: Any]]
+        let served: [[String: Any]]
+        let liars: [String]
+
+        init(_ outcome: Outcome) throws {
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            let report = try outcome.object()
+            answers = try #require(report["answers"] as? [[String: Any]], "\(report)")
+            served = report["served"] as? [[String: Any]] ?? []
+            liars = report["liars"] as? [String] ?? []
+        }
+
+        func header(_ name: String, of answer: Int) -> String {
+            (answers[answer]["headers"] as? [String: String])?[name] ?? ""
+        }
+
+        func text(_ answer: Int) -> String { answers[answer]["text"] as? String ?? "" }
+    }
+
+    private static func show(
+        _ place: Workplace, peers: [String], contracts: [String: Any], _ tasks: [[String: Any]]
+    ) throws -> Report {
+        let argument = try JSONSerialization.data(
+            withJSONObject: [
+                "peers": peers, "options": ["contracts": contracts], "tasks": tasks,
+            ])
+        return try Report(
+            place.python(
+                "../Browsers/chromium.py",
+                ["calls.html", String(decoding: argument, as: UTF8.self)]))
+    }
+
+    /// A call to be made, checked in this way.
+    private static func task(
+        _ url: String, _ audit: String, body: String? = nil, _ headers: [String: String] = [:]
+    ) -> [String: Any] {
+        var task: [String: Any] = [
+            "url": url, "mesh": ["audit": audit],
+            "headers": ["accept": "*/*", "weft-audit": audit].merging(headers) { $1 },
+        ]
+        if let body {
+            task["method"] = "POST"
+            task["body"] = body
+        }
+        return task
+    }
+
+    /// What a page runs on the browser's engine has the same output, gas and record as what the node
+    /// runs, whatever comes of it.
+    @Test("a page runs contracts as a node does") func alike() throws {
+        let peer = try Peer()
+        defer { peer.node.stop() }
+        let many = try peer.publish(ContractText.many)
+        let long = String(repeating: "long ", count: 8_000)
+        try peer.place.write("folder/a.txt", Data("content\n".utf8))
+        let added = try peer.place.weft("add", "-q", peer.place.path("folder"))
+        let folder = added.output.split(separator: "\n").last.map(String.init) ?? ""
+        let urls = "/hello\n/trap\n/none\nipfs://\(folder)/a.txt\nipfs://\(folder)\n/seed\n"
+        let calls: [(path: String, body: String?)] = [
+            ("hello", "world"), ("trap", nil), ("seed", nil), ("hello", long), ("index", nil),
+            ("all?dir=\(folder)", urls), ("loop", nil), ("much", nil), ("none", nil),
+        ]
+        func tasks(at place: String) -> [[String: Any]] {
+            calls.map { call in
+                Self.task(
+                    "\(place)\(many)/\(call.path)", "self", body: call.body,
+                    ["weft-gas": "60000000"])
+            }
+        }
+        let report = try Self.show(
+            peer.place, peers: [peer.address], contracts: [:],
+            tasks(at: "weft://") + tasks(at: peer.node.gateway + "/weft/"))
+        for (here, call) in calls.enumerated() {
+            let there = here + calls.count
+            #expect(report.text(here) == report.text(there), "\(call.path) \(report.answers[here])")
+            for name in ["status", "count"] {
+                let (one, two) = (report.answers[here][name], report.answers[there][name])
+                #expect(one as? Int == two as? Int, "\(call.path) \(report.answers[here])")
+            }
+            for name in ["weft-gas", "weft-record", "weft-outcome", "content-type"] {
+                #expect(
+                    report.header(name, of: here) == report.header(name, of: there), "\(call.path)")
+            }
+        }
+        #expect(report.header("weft-responder", of: 0) == "self")
+        #expect(report.header("weft-outcome", of: 6) == "out-of-gas")
+        #expect(report.answers[8]["status"] as? Int == 404)
+        let record = report.answers[5]["record"] as? [String: Any]
+        #expect((record?["children"] as? [String])?.count == 3, "\(report.answers[5])")
+        #expect((record?["reads"] as? [String])?.count == 1)
+    }
+
+    /// A page asks a node, and a node that has no engine the page.
+    @Test("a page calls contracts, and runs them for others") func serving() throws {
+        let author = try Peer()
+        let poor = try Peer(environment: ["WEFT_WASMTIME": author.place.path("nowhere.so")])
+        defer {
+            author.node.stop()
+            poor.node.stop()
+        }
+        let many = try author.publish(ContractText.many)
+        let asked = try Self.show(
+            author.place, peers: [author.address], contracts: ["run": false],
+            [Self.task("weft://\(many)/hello", "none", body: "page")])
+        #expect(asked.text(0) == "hello page", "\(asked.answers)")
+        #expect(asked.header("weft-responder", of: 0) == author.name)
+        let call = "/weft/\(many)/all"
+        let served = try Self.show(
+            author.place, peers: [author.address, poor.address], contracts: ["serve": true],
+            [
+                ["url": "ipfs://\(many)", "method": "HEAD"],
+                Self.task(poor.node.gateway + call, "none", body: "/hello\n/seed\n"),
+                Self.task(author.node.gateway + call, "self", body: "/hello\n/seed\n"),
+            ])
+        #expect(served.answers[1]["status"] as? Int == 200, "\(served.answers)")
+        #expect(served.header("weft-record", of: 1) == served.header("weft-record", of: 2))
+        let page = served.header("weft-responder", of: 1)
+        #expect(page.hasPrefix("12D3Koo") && page != author.name)
+        #expect(served.served.map { $0["peer"] as? String } == [poor.name])
+    }
+
+    /// Of two that a page asks one lies, whose answer the page finds out by running the activation
+    /// again; and a page that lies is found out by the node that asked it.
+    @Test("liars are found out, be they nodes or pages") func liars() async throws {
+        let author = try Peer()
+        defer { author.node.stop() }
+        let many = try author.publish(ContractText.many)
+        let directory = try Workplace()
+        let liar = try await LyingNode(at: directory.path("liar"), listening: Self.webSocket)
+        let two = try Self.show(
+            author.place, peers: [author.address, liar.address], contracts: [:],
+            [Self.task("weft://\(many)/hello", "quorum:2", body: "truth")])
+        #expect(two.text(0) == "hello truth", "\(two.answers)")
+        #expect(two.liars == [liar.peer], "\(two.answers)")
+        await liar.stop()
+
+        let friend = try Peer()
+        defer { friend.node.stop() }
+        #expect(try friend.place.weft("connect", author.address).status == 0)
+        let lied = try Self.show(
+            author.place, peers: [author.address, friend.address],
+            contracts: ["serve": true, "worker": "/liar.js"],
+            [
+                ["url": "ipfs://\(many)", "method": "HEAD"],
+                Self.task(friend.node.gateway + "/weft/\(many)/hello", "quorum:2", body: "friend"),
+            ])
+        #expect(lied.text(1) == "hello friend", "\(lied.answers)")
+        #expect(lied.served.count == 1)
+        let folder = friend.place.repository + "/evidence"
+        var proofs: [String] = []
+        for _ in 0..<200 where proofs.isEmpty {
+            proofs = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+            #expect(try friend.place.weft("balance").status == 0)
+        }
+        #expect(proofs.count == 1)
+    }
+
+    /// A contract that does not end is ended with its worker when its time is up, which is no
+    /// result; the page goes on.
+    @Test("a contract that does not end is ended") func runaway() throws {
+        let peer = try Peer()
+        defer { peer.node.stop() }
+        let many = try peer.publish(ContractText.many)
+        let report = try Self.show(
+            peer.place, peers: [peer.address], contracts: ["time": 400, "workers": 1],
+            [
+                Self.task("weft://\(many)/loop", "self", ["weft-gas": "4000000000"]),
+                Self.task("weft://\(many)/hello", "self", body: "again"),
+            ])
+        let error = report.answers[0]["error"] as? String
+        #expect(error?.contains("it took longer than 400 ms") == true, "\(report.answers)")
+        #expect(report.answers[0]["code"] as? String == "deadline")
+        #expect(report.text(1) == "hello again", "\(report.answers)")
+    }
+}

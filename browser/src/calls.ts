@@ -1,0 +1,472 @@
+// Calls of contracts: `weft://CID/method?query`. This part of Weft is loaded when it is first needed.
+// Its module (weft-calls.wasm) speaks the protocol over streams of the page's peer, chooses who is
+// asked, and checks what comes; contracts run in workers.
+
+import type { CallRecord, ContractOptions, MeshOptions, MeshResponse } from './contracts.js'
+import { Core, text, utf8 } from './core.js'
+import { networkError, WeftError, WeftErrorCode } from './errors.js'
+import { lines, pack, unpack } from './parts.js'
+import type { Work, WorkContent, WorkEnd } from './work.js'
+import { Workers } from './workers.js'
+
+/** What calls use of the page's peer. */
+export interface CallsHost {
+  /** The 32 bytes that the peer's identity is made of. */
+  readonly seed: Uint8Array
+  readonly now: () => number
+  /** How many peers are connected. */
+  readonly peerCount: () => number
+  /** Dials if nobody is connected; answers whether somebody is. */
+  someone(signal: AbortSignal): Promise<boolean>
+  /** Calls a function of the peer's module. */
+  run(name: string, ...parameters: (number | Uint8Array)[]): void
+  ask(name: string, ...parameters: (number | Uint8Array)[]): Uint8Array
+  /** Reads a file whole, up to so many bytes, a folder's names, or a block of another kind. */
+  read(
+    cid: string, names: readonly string[], limit: number, signal: AbortSignal,
+  ): Promise<WorkContent>
+  tell(name: 'liar' | 'served', detail: object): void
+}
+
+/** What the peer tells of streams (BrowserCore/Content/PageStreamExports.swift). */
+const SPEAKS = 20
+const LEFT = 21
+
+/** How long is waited until connected peers have said whether they run calls, in milliseconds. */
+const INTRODUCTION = 2000
+/** How long a page may take to run a call, and its gas, if nobody says. */
+const TIME = 60_000
+const GAS = 10_000_000_000
+/** The most bytes of a request's body, and of what a call reads. */
+const MAX_INPUT = 64 << 20
+/** Longer bodies are files. */
+const MAX_INLINE = 32 << 10
+/** The longest record, in bytes. */
+const MAX_RECORD = 512 << 10
+/** What is assumed of this machine's speed before anything has run, in gas a second. */
+const USUAL_SPEED = 500_000_000
+/** Runs with so much gas tell how fast the machine is. */
+const TELLING_GAS = 5_000_000
+/** How long it takes, about, until a contract can run that is not here, in milliseconds. */
+const LOADING = 500
+/** How many contracts are remembered to have run here. */
+const MAX_KNOWN = 256
+
+interface Waiting {
+  readonly resolve: (answer: { record: Uint8Array; told: string[] }) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** The calls of a page. */
+export class Calls {
+  private core!: Core
+  private workers!: Workers
+  private protocol = ''
+  private readonly pending: (() => void)[] = []
+  private readonly waiting = new Map<number, Waiting>()
+  /** What takes back the runs that are under way, by their orders. */
+  private readonly stops = new Map<number, () => void>()
+  /** The peers that have said what they speak, and whether that is this. */
+  private readonly peers = new Map<string, boolean>()
+  private readonly arrivals = new Set<() => void>()
+  /** The contracts that have run here. */
+  private readonly known = new Set<string>()
+  /** Why a call of the page that was run here has no record, by its identity. */
+  private readonly ends = new Map<string, Exclude<WorkEnd, { kind: 'record' }>>()
+  private speed = USUAL_SPEED
+  private toldSpeed = USUAL_SPEED
+  private nextCall = 1
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private isSettling = false
+  private isStopped = false
+  readonly counts = { own: 0, served: 0, gasServed: 0 }
+
+  private constructor(
+    private readonly host: CallsHost,
+    private readonly options: ContractOptions,
+  ) {}
+
+  /** Loads the module, and lets the peer speak the protocol. */
+  static async start(
+    host: CallsHost, options: ContractOptions, base: URL, started: (calls: Calls) => void,
+  ): Promise<Calls> {
+    const calls = new Calls(host, options)
+    const module = await compile(options.module ?? new URL('weft-calls.wasm', base))
+    calls.core = await Core.load(module, {
+      send: () => true,
+      event: (kind, subject, number, bytes) => {
+        calls.pending.push(() => calls.take(kind as number, subject, number, bytes))
+      },
+      failed: cause => calls.end(cause),
+    })
+    const script = new URL(options.worker ?? 'weft-worker.js', base)
+    calls.workers = new Workers(
+      script, module, calls.slots, (...name) => calls.content(...name))
+    const secret = crypto.getRandomValues(new Uint8Array(32))
+    const epoch = (Date.now() - host.now()) / 1000
+    const slots = options.serve === true ? calls.slots : 0
+    const told = calls.core.ask(
+      'calls_start', new Uint8Array([...host.seed, ...secret]), calls.speed, slots, epoch)
+    const [protocol, limit] = lines(told)
+    calls.protocol = protocol!
+    started(calls)
+    host.run('bring', utf8(protocol!), Number(limit), slots > 0 ? 1 : 0, host.now())
+    return calls
+  }
+
+  private get slots(): number {
+    const cores = navigator.hardwareConcurrency || 2
+    return Math.max(1, Math.min(this.options.workers ?? Math.min(4, cores - 1), 16))
+  }
+
+  // MARK: Calls of the page
+
+  /** Answers a request for `weft:`. */
+  async fetch(request: Request, mesh: MeshOptions = {}): Promise<Response> {
+    const { signal, url } = request
+    const audit = auditNumber(mesh.audit ?? 'sample')
+    const patience = mesh.deadline ?? this.options.time ?? TIME
+    const body = new Uint8Array(await request.arrayBuffer())
+    if (body.length > MAX_INPUT) throw new TypeError(`the body is longer than ${MAX_INPUT} bytes`)
+    const canRun = this.options.run !== false
+    const mayAsk = mesh.audit !== 'self'
+    if (mayAsk || !canRun) await this.introductions(canRun && audit <= 1, signal)
+    signal.throwIfAborted()
+    this.checkIsRunning()
+    const isLong = body.length > MAX_INLINE
+    const argument = pack([
+      url, request.method === 'HEAD' ? 'GET' : request.method,
+      [...request.headers].map(([name, value]) => `${name}:${value}`).join('\n'),
+      isLong ? '' : body, isLong ? this.keepFile(body) : '',
+    ])
+    const contract = new URL(url).host
+    const queue = (this.known.has(contract) ? 0 : LOADING) + this.workers.backlog * 100
+    const number = this.nextCall++
+    const answer = new Promise<{ record: Uint8Array; told: string[] }>((resolve, reject) => {
+      this.waiting.set(number, { resolve, reject })
+    })
+    const abort = (): void => {
+      this.waiting.get(number)?.reject(signal.reason)
+      this.run('calls_cancel', number)
+    }
+    answer.catch(() => {})
+    signal.addEventListener('abort', abort)
+    let identity = ''
+    try {
+      identity = text(this.core.ask(
+        'call', number, argument, this.options.gas ?? GAS, audit,
+        mesh.maxPrice ?? 2000, mesh.value ?? 0, patience, canRun ? this.speed : 0, queue,
+        this.host.now()))
+    } catch (error) {
+      this.waiting.delete(number)
+      throw new TypeError(`${url}: ${(error as Error).message}`)
+    }
+    this.settle()
+    try {
+      const { record, told } = await answer
+      this.counts.own += 1
+      return await this.response(request, record, told)
+    } catch (error) {
+      if (!(error instanceof WeftError)) throw error
+      const end = this.ends.get(identity)
+      if (end?.kind === 'unanswered') {
+        const message = end.status === 404 ? 'the contract has no such method' : 'this is no contract'
+        return refusal(request, end.status, message)
+      }
+      const trace = end?.kind === 'none' ? [...error.trace, `self: ${end.reason}`] : error.trace
+      throw networkError(url, new WeftError(error.code, error.what, trace))
+    } finally {
+      this.ends.delete(identity)
+      this.waiting.delete(number)
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Waits until a peer that runs calls is known, or all have said that they do not. */
+  private async introductions(canDoWithout: boolean, signal: AbortSignal): Promise<void> {
+    const isReady = (): boolean =>
+      canDoWithout || [...this.peers.values()].includes(true)
+    if (isReady()) return
+    await this.host.someone(signal)
+    const end = this.host.now() + INTRODUCTION
+    while (!isReady() && this.peers.size < this.host.peerCount() && this.host.now() < end) {
+      await new Promise<void>(resolve => {
+        const done = (): void => {
+          clearTimeout(timer)
+          this.arrivals.delete(done)
+          resolve()
+        }
+        const timer = setTimeout(done, Math.max(0, end - this.host.now()))
+        this.arrivals.add(done)
+      })
+    }
+  }
+
+  private async response(
+    request: Request, bytes: Uint8Array, told: string[],
+  ): Promise<Response> {
+    const record = recordOf(this.core.ask('record_parts', bytes))
+    const [responder, confidence, cost, ...trace] = told
+    let response: Response
+    if (record.outcome !== 'ok') {
+      response = refusal(request, 500, `the contract did not answer: ${record.outcome}`)
+      response.headers.set('weft-outcome', record.outcome)
+    } else {
+      const headers = new Headers(record.headers.filter(([name]) => !isTransport(name)))
+      let { body } = record
+      if (record.content !== '') {
+        const found = await this.host.read(record.content, [], MAX_INPUT, request.signal)
+        if (found.kind !== 'file') throw new WeftError('unreadable', 'the answer is no file', trace)
+        headers.set('weft-content', record.content)
+        body = found.bytes
+      }
+      headers.set('content-length', `${body.length}`)
+      const isBare = request.method === 'HEAD' || [204, 205, 304].includes(record.status!)
+      response = new Response(isBare ? null : body, { status: record.status!, headers })
+    }
+    response.headers.set('weft-gas', `${record.gas}`)
+    response.headers.set('weft-record', record.cid)
+    response.headers.set('weft-responder', responder!)
+    response.headers.set('weft-confidence', confidence!)
+    response.headers.set('weft-cost', cost!)
+    const mesh: MeshResponse = {
+      gas: record.gas, record: record.cid, responder: responder!, confidence: confidence!,
+      cost: Number(cost), trace,
+    }
+    return Object.defineProperties(response, {
+      url: { value: request.url }, mesh: { value: mesh },
+    })
+  }
+
+  /** What is known of a call by its record. */
+  async record(cid: string, signal: AbortSignal): Promise<CallRecord> {
+    const found = await this.host.read(cid, [], MAX_RECORD, signal)
+    if (found.kind !== 'file') throw new TypeError(`${cid} is no record of a call`)
+    const record = recordOf(this.core.ask('record_parts', found.bytes))
+    const call = unpack(this.core.ask('call_parts', record.call))
+    const { status, gas, ownGas, reads, children } = record
+    return {
+      cid, url: lines(call[0])[0]!, method: text(call[1]!),
+      outcome: record.outcome as CallRecord['outcome'], ...(status === undefined ? {} : { status }),
+      gas, ownGas, reads, children,
+    }
+  }
+
+  // MARK: What the module wants
+
+  private take(kind: number, subject: number, number: number, bytes: Uint8Array): void {
+    const { host } = this
+    switch (kind) {
+      case 1: return host.run('stream_open', subject, bytes, host.now())
+      case 2: return host.run('stream_send', number, bytes, host.now())
+      case 3: return host.run('stream_finish', number, host.now())
+      case 4: return host.run('stream_reset', number, host.now())
+      case 5: return this.runCall(number, bytes)
+      case 6:
+        this.stops.get(number)?.()
+        this.stops.delete(number)
+        return
+      case 7: return void this.load(number, lines(bytes))
+      case 8: return this.replay(number, unpack(bytes))
+      case 9: {
+        const [record, told] = unpack(bytes)
+        return this.waiting.get(subject)?.resolve({ record: record!, told: lines(told) })
+      }
+      case 10: {
+        const [code, message, ...trace] = lines(bytes)
+        const error = new WeftError(code as WeftErrorCode, message!, trace)
+        return this.waiting.get(subject)?.reject(error)
+      }
+      case 11: return host.tell('liar', { peer: text(bytes) })
+    }
+  }
+
+  private runCall(order: number, bytes: Uint8Array): void {
+    const [call, peer] = unpack(bytes)
+    const [url, contract, , , identity] = lines(unpack(this.core.ask('call_parts', call!))[0])
+    const begun = this.host.now()
+    this.begin(order, { call: call! }, end => {
+      if (end.kind !== 'record') {
+        if (peer!.length === 0) this.ends.set(identity!, end)
+        this.run('ran', order, new Uint8Array())
+        return
+      }
+      this.note(contract!, end.gas, this.host.now() - begun)
+      for (const { cid, block } of end.blocks) this.host.ask('keep', cid, block)
+      this.run('ran', order, end.record)
+      if (peer!.length === 0) return
+      this.counts.served += 1
+      this.counts.gasServed += end.gas
+      const { outcome } = recordOf(this.core.ask('record_parts', end.record))
+      this.host.tell('served', { url, peer: text(peer!), gas: end.gas, outcome })
+    })
+  }
+
+  /** What a run tells of this machine's speed. */
+  private note(contract: string, gas: number, time: number): void {
+    if (this.known.size >= MAX_KNOWN) this.known.clear()
+    this.known.add(contract)
+    if (gas < TELLING_GAS) return
+    this.speed = (this.speed * 7 + gas * 1000 / Math.max(time, 1)) / 8
+    if (this.options.serve !== true) return
+    if (Math.abs(this.speed - this.toldSpeed) < this.toldSpeed / 4) return
+    this.toldSpeed = this.speed
+    this.run('calls_offer', this.speed, this.slots)
+  }
+
+  private begin(order: number, work: Work, done: (end: WorkEnd) => void): void {
+    if (this.options.run === false && this.options.serve !== true) {
+      return done({ kind: 'none', reason: 'contracts do not run here' })
+    }
+    this.stops.set(order, this.workers.run(work, this.options.time ?? TIME, end => {
+      this.stops.delete(order)
+      if (!this.isStopped) done(end)
+    }))
+  }
+
+  private replay(order: number, records: Uint8Array[]): void {
+    const [record, ...recorded] = records
+    const call = unpack(this.core.ask('record_parts', record!))[5]!
+    this.begin(order, { call, recorded }, end => {
+      const result = end.kind === 'record' ? end.record : new Uint8Array()
+      const hasStrayed = end.kind === 'strayed' || end.kind === 'unanswered'
+      this.run('replayed', order, result, hasStrayed ? 1 : 0)
+    })
+  }
+
+  private async load(order: number, [, ...cids]: string[]): Promise<void> {
+    // The module has a deadline of its own for that.
+    const { signal } = new AbortController()
+    let blocks: Uint8Array[] | undefined
+    try {
+      const found = await Promise.all(
+        cids.map(cid => this.host.read(cid, [], MAX_RECORD, signal)))
+      blocks = found.map(content => (content.kind === 'file' ? content.bytes : new Uint8Array()))
+    } catch {
+      // Who has committed to them does not give them out.
+    }
+    this.run('loaded', order, pack(blocks ?? []), blocks === undefined ? 0 : 1)
+  }
+
+  private content(
+    cid: string, names: readonly string[], signal: AbortSignal,
+  ): Promise<WorkContent> {
+    return this.host.read(cid, names, MAX_INPUT, signal)
+  }
+
+  /** Keeps a file; answers its CID. */
+  private keepFile(bytes: Uint8Array): string {
+    const parts = unpack(this.core.ask('file_blocks', bytes))
+    for (let index = 1; index < parts.length; index += 2) {
+      this.host.ask('keep', parts[index]!, parts[index + 1]!)
+    }
+    return text(parts[0]!)
+  }
+
+  // MARK: What the peer tells
+
+  /** Takes what happened to streams and peers. */
+  stream(kind: number, subject: number, number: number, bytes: Uint8Array): void {
+    if (kind !== SPEAKS && kind !== LEFT) {
+      // A peer opens streams with the protocols that are offered, of which there is one.
+      const argument = kind === 24 ? utf8(lines(bytes)[0]!) : bytes
+      return this.run('calls_stream', kind, subject, number, argument)
+    }
+    const [peer, ...protocols] = lines(bytes)
+    if (kind === LEFT) this.peers.delete(peer!)
+    else this.peers.set(peer!, protocols.includes(this.protocol))
+    this.run('calls_note', utf8(peer!), this.peers.get(peer!) === true ? 1 : 0)
+    for (const arrive of [...this.arrivals]) arrive()
+  }
+
+  private run(name: string, ...parameters: (number | Uint8Array)[]): void {
+    this.core.run(name, ...parameters, this.host.now())
+    this.settle()
+  }
+
+  private settle(): void {
+    if (this.isSettling) return
+    this.isSettling = true
+    for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
+      try {
+        next()
+      } catch (error) {
+        reportError(error)
+      }
+    }
+    this.isSettling = false
+    clearTimeout(this.timer)
+    const deadline = this.core.run('calls_deadline')
+    if (this.isStopped || deadline === Infinity) return
+    const pause = Math.min(0x7fff_ffff, Math.max(0, Math.ceil(deadline - this.host.now())))
+    this.timer = setTimeout(() => this.run('calls_advance'), pause)
+  }
+
+  private checkIsRunning(): void {
+    if (this.isStopped) throw new TypeError('this Weft has been stopped')
+  }
+
+  /** Ends all calls. */
+  end(reason: unknown): void {
+    if (this.isStopped) return
+    this.isStopped = true
+    clearTimeout(this.timer)
+    this.workers?.stop()
+    for (const { reject } of [...this.waiting.values()]) reject(reason)
+  }
+}
+
+async function compile(source: NonNullable<ContractOptions['module']>): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source
+  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return WebAssembly.compile(source)
+  const response = source instanceof Response ? source : await globalThis.fetch(source)
+  if (!response.ok) {
+    throw new TypeError(`${response.url} answers ${response.status}: it is to be Weft’s module for calls`)
+  }
+  return WebAssembly.compile(await response.arrayBuffer())
+}
+
+/** How answers are checked, as the module numbers it. */
+function auditNumber(audit: string): number {
+  const known = ['none', 'sample', 'self'].indexOf(audit)
+  if (known >= 0) return known
+  const peers = Number(/^quorum:([1-9][0-9]?)$/.exec(audit)?.[1])
+  if (peers >= 2 && peers <= 16) return peers + 1
+  throw new TypeError(`audit is none, sample, self or quorum:2 to quorum:16, not ${audit}`)
+}
+
+function recordOf(bytes: Uint8Array) {
+  const parts = unpack(bytes)
+  const [cid, outcome, status, gas, ownGas, content] = lines(parts[0])
+  const list = (part: Uint8Array): string[] => lines(part).filter(line => line !== '')
+  return {
+    cid: cid!, outcome: outcome!, status: status === '' ? undefined : Number(status),
+    gas: Number(gas), ownGas: Number(ownGas), content: content!,
+    headers: list(parts[1]!).map((line): [string, string] => {
+      const colon = line.indexOf(': ')
+      return [line.slice(0, colon), line.slice(colon + 2)]
+    }),
+    body: parts[2]!, reads: list(parts[3]!), children: list(parts[4]!), call: parts[5]!,
+  }
+}
+
+/**
+ * Headers that belong to a connection or to who serves it, or that give a page powers over the whole of
+ * an origin. Contracts cannot set them.
+ */
+function isTransport(name: string): boolean {
+  return transport.has(name) || name.startsWith('access-control-')
+    || name.startsWith('weft-') && name !== 'weft-exit'
+}
+
+const transport = new Set([
+  'alt-svc', 'clear-site-data', 'connection', 'content-length', 'date', 'keep-alive', 'nel',
+  'report-to', 'reporting-endpoints', 'server', 'service-worker-allowed', 'set-cookie',
+  'strict-transport-security', 'te', 'trailer', 'transfer-encoding', 'upgrade',
+])
+
+function refusal(request: Request, status: number, message: string): Response {
+  const body = request.method === 'HEAD' ? null : `${message}\n`
+  const headers = { 'content-type': 'text/plain; charset=utf-8' }
+  return Object.defineProperty(new Response(body, { status, headers }), 'url', { value: request.url })
+}

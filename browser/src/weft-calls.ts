@@ -1,0 +1,3 @@
+// The script for calls, loaded by the others when it is needed.
+
+export { Calls } from './calls.js'
