@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 import socket
 import subprocess
@@ -17,14 +18,18 @@ SIZE = 64 * MIB
 
 
 def page_size(bench):
-    """The script and its module as a web server would send them."""
+    """The scripts and modules as a web server would send them."""
     sizes = {}
-    for name in ("weft.js", "weft-content.wasm"):
+    for name in ("weft.js", "weft-content.wasm", "weft-calls.js", "weft-calls.wasm",
+                 "weft-worker.js"):
         packed = subprocess.run(["brotli", "-c", "-q", "11", ROOT / "browser/dist" / name],
                                 check=True, stdout=subprocess.PIPE).stdout
         sizes[name] = len(packed) / 1024
-    bench.row("page: script and module, brotli, KiB", "WebTorrent's 64 KB", sum(sizes.values()), 64,
-              "low", ", ".join(f"{name} {size:.1f}" for name, size in sizes.items()))
+    detail = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
+    bench.row("page: script and module, brotli, KiB", "WebTorrent's 64 KB",
+              sizes["weft.js"] + sizes["weft-content.wasm"], 64, "low", detail)
+    bench.row("page: the same with contracts, brotli, KiB", "–", sum(sizes.values()), 160, "low",
+              detail)
 
 
 @contextmanager
@@ -97,4 +102,35 @@ def page_transfer(bench):
               f"from the mesh {middle['first']:.0f} ms, by HTTP {middle['fetch']:.0f} ms")
 
 
-ALL = {"page-size": page_size, "page-transfer": page_transfer}
+def page_contract(bench):
+    """Programs as contracts in a page's worker, against the same calls of the node itself; both are
+    asked from the page."""
+    subprocess.run([ROOT / "bench/build-programs"], check=True, stdout=subprocess.DEVNULL)
+    modules = sorted((ROOT / ".build/contracts/programs").glob("*.wasm"))
+    repo = bench.repo("page-contract")
+    cids = [bench.run(["--repo", str(repo), "add", "-q", str(module)]) for module in modules]
+    command = [bench.weft, "--repo", str(repo), "up", "--json", "--gateway", "127.0.0.1:0",
+               "--listen", "/ip4/127.0.0.1/tcp/0/ws", "--no-bootstrap", "--no-mdns",
+               "--no-port-mapping"]
+    headers = {"accept": "*/*", "weft-audit": "self", "weft-gas": str(1 << 33)}
+    with bench.running(command) as (first, _, _):
+        tasks = [{"url": f"{place}{cid}/run", "headers": headers, "mesh": {"audit": "self"},
+                  "rounds": 5}
+                 for cid in cids for place in ("weft://", first["gateway"] + "/weft/")]
+        argument = json.dumps({"peers": first["listen"], "options": {}, "tasks": tasks})
+        answers = json.loads(subprocess.run(
+            ["python3", ROOT / "Tests/Browsers/chromium.py", "calls.html", argument],
+            check=True, stdout=subprocess.PIPE, text=True).stdout)["answers"]
+    ratios = {}
+    for module, page, node in zip(modules, answers[::2], answers[1::2]):
+        for name in ("weft-gas", "weft-record"):
+            if page["headers"][name] != node["headers"][name]:
+                raise RuntimeError(f"{module.name}: another {name} in the page than on the node")
+        ratios[module.stem] = page["time"] / node["time"]
+    mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+    bench.row("page: 12 programs as contracts, time, geometric mean",
+              "the same in Wasmtime on the node (reported; gas and records are equal)", mean, 3,
+              "low", ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
+
+
+ALL = {"page-size": page_size, "page-transfer": page_transfer, "page-contract": page_contract}

@@ -6,7 +6,7 @@ The page is one of this folder, on a server that only this machine reaches, wher
 pages take from browser/. It finds the argument behind the # of its URL, and posts its report to
 /result. Whatever is called site.txt is there, in any folder. Any change of a local session
 description is forbidden to it, as browsers are about to do. With hold the page stays until standard
-input ends.
+input ends, and what else it reports is printed as it comes.
 """
 
 import functools
@@ -53,6 +53,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
 
 
+def print_more():
+    while True:
+        print(reports.get(), flush=True)
+
+
 def main():
     page, argument, *hold = sys.argv[1:]
     handler = functools.partial(Handler, directory=FOLDER)
@@ -80,6 +85,7 @@ def main():
         try:
             print(reports.get(timeout=60), flush=True)
             if hold:
+                threading.Thread(target=print_more, daemon=True).start()
                 sys.stdin.read()
         finally:
             browser.terminate()

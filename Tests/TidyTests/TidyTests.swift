@@ -29,7 +29,7 @@ import Testing
         "simulate": ["Wire", "Simulation", "Glibc"],
         "BrowserCore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "Connections", "Peering", "Exchange",
-            "WasmRules", "CFreestanding",
+            "Compute", "WasmRules", "CFreestanding",
         ],
         "BlockStore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "NIOCore", "NIOPosix", "GRDB",

@@ -16,6 +16,7 @@ export interface CallsHost {
   readonly now: () => number
   /** How many peers are connected. */
   readonly peerCount: () => number
+  readonly isDialling: () => boolean
   /** Dials if nobody is connected; answers whether somebody is. */
   someone(signal: AbortSignal): Promise<boolean>
   /** Calls a function of the peer's module. */
@@ -28,14 +29,34 @@ export interface CallsHost {
   tell(name: 'liar' | 'served', detail: object): void
 }
 
-/** What the peer tells of streams (BrowserCore/Content/PageStreamExports.swift). */
-const SPEAKS = 20
-const LEFT = 21
+/** What the peer's module tells of peers and streams (PageStreamExports.swift). */
+const enum Told {
+  speaks = 20,
+  left = 21,
+  accepted = 24,
+}
+
+/** What the module for calls wants and tells (CallExports.swift). */
+const enum Wish {
+  open = 1,
+  send = 2,
+  finish = 3,
+  reset = 4,
+  run = 5,
+  stop = 6,
+  load = 7,
+  replay = 8,
+  answered = 9,
+  failed = 10,
+  liar = 11,
+}
 
 /** How long is waited until connected peers have said whether they run calls, in milliseconds. */
 const INTRODUCTION = 2000
 /** How long a page may take to run a call, and its gas, if nobody says. */
 const TIME = 60_000
+/** How much longer an answer is waited for, so that a run here has come to its end. */
+const GRACE = 1000
 const GAS = 10_000_000_000
 /** The most bytes of a request's body, and of what a call reads. */
 const MAX_INPUT = 64 << 20
@@ -60,7 +81,9 @@ interface Waiting {
 /** The calls of a page. */
 export class Calls {
   private core!: Core
+  /** The workers for the page itself, and those for peers, who never keep the page waiting. */
   private workers!: Workers
+  private visiting!: Workers
   private protocol = ''
   private readonly pending: (() => void)[] = []
   private readonly waiting = new Map<number, Waiting>()
@@ -100,8 +123,10 @@ export class Calls {
       failed: cause => calls.end(cause),
     })
     const script = new URL(options.worker ?? 'weft-worker.js', base)
-    calls.workers = new Workers(
-      script, module, calls.slots, (...name) => calls.content(...name))
+    const makeWorkers = (): Workers =>
+      new Workers(script, module, calls.slots, (...name) => calls.content(...name))
+    calls.workers = makeWorkers()
+    calls.visiting = makeWorkers()
     const secret = crypto.getRandomValues(new Uint8Array(32))
     const epoch = (Date.now() - host.now()) / 1000
     const slots = options.serve === true ? calls.slots : 0
@@ -125,12 +150,15 @@ export class Calls {
   async fetch(request: Request, mesh: MeshOptions = {}): Promise<Response> {
     const { signal, url } = request
     const audit = auditNumber(mesh.audit ?? 'sample')
-    const patience = mesh.deadline ?? this.options.time ?? TIME
+    const patience = mesh.deadline ?? (this.options.time ?? TIME) + GRACE
     const body = new Uint8Array(await request.arrayBuffer())
     if (body.length > MAX_INPUT) throw new TypeError(`the body is longer than ${MAX_INPUT} bytes`)
     const canRun = this.options.run !== false
     const mayAsk = mesh.audit !== 'self'
-    if (mayAsk || !canRun) await this.introductions(canRun && audit <= 1, signal)
+    if (mayAsk || !canRun) {
+      // A quorum is of several, which have the numbers from three on.
+      await this.introductions(Math.max(canRun ? 0 : 1, audit - 1), signal)
+    }
     signal.throwIfAborted()
     this.checkIsRunning()
     const isLong = body.length > MAX_INLINE
@@ -173,8 +201,11 @@ export class Calls {
         const message = end.status === 404 ? 'the contract has no such method' : 'this is no contract'
         return refusal(request, end.status, message)
       }
-      const trace = end?.kind === 'none' ? [...error.trace, `self: ${end.reason}`] : error.trace
-      throw networkError(url, new WeftError(error.code, error.what, trace))
+      if (end?.kind !== 'none') throw networkError(url, error)
+      const isAlone = error.code === 'unreachable' && error.trace.length === 1
+      const code = isAlone ? end.code : error.code
+      const trace = [...error.trace, `self: ${end.reason}`]
+      throw networkError(url, new WeftError(code, error.what, trace))
     } finally {
       this.ends.delete(identity)
       this.waiting.delete(number)
@@ -182,21 +213,23 @@ export class Calls {
     }
   }
 
-  /** Waits until a peer that runs calls is known, or all have said that they do not. */
-  private async introductions(canDoWithout: boolean, signal: AbortSignal): Promise<void> {
+  /** Waits until so many peers that run calls are known, or there is nobody else to ask. */
+  private async introductions(needed: number, signal: AbortSignal): Promise<void> {
+    const { host, peers } = this
     const isReady = (): boolean =>
-      canDoWithout || [...this.peers.values()].includes(true)
+      [...peers.values()].filter(runsCalls => runsCalls).length >= needed
     if (isReady()) return
-    await this.host.someone(signal)
-    const end = this.host.now() + INTRODUCTION
-    while (!isReady() && this.peers.size < this.host.peerCount() && this.host.now() < end) {
+    await host.someone(signal)
+    const end = host.now() + INTRODUCTION
+    const isIncomplete = (): boolean => host.isDialling() || peers.size < host.peerCount()
+    while (!isReady() && isIncomplete() && host.now() < end) {
       await new Promise<void>(resolve => {
         const done = (): void => {
           clearTimeout(timer)
           this.arrivals.delete(done)
           resolve()
         }
-        const timer = setTimeout(done, Math.max(0, end - this.host.now()))
+        const timer = setTimeout(done, Math.max(0, end - host.now()))
         this.arrivals.add(done)
       })
     }
@@ -257,27 +290,27 @@ export class Calls {
   private take(kind: number, subject: number, number: number, bytes: Uint8Array): void {
     const { host } = this
     switch (kind) {
-      case 1: return host.run('stream_open', subject, bytes, host.now())
-      case 2: return host.run('stream_send', number, bytes, host.now())
-      case 3: return host.run('stream_finish', number, host.now())
-      case 4: return host.run('stream_reset', number, host.now())
-      case 5: return this.runCall(number, bytes)
-      case 6:
+      case Wish.open: return host.run('stream_open', subject, bytes, host.now())
+      case Wish.send: return host.run('stream_send', number, bytes, host.now())
+      case Wish.finish: return host.run('stream_finish', number, host.now())
+      case Wish.reset: return host.run('stream_reset', number, host.now())
+      case Wish.run: return this.runCall(number, bytes)
+      case Wish.stop:
         this.stops.get(number)?.()
         this.stops.delete(number)
         return
-      case 7: return void this.load(number, lines(bytes))
-      case 8: return this.replay(number, unpack(bytes))
-      case 9: {
+      case Wish.load: return void this.load(number, lines(bytes))
+      case Wish.replay: return this.replay(number, unpack(bytes))
+      case Wish.answered: {
         const [record, told] = unpack(bytes)
         return this.waiting.get(subject)?.resolve({ record: record!, told: lines(told) })
       }
-      case 10: {
+      case Wish.failed: {
         const [code, message, ...trace] = lines(bytes)
         const error = new WeftError(code as WeftErrorCode, message!, trace)
         return this.waiting.get(subject)?.reject(error)
       }
-      case 11: return host.tell('liar', { peer: text(bytes) })
+      case Wish.liar: return host.tell('liar', { peer: text(bytes) })
     }
   }
 
@@ -285,7 +318,8 @@ export class Calls {
     const [call, peer] = unpack(bytes)
     const [url, contract, , , identity] = lines(unpack(this.core.ask('call_parts', call!))[0])
     const begun = this.host.now()
-    this.begin(order, { call: call! }, end => {
+    const workers = peer!.length === 0 ? this.workers : this.visiting
+    this.begin(workers, order, { call: call! }, end => {
       if (end.kind !== 'record') {
         if (peer!.length === 0) this.ends.set(identity!, end)
         this.run('ran', order, new Uint8Array())
@@ -314,11 +348,15 @@ export class Calls {
     this.run('calls_offer', this.speed, this.slots)
   }
 
-  private begin(order: number, work: Work, done: (end: WorkEnd) => void): void {
+  private begin(
+    workers: Workers, order: number, work: Work, done: (end: WorkEnd) => void,
+  ): void {
     if (this.options.run === false && this.options.serve !== true) {
-      return done({ kind: 'none', reason: 'contracts do not run here' })
+      return done({
+        kind: 'none', code: 'resource', reason: 'contracts do not run here',
+      })
     }
-    this.stops.set(order, this.workers.run(work, this.options.time ?? TIME, end => {
+    this.stops.set(order, workers.run(work, this.options.time ?? TIME, end => {
       this.stops.delete(order)
       if (!this.isStopped) done(end)
     }))
@@ -327,7 +365,7 @@ export class Calls {
   private replay(order: number, records: Uint8Array[]): void {
     const [record, ...recorded] = records
     const call = unpack(this.core.ask('record_parts', record!))[5]!
-    this.begin(order, { call, recorded }, end => {
+    this.begin(this.workers, order, { call, recorded }, end => {
       const result = end.kind === 'record' ? end.record : new Uint8Array()
       const hasStrayed = end.kind === 'strayed' || end.kind === 'unanswered'
       this.run('replayed', order, result, hasStrayed ? 1 : 0)
@@ -367,13 +405,13 @@ export class Calls {
 
   /** Takes what happened to streams and peers. */
   stream(kind: number, subject: number, number: number, bytes: Uint8Array): void {
-    if (kind !== SPEAKS && kind !== LEFT) {
+    if (kind !== Told.speaks && kind !== Told.left) {
       // A peer opens streams with the protocols that are offered, of which there is one.
-      const argument = kind === 24 ? utf8(lines(bytes)[0]!) : bytes
+      const argument = kind === Told.accepted ? utf8(lines(bytes)[0]!) : bytes
       return this.run('calls_stream', kind, subject, number, argument)
     }
     const [peer, ...protocols] = lines(bytes)
-    if (kind === LEFT) this.peers.delete(peer!)
+    if (kind === Told.left) this.peers.delete(peer!)
     else this.peers.set(peer!, protocols.includes(this.protocol))
     this.run('calls_note', utf8(peer!), this.peers.get(peer!) === true ? 1 : 0)
     for (const arrive of [...this.arrivals]) arrive()
@@ -412,6 +450,7 @@ export class Calls {
     this.isStopped = true
     clearTimeout(this.timer)
     this.workers?.stop()
+    this.visiting?.stop()
     for (const { reject } of [...this.waiting.values()]) reject(reason)
   }
 }

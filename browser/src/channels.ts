@@ -53,6 +53,11 @@ export class Channels {
       .map(({ peer, address }) => ({ peer, address }))
   }
 
+  /** Whether a peer is being dialled. */
+  get isDialling(): boolean {
+    return this.targets.some(({ channel, isReady }) => channel !== undefined && !isReady)
+  }
+
   /** What became of the peers that are not connected. */
   get outcomes(): string[] {
     return this.targets

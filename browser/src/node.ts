@@ -260,6 +260,7 @@ export class Weft extends EventTarget {
       seed: this.seed,
       now: this.now,
       peerCount: () => this.channels.connected.length,
+      isDialling: () => this.channels.isDialling,
       someone: signal => this.channels.someone(signal),
       run: (name, ...parameters) => {
         this.core.run(name, ...parameters)
@@ -278,6 +279,7 @@ export class Weft extends EventTarget {
     path: readonly string[], limit: number, signal: AbortSignal,
   ): Promise<WorkContent> {
     const name = path.join('/')
+    if (this.channels.connected.length === 0) await this.channels.someone(signal)
     const found = await this.find(name, path, undefined, signal, true)
     if (found instanceof Refusal) return { kind: 'nothing' }
     if (found instanceof Listing) return { kind: 'folder', names: found.names }

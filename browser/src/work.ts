@@ -33,7 +33,7 @@ export type WorkEnd =
   /** It did other things than were recorded. */
   | { readonly kind: 'strayed' }
   /** This machine lacks something. */
-  | { readonly kind: 'none'; readonly reason: string }
+  | { readonly kind: 'none'; readonly code: 'deadline' | 'resource'; readonly reason: string }
 
 /** What a page says. */
 export type WorkOrder =

@@ -41,7 +41,7 @@ export class Workers {
   run(work: Work, time: number, done: (end: WorkEnd) => void): () => void {
     const job: Job = { work, time, done }
     if (this.isStopped || this.waiting.length >= MAX_WAITING) {
-      queueMicrotask(() => done({ kind: 'none', reason: 'too many calls wait' }))
+      queueMicrotask(() => done(lack('too many calls wait')))
       return () => {}
     }
     this.waiting.push(job)
@@ -86,11 +86,12 @@ export class Workers {
       job.done(end)
     }
     const timer = setTimeout(() => {
-      give({ kind: 'none', reason: `it took longer than ${job.time} ms` }, false)
+      const reason = `it took longer than ${job.time} ms`
+      give({ kind: 'none', code: 'deadline', reason }, false)
     }, job.time)
     this.running.set(job, () => leave(false))
     worker.onerror = event => {
-      give({ kind: 'none', reason: `its worker failed (${event.message ?? 'no script'})` }, false)
+      give(lack(`its worker failed (${event.message ?? 'no script'})`), false)
     }
     worker.onmessage = async ({ data }: MessageEvent<WorkAnswer>) => {
       if (data.kind === 'end') return give(data.end, true)
@@ -99,7 +100,7 @@ export class Workers {
         if (!abort.signal.aborted) say(worker, { kind: 'content', content })
       } catch (error) {
         if (abort.signal.aborted) return
-        give({ kind: 'none', reason: (error as Error).message }, false)
+        give(lack((error as Error).message), false)
       }
     }
     say(worker, { kind: 'run', work: job.work })
@@ -113,5 +114,8 @@ export class Workers {
     for (const worker of this.idle) worker.terminate()
   }
 }
+
+/** This machine lacks something. */
+function lack(reason: string): WorkEnd { return { kind: 'none', code: 'resource', reason } }
 
 function say(worker: Worker, order: WorkOrder): void { worker.postMessage(order) }

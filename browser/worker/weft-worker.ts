@@ -247,7 +247,7 @@ async function run(work: Work): Promise<void> {
   try {
     end = await new Run(work).end()
   } catch (error) {
-    end = { kind: 'none', reason: (error as Error).message }
+    end = { kind: 'none', code: 'resource', reason: (error as Error).message }
   }
   say({ kind: 'end', end })
 }

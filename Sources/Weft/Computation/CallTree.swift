@@ -102,7 +102,8 @@ extension Computation {
         case .strayed: return "it makes other calls than were recorded"
         case .record(let other):
             return """
-                it comes to \(other.outcome.word) with \(other.gas) gas and another record, \(other.cid)
+                it comes to \(other.outcome.word) with \(other.gas) gas and another record, \
+                \(other.cid)
                 """
         }
     }

@@ -11,8 +11,8 @@ import Wire
 /// The calls of the page, once they have been started; the module has one thread.
 nonisolated(unsafe) private var calls: PageCalls?
 
-/// Starts the calls of a peer. The argument is the 32 bytes of its identity, and 32 random bytes. The
-/// reply is the protocol's name and the length of its longest message, in lines.
+/// Starts the calls of a peer. The argument is the 32 bytes of its identity, and 32 random bytes.
+/// The reply is the protocol's name and the length of its longest message, in lines.
 ///
 /// - Parameters:
 ///   - speed: how much gas the page runs in a second.
