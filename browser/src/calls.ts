@@ -2,7 +2,8 @@
 // Its module (weft-calls.wasm) speaks the protocol over streams of the page's peer, chooses who is
 // asked, and checks what comes; contracts run in workers.
 
-import type { CallRecord, ContractOptions, MeshOptions, MeshResponse } from './contracts.js'
+import { recordOf, refusal, responseTo } from './answers.js'
+import type { CallRecord, ContractOptions, MeshOptions } from './contracts.js'
 import { Core, text, utf8 } from './core.js'
 import { networkError, WeftError, WeftErrorCode } from './errors.js'
 import { lines, pack, unpack } from './parts.js'
@@ -17,6 +18,8 @@ export interface CallsHost {
   /** How many peers are connected. */
   readonly peerCount: () => number
   readonly isDialling: () => boolean
+  /** Whether peers are given anything now. */
+  readonly isServing: () => boolean
   /** Dials if nobody is connected; answers whether somebody is. */
   someone(signal: AbortSignal): Promise<boolean>
   /** Calls a function of the peer's module. */
@@ -193,7 +196,11 @@ export class Calls {
     try {
       const { record, told } = await answer
       this.counts.own += 1
-      return await this.response(request, record, told)
+      const parts = recordOf(this.core.ask('record_parts', record))
+      return await responseTo(request, parts, told, async cid => {
+        const found = await this.host.read(cid, [], MAX_INPUT, signal)
+        return found.kind === 'file' ? found.bytes : undefined
+      })
     } catch (error) {
       if (!(error instanceof WeftError)) throw error
       const end = this.ends.get(identity)
@@ -233,42 +240,6 @@ export class Calls {
         this.arrivals.add(done)
       })
     }
-  }
-
-  private async response(
-    request: Request, bytes: Uint8Array, told: string[],
-  ): Promise<Response> {
-    const record = recordOf(this.core.ask('record_parts', bytes))
-    const [responder, confidence, cost, ...trace] = told
-    let response: Response
-    if (record.outcome !== 'ok') {
-      response = refusal(request, 500, `the contract did not answer: ${record.outcome}`)
-      response.headers.set('weft-outcome', record.outcome)
-    } else {
-      const headers = new Headers(record.headers.filter(([name]) => !isTransport(name)))
-      let { body } = record
-      if (record.content !== '') {
-        const found = await this.host.read(record.content, [], MAX_INPUT, request.signal)
-        if (found.kind !== 'file') throw new WeftError('unreadable', 'the answer is no file', trace)
-        headers.set('weft-content', record.content)
-        body = found.bytes
-      }
-      headers.set('content-length', `${body.length}`)
-      const isBare = request.method === 'HEAD' || [204, 205, 304].includes(record.status!)
-      response = new Response(isBare ? null : body, { status: record.status!, headers })
-    }
-    response.headers.set('weft-gas', `${record.gas}`)
-    response.headers.set('weft-record', record.cid)
-    response.headers.set('weft-responder', responder!)
-    response.headers.set('weft-confidence', confidence!)
-    response.headers.set('weft-cost', cost!)
-    const mesh: MeshResponse = {
-      gas: record.gas, record: record.cid, responder: responder!, confidence: confidence!,
-      cost: Number(cost), trace,
-    }
-    return Object.defineProperties(response, {
-      url: { value: request.url }, mesh: { value: mesh },
-    })
   }
 
   /** What is known of a call by its record. */
@@ -318,6 +289,7 @@ export class Calls {
     const [call, peer] = unpack(bytes)
     const [url, contract, , , identity] = lines(unpack(this.core.ask('call_parts', call!))[0])
     const begun = this.host.now()
+    if (peer!.length > 0 && !this.host.isServing()) return this.run('ran', order, new Uint8Array())
     const workers = peer!.length === 0 ? this.workers : this.visiting
     this.begin(workers, order, { call: call! }, end => {
       if (end.kind !== 'record') {
@@ -472,40 +444,4 @@ function auditNumber(audit: string): number {
   const peers = Number(/^quorum:([1-9][0-9]?)$/.exec(audit)?.[1])
   if (peers >= 2 && peers <= 16) return peers + 1
   throw new TypeError(`audit is none, sample, self or quorum:2 to quorum:16, not ${audit}`)
-}
-
-function recordOf(bytes: Uint8Array) {
-  const parts = unpack(bytes)
-  const [cid, outcome, status, gas, ownGas, content] = lines(parts[0])
-  const list = (part: Uint8Array): string[] => lines(part).filter(line => line !== '')
-  return {
-    cid: cid!, outcome: outcome!, status: status === '' ? undefined : Number(status),
-    gas: Number(gas), ownGas: Number(ownGas), content: content!,
-    headers: list(parts[1]!).map((line): [string, string] => {
-      const colon = line.indexOf(': ')
-      return [line.slice(0, colon), line.slice(colon + 2)]
-    }),
-    body: parts[2]!, reads: list(parts[3]!), children: list(parts[4]!), call: parts[5]!,
-  }
-}
-
-/**
- * Headers that belong to a connection or to who serves it, or that give a page powers over the whole of
- * an origin. Contracts cannot set them.
- */
-function isTransport(name: string): boolean {
-  return transport.has(name) || name.startsWith('access-control-')
-    || name.startsWith('weft-') && name !== 'weft-exit'
-}
-
-const transport = new Set([
-  'alt-svc', 'clear-site-data', 'connection', 'content-length', 'date', 'keep-alive', 'nel',
-  'report-to', 'reporting-endpoints', 'server', 'service-worker-allowed', 'set-cookie',
-  'strict-transport-security', 'te', 'trailer', 'transfer-encoding', 'upgrade',
-])
-
-function refusal(request: Request, status: number, message: string): Response {
-  const body = request.method === 'HEAD' ? null : `${message}\n`
-  const headers = { 'content-type': 'text/plain; charset=utf-8' }
-  return Object.defineProperty(new Response(body, { status, headers }), 'url', { value: request.url })
 }

@@ -261,6 +261,7 @@ export class Weft extends EventTarget {
       now: this.now,
       peerCount: () => this.channels.connected.length,
       isDialling: () => this.channels.isDialling,
+      isServing: () => this.isServing,
       someone: signal => this.channels.someone(signal),
       run: (name, ...parameters) => {
         this.core.run(name, ...parameters)

@@ -33,3 +33,11 @@ export function unpack(bytes: Uint8Array): Uint8Array[] {
 export function lines(bytes: Uint8Array | undefined): string[] {
   return decoder.decode(bytes).split('\n')
 }
+
+/** Names and values out of lines, such as those of headers. */
+export function pairs(bytes: Uint8Array): [string, string][] {
+  return lines(bytes).filter(line => line !== '').map(line => {
+    const colon = line.indexOf(': ')
+    return [line.slice(0, colon), line.slice(colon + 2)]
+  })
+}

@@ -8,7 +8,7 @@ import {
 import { callIdentity, identity, recordBlock } from '../../contracts/host/identity.mjs'
 import { Core, text, utf8 } from '../src/core.js'
 import { WeftError } from '../src/errors.js'
-import { lines, unpack } from '../src/parts.js'
+import { lines, pairs, unpack } from '../src/parts.js'
 import type { Work, WorkAnswer, WorkBlock, WorkContent, WorkEnd, WorkOrder } from '../src/work.js'
 
 declare const self: DedicatedWorkerGlobalScope
@@ -208,14 +208,6 @@ class Content {
       [Symbol.iterator]: () => found.names.map(name => [name, content(name)])[Symbol.iterator](),
     }
   }
-}
-
-/** Names and values out of lines. */
-function pairs(bytes: Uint8Array): [string, string][] {
-  return lines(bytes).filter(line => line !== '').map(line => {
-    const colon = line.indexOf(': ')
-    return [line.slice(0, colon), line.slice(colon + 2)]
-  })
 }
 
 /** A contract, or nothing if the rules refuse the module. */
