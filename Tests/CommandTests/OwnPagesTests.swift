@@ -96,36 +96,58 @@ import Testing
         ]
     }
 
-    /// A call that calls two others; they are seen below it.
-    private static func call(_ shown: Shown) throws -> [String: Any] {
+    /// A call that the page runs itself, of a contract that calls two others; they are seen below
+    /// it. Then two pages that run contracts for others, and a call on which they have to agree.
+    private static func calls(_ shown: Shown) throws -> [[String: Any]] {
         let module = try shown.place.write(
             "both.wasm", Data(try ContractText.assemble(CallTests.text)))
         let contract = try shown.place.weft("add", "-q", module).output
-        return [
-            "url": "\(shown.pages)playground/#\(contract)/both",
-            "until": """
-            document.querySelectorAll('#calls li').length === 3
-              || (document.getElementById('send').disabled
-                || document.getElementById('outcome').textContent
-                || document.getElementById('send').click(), false)
-            """,
-            "then": """
+        let url = "\(shown.pages)playground/#\(contract)/both"
+        let see = """
             ({ answer: document.querySelector('#outcome pre').textContent,
                facts: document.querySelector('#outcome dl').textContent,
                calls: [...document.querySelectorAll('#calls li code')].map(
                  code => code.textContent) })
-            """,
+            """
+        let own = """
+            document.querySelectorAll('#calls li').length === 3
+              || (document.getElementById('send').disabled
+                || document.getElementById('outcome').textContent || !(document.querySelector(
+                  'weft-status').hasAttribute('connected'))
+                || (document.getElementById('where').value = 'page',
+                  document.getElementById('send').click()), false)
+            """
+        let isServing = """
+            document.getElementById('serving').checked
+              ? document.getElementById('status').weft.status.peers.length > 0
+                && document.getElementById('served').textContent !== ''
+              : (document.getElementById('status').weft
+                && document.getElementById('serving').click(), false)
+            """
+        // Until the node knows of both what they run, it computes itself.
+        let agreed = """
+            document.getElementById('outcome').textContent.includes('2 peers agree')
+              || (document.getElementById('send').disabled
+                || (document.getElementById('audit').value = 'quorum:2',
+                  document.getElementById('path').value = `hello?${performance.now()}`,
+                  document.getElementById('send').click()), false)
+            """
+        return [
+            ["url": url, "until": own, "then": see],
+            ["url": url, "until": isServing, "then": "true"],
+            ["url": url, "until": isServing, "then": "true"],
+            ["url": url, "until": agreed, "then": see],
         ]
     }
 
-    @Test("a gallery, a film and a call come from the node, and say so") func visits() throws {
+    @Test("a gallery, a film and calls come from whom they say") func visits() throws {
         let shown = try Shown()
         defer { shown.node.stop() }
-        let visits = try Self.gallery(shown) + [Self.film(shown), Self.call(shown)]
+        let visits = try Self.gallery(shown) + [Self.film(shown)] + Self.calls(shown)
         let report = try shown.browse("visit", ["visits": visits])
         #expect((report["faults"] as? [String]) == [])
         let values = try #require(report["values"] as? [Any])
-        try #require(values.count == 5)
+        try #require(values.count == 8)
 
         let gallery = try #require(values[0] as? [String: Any])
         #expect(gallery["title"] as? String == "Twelve fabrics · Weft")
@@ -146,9 +168,11 @@ import Testing
 
         let call = try #require(values[4] as? [String: Any])
         #expect(call["answer"] as? String == "hello hello ")
-        #expect((call["facts"] as? String)?.contains("Answered bythis node") == true, "\(call)")
+        #expect((call["facts"] as? String)?.contains("Answered bythis page") == true, "\(call)")
         let calls = call["calls"] as? [String] ?? []
         #expect(calls.map { $0.split(separator: "/").last } == ["both", "hello?a", "hello?b"])
+        let agreed = try #require(values[7] as? [String: Any])
+        #expect(agreed["answer"] as? String == "hello ", "\(agreed)")
     }
 
     /// The rules of axe-core hold for all pages, wide in light and narrow in dark.

@@ -250,6 +250,7 @@ extension Up {
                     [
                         ("peer", peer), ("gateway", addresses.gateway ?? "none"),
                         ("pages", addresses.pages ?? pages.fault ?? "none"),
+                        ("dashboard", pages.fault ?? "`weft dashboard` prints its address"),
                         ("api", addresses.api ?? node.repository.socket),
                         ("repository", node.repository.directory),
                     ] + node.mesh.addresses.map { ("peers", $0.description) }

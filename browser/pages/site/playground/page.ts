@@ -1,7 +1,8 @@
 // Calls of contracts: through the node's gateway, as any page may, or by this page itself.
 
 import '/weft-status.js'
-import type { Weft } from '/weft.js'
+import { Weft } from '/weft.js'
+import type { MeshOptions } from '/weft.js'
 import { bytes, byId, make, number, short } from '../../shared/dom.js'
 import { nodeFacts, startPeer } from '../../shared/peer.js'
 import { showTree } from './tree.js'
@@ -20,10 +21,13 @@ interface Call {
   readonly audit: string
   readonly gas: string
   readonly price: string
-  readonly isByPage: boolean
+  /** Whom this page asks: the node's gateway, itself and peers, or peers alone. */
+  readonly where: 'node' | 'page' | 'peers'
 }
 
 let weft: Weft | undefined
+/** How that peer was started: whether contracts run here for the page, and for others. */
+let started = { run: true, serve: false }
 let nodePeer: string | undefined
 let abort: AbortController | undefined
 
@@ -36,14 +40,14 @@ function call(): Call {
   return {
     contract: field('contract').replace(/^weft:\/\//, ''), path: field('path').replace(/^\/+/, ''),
     method, body: method === 'GET' || body === '' ? undefined : body, audit: field('audit'),
-    gas: field('gas'), price: field('price'), isByPage: field('where') === 'page',
+    gas: field('gas'), price: field('price'), where: field('where') as Call['where'],
   }
 }
 
-function headers({ audit, gas, price, isByPage }: Call): Record<string, string> {
+function headers({ audit, gas, price, where }: Call): Record<string, string> {
   const fields: Record<string, string> = {}
   if (gas !== '') fields['Weft-Gas'] = gas
-  if (isByPage) return fields
+  if (where !== 'node') return fields
   if (audit !== 'sample') fields['Weft-Audit'] = audit
   if (price !== '') fields['Weft-Max-Price'] = price
   return fields
@@ -54,7 +58,7 @@ function shell(asked: Call): string {
   const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
   const parts = ['curl -i']
   if (asked.method !== 'GET') parts.push(`-X ${asked.method}`)
-  for (const [name, value] of Object.entries(headers({ ...asked, isByPage: false }))) {
+  for (const [name, value] of Object.entries(headers({ ...asked, where: 'node' }))) {
     parts.push(`-H ${quoted(`${name}: ${value}`)}`)
   }
   if (asked.body !== undefined) parts.push(`--data-binary ${quoted(asked.body)}`)
@@ -62,19 +66,44 @@ function shell(asked: Call): string {
   return parts.join(' ')
 }
 
-function send(asked: Call, signal: AbortSignal): Promise<Response> {
+/** The page's peer, which runs contracts for the page, and for others, or does not. */
+async function peer(wanted: { run: boolean; serve: boolean }): Promise<Weft> {
+  if (weft !== undefined && wanted.run === started.run && wanted.serve === started.serve) return weft
+  if (weft !== undefined) await Weft.stop()
+  started = wanted
+  const starting = await startPeer({ contracts: wanted })
+  weft = starting
+  byId<HTMLElementTagNameMap['weft-status']>('status').weft = starting
+  starting.addEventListener('liar', ({ detail }) => {
+    byId('liar').hidden = false
+    byId('liar').textContent = `Peer ${detail.peer} has lied: what it signed is not what the contract`
+      + ' answers. It is proven, and it is not asked any more.'
+  })
+  starting.addEventListener('served', ({ detail }) => showServed(starting, detail))
+  return starting
+}
+
+function showServed(
+  peer: Weft, { url, peer: asker, gas, outcome }: { url: string; peer: string; gas: number; outcome: string },
+): void {
+  const { served, gasServed } = peer.status.calls
+  byId('served').textContent = `${number(served)} calls were run here for others, for ${number(gasServed)} gas;`
+    + ` the last one, ${url.replace(/^weft:\/\/[^/]+/, '')}, for ${short(asker)}: ${outcome}, ${number(gas)} gas.`
+}
+
+async function send(asked: Call, signal: AbortSignal): Promise<Response> {
   const { contract, path, method, body } = asked
   const init = { method, headers: headers(asked), body, signal }
-  if (!asked.isByPage) return fetch(`/weft/${contract}/${path}`, init)
-  if (weft === undefined) throw new TypeError('this page is no peer yet')
-  const mesh = { audit: asked.audit, maxPrice: asked.price === '' ? undefined : Number(asked.price) }
-  return weft.fetch(`weft://${contract}/${path}`, { ...init, mesh } as RequestInit)
+  if (asked.where === 'node') return fetch(`/weft/${contract}/${path}`, init)
+  const mesh: MeshOptions = { audit: asked.audit as MeshOptions['audit'] }
+  if (asked.price !== '') mesh.maxPrice = Number(asked.price)
+  const own = await peer({ run: asked.where === 'page', serve: started.serve })
+  return own.fetch(`weft://${contract}/${path}`, { ...init, mesh })
 }
 
 /** What a peer is called here. */
 function named(responder: string | null): string {
   if (responder === null) return 'nobody'
-  if (responder === 'self') return 'who was asked, itself'
   return responder === nodePeer ? `this node (${short(responder)})` : `peer ${short(responder)}`
 }
 
@@ -104,7 +133,7 @@ async function show(asked: Call, response: Response, milliseconds: number): Prom
   const isGood = response.ok
   const facts = make('dl', { class: 'facts' })
   const responder = get('weft-responder')
-  const self = asked.isByPage ? 'this page' : 'this node'
+  const self = asked.where === 'node' ? 'this node' : 'this page'
   fact(facts, 'Answered by', responder === 'self' ? self : named(responder))
   fact(facts, 'Gas', get('weft-gas') === null ? null : number(Number(get('weft-gas'))))
   fact(facts, 'Cost', get('weft-cost') === null ? null : `${number(Number(get('weft-cost')))} credits`)
@@ -117,10 +146,18 @@ async function show(asked: Call, response: Response, milliseconds: number): Prom
   const state = make('p', {},
     make('span', { class: `status ${isGood ? 'good' : 'bad'}` }, `${response.status} ${response.statusText}`))
   byId('nothing').hidden = true
-  byId('outcome').replaceChildren(state, facts, await body(response))
+  const { mesh } = response as Response & { mesh?: { trace: readonly string[] } }
+  byId('outcome').replaceChildren(state, facts, await body(response), trace(mesh?.trace ?? []))
   remember(asked, response, milliseconds, responder === 'self' ? self : named(responder))
   byId('tree').hidden = record === null
-  if (record !== null) await showTree(byId('calls'), record)
+  if (record !== null) await showTree(byId('calls'), await peer(started), record)
+}
+
+/** Who was asked, and what came of it. */
+function trace(steps: readonly string[]): Node | string {
+  if (steps.length === 0) return ''
+  return make('div', {}, make('h3', {}, 'Who was asked'),
+    make('ol', { class: 'small' }, ...steps.map(step => make('li', {}, step))))
 }
 
 function remember(asked: Call, response: Response, milliseconds: number, by: string): void {
@@ -177,5 +214,10 @@ if (contract !== '') byId<HTMLInputElement>('contract').value = contract
 if (path.length > 0) byId<HTMLInputElement>('path').value = path.join('/')
 changed()
 void nodeFacts().then(facts => { nodePeer = facts?.peer })
-weft = await startPeer()
-byId<HTMLElementTagNameMap['weft-status']>('status').weft = weft
+const serving = byId<HTMLInputElement>('serving')
+serving.addEventListener('change', () => {
+  void peer({ run: started.run, serve: serving.checked }).then(() => {
+    byId('served').textContent = serving.checked ? 'Nobody has asked this page yet.' : ''
+  })
+})
+await peer(started)
