@@ -133,4 +133,86 @@ def page_contract(bench):
               "low", ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
 
 
-ALL = {"page-size": page_size, "page-transfer": page_transfer, "page-contract": page_contract}
+class Browser:
+    """A page in a browser of its own that is told what to do."""
+
+    def __init__(self, page):
+        self.process = subprocess.Popen(
+            ["python3", ROOT / "Tests/Browsers/chromium.py", page, "", "hold"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.report()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def tell(self, **command):
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    def report(self):
+        return json.loads(self.process.stdout.readline())
+
+    def __call__(self, **command):
+        self.tell(**command)
+        return self.report()
+
+
+def bare_channel(size, rounds):
+    """MB/s of a data channel between two browsers that does nothing else."""
+    with Browser("channel.html") as one, Browser("channel.html") as other:
+        answer = other(description=one(offers=True))
+        one(description=answer)
+        speeds = []
+        for _ in range(rounds):
+            other.tell(receive=SIZE)
+            one.tell(send=SIZE, size=size)
+            speeds.append(SIZE / 1e3 / other.report()["milliseconds"])
+            one.report()
+        return speeds
+
+
+def pages_transfer(bench):
+    """64 MiB from a page to a page of another browser, against a bare data channel."""
+    files = [random_file(bench.scratch / "64MiB", SIZE, "page"), bench.scratch / "small"]
+    files[1].write_bytes(b"hello")
+    places = [(bench.repo("pages-owner"), "/ip4/127.0.0.1/tcp/0/ws"),
+              (bench.repo("pages-host"), "/ip4/127.0.0.1/udp/0/webrtc-direct")]
+    urls = ["ipfs://" + bench.run(["--repo", str(places[0][0]), "add", "-q", str(path)])
+            for path in files]
+    commands = [[bench.weft, "--repo", str(repo), "up", "--json", "--gateway", "127.0.0.1:0",
+                 "--listen", way, "--no-bootstrap", "--no-mdns", "--no-port-mapping"]
+                for repo, way in places]
+
+    def start(*nodes):
+        return {"serve": True, "peers": [node["listen"][0] for node in nodes],
+                "storage": {"memory": 256 * MIB}}
+
+    with bench.running(commands[1]) as (host, _, _), Browser("visitors.html") as giver:
+        with bench.running(commands[0]) as (owner, _, _):
+            said = giver(visitor=1, start=start(owner, host), peers=2, url=urls[1])
+            assert said.get("count") == 5, said
+            said = giver(visitor=1, url=urls[0])
+            assert said.get("count") == SIZE, said
+        speeds = []
+        with Browser("visitors.html") as taker:
+            for visitor in range(3):
+                # The small file is what connects the two.
+                said = taker(visitor=visitor, start=start(host), peers=1, url=urls[1])
+                assert said.get("count") == 5, said
+                said = taker(visitor=visitor, url=urls[0])
+                assert said.get("count") == SIZE, said
+                speeds.append(SIZE / 1e3 / said["milliseconds"])
+                taker(visitor=visitor, leaves=True)
+    bare = {size: median(bare_channel(size, 3)) for size in (16 << 10, 64 << 10)}
+    bench.row("page: 64 MiB from a page in another browser, checked and kept, speed",
+              "a bare data channel", median(speeds) / max(bare.values()), 0.7, "high",
+              f"{median(speeds):.0f} MB/s, bare " + ", ".join(
+                  f"{speed:.0f} MB/s by {size >> 10} KiB" for size, speed in bare.items()))
+
+
+ALL = {"page-size": page_size, "page-transfer": page_transfer, "pages-transfer": pages_transfer,
+       "page-contract": page_contract}

@@ -32,7 +32,7 @@ import Wire
     }
 
     /// A node that listens for pages.
-    private static func start(
+    static func start(
         _ place: Workplace, at listening: String = webSocket
     ) throws -> (node: RunningNode, address: String) {
         try place.isolate()
@@ -41,11 +41,20 @@ import Wire
         return (node, address)
     }
 
-    private static func hash(_ content: Data) -> String {
+    static func hash(_ content: Data) -> String {
         SHA256.hash([UInt8](content).rawSpan).map { String(format: "%02x", $0) }.joined()
     }
 
-    private static func content(_ count: Int) -> Data {
+    /// So many megabytes, each of which is another.
+    static func film(_ count: Int) -> Data {
+        let piece = content((1 << 20) - 1)
+        return (0..<count).reduce(into: Data()) { film, number in
+            film.append(UInt8(number))
+            film.append(piece)
+        }
+    }
+
+    static func content(_ count: Int) -> Data {
         var state: UInt64 = 5
         return Data(
             (0..<count).map { _ in

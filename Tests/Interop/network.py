@@ -190,10 +190,11 @@ class Network:
 class Node:
     """A running Weft node in a namespace."""
 
-    def __init__(self, weft, space, port=4001, usual=False, host="/ip4/0.0.0.0", **settings):
+    def __init__(self, weft, space, port=4001, usual=False, host="/ip4/0.0.0.0", more=(),
+                 **settings):
         """Settings are configuration keys or, without a dot, keys of the section `mesh`, with _ for
         -. Without `bootstrap` and `mdns` the node joins by nobody and looks for nobody. A usual node
-        listens where nodes do that are told nothing."""
+        listens where nodes do that are told nothing; `more` are further addresses to listen at."""
         self.weft, self.space = weft, space
         self.place = tempfile.mkdtemp(prefix="weft-net-")
         self.home = os.path.join(self.place, "repository")
@@ -203,6 +204,8 @@ class Node:
             name = key if "." in key else f"mesh.{key.replace('_', '-')}"
             self.call("config", "set", name, value)
         self.options = [] if usual else ["--listen", f"{host}/tcp/{port}"]
+        for address in more:
+            self.options += ["--listen", address]
         self.log = open(os.path.join(self.place, "log"), "w")
         self.start()
 

@@ -10,6 +10,7 @@ export { WeftError } from './errors.js'
 export type { WeftErrorCode } from './errors.js'
 export type { ModuleSource } from './core.js'
 export type { CallRecord, ContractOptions, MeshOptions, MeshResponse } from './contracts.js'
+export type { ConnectedPeer } from './channels.js'
 export type { StartOptions, Status, WeftEventMap } from './node.js'
 
 let started: Promise<Node> | undefined

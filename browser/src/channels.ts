@@ -1,6 +1,7 @@
 // The connections to other peers: dialled, dialled again when they break, and closed.
 
 import { Core, EventKind, text, utf8 } from './core.js'
+import { Step, Visitors } from './visitors.js'
 import { openWebRTC } from './webrtc.js'
 import { openWebSocket } from './websocket.js'
 import type { Wire, WireOwner } from './wires.js'
@@ -30,9 +31,34 @@ const LONGEST_PAUSE = 30_000
 /** How long after an attempt whoever wants something has a peer dialled anew, in milliseconds. */
 const LEAST_PAUSE = 5000
 
+/** How many events of an association may come before it is a channel. */
+const MAX_EARLY = 256
+/** How many of the peers are asked how the page is seen from outside. */
+const STUN_SERVERS = 2
+
+/** A peer that the page is connected with. */
+export interface ConnectedPeer {
+  readonly peer: string
+  readonly address: string
+  /** Whether it is another visitor's page, or a node that the site names. */
+  readonly kind: 'page' | 'node'
+}
+
+const describe = ({ peer, address }: Target): ConnectedPeer => ({ peer, address, kind: 'node' })
+
 /** The connections of a page. */
 export class Channels {
   private readonly targets: Target[] = []
+  /** Other pages by their channels; undefined as long as the module has not taken them. */
+  private readonly visitors = new Map<number, ConnectedPeer | undefined>()
+  private readonly meetings = new Visitors({
+    servers: () => this.servers,
+    say: (call, step, bytes) => {
+      this.core.run('signal', call, step, bytes, this.now())
+      this.settle()
+    },
+    adopt: (call, isServer) => this.adopt(call, isServer),
+  })
   private readonly wires = new Map<number, Wire>()
   private readonly waiting = new Set<() => void>()
   private nextChannel = 1
@@ -42,15 +68,21 @@ export class Channels {
     private readonly core: Core,
     private readonly now: () => number,
     private readonly settle: () => void,
-    private readonly changed: (peer: string, address: string, isConnected: boolean) => void,
+    private readonly changed: (peer: ConnectedPeer, isConnected: boolean) => void,
     private readonly dialTimeout: number,
   ) {}
 
   /** The peers that are connected, and where they are. */
-  get connected(): { peer: string; address: string }[] {
-    return this.targets
-      .filter(target => target.isReady)
-      .map(({ peer, address }) => ({ peer, address }))
+  get connected(): ConnectedPeer[] {
+    const visitors = [...this.visitors.values()].flatMap(visitor => visitor ?? [])
+    return [...this.targets.filter(target => target.isReady).map(describe), ...visitors]
+  }
+
+  /** The STUN servers among the peers. */
+  private get servers(): RTCIceServer[] {
+    const listeners = this.targets.filter(({ way }) => way.length > 1).slice(0, STUN_SERVERS)
+    return listeners.map(({ way: [ip, port] }) => (
+      { urls: `stun:${ip!.includes(':') ? `[${ip}]` : ip}:${port}` }))
   }
 
   /** Whether a peer is being dialled. */
@@ -176,6 +208,41 @@ export class Channels {
     }
   }
 
+  /** What makes an association with another page a channel. What comes early waits. */
+  private adopt(
+    call: number, isServer: () => boolean,
+  ): { owner: WireOwner; own(wire: Wire): void } {
+    const channel = this.nextChannel++
+    const early: (() => void)[] = []
+    const owner = this.owner(channel, '')
+    let isOpen = false
+    const later = (event: () => void): void => {
+      if (isOpen) event()
+      else if (early.length < MAX_EARLY) early.push(event)
+    }
+    return {
+      own: wire => {
+        this.wires.set(channel, wire)
+        this.visitors.set(channel, undefined)
+      },
+      owner: {
+        ...owner,
+        opened: () => {
+          try {
+            this.core.ask('met', call, channel, isServer() ? 1 : 0, this.now())
+          } catch (error) {
+            this.lost(channel, (error as Error).message)
+          }
+          this.settle()
+          isOpen = true
+          for (const event of early.splice(0)) event()
+        },
+        message: (stream, kind, bytes) => later(() => owner.message(stream, kind, bytes)),
+        messageEnd: (stream, isByPeer) => later(() => owner.messageEnd(stream, isByPeer)),
+      },
+    }
+  }
+
   /** A wire is gone, which the module does not know. */
   private broke(channel: number, reason: string): void {
     this.lost(channel, reason)
@@ -189,6 +256,9 @@ export class Channels {
     this.wires.delete(channel)
     // What was sent before still leaves.
     wire?.close()
+    const visitor = this.visitors.get(channel)
+    this.visitors.delete(channel)
+    if (visitor !== undefined) this.changed(visitor, false)
     const target = this.targets.find(target => target.channel === channel)
     if (target === undefined) return
     const wasReady = target.isReady
@@ -199,7 +269,7 @@ export class Channels {
       const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** target.failures++)
       target.timer = setTimeout(() => this.dial(target), pause)
     }
-    if (wasReady) this.changed(target.peer, target.address, false)
+    if (wasReady) this.changed(describe(target), false)
     this.tell()
   }
 
@@ -218,23 +288,36 @@ export class Channels {
 
   take(kind: EventKind.ready | EventKind.ended, channel: number, message: string): void {
     const target = this.targets.find(target => target.channel === channel)
-    if (target === undefined) return
+    if (target === undefined && !this.visitors.has(channel)) return
     if (kind === EventKind.ended) return this.lost(channel, message)
+    if (target === undefined) {
+      const visitor = { peer: message, address: `/webrtc/p2p/${message}`, kind: 'page' } as const
+      this.visitors.set(channel, visitor)
+      return this.changed(visitor, true)
+    }
     target.isReady = true
     target.failures = 0
     this.wires.get(channel)?.ready()
-    this.changed(target.peer, target.address, true)
+    this.changed(describe(target), true)
     this.tell()
+  }
+
+  /** What is to be done about an association with another page. */
+  signal(call: number, step: Step, bytes: Uint8Array): void {
+    if (!this.isStopped) this.meetings.take(call, step, bytes)
   }
 
   /** Ends all connections, for this reason. */
   stop(reason: string): void {
     this.isStopped = true
+    this.meetings.stop()
+    for (const channel of this.visitors.keys()) this.core.run('close', channel, this.now())
     for (const target of this.targets) {
       clearTimeout(target.timer)
       if (target.channel !== undefined) this.core.run('close', target.channel, this.now())
     }
     this.settle()
+    for (const channel of [...this.visitors.keys()]) this.lost(channel, reason)
     for (const target of this.targets) {
       // The module knows nothing of one that is still being dialled.
       if (target.channel !== undefined) this.lost(target.channel, reason)

@@ -28,6 +28,7 @@ export const enum EventKind {
   finished = 5,
   failed = 6,
   news = 7,
+  signal = 8,
   arrived = 30,
   gave = 31,
   /** From here on those of streams of protocols that the page brings. */

@@ -1,6 +1,6 @@
 // A page in the mesh.
 
-import { Channels } from './channels.js'
+import { Channels, type ConnectedPeer } from './channels.js'
 import { Core, Count, EventKind, ModuleSource, text, utf8 } from './core.js'
 import type { Calls, CallsHost } from './calls.js'
 import type { ContractOptions, MeshOptions } from './contracts.js'
@@ -9,6 +9,7 @@ import { place } from './place.js'
 import { Found, Listing, Reading, Refusal } from './readings.js'
 import { ByteRange, byteRange, contentPath, isOfMesh, mediaType } from './requests.js'
 import { answerWorker, install } from './site.js'
+import { Tabs } from './tabs.js'
 import { PeerTraffic, Traffic } from './traffic.js'
 import type { WorkContent } from './work.js'
 
@@ -24,8 +25,16 @@ export interface StartOptions {
     /** How many bytes of blocks are kept in memory at the most; 64 MiB if not said. */
     memory?: number
   }
-  /** Whether peers are given what is kept. The page does not unless it is told to. */
+  /**
+   * Whether peers are given what is kept, other visitors' pages among them, which then are also
+   * fetched from. The page does not unless it is told to, and meets no other page.
+   */
   serve?: boolean
+  /**
+   * `shared`: one tab of the site has the connections, and the others fetch through it. When it is
+   * closed another has them, and goes on with what was under way. If not said each tab has its own.
+   */
+  tabs?: 'own' | 'shared'
   /** How long a peer may take to answer when it is dialled, in milliseconds; 10,000. */
   dialTimeout?: number
   /** How long is waited while nothing comes, in milliseconds; 30,000. */
@@ -46,7 +55,7 @@ export interface Status {
   /** The page's name in the mesh. */
   readonly peer: string
   /** The peers that it is connected with, and what came from each and went to it. */
-  readonly peers: readonly ({ peer: string; address: string } & Readonly<PeerTraffic>)[]
+  readonly peers: readonly (ConnectedPeer & Readonly<PeerTraffic>)[]
   /** Whether peers are given what is kept. */
   readonly serve: boolean
   /** How many bytes of blocks came from peers, and how many they were given. */
@@ -62,9 +71,9 @@ export interface Status {
 /** What a `Weft` tells of. */
 export interface WeftEventMap {
   /** A peer has proven who it is. */
-  connect: CustomEvent<{ peer: string; address: string }>
+  connect: CustomEvent<ConnectedPeer>
   /** A connection has ended. */
-  disconnect: CustomEvent<{ peer: string; address: string }>
+  disconnect: CustomEvent<ConnectedPeer>
   /**
    * Blocks came from a peer and are what their hashes say. The URL is what they are for, and they are
    * about there in it: those of folders count as well.
@@ -99,6 +108,8 @@ export class Weft extends EventTarget {
   private nextReading = 1
   private nextPutting = 1
   private stopAnswering: () => void = () => {}
+  /** The other tabs of the site, if they share its connections. */
+  private tabs: Tabs | undefined
   private isSettling = false
   private isServing = false
   private isStopped = false
@@ -133,9 +144,10 @@ export class Weft extends EventTarget {
     })
     weft.channels = new Channels(
       weft.core, weft.now, () => weft.settle(),
-      (peer, address, isConnected) => {
+      (detail, isConnected) => {
         const name = isConnected ? 'connect' : 'disconnect'
-        weft.dispatchEvent(new CustomEvent(name, { detail: { peer, address } }))
+        weft.tabs?.changed()
+        weft.dispatchEvent(new CustomEvent(name, { detail }))
       },
       dialTimeout,
     )
@@ -144,7 +156,9 @@ export class Weft extends EventTarget {
       weft.isServing = options.serve === true || options.contracts?.serve === true
       weft.peer = text(weft.core.ask('start', argument, memory, weft.isServing ? 1 : 0))
       if (options.contracts?.serve === true) await weft.loadCalls()
-      for (const address of options.peers ?? []) weft.connect(address)
+      weft.meet()
+      if (options.tabs === 'shared') await weft.share(options.peers ?? [])
+      else for (const address of options.peers ?? []) weft.connect(address)
       weft.stopAnswering = answerWorker((input, init) => weft.fetch(input, init))
       if (options.serviceWorker !== undefined) await install(options.serviceWorker)
     } catch (error) {
@@ -154,8 +168,24 @@ export class Weft extends EventTarget {
     return weft
   }
 
+  /** Joins the other tabs of the site, of which one has the connections. */
+  private async share(addresses: readonly string[]): Promise<void> {
+    this.tabs = await Tabs.join({
+      fetch: (url, init) => this.fetch(url, init),
+      put: content => this.put(content),
+      connect: address => this.dial(address),
+      serve: isServing => { this.serve = isServing },
+      status: () => this.status,
+    }, new Set(addresses))
+  }
+
   /** Begins to keep a connection with who is at this address. */
   connect(address: string): void {
+    if (this.tabs !== undefined) this.tabs.connect(address)
+    else this.dial(address)
+  }
+
+  private dial(address: string): void {
     this.checkIsRunning()
     try {
       this.channels.add(address)
@@ -183,6 +213,7 @@ export class Weft extends EventTarget {
       throw new TypeError('what a CID names is checked against it; leave integrity out')
     }
     request.signal.throwIfAborted()
+    if (this.tabs?.isLeading === false) return this.tabs.fetch(request)
     const { cid, names } = contentPath(url)
     const range = byteRange(request.headers.get('range'))
     const hasPeer = await this.channels.someone(request.signal)
@@ -296,6 +327,10 @@ export class Weft extends EventTarget {
    * is left, and peers are given it if `serve` is on. Throws a RangeError if there is no room for it.
    */
   async put(content: Blob | BufferSource | string | ReadableStream<Uint8Array>): Promise<string> {
+    if (this.tabs?.isLeading === false) {
+      const isStream = content instanceof ReadableStream
+      return this.tabs.add(isStream ? await new Response(content).blob() : new Blob([content]))
+    }
     const number = this.nextPutting++
     const ask = (name: string, ...parameters: (number | Uint8Array)[]): Uint8Array => {
       try {
@@ -322,6 +357,13 @@ export class Weft extends EventTarget {
     }
   }
 
+  /** Meets other pages as long as peers are served. A browser without WebRTC meets none. */
+  private meet(): void {
+    const isMeeting = this.isServing && typeof RTCPeerConnection === 'function'
+    this.core.run('meet', isMeeting ? 1 : 0, Date.now() / 1000, this.now())
+    this.settle()
+  }
+
   /** Whether peers are given what is kept; may be changed at any time. */
   get serve(): boolean {
     return this.isServing
@@ -329,11 +371,17 @@ export class Weft extends EventTarget {
 
   set serve(isServing: boolean) {
     this.isServing = isServing
+    if (this.tabs?.isLeading === false) {
+      this.tabs.serve = isServing
+      return
+    }
     this.core.run('serve', isServing ? 1 : 0)
+    this.meet()
   }
 
   /** Who is connected, and what has come and gone. */
   get status(): Status {
+    if (this.tabs?.isLeading === false && this.tabs.heard !== undefined) return this.tabs.heard
     const count = (what: Count): number => this.core.run('count', what)
     return {
       peer: this.peer,
@@ -363,6 +411,7 @@ export class Weft extends EventTarget {
   private end(endReading: (reading: Reading) => void, reason: string): void {
     if (this.isStopped) return
     this.isStopped = true
+    this.tabs?.stop()
     for (const reading of [...this.readings.values()]) endReading(reading)
     this.calls?.end(this.fault ?? new DOMException('Weft has been stopped', 'AbortError'))
     this.channels.stop(reason)
@@ -436,6 +485,8 @@ export class Weft extends EventTarget {
       this.dispatchEvent(new CustomEvent('given', { detail: { peer, bytes: number } }))
     } else if (kind >= EventKind.streams && kind < EventKind.streamsEnd) {
       this.calls?.stream(kind, subject, number, bytes)
+    } else if (kind === EventKind.signal) {
+      this.channels.signal(subject, number, bytes)
     } else {
       this.readings.get(subject)?.take(kind, number, bytes)
     }

@@ -56,7 +56,15 @@ export function answerWorker(fetch: Fetch): () => void {
   return () => navigator.serviceWorker?.removeEventListener('message', listen)
 }
 
-async function answer(fetch: Fetch, request: MeshRequest, port: MessagePort): Promise<void> {
+/** What an answer goes over. */
+export interface AnswerPort {
+  onmessage: ((event: MessageEvent<MeshDemand>) => void) | null
+  postMessage(answer: MeshAnswer): void
+  close(): void
+}
+
+/** Answers a request piece by piece, as the other side demands them. */
+export async function answer(fetch: Fetch, request: MeshRequest, port: AnswerPort): Promise<void> {
   const say = (answer: MeshAnswer): void => port.postMessage(answer)
   const abort = new AbortController()
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined

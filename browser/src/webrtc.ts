@@ -1,10 +1,11 @@
-// A WebRTC association with a native peer (github.com/libp2p/specs, webrtc-direct, version 2). The
-// page's own session description is left as the browser makes it, which browsers are about to demand;
-// only the answer is written here, in the peer's name.
+// A WebRTC association as the wire of a connection: its data channels, and how one is made with a
+// native peer (github.com/libp2p/specs, webrtc-direct, version 2). The page's own session description
+// is left as the browser makes it, which browsers are about to demand; only the answer is written
+// here, in the peer's name.
 
 import { Wire, WireOwner, WIRE_ROOM } from './wires.js'
 
-/** The number of the channel on which both sides prove who they are. */
+/** The number of the channel on which a page and a native peer prove who they are. */
 const HANDSHAKE = 0
 /** What messages are, as SCTP numbers it. */
 const CONTROL = 50
@@ -22,58 +23,81 @@ export interface Listener {
 
 /** Begins to make an association. */
 export function openWebRTC(listener: Listener, owner: WireOwner): Wire {
-  return new Association(listener, owner)
+  const connection = new RTCPeerConnection()
+  const association = new Association(connection, owner)
+  dial(connection, listener, association, owner)
+    .catch(error => association.fail((error as Error).message))
+  return association
 }
 
-class Association implements Wire {
-  private readonly connection = new RTCPeerConnection()
+async function dial(
+  connection: RTCPeerConnection,
+  { ip, port, fingerprint }: Listener,
+  association: Association,
+  owner: WireOwner,
+): Promise<void> {
+  const handshake = connection.createDataChannel('', { negotiated: true, id: HANDSHAKE })
+  association.add(HANDSHAKE, handshake)
+  await connection.setLocalDescription()
+  const sdp = connection.localDescription?.sdp ?? ''
+  const own = line(sdp, 'fingerprint').split(' ')[1] ?? ''
+  handshake.onopen = () => {
+    const bytes = own.split(':').map(digits => parseInt(digits, 16))
+    owner.opened(Uint8Array.from(bytes))
+  }
+  const name = `libp2p+webrtc+v2/${line(sdp, 'ice-pwd')}`
+  const version = ip.includes(':') ? 'IP6' : 'IP4'
+  await connection.setRemoteDescription({
+    type: 'answer',
+    sdp: [
+      'v=0', `o=- 0 0 IN ${version} ${ip}`, 's=-', 't=0 0', 'a=ice-lite',
+      `m=application ${port} UDP/DTLS/SCTP webrtc-datachannel`, `c=IN ${version} ${ip}`,
+      `a=mid:${line(sdp, 'mid')}`, 'a=ice-options:ice2', `a=ice-ufrag:${name}`,
+      `a=ice-pwd:${name}`, `a=fingerprint:sha-256 ${fingerprint}`, 'a=setup:passive',
+      'a=sctp-port:5000', 'a=max-message-size:16384',
+      `a=candidate:1 1 UDP 1 ${ip} ${port} typ host`, 'a=end-of-candidates', '',
+    ].join('\r\n'),
+  })
+}
+
+/** The data channels of a peer connection. */
+export class Association implements Wire {
   /** The channels by the numbers that the module gives them. */
   private readonly channels = new Map<number, RTCDataChannel>()
   private waiting = 0
   private isFull = false
   private isOver = false
 
-  constructor(listener: Listener, private readonly owner: WireOwner) {
+  constructor(
+    private readonly connection: RTCPeerConnection,
+    private readonly owner: WireOwner,
+    /** The label of a channel that serves to make the association and carries nothing. */
+    ignored?: string,
+  ) {
+    this.watch()
+    connection.ondatachannel = ({ channel }) => {
+      if (channel.id === null || (ignored !== undefined && channel.label === ignored)) return
+      this.add(channel.id, channel)
+      // The browser has read what opened it, which the module has to know of.
+      owner.message(channel.id, CONTROL, opening(channel))
+    }
+  }
+
+  /** Notices when the connection breaks. */
+  watch(): void {
     this.connection.onconnectionstatechange = () => {
       const state = this.connection.connectionState
       if (state === 'failed') this.fail('cannot be reached, or the connection broke')
       if (state === 'closed') this.fail('the connection was closed')
     }
-    this.connection.ondatachannel = ({ channel }) => {
-      if (channel.id === null) return
-      this.add(channel.id, channel)
-      // The browser has read what opened it, which the module has to know of.
-      owner.message(channel.id, CONTROL, opening(channel))
-    }
-    this.dial(listener).catch(error => this.fail((error as Error).message))
-  }
-
-  private async dial({ ip, port, fingerprint }: Listener): Promise<void> {
-    const handshake = this.connection.createDataChannel('', { negotiated: true, id: HANDSHAKE })
-    this.add(HANDSHAKE, handshake)
-    await this.connection.setLocalDescription()
-    const sdp = this.connection.localDescription?.sdp ?? ''
-    const own = line(sdp, 'fingerprint').split(' ')[1] ?? ''
-    handshake.onopen = () => {
-      const bytes = own.split(':').map(digits => parseInt(digits, 16))
-      this.owner.opened(Uint8Array.from(bytes))
-    }
-    const name = `libp2p+webrtc+v2/${line(sdp, 'ice-pwd')}`
-    const version = ip.includes(':') ? 'IP6' : 'IP4'
-    await this.connection.setRemoteDescription({
-      type: 'answer',
-      sdp: [
-        'v=0', `o=- 0 0 IN ${version} ${ip}`, 's=-', 't=0 0', 'a=ice-lite',
-        `m=application ${port} UDP/DTLS/SCTP webrtc-datachannel`, `c=IN ${version} ${ip}`,
-        `a=mid:${line(sdp, 'mid')}`, 'a=ice-options:ice2', `a=ice-ufrag:${name}`,
-        `a=ice-pwd:${name}`, `a=fingerprint:sha-256 ${fingerprint}`, 'a=setup:passive',
-        'a=sctp-port:5000', 'a=max-message-size:16384',
-        `a=candidate:1 1 UDP 1 ${ip} ${port} typ host`, 'a=end-of-candidates', '',
-      ].join('\r\n'),
+    // The other side has said goodbye, which browsers take for no change of the connection.
+    const transport = this.connection.sctp?.transport
+    transport?.addEventListener('statechange', () => {
+      if (transport.state === 'closed') this.fail('the peer closed the connection')
     })
   }
 
-  private add(number: number, channel: RTCDataChannel): void {
+  add(number: number, channel: RTCDataChannel): void {
     channel.binaryType = 'arraybuffer'
     channel.bufferedAmountLowThreshold = WIRE_ROOM / 4
     this.channels.set(number, channel)
@@ -104,7 +128,7 @@ class Association implements Wire {
     this.owner.writable()
   }
 
-  private fail(reason: string): void {
+  fail(reason: string): void {
     if (this.isOver) return
     this.close()
     this.owner.lost(reason)
@@ -163,9 +187,9 @@ class Association implements Wire {
 }
 
 /** The value of a line of a session description. */
-function line(sdp: string, name: string): string {
+export function line(sdp: string, name: string): string {
   const found = new RegExp(`^a=${name}:(.*)\r?$`, 'm').exec(sdp)?.[1]
-  if (found === undefined) throw new Error(`the browser's session has no ${name}`)
+  if (found === undefined) throw new Error(`the session has no ${name}`)
   return found.trim()
 }
 

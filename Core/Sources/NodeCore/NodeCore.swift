@@ -128,6 +128,8 @@ public struct NodeCore: Sendable {
     var pubSub: PubSubService
     var calls: CallService
     var keyFetch = KeyFetch()
+    /// Where the pages meet that are connected.
+    var meeting = MeetingPlace()
     /// The commands that wait for a record, by the number of the question.
     var recordQuestions: [UInt64: UInt64] = [:]
     var searches: [UInt64: Search] = [:]
@@ -349,6 +351,10 @@ public struct NodeCore: Sendable {
             if settleReaching(now: now) { isQuiet = false }
             if settlePubSub(now: now) { isQuiet = false }
             if settleFetch(now: now) { isQuiet = false }
+            while let order = meeting.nextTransmit() {
+                carryOut(order, of: .meeting, now: now)
+                isQuiet = false
+            }
             if settleCalls(now: now) { isQuiet = false }
             while let order = dialer.nextTransmit() {
                 carryOut(order, now: now)

@@ -26,6 +26,7 @@ public enum PeerProtocols {
     public static let fetch = ProtocolName("/libp2p/fetch/0.0.1")
     public static let dcutr = ProtocolName("/libp2p/dcutr")
     public static let signaling = ProtocolName("/webrtc-signaling/0.0.1")
+    public static let meeting = ProtocolName("/weft/meet/1")
 
     /// How streams of a protocol are cut up; nil for one that this module does not speak.
     public static func framing(of name: ProtocolName) -> StreamFraming? {
@@ -39,6 +40,7 @@ public enum PeerProtocols {
         case fetch: .messages(limit: KeyFetch.maxBytes)
         case dcutr: .messages(limit: DCUtR.maxBytes)
         case signaling: .messages(limit: SignalingMessage.maxBytes)
+        case meeting: .messages(limit: MeetingMessage.maxBytes)
         case kad, lanKad: .messages(limit: KadMessage.maxBytes)
         case _ where PubSub.protocols.contains(name): .messages(limit: PubSub.maxMessageBytes)
         default: nil

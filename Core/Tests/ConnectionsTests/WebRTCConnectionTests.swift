@@ -92,6 +92,16 @@
             self.noise = noise
         }
 
+        /// Two that have told each other what certificates they have.
+        init(agreeing client: ConnectionOptions, _ server: ConnectionOptions) {
+            let start = Instant(nanoseconds: 0)
+            self.client = WebRTCConnection(
+                isServer: false, agreedWith: server.identity.peer, options: client, now: start)
+            self.server = WebRTCConnection(
+                isServer: true, agreedWith: client.identity.peer, options: server, now: start)
+            noise = SeededGenerator(seed: 8)
+        }
+
         private static func drain(_ side: inout WebRTCConnection, _ log: inout Log, now: Instant) {
             while let event = side.nextEvent() {
                 log.note(event)
@@ -181,6 +191,21 @@
             try link.run()
             holds(link.clientLog.bytes[back] == [1, 2, 3] && link.clientLog.finished == [back])
             for case .send(let bytes, _, _) in link.sent { holds(bytes.count <= 16_384) }
+        }
+
+        @Test("peers that know each other already have streams at once")
+        func agreement() throws {
+            let (mine, theirs) = (try Link.options([other]), try Link.options())
+            var link = Link(agreeing: mine, theirs)
+            try link.run()
+            holds(link.clientLog.peer == theirs.identity.peer && link.sent.isEmpty)
+            holds(link.serverLog.peer == mine.identity.peer && link.server.deadline == nil)
+            let ours = try link.open()
+            let back = try need(link.server.open([other], now: link.now))
+            holds(link.server.write([7], to: back))
+            try link.run()
+            holds(link.serverLog.accepted[ours] == echo && link.clientLog.bytes[back] == [7])
+            holds(ours == 2 && back == 1)
         }
 
         @Test("a stream that both have ended is closed, and its number is used again")

@@ -136,6 +136,32 @@ import Testing
         #expect(try status(&network, relay).circuits.count == 0)
     }
 
+    /// Whom nobody knows to be reachable relays for nobody but the pages that meet at it.
+    @Test("pages that meet at a node may use it as a relay", arguments: [true, false])
+    func pages(isAllowed: Bool) throws {
+        var network = VirtualNetwork(seed: 5)
+        var options = ReachabilityOptions()
+        if !isAllowed { options.relayService = .never }
+        let host = try network.add(reachability: options)
+        let page = try PeerID(Multihash(code: .sha2_256, digest: Array(repeating: 7, count: 32)))
+        let number = network.knock(
+            host, as: page, from: try Multiaddr(text: "/ip4/9.9.9.9/tcp/1/ws"))
+        var streams = UInt32(0)
+        func accepted(_ name: ProtocolName) throws -> Int {
+            streams += 1
+            let id = StreamID(connection: number, stream: streams)
+            network.inject(host, .stream(.accepted(id, page, name)))
+            return try network.status(host).acceptedStreams.count
+        }
+        #expect(try accepted(PeerProtocols.relayHop) == 0)
+        #expect(try accepted(PeerProtocols.meeting) == 1)
+        #expect(try accepted(PeerProtocols.relayHop) == (isAllowed ? 2 : 1))
+        // As long as it is there.
+        network.inject(host, .stream(.reset(StreamID(connection: number, stream: 2))))
+        #expect(try accepted(PeerProtocols.relayHop) == (isAllowed ? 1 : 0))
+        #expect(!network.hosts[host].node.protocols.contains(PeerProtocols.relayHop))
+    }
+
     /// A node that others may not use as a relay turns away who tries.
     @Test("no relay service unasked") func noService() throws {
         var network = VirtualNetwork(seed: 4)

@@ -25,6 +25,59 @@ let nodeTargets: [String: Target] = [
         machine.advance(to: now + .seconds(600))
         if machine.deadline != nil { violated("everything has an end") }
     },
+    "signaling": { bytes in
+        if let message = try? SignalingMessage(decoding: bytes),
+            (try? SignalingMessage(decoding: message.encoded.rawSpan)) != message
+        {
+            violated("what is said about a connection round-trips")
+        }
+        // One that the peer began, and one that we began and have offered.
+        var machine = Signaling()
+        let (peer, now) = (NodeRun.peers[0], Instant(nanoseconds: 1))
+        let (theirs, ours) = (
+            StreamID(connection: 1, stream: 1), StreamID(connection: 1, stream: 2)
+        )
+        machine.receive(.accepted(theirs, peer, PeerProtocols.signaling), now: now)
+        let call = machine.call(peer, now: now)
+        machine.receive(.opened(request: call, ours, PeerProtocols.signaling), now: now)
+        machine.offer(call, [1])
+        var candidates = 0
+        for (index, piece) in pieces(of: bytes).enumerated() {
+            let stream = index.isMultiple(of: 2) ? theirs : ours
+            machine.receive(.message(stream, piece), now: now)
+            while let event = machine.nextEvent() {
+                if case .offered(let number, _, _) = event { machine.answer(number, [2]) }
+                if case .candidate = event { candidates += 1 }
+            }
+        }
+        if candidates > 2 * Signaling.maxCandidates { violated("ways are limited") }
+        machine.advance(to: now + Signaling.timeout)
+        if machine.count != 0 { violated("every call ends") }
+    },
+    "meeting": { bytes in
+        if let message = try? MeetingMessage(decoding: bytes),
+            (try? MeetingMessage(decoding: message.encoded.rawSpan)) != message
+        {
+            violated("what is said where pages meet round-trips")
+        }
+        var place = MeetingPlace()
+        var guest = MeetingGuest()
+        let now = Instant(nanoseconds: 1)
+        let stream = StreamID(connection: 1, stream: 1)
+        place.receive(.accepted(stream, NodeRun.peers[0], PeerProtocols.meeting), now: now)
+        guest.join(NodeRun.peers[0])
+        guest.receive(.opened(request: 1, stream, PeerProtocols.meeting), now: now)
+        for piece in pieces(of: bytes) {
+            place.receive(.message(stream, piece), now: now)
+            guest.receive(.message(stream, piece), now: now)
+            while case .send(_, let answer)? = place.nextTransmit() {
+                guest.receive(.message(stream, answer), now: now)
+            }
+        }
+        if place.hashTotal > MeetingPlace.maxHashesPerGuest { violated("hashes are limited") }
+        place.receive(.reset(stream), now: now)
+        if place.count != 0 || place.hashTotal != 0 { violated("who leaves is forgotten") }
+    },
     "fetch": { bytes in
         if let request = try? FetchRequest(decoding: bytes),
             (try? FetchRequest(decoding: request.encoded.rawSpan)) != request

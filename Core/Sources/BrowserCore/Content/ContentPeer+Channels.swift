@@ -92,6 +92,7 @@ extension ContentPeer {
     func end(_ channel: PageChannel, because reason: String, now: Instant) {
         guard channels.removeValue(forKey: channel.number) != nil else { return }
         channelOrder.removeAll { $0 == channel.number }
+        if channel.carrier != nil { return endCircuit(channel, now: now) }
         let (requests, streams) = (channel.opening.values.sorted(), channel.streams.keys.sorted())
         for request in requests { refused(request, .disconnected, now: now) }
         for stream in streams { ended(stream, of: channel, now: now) }
@@ -101,12 +102,15 @@ extension ContentPeer {
         exchange.disconnected(peer, isBroken: true, now: now)
         identify.disconnected(from: peer)
         if !pageProtocols.isEmpty { tell(.page(.left(peer))) }
+        visitors?.relays.disconnected(from: peer)
     }
 
     /// The connection on which a peer is spoken to.
     func channel(to peer: PeerID) -> PageChannel? {
         for number in channelOrder {
-            if let channel = channels[number], channel.peer == peer { return channel }
+            if let channel = channels[number], channel.peer == peer, channel.carrier == nil {
+                return channel
+            }
         }
         return nil
     }
@@ -129,6 +133,9 @@ extension ContentPeer {
             }
         case .accepted(let stream, let name):
             guard let peer = channel.peer else { return }
+            guard visitors != nil || name != PeerProtocols.relayStop else {
+                return channel.reset(stream)
+            }
             begin(stream, name, of: channel, by: .them)
             tell(.accepted(channel.id(of: stream), peer, name), of: stream, channel, now: now)
         case .data(let stream, let bytes):
@@ -157,6 +164,7 @@ extension ContentPeer {
 
     private func ready(_ peer: PeerID, on channel: PageChannel, now: Instant) {
         channel.peer = peer
+        guard channel.carrier == nil else { return circuitIsReady(channel, now: now) }
         exchange.connected(peer, .direct, now: now)
         identify.connected(to: peer, over: PeerChannel(remoteAddress: channel.address))
         for reading in readingOrder {
@@ -165,6 +173,7 @@ extension ContentPeer {
         }
         tell(.ready(channel.number, peer))
         if !pageProtocols.isEmpty { identify.identify(peer) }
+        isConnected(channel, now: now)
     }
 
     private func begin(
@@ -228,6 +237,11 @@ extension ContentPeer {
         switch channel.streams[stream]?.use {
         case .exchange: exchange.receive(event, now: now)
         case .peering(PeerProtocols.ping): ping.receive(event, now: now)
+        case .peering(PeerProtocols.meeting): visitors?.guest.receive(event, now: now)
+        case .peering(PeerProtocols.relayHop), .peering(PeerProtocols.relayStop):
+            visitors?.relays.receive(event, now: now)
+        case .peering(PeerProtocols.signaling): visitors?.signaling.receive(event, now: now)
+        case .circuit(let number): receive(event, onCircuit: number, now: now)
         case .peering: identify.receive(event, addresses: &addresses, now: now)
         case .page: tell(.page(.stream(event)))
         case nil: break

@@ -27,7 +27,9 @@ extension ContentPeer {
         now: Instant
     ) {
         let request = makeRequest(machine, number)
-        guard let channel = channel(to: peer) else {
+        let way = machine == .signaling ? circuit(to: peer) : channel(to: peer)
+        guard let channel = way else {
+            if machine == .exchange, wait(request, names, for: peer, now: now) { return }
             return refused(request, .unreachable, now: now)
         }
         guard let stream = channel.open(names, now: now) else {
@@ -52,6 +54,9 @@ extension ContentPeer {
         case .identify: identify.receive(event, addresses: &addresses, now: now)
         case .ping: ping.receive(event, now: now)
         case .page: tell(.page(.stream(event)))
+        case .meeting: visitors?.guest.receive(event, now: now)
+        case .relays: visitors?.relays.receive(event, now: now)
+        case .signaling: visitors?.signaling.receive(event, now: now)
         }
     }
 
@@ -61,7 +66,7 @@ extension ContentPeer {
         pump(id.stream, of: channel, now: now)
     }
 
-    private func reset(_ id: StreamID, now: Instant) {
+    func reset(_ id: StreamID, now: Instant) {
         guard let channel = channels[UInt32(id.connection)],
             let state = channel.streams.removeValue(forKey: id.stream)
         else { return }
@@ -144,13 +149,15 @@ extension ContentPeer {
         case .streamOver: break
         case .failed(let session, let cid, let failure):
             failed(cid, failure, in: session, now: now)
-        case .discover(let session, _):
+        case .discover(let session, let cid):
+            if look(for: cid.hash, session, now: now) { return }
             searching.append(session)
             endSearch(now: now)
         case .overdue(_, let stream):
             channels[UInt32(stream.connection)]?.check(now: now)
         case .violation(let peer, _):
             while let channel = channel(to: peer) {
+                if channel.isVisitor { visitors?.note(liar: peer) }
                 channel.close()
                 end(channel, because: "the peer broke the rules", now: now)
             }
@@ -160,8 +167,9 @@ extension ContentPeer {
         }
     }
 
-    /// A page looks for providers among the peers that it is told of, and no further.
-    private func endSearch(now: Instant) {
+    /// A page looks for providers among the peers that it is told of and the other pages that they
+    /// know of, and no further.
+    func endSearch(now: Instant) {
         guard dialling == 0 else { return }
         for session in searching { exchange.discovered(session, now: now) }
         searching = []

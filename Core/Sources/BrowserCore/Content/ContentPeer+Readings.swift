@@ -33,6 +33,11 @@ struct OpenReading {
     var handed = 0
     /// Short pieces that are not told yet.
     var pieces: [UInt8] = []
+    /// How many bytes have been handed to the page.
+    var total = 0
+    /// Whether other pages have been looked for, and told.
+    var isSought = false
+    var isShared = false
 }
 
 extension ContentPeer {
@@ -117,6 +122,7 @@ extension ContentPeer {
                     readings[number] = open
                     return
                 case .found(let size, let range):
+                    seek(&open, size: size, now: now)
                     tell(
                         .found(
                             number, size: size, range: range, isIndex: open.reading.isAtIndex))
@@ -125,6 +131,7 @@ extension ContentPeer {
                     let piece = open.current[
                         (start + range.lowerBound)..<(start + range.upperBound)]
                     open.handed += piece.count
+                    open.total += piece.count
                     hand(piece, to: number, &open)
                 case .names(let names):
                     tell(.listed(number, names))
@@ -137,6 +144,7 @@ extension ContentPeer {
         }
         handPieces(to: number, &open)
         if fault == nil, !isOver { askAhead(&open, now: now) }
+        if isOver || open.total >= Visitors.largeSize { share(&open) }
         readings[number] = open
         if let fault {
             tell(.failed(number, fault))

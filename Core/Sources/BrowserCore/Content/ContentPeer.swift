@@ -38,6 +38,8 @@ final class ContentPeer {
         case gave(PeerID, byteCount: Int)
         /// Something has happened to the streams of the page's own protocols.
         case page(PageStreamEvent)
+        /// What is to be done about an association with another page that is being made.
+        case signal(UInt64, SignalStep, [UInt8])
     }
 
     /// Why a reading failed.
@@ -85,15 +87,21 @@ final class ContentPeer {
 
     /// The protocols that the page brings itself.
     var pageProtocols: [ProtocolName: PageProtocol] = [:]
+    /// What has been read or added last, of which other pages are told.
+    var roots: [Multihash] = []
+    /// How it meets other pages, if it does.
+    var visitors: Visitors?
 
     /// Whose streams are opened; `page` is whatever brings protocols of its own.
-    enum Machine { case exchange, identify, ping, page }
+    enum Machine { case exchange, identify, ping, meeting, relays, signaling, page }
 
     /// The protocols that other peers may open streams with.
     static let protocols =
         [WeftLimits.protocolName] + BitswapVersion.protocolNames + [
             PeerProtocols.identify, PeerProtocols.identifyPush, PeerProtocols.ping,
         ]
+    /// Those that nobody is told of: relays use them, when the page has asked for it.
+    static let silentProtocols = [PeerProtocols.relayStop]
 
     /// A page with a secret of 64 random bytes: the seed of its identity, and its Noise key.
     init(secret: [UInt8], agent: [UInt8], cacheLimit: Int) throws(NoiseFault) {
@@ -104,7 +112,8 @@ final class ContentPeer {
         }
         let noise = try NoiseIdentity(identity, staticKey: Array(secret[32...]))
         peer = noise.peer
-        var options = ConnectionOptions(identity: noise, protocols: Self.protocols)
+        var options = ConnectionOptions(
+            identity: noise, protocols: Self.protocols + Self.silentProtocols)
         options.limits.windowGrowth = 32 << 20
         self.options = options
         var limits = BlockExchange.Limits()
@@ -139,6 +148,7 @@ final class ContentPeer {
         var blocks: [EncodedBlock] = []
         let root = putting.finish { blocks.append($0) }
         let hasRoom = keep(blocks, of: &putting, now: now)
+        if hasRoom { share(root) }
         settle(now: now)
         return hasRoom ? root : nil
     }
@@ -183,6 +193,7 @@ final class ContentPeer {
     /// When ``advance(to:)`` is to be called next.
     var deadline: Instant? {
         var next = exchange.deadline.earlier(identify.deadline).earlier(ping.deadline)
+            .earlier(visitors?.deadline)
         for number in channelOrder {
             next = next.earlier(channels[number]?.deadline)
         }
@@ -194,6 +205,7 @@ final class ContentPeer {
         exchange.advance(to: now)
         identify.advance(to: now)
         ping.advance(to: now)
+        visitors?.advance(to: now)
         for number in channelOrder {
             guard let channel = channels[number] else { continue }
             do throws(ConnectionError) {
@@ -217,6 +229,7 @@ final class ContentPeer {
                     take(event, of: channel, now: now)
                     isBusy = true
                 }
+                if channel.carrier != nil, carry(channel, now: now) { isBusy = true }
             }
             while let order = exchange.nextOrder(now: now) {
                 carryOut(order, now: now)
@@ -236,6 +249,7 @@ final class ContentPeer {
                 isBusy = true
             }
             while ping.nextEvent() != nil {}
+            if visitors != nil, settleVisitors(now: now) { isBusy = true }
         }
     }
 }

@@ -7,6 +7,7 @@ import Connections
 import Exchange
 import IPLD
 import Multiformats
+import Peering
 import Wire
 
 /// The page, once it has been started; the module has one thread.
@@ -33,6 +34,47 @@ public func start(
         } catch {
             throw DecodeError(.unsupported, "the secret makes no key")
         }
+    }
+}
+
+/// Whether the page meets other pages from now on. The time is in seconds since the start of 1970.
+@c(weft_meet)
+public func meet(_ isMeeting: UInt32, _ time: Double, _ now: Double) {
+    let clock = WallClock(Timestamp(seconds: whole(time), nanoseconds: 0), at: instant(now))
+    if isMeeting != 0 {
+        unsafe page?.meet(clock: clock, now: instant(now))
+    } else {
+        unsafe page?.leaveVisitors(now: instant(now))
+    }
+    drain()
+}
+
+/// What the page has to say about an association with another page, by the number of a
+/// `SignalStep`: an offer, an answer, a way to it, or that nothing comes of it.
+@c(weft_signal)
+public func signal(
+    _ call: UInt32, _ step: UInt32, _ text: UnsafeRawPointer?, _ count: UInt32, _ now: Double
+) {
+    guard let step = SignalStep(rawValue: step) else { return }
+    let text = unsafe UnsafeRawBufferPointer(start: text, count: Int(count))
+    unsafe page?.say(step, [UInt8](unsafe text.bytes), in: UInt64(call), now: instant(now))
+    drain()
+}
+
+/// The page has made an association with another page, as agreed in a call; it is a channel from
+/// now on. An empty reply, or that it is of no use.
+@c(weft_met)
+public func met(
+    _ call: UInt32, _ channel: UInt32, _ isServer: UInt32, _ now: Double
+) -> UnsafeMutableRawPointer? {
+    defer { drain() }
+    return unsafe reply(to: nil, 0) { _ throws(DecodeError) in
+        let isWanted = unsafe page?.met(
+            UInt64(call), channel, isServer: isServer != 0, now: instant(now))
+        guard isWanted == true else {
+            throw DecodeError(.overLimit, "the page has a connection with it, or too many")
+        }
+        return []
     }
 }
 
@@ -288,7 +330,7 @@ private func whole(_ number: Double) -> Int64 {
     number.isNaN ? 0 : Int64(min(max(number, -0x1p53), 0x1p53))
 }
 
-private func makeRandom(_ count: Int) -> [UInt8] {
+func makeRandom(_ count: Int) -> [UInt8] {
     var generator = SystemRandomNumberGenerator()
     return (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
 }
@@ -313,6 +355,8 @@ func drain() {
 /// Sends what a channel takes; answers whether that was anything.
 private func send(of channel: PageChannel, _ page: ContentPeer) -> Bool {
     var hasSent = false
+    // Those that lead through others are not the page's.
+    guard channel.carrier == nil else { return false }
     while !channel.isFull {
         let bytes = page.transmit(on: channel)
         guard !bytes.isEmpty else { break }
@@ -361,6 +405,8 @@ private func tell(_ event: ContentPeer.Event) {
         tell(30, reading, Double(count), text: peer.description)
     case .gave(let peer, let count): tell(31, 0, Double(count), text: peer.description)
     case .page(let event): tell(event)
+    case .signal(let call, let step, let text):
+        tell(8, UInt32(truncatingIfNeeded: call), Double(step.rawValue), text[...])
     }
 }
 

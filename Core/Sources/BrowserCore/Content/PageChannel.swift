@@ -12,6 +12,8 @@ final class PageChannel {
         case peering(ProtocolName)
         /// A protocol of the page.
         case page
+        /// The way of another channel, which leads through the peer.
+        case circuit(UInt32)
     }
 
     /// A stream whose protocol is agreed on.
@@ -44,6 +46,12 @@ final class PageChannel {
     var bytes: Connection?
     var messages: WebRTCConnection?
     private let isWebRTC: Bool
+    /// The stream to the relay that the connection runs on, if not on a channel of the page.
+    var carrier: StreamID?
+    /// Who is to be at the other end of a circuit that was asked for.
+    var expected: PeerID?
+    /// Whether another page is at the other end.
+    var isVisitor = false
     /// Who is at the other end, once it has proven that.
     var peer: PeerID?
     var streams: [UInt32: Stream] = [:]

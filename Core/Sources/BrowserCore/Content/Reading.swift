@@ -60,6 +60,8 @@ struct Reading {
     private var phase: Phase
     /// Whether it reads the index.html of the directory at the end of the path.
     private(set) var isAtIndex = false
+    /// The end of the path, once it has been looked at.
+    private(set) var end: CID?
     private var isTold = false
 
     init(root: CID, path: [String], wanted: EntityBytes?, isListing: Bool = false) {
@@ -174,6 +176,7 @@ struct Reading {
     }
 
     private mutating func look(at cid: CID, _ block: RawSpan) throws(Failure) {
+        end = cid
         let entity: Entity
         var file = FileReader(root: cid)
         do throws(DAGError) {

@@ -88,6 +88,24 @@ public struct WebRTCConnection: ~Copyable {
         }
     }
 
+    /// A connection over an association that has just been made with a peer who has proven already
+    /// whose certificate it has, as when two agree on it over a connection that they have
+    /// (github.com/libp2p/specs, webrtc/webrtc.md).
+    public init(
+        isServer: Bool, agreedWith peer: PeerID, options: ConnectionOptions, now: Instant
+    ) {
+        role = isServer ? .server : .client(peer)
+        self.options = options
+        channels = DataChannels(isServer: isServer, limits: options.limits)
+        negotiations = StreamNegotiations(options)
+        handshakeDeadline = now
+        lastReceived = now
+        isHandshakeChannelOpen = false
+        self.peer = peer
+        phase = .streams
+        events = [.ready(peer)]
+    }
+
     /// What both sides know of each other's certificates.
     static func prologue(client: [UInt8], server: [UInt8]) -> [UInt8] {
         let multihash: [UInt8] = [0x12, 0x20]

@@ -114,6 +114,15 @@ extension NodeCore {
                         route: isLimited ? .limited : .direct))))
     }
 
+    // MARK: Serving
+
+    /// Whether a peer may use this node as a relay: pages that meet here always may, because they
+    /// reach this node and no other page without it.
+    func relays(for peer: PeerID) -> Bool {
+        reaching.servesRelay
+            || (reaching.options.relayService != .never && meeting.isGuest(peer))
+    }
+
     // MARK: Addresses
 
     /// How we are reached through a relay: what it says of itself, as far as that is of use to

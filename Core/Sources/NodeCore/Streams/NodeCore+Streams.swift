@@ -78,7 +78,7 @@ extension NodeCore {
         guard let connection = connections[stream.connection] else { return }
         guard connection.facts.peer == peer, streams[stream] == nil,
             let service = service(of: name),
-            service != .relayServer || reaching.servesRelay,
+            service != .relayServer || relays(for: peer),
             service != .pubSub || pubSub.machine != nil,
             service != .callServer || calls.isServing
         else {
@@ -114,6 +114,7 @@ extension NodeCore {
         case .dcutr: reaching.dcutr.receive(event, now: now)
         case .pubSub: receivePubSub(event, now: now)
         case .keyFetch: keyFetch.receive(event, now: now)
+        case .meeting: meeting.receive(event, now: now)
         case .caller: receiveCalls(event, isOurs: true, now: now)
         case .callServer: receiveCalls(event, isOurs: false, now: now)
         case .circuit: break

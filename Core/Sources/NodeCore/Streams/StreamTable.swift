@@ -24,6 +24,8 @@ enum Service: Hashable, Sendable {
     case circuit
     case pubSub
     case keyFetch
+    /// Where pages meet.
+    case meeting
     /// Has peers run calls.
     case caller
     /// Runs calls for peers.
@@ -36,7 +38,7 @@ enum Service: Hashable, Sendable {
         + [
             PeerProtocols.autoNATv1, PeerProtocols.autoNATv2Request,
             PeerProtocols.autoNATv2DialBack, PeerProtocols.relayStop, PeerProtocols.dcutr,
-            PeerProtocols.fetch,
+            PeerProtocols.fetch, PeerProtocols.meeting,
         ]
 
     init?(_ name: ProtocolName) {
@@ -49,6 +51,7 @@ enum Service: Hashable, Sendable {
         case PeerProtocols.relayStop: self = .relayClient
         case PeerProtocols.dcutr: self = .dcutr
         case PeerProtocols.fetch: self = .keyFetch
+        case PeerProtocols.meeting: self = .meeting
         case CallProtocol.name: self = .callServer
         case _ where PubSub.protocols.contains(name): self = .pubSub
         default:
@@ -64,7 +67,7 @@ enum Service: Hashable, Sendable {
         switch self {
         case .ping, .exchange, .kad, .relayClient, .caller: true
         case .identify, .autoNATClient, .autoNATServer, .relayServer, .dcutr, .circuit,
-            .pubSub, .keyFetch, .callServer:
+            .pubSub, .keyFetch, .meeting, .callServer:
             false
         }
     }
@@ -75,7 +78,7 @@ enum Service: Hashable, Sendable {
         switch self {
         case .identify, .ping, .dcutr, .circuit, .keyFetch: .allowed
         case .exchange, .kad, .autoNATClient, .autoNATServer, .relayClient, .relayServer, .pubSub,
-            .caller, .callServer:
+            .meeting, .caller, .callServer:
             .refused
         }
     }

@@ -1,0 +1,405 @@
+import Connections
+import Exchange
+import IPLD
+import Multiformats
+import Peering
+import Wire
+
+extension ContentPeer {
+    /// Meets other pages from now on.
+    func meet(clock: WallClock, now: Instant) {
+        guard visitors == nil else { return }
+        visitors = Visitors(clock: clock)
+        for hash in roots where cache.byteCount(of: hash) != nil { visitors?.guest.have(hash) }
+        for number in channelOrder {
+            if let peer = channels[number]?.peer { visitors?.guest.join(peer) }
+        }
+        settle(now: now)
+    }
+
+    /// Leaves the other pages, and meets none any more.
+    func leaveVisitors(now: Instant) {
+        guard let visitors else { return }
+        for number in channelOrder {
+            guard let channel = channels[number] else { continue }
+            guard channel.isVisitor || channel.carrier != nil else {
+                leaveMeeting(on: channel)
+                continue
+            }
+            channel.close()
+            end(channel, because: "other pages are not met any more", now: now)
+        }
+        for call in visitors.calls.keys.sorted() { tell(.signal(call, .failed, [])) }
+        for peer in visitors.waiting.keys.sorted(by: {
+            $0.bytes.lexicographicallyPrecedes($1.bytes)
+        }) {
+            unreachable(peer, now: now)
+        }
+        searching += readingOrder.compactMap { readings[$0]?.session }
+        self.visitors = nil
+        endSearch(now: now)
+        settle(now: now)
+    }
+
+    private func leaveMeeting(on channel: PageChannel) {
+        for stream in channel.streams.keys.sorted() {
+            switch channel.streams[stream]?.use {
+            case .peering(PeerProtocols.meeting), .peering(PeerProtocols.relayHop),
+                .peering(PeerProtocols.relayStop), .circuit:
+                channel.reset(stream)
+                channel.streams[stream] = nil
+            default: continue
+            }
+        }
+    }
+
+    // MARK: Who has what
+
+    /// Asks the nodes which pages have a block. Returns whether an answer comes.
+    func look(for hash: Multihash, _ session: WantTable.SessionID, now: Instant) -> Bool {
+        guard visitors?.guest.ask(hash, now: now) == true else { return false }
+        visitors?.sessions[hash, default: []].append(session)
+        return true
+    }
+
+    /// Looks for other pages with what is large, so that they share the work.
+    func seek(_ open: inout OpenReading, size: UInt64, now: Instant) {
+        guard !open.isSought, size >= UInt64(Visitors.largeSize), let end = open.reading.end
+        else { return }
+        open.isSought = true
+        _ = look(for: end.hash, open.session, now: now)
+    }
+
+    /// Tells the nodes of what has been read.
+    func share(_ open: inout OpenReading) {
+        guard !open.isShared else { return }
+        open.isShared = true
+        share(open.reading.root)
+        if let end = open.reading.end, end != open.reading.root { share(end) }
+    }
+
+    /// Tells the nodes of what the page has.
+    func share(_ root: CID) {
+        // What the page has let go of is not offered any longer.
+        roots.removeAll { $0 == root.hash || cache.byteCount(of: $0) == nil }
+        visitors?.guest.keep { cache.byteCount(of: $0) != nil }
+        guard cache.byteCount(of: root.hash) != nil else { return }
+        if roots.count >= MeetingPlace.maxHashesPerGuest { roots.removeFirst() }
+        roots.append(root.hash)
+        visitors?.guest.have(root.hash)
+        reserve()
+    }
+
+    /// Has the nodes keep a place for a page that has something to give.
+    private func reserve() {
+        guard let guest = visitors?.guest, guest.hasSomething else { return }
+        for place in guest.welcomes { visitors?.relays.reserve(at: place, now: lastTime) }
+    }
+
+    private func take(_ event: MeetingGuest.Event, now: Instant) {
+        switch event {
+        case .welcomed: reserve()
+        case .found(let hash, let peers, let place):
+            var left = Visitors.maxHolders
+            for peer in peers
+            where peer != self.peer && left > 0 && visitors?.liars.contains(peer) == false {
+                left -= 1
+                if channel(to: peer) == nil {
+                    guard let count = visitors?.routes.count, count < Visitors.maxRoutes else {
+                        continue
+                    }
+                    visitors?.routes[peer] = place
+                }
+                for session in visitors?.sessions[hash] ?? [] {
+                    exchange.offer(peer, to: session, as: .provider, now: now)
+                }
+            }
+        case .answered(let hash):
+            searching += visitors?.sessions.removeValue(forKey: hash) ?? []
+            endSearch(now: now)
+        }
+    }
+
+    // MARK: Reaching
+
+    /// Lets a stream wait until a page is connected that is known to have what is wanted. Returns
+    /// false if it cannot be reached.
+    func wait(
+        _ request: UInt64, _ names: [ProtocolName], for peer: PeerID, now: Instant
+    ) -> Bool {
+        guard let place = visitors?.routes[peer] else { return false }
+        if visitors?.waiting[peer] == nil {
+            guard visitorCount < Visitors.maxVisitors, channel(to: place) != nil,
+                visitors?.begin(now: now) == true
+            else { return false }
+            visitors?.waiting[peer] = []
+            if let number = visitors?.relays.connect(to: peer, via: place, now: now) {
+                visitors?.circuits[number] = peer
+            }
+        }
+        visitors?.waiting[peer]?.append((request, names))
+        return true
+    }
+
+    /// How many pages are connected or being connected.
+    private var visitorCount: Int {
+        let connected = channelOrder.count { channels[$0]?.isVisitor == true }
+        return connected + (visitors?.waiting.count ?? 0) + (visitors?.foreignCalls.count ?? 0)
+    }
+
+    /// A page that was to be connected is not going to be.
+    private func unreachable(_ peer: PeerID, now: Instant) {
+        visitors?.routes[peer] = nil
+        let waiting = visitors?.waiting.removeValue(forKey: peer) ?? []
+        for (request, _) in waiting { refused(request, .unreachable, now: now) }
+    }
+
+    /// A connection over a channel of the page is there: with another page, or with a node, where
+    /// pages may meet.
+    func isConnected(_ channel: PageChannel, now: Instant) {
+        guard visitors != nil, let peer = channel.peer else { return }
+        guard channel.isVisitor else {
+            visitors?.guest.join(peer)
+            return
+        }
+        for (request, names) in visitors?.waiting.removeValue(forKey: peer) ?? [] {
+            guard let stream = channel.open(names, now: now) else {
+                refused(request, .overLimit, now: now)
+                continue
+            }
+            channel.opening[stream] = request
+        }
+    }
+
+    // MARK: Circuits
+
+    /// The connection through a relay on which an association is agreed on.
+    func circuit(to peer: PeerID) -> PageChannel? {
+        for number in channelOrder {
+            if let channel = channels[number], channel.peer == peer, channel.carrier != nil {
+                return channel
+            }
+        }
+        return nil
+    }
+
+    private func take(_ event: RelayClient.Event, now: Instant) {
+        switch event {
+        case .reserved: break
+        case .lost(let relay, _):
+            // A node that is asked again when the next thing is told of.
+            visitors?.relays.release(relay)
+        case .connected(let number, let circuit):
+            guard visitors?.circuits.removeValue(forKey: number) != nil else {
+                return reset(circuit.stream, now: now)
+            }
+            upgrade(circuit, .dialer(circuit.peer), now: now)
+        case .failed(let number, _):
+            guard let peer = visitors?.circuits.removeValue(forKey: number) else { return }
+            unreachable(peer, now: now)
+        case .incoming(let circuit): upgrade(circuit, .listener, now: now)
+        }
+    }
+
+    /// The stream is the way of a connection from now on.
+    private func upgrade(_ circuit: Circuit, _ role: Connection.Role, now: Instant) {
+        let relay = UInt32(circuit.stream.connection)
+        guard let carrier = channels[relay], let number = visitors?.nextCircuit,
+            carrier.streams[circuit.stream.stream] != nil,
+            channels.count < Self.maxChannels
+        else {
+            if case .dialer = role { unreachable(circuit.peer, now: now) }
+            return reset(circuit.stream, now: now)
+        }
+        var options = options
+        options.accepted = [.noise]
+        options.protocols = [PeerProtocols.signaling]
+        do throws(ConnectionError) {
+            let secrets = ConnectionSecrets(makeRandom(ConnectionSecrets.byteCount))
+            let connection = try Connection(role, options: options, secrets: secrets, now: now)
+            let channel = PageChannel(number, carrier.address, connection)
+            channel.carrier = circuit.stream
+            if case .dialer(let expected) = role { channel.expected = expected }
+            channels[number] = channel
+        } catch {
+            if case .dialer = role { unreachable(circuit.peer, now: now) }
+            return reset(circuit.stream, now: now)
+        }
+        visitors?.nextCircuit += 1
+        channelOrder.append(number)
+        carrier.streams[circuit.stream.stream]?.use = .circuit(number)
+        receive(.message(circuit.stream, circuit.received), onCircuit: number, now: now)
+    }
+
+    /// Something came on the stream that a circuit is.
+    func receive(_ event: StreamEvent, onCircuit number: UInt32, now: Instant) {
+        guard let channel = channels[number] else { return }
+        guard case .message(_, let bytes) = event else {
+            return end(channel, because: "the circuit is over", now: now)
+        }
+        do throws(ConnectionError) {
+            try channel.bytes?.receive(bytes.rawSpan, now: now)
+        } catch {
+            end(channel, because: error.description, now: now)
+        }
+    }
+
+    /// Sends what a circuit has to say through its relay; answers whether that was anything.
+    func carry(_ channel: PageChannel, now: Instant) -> Bool {
+        guard let id = channel.carrier, let carrier = channels[UInt32(id.connection)],
+            carrier.streams[id.stream] != nil
+        else { return false }
+        var hasSent = false
+        while true {
+            let bytes = transmit(on: channel)
+            guard !bytes.isEmpty else { return hasSent }
+            hasSent = true
+            carrier.append(bytes, to: id.stream)
+            pump(id.stream, of: carrier, now: now)
+        }
+    }
+
+    func circuitIsReady(_ channel: PageChannel, now: Instant) {
+        guard let peer = channel.peer, visitors?.waiting[peer] != nil,
+            let number = visitors?.signaling.call(peer, now: now)
+        else { return }
+        visitors?.calls[number] = peer
+    }
+
+    /// A circuit has been taken out of the channels.
+    func endCircuit(_ channel: PageChannel, now: Instant) {
+        _ = carry(channel, now: now)
+        for request in channel.opening.values.sorted() {
+            refused(request, .disconnected, now: now)
+        }
+        for stream in channel.streams.keys.sorted() {
+            visitors?.signaling.receive(.reset(channel.id(of: stream)), now: now)
+        }
+        if let carrier = channel.carrier { finishCircuit(carrier, now: now) }
+        // Nothing has been said on it about an association.
+        guard let peer = channel.peer ?? channel.expected,
+            visitors?.waiting[peer] != nil, visitors?.calls.values.contains(peer) != true
+        else { return }
+        unreachable(peer, now: now)
+    }
+
+    private func finishCircuit(_ stream: StreamID, now: Instant) {
+        guard let carrier = channels[UInt32(stream.connection)] else { return }
+        // What comes on it after this is nobody's.
+        carrier.streams[stream.stream]?.outgoing.append(.finish)
+        pump(stream.stream, of: carrier, now: now)
+    }
+
+    // MARK: Associations
+
+    private func take(_ event: Signaling.Event, now: Instant) {
+        switch event {
+        case .wanted(let call): tell(.signal(call, .wanted, []))
+        case .offered(let call, let peer, let offer):
+            guard takes(offerOf: peer, now: now) else {
+                visitors?.signaling.giveUp(call)
+                return
+            }
+            visitors?.calls[call] = peer
+            visitors?.foreignCalls.insert(call)
+            tell(.signal(call, .offer, offer))
+        case .answered(let call, let answer): tell(.signal(call, .answer, answer))
+        case .candidate(let call, let text): tell(.signal(call, .candidate, text))
+        case .failed(let call, _):
+            if visitors?.calls[call] != nil { tell(.signal(call, .failed, [])) }
+        }
+    }
+
+    /// Of two that call each other the one with the lesser name goes on.
+    private func takes(offerOf caller: PeerID, now: Instant) -> Bool {
+        guard channel(to: caller) == nil, visitors?.liars.contains(caller) == false else {
+            return false
+        }
+        let isCalled = visitors?.waiting[caller] != nil
+        if isCalled, peer.bytes.lexicographicallyPrecedes(caller.bytes) { return false }
+        return (isCalled || visitorCount < Visitors.maxVisitors)
+            && visitors?.begin(now: now) == true
+    }
+
+    /// What the page's script has to say about an association that it makes.
+    func say(_ step: SignalStep, _ text: [UInt8], in call: UInt64, now: Instant) {
+        switch step {
+        case .offer: visitors?.signaling.offer(call, text)
+        case .answer: visitors?.signaling.answer(call, text)
+        case .candidate: visitors?.signaling.tell(call, text)
+        case .wanted: break
+        case .failed:
+            visitors?.signaling.giveUp(call)
+            let isForeign = visitors?.foreignCalls.remove(call) != nil
+            if let peer = visitors?.calls.removeValue(forKey: call), !isForeign,
+                channel(to: peer) == nil
+            {
+                unreachable(peer, now: now)
+                if let circuit = circuit(to: peer) {
+                    end(circuit, because: "nothing came of it", now: now)
+                }
+            }
+        }
+        settle(now: now)
+    }
+
+    /// The association of a call is there, and is a channel of the page. Returns whether it is
+    /// wanted.
+    func met(_ call: UInt64, _ number: UInt32, isServer: Bool, now: Instant) -> Bool {
+        guard let peer = visitors?.calls.removeValue(forKey: call) else { return false }
+        let isForeign = visitors?.foreignCalls.remove(call) != nil
+        visitors?.signaling.connected(call)
+        guard channel(to: peer) == nil, channels.count < Self.maxChannels,
+            let address = visitorAddress
+        else { return false }
+        let connection = WebRTCConnection(
+            isServer: isServer, agreedWith: peer, options: options, now: now)
+        let channel = PageChannel(number, address, connection)
+        channel.isVisitor = true
+        channels[number] = channel
+        channelOrder.append(number)
+        settle(now: now)
+        // Who called hangs up.
+        if !isForeign, let circuit = circuit(to: peer) {
+            circuit.close()
+            end(circuit, because: "it is of no more use", now: now)
+            settle(now: now)
+        }
+        return true
+    }
+
+    /// How pages are addressed, as long as nobody has to find them by it.
+    private var visitorAddress: Multiaddr? {
+        try? Multiaddr([Multiaddr.Component(.webrtc)])
+    }
+
+    /// Carries out what the machines want; answers whether that was anything.
+    func settleVisitors(now: Instant) -> Bool {
+        var isBusy = false
+        while let order = visitors?.guest.nextTransmit() {
+            carryOut(order, of: .meeting, now: now)
+            isBusy = true
+        }
+        while let event = visitors?.guest.nextEvent() {
+            take(event, now: now)
+            isBusy = true
+        }
+        while let order = visitors?.relays.nextTransmit() {
+            carryOut(order, of: .relays, now: now)
+            isBusy = true
+        }
+        while let event = visitors?.relays.nextEvent() {
+            take(event, now: now)
+            isBusy = true
+        }
+        while let order = visitors?.signaling.nextTransmit() {
+            carryOut(order, of: .signaling, now: now)
+            isBusy = true
+        }
+        while let event = visitors?.signaling.nextEvent() {
+            take(event, now: now)
+            isBusy = true
+        }
+        return isBusy
+    }
+}

@@ -1,0 +1,178 @@
+// The page's part: it tells its nodes what it has, and asks them who else has something.
+
+public import Multiformats
+public import Wire
+
+/// A page's use of the places where pages meet.
+public struct MeetingGuest: Sendable {
+    /// What happened.
+    public enum Event: Hashable, Sendable {
+        /// The page is known at a place, which relays to it from now on.
+        case welcomed(PeerID)
+        /// These have what was asked for, and can be reached through the place.
+        case found(Multihash, [PeerID], at: PeerID)
+        /// All places have answered, or take too long.
+        case answered(Multihash)
+    }
+
+    /// How many places there are, and how many questions under way.
+    public static let maxPlaces = 64
+    public static let maxQuestions = 1024
+    /// How long an answer is waited for.
+    public static let timeout: Duration = .seconds(2)
+
+    private var opening: [UInt64: PeerID] = [:]
+    private var places: [StreamID: PeerID] = [:]
+    private var isWelcome: Set<StreamID> = []
+    /// What the page has, the newest last.
+    private var hashes: [Multihash] = []
+    /// The places whose answers are awaited.
+    private var questions: [Multihash: Set<StreamID>] = [:]
+    private var deadlines = DeadlineQueue<Multihash>()
+    private var nextRequest: UInt64 = 1
+    private var orders = Outbox<StreamOrder>()
+    private var events = Outbox<Event>()
+
+    /// A page that has nothing and knows no place.
+    public init() {}
+
+    /// Whether the page has told of anything.
+    public var hasSomething: Bool { !hashes.isEmpty }
+
+    /// The places where the page is known.
+    public var welcomes: [PeerID] {
+        isWelcome.compactMap { places[$0] }.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+    }
+
+    /// Goes to a place.
+    public mutating func join(_ place: PeerID) {
+        guard places.count + opening.count < Self.maxPlaces else { return }
+        opening[nextRequest] = place
+        orders.append(.open(place, [PeerProtocols.meeting], request: nextRequest))
+        nextRequest += 1
+    }
+
+    /// The page has something from now on. The oldest of too much is not told of any more.
+    public mutating func have(_ hash: Multihash) {
+        guard !hashes.contains(hash) else { return }
+        if hashes.count >= MeetingPlace.maxHashesPerGuest { lose(hashes[0]) }
+        hashes.append(hash)
+        var message = MeetingMessage()
+        message.have = [hash]
+        tellAll(message)
+    }
+
+    /// The page has only those left of what it had for which this says so.
+    public mutating func keep(where isLeft: (Multihash) -> Bool) {
+        for hash in hashes where !isLeft(hash) { lose(hash) }
+    }
+
+    private mutating func lose(_ hash: Multihash) {
+        hashes.removeAll { $0 == hash }
+        var message = MeetingMessage()
+        message.gone = [hash]
+        tellAll(message)
+    }
+
+    /// Asks all places who has something. Returns whether there is any; then
+    /// ``Event/answered(_:)`` follows.
+    public mutating func ask(_ hash: Multihash, now: Instant) -> Bool {
+        guard questions[hash] == nil else { return true }
+        guard !isWelcome.isEmpty, questions.count < Self.maxQuestions else { return false }
+        questions[hash] = isWelcome
+        deadlines.add(hash, at: now + Self.timeout)
+        var message = MeetingMessage()
+        message.asked = [hash]
+        tellAll(message)
+        return true
+    }
+
+    private mutating func tellAll(_ message: MeetingMessage) {
+        let bytes = message.encoded
+        let all = isWelcome.sorted { ($0.connection, $0.stream) < ($1.connection, $1.stream) }
+        for stream in all { orders.append(.send(stream, bytes)) }
+    }
+
+    /// Takes what happened to a stream of the protocol.
+    public mutating func receive(_ event: StreamEvent, now: Instant) {
+        switch event {
+        case .opened(let request, let stream, _):
+            guard let place = opening.removeValue(forKey: request) else {
+                orders.append(.reset(stream))
+                return
+            }
+            places[stream] = place
+        case .refused(let request, _): opening[request] = nil
+        case .accepted(let stream, _, _): orders.append(.reset(stream))
+        case .message(let stream, let bytes):
+            guard let place = places[stream] else { return }
+            guard let message = try? MeetingMessage(decoding: bytes.rawSpan) else {
+                leave(stream)
+                orders.append(.reset(stream))
+                return
+            }
+            if isWelcome.insert(stream).inserted { introduce(on: stream, place) }
+            for holders in message.found { take(holders, from: place, on: stream) }
+        case .finished(let stream):
+            guard places[stream] != nil else { return }
+            leave(stream)
+            orders.append(.reset(stream))
+        case .reset(let stream): leave(stream)
+        }
+    }
+
+    private mutating func introduce(on stream: StreamID, _ place: PeerID) {
+        events.append(.welcomed(place))
+        var rest = hashes[...]
+        while !rest.isEmpty {
+            var message = MeetingMessage()
+            message.have = Array(rest.prefix(MeetingMessage.maxHashes))
+            rest = rest.dropFirst(MeetingMessage.maxHashes)
+            orders.append(.send(stream, message.encoded))
+        }
+    }
+
+    private mutating func take(
+        _ holders: MeetingMessage.Holders, from place: PeerID, on stream: StreamID
+    ) {
+        // What was not asked is not heard.
+        guard questions[holders.hash]?.remove(stream) != nil else { return }
+        if !holders.peers.isEmpty { events.append(.found(holders.hash, holders.peers, at: place)) }
+        endIfAnswered(holders.hash)
+    }
+
+    private mutating func leave(_ stream: StreamID) {
+        places[stream] = nil
+        isWelcome.remove(stream)
+        let asked = questions.filter { $0.value.contains(stream) }.map { $0.key }
+        for hash in asked {
+            questions[hash]?.remove(stream)
+            endIfAnswered(hash)
+        }
+    }
+
+    private mutating func endIfAnswered(_ hash: Multihash) {
+        guard questions[hash]?.isEmpty == true else { return }
+        questions[hash] = nil
+        events.append(.answered(hash))
+    }
+
+    /// Waits for slow places no longer.
+    public mutating func advance(to now: Instant) {
+        while let hash = deadlines.popDue(at: now) {
+            // The question may have been answered, and asked anew: then it ends early, which costs
+            // no more than an answer.
+            guard questions.removeValue(forKey: hash) != nil else { continue }
+            events.append(.answered(hash))
+        }
+    }
+
+    /// When `advance` has something to do.
+    public var deadline: Instant? { deadlines.first }
+
+    /// The next order for streams.
+    public mutating func nextTransmit() -> StreamOrder? { orders.popFirst() }
+
+    /// What happened.
+    public mutating func nextEvent() -> Event? { events.popFirst() }
+}

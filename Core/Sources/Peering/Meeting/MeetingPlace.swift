@@ -1,0 +1,128 @@
+// The node's part: which of its pages has what, for as long as they are connected.
+
+public import Multiformats
+public import Wire
+
+/// Where pages meet. It knows what its guests say that they have, which proves nothing: whoever
+/// asks them checks every block.
+public struct MeetingPlace: Sendable {
+    /// How many guests there are, and how many hashes one and all of them may name.
+    public static let maxGuests = 1024
+    public static let maxHashesPerGuest = 256
+    public static let maxHashes = 1 << 16
+    /// How many questions a guest may ask within ``period``.
+    public static let maxQuestions = 2048
+    public static let period: Duration = .seconds(60)
+
+    private struct Guest {
+        let peer: PeerID
+        var hashes: Set<Multihash> = []
+        var questions = 0
+        var periodStart: Instant
+    }
+
+    private var guests: [StreamID: Guest] = [:]
+    private var streams: [PeerID: StreamID] = [:]
+    /// The holders of each hash, in the order in which they came.
+    private var holders: [Multihash: [PeerID]] = [:]
+    /// How many hashes all guests have named.
+    private(set) var hashTotal = 0
+    private var orders = Outbox<StreamOrder>()
+
+    /// A place without guests.
+    public init() {}
+
+    /// How many pages meet here.
+    public var count: Int { guests.count }
+
+    /// Whether a peer meets others here.
+    public func isGuest(_ peer: PeerID) -> Bool { streams[peer] != nil }
+
+    /// Takes what happened to a stream of the protocol.
+    public mutating func receive(_ event: StreamEvent, now: Instant) {
+        switch event {
+        case .opened(_, let stream, _): orders.append(.reset(stream))
+        case .refused: break
+        case .accepted(let stream, let peer, _):
+            if let old = streams[peer] { drop(old) }
+            guard guests.count < Self.maxGuests else {
+                orders.append(.reset(stream))
+                return
+            }
+            guests[stream] = Guest(peer: peer, periodStart: now)
+            streams[peer] = stream
+            orders.append(.send(stream, MeetingMessage().encoded))
+        case .message(let stream, let bytes):
+            guard guests[stream] != nil else { return }
+            // Whoever cannot be understood is not going to be.
+            guard let message = try? MeetingMessage(decoding: bytes.rawSpan),
+                take(message, on: stream, now: now)
+            else { return drop(stream) }
+        case .finished(let stream): drop(stream)
+        case .reset(let stream): remove(stream)
+        }
+    }
+
+    /// The next order for streams.
+    public mutating func nextTransmit() -> StreamOrder? { orders.popFirst() }
+
+    /// Returns whether the guest may say so.
+    private mutating func take(
+        _ message: MeetingMessage, on stream: StreamID, now: Instant
+    ) -> Bool {
+        guard var guest = guests[stream], message.found.isEmpty else { return false }
+        for hash in message.gone where guest.hashes.remove(hash) != nil {
+            forget(hash, of: guest.peer)
+        }
+        for hash in message.have where !guest.hashes.contains(hash) {
+            guard guest.hashes.count < Self.maxHashesPerGuest else { return false }
+            // A full place is nobody's fault.
+            guard hashTotal < Self.maxHashes else { break }
+            guest.hashes.insert(hash)
+            holders[hash, default: []].append(guest.peer)
+            hashTotal += 1
+        }
+        if now.since(guest.periodStart) >= Self.period {
+            guest.questions = 0
+            guest.periodStart = now
+        }
+        guest.questions += message.asked.count
+        guests[stream] = guest
+        guard guest.questions <= Self.maxQuestions else { return false }
+        // One answer a message, so that none is too long.
+        for hash in message.asked {
+            var answer = MeetingMessage()
+            answer.found = [.init(hash: hash, peers: newest(of: hash, for: guest.peer))]
+            orders.append(.send(stream, answer.encoded))
+        }
+        return true
+    }
+
+    /// Those who came last, so that each newcomer takes its turn.
+    private func newest(of hash: Multihash, for asker: PeerID) -> [PeerID] {
+        var peers: [PeerID] = []
+        for peer in (holders[hash] ?? []).reversed() where peer != asker {
+            guard peers.count < MeetingMessage.maxPeers else { break }
+            peers.append(peer)
+        }
+        return peers
+    }
+
+    private mutating func drop(_ stream: StreamID) {
+        guard guests[stream] != nil else { return }
+        remove(stream)
+        orders.append(.reset(stream))
+    }
+
+    private mutating func remove(_ stream: StreamID) {
+        guard let guest = guests.removeValue(forKey: stream) else { return }
+        streams[guest.peer] = nil
+        for hash in guest.hashes { forget(hash, of: guest.peer) }
+    }
+
+    private mutating func forget(_ hash: Multihash, of peer: PeerID) {
+        hashTotal -= 1
+        holders[hash]?.removeAll { $0 == peer }
+        if holders[hash]?.isEmpty == true { holders[hash] = nil }
+    }
+}

@@ -1,0 +1,212 @@
+// Where pages meet: who is told of whom, for how long, and what is not taken.
+
+import Multiformats
+import TestSupport
+import Testing
+import Wire
+
+@testable import Peering
+
+/// A place and some guests, each on a stream of its own.
+private struct Gathering {
+    var place = MeetingPlace()
+    var guests: [MeetingGuest]
+    let peers: [PeerID]
+    let host: PeerID
+    var now = instant(1)
+    var events: [[MeetingGuest.Event]]
+    var resets = 0
+    /// How often each has come.
+    private var visits: [Int: UInt32] = [:]
+
+    init(_ count: Int) throws {
+        guests = Array(repeating: MeetingGuest(), count: count)
+        events = Array(repeating: [], count: count)
+        peers = try (0..<count).map { try PeerID(Multihash.sha2_256(of: [UInt8($0)].rawSpan)) }
+        host = try PeerID(Multihash.sha2_256(of: [255].rawSpan))
+        for guest in guests.indices { guests[guest].join(host) }
+        run()
+    }
+
+    /// The stream on which a guest came last.
+    func stream(of guest: Int) -> StreamID {
+        StreamID(connection: UInt64(guest), stream: visits[guest] ?? 0)
+    }
+
+    mutating func run() {
+        var isQuiet = false
+        while !isQuiet {
+            isQuiet = true
+            for guest in guests.indices {
+                while let order = guests[guest].nextTransmit() {
+                    isQuiet = false
+                    carryOut(order, of: guest)
+                }
+                while let event = guests[guest].nextEvent() { events[guest].append(event) }
+            }
+            while let order = place.nextTransmit() {
+                isQuiet = false
+                carryOut(order)
+            }
+        }
+    }
+
+    /// Has a guest ask; answers whether there is anybody to ask.
+    mutating func ask(_ guest: Int, _ hash: Multihash) -> Bool {
+        guests[guest].ask(hash, now: now)
+    }
+
+    private mutating func carryOut(_ order: StreamOrder, of guest: Int) {
+        if case .open = order { visits[guest, default: 0] += 1 }
+        let stream = stream(of: guest)
+        switch order {
+        case .open(_, let names, let request):
+            guests[guest].receive(.opened(request: request, stream, names[0]), now: now)
+            place.receive(.accepted(stream, peers[guest], names[0]), now: now)
+        case .send(_, let bytes): place.receive(.message(stream, bytes), now: now)
+        case .reset: place.receive(.reset(stream), now: now)
+        default: Issue.record("\(order)")
+        }
+    }
+
+    private mutating func carryOut(_ order: StreamOrder) {
+        switch order {
+        case .send(let stream, let bytes):
+            guests[Int(stream.connection)].receive(.message(stream, bytes), now: now)
+        case .reset(let stream):
+            resets += 1
+            guests[Int(stream.connection)].receive(.reset(stream), now: now)
+        default: Issue.record("\(order)")
+        }
+    }
+}
+
+@Suite struct MeetingTests {
+    private let film = Multihash.sha2_256(of: [1].rawSpan)
+    private let song = Multihash.sha2_256(of: [2].rawSpan)
+
+    @Test("a guest hears of the others that have something, the newest first") func holders()
+        throws
+    {
+        var all = try Gathering(4)
+        #expect(all.events.allSatisfy { $0 == [.welcomed(all.host)] } && all.place.count == 4)
+        all.guests[0].have(film)
+        all.run()
+        all.guests[1].have(film)
+        all.guests[1].have(song)
+        all.run()
+        for guest in 1...2 {
+            let isAsked = all.ask(guest, film)
+            #expect(isAsked)
+        }
+        all.run()
+        #expect(
+            all.events[2].dropFirst() == [
+                .found(film, [all.peers[1], all.peers[0]], at: all.host), .answered(film),
+            ])
+        // Nobody is told of itself.
+        #expect(all.events[1].contains(.found(film, [all.peers[0]], at: all.host)))
+        // What is gone is told of no more, and nor is who has left.
+        all.guests[1].keep { $0 == song }
+        all.place.receive(.reset(all.stream(of: 0)), now: all.now)
+        all.run()
+        for hash in [film, song] {
+            let isAsked = all.ask(3, hash)
+            #expect(isAsked)
+        }
+        all.run()
+        #expect(
+            all.events[3].dropFirst() == [
+                .answered(film), .found(song, [all.peers[1]], at: all.host), .answered(song),
+            ])
+        #expect(!all.place.isGuest(all.peers[0]) && all.place.isGuest(all.peers[1]))
+    }
+
+    @Test("a guest that comes tells all that it has; one that comes twice is one") func coming()
+        throws
+    {
+        var all = try Gathering(2)
+        var late = MeetingGuest()
+        for number in 0..<300 {
+            late.have(Multihash.sha2_256(of: [UInt8(number & 255), UInt8(number >> 8)].rawSpan))
+        }
+        all.guests[0] = late
+        let isTooEarly = !all.ask(0, film)
+        #expect(isTooEarly)
+        all.guests[0].join(all.host)
+        all.run()
+        #expect(all.place.count == 2)
+        let (oldest, newest) = ([UInt8(0), 0], [UInt8(43), 1])
+        for (bytes, isThere) in [(oldest, false), (newest, true)] {
+            let hash = Multihash.sha2_256(of: bytes.rawSpan)
+            let isAsked = all.ask(1, hash)
+            #expect(isAsked)
+            all.run()
+            #expect(
+                all.events[1].contains(.found(hash, [all.peers[0]], at: all.host)) == isThere)
+        }
+    }
+
+    @Test("a place that does not answer is not waited for") func silence() throws {
+        var guest = MeetingGuest()
+        let peer = try Gathering(1).host
+        let stream = StreamID(connection: 7, stream: 1)
+        guest.join(peer)
+        guest.receive(.opened(request: 1, stream, PeerProtocols.meeting), now: instant(1))
+        let isTooEarly = !guest.ask(film, now: instant(1))
+        guest.receive(.message(stream, []), now: instant(1))
+        for hash in [film, song] {
+            let isAsked = guest.ask(hash, now: instant(1))
+            #expect(isTooEarly && isAsked)
+        }
+        #expect(guest.deadline == instant(1) + MeetingGuest.timeout)
+        // What was not asked about is not heard.
+        var answer = MeetingMessage()
+        answer.found = [.init(hash: Multihash.sha2_256(of: [3].rawSpan), peers: [peer])]
+        guest.receive(.message(stream, answer.encoded), now: instant(1))
+        guest.advance(to: instant(1) + MeetingGuest.timeout)
+        var events: [MeetingGuest.Event] = []
+        while let event = guest.nextEvent() { events.append(event) }
+        #expect(events == [.welcomed(peer), .answered(film), .answered(song)])
+        // One that is gone has answered all.
+        let isAsked = guest.ask(film, now: instant(9))
+        guest.receive(.reset(stream), now: instant(9))
+        let event = guest.nextEvent()
+        #expect(isAsked && event == .answered(film) && guest.welcomes.isEmpty)
+    }
+
+    @Test("whoever says too much loses the stream") func limits() throws {
+        var all = try Gathering(1)
+        let stream = all.stream(of: 0)
+        func hashes(_ range: Range<Int>) -> [Multihash] {
+            range.map { Multihash.sha2_256(of: [UInt8($0 & 255), UInt8($0 >> 8)].rawSpan) }
+        }
+        var message = MeetingMessage()
+        for start in stride(from: 0, to: MeetingPlace.maxHashesPerGuest, by: 64) {
+            message.have = hashes(start..<(start + 64))
+            all.place.receive(.message(stream, message.encoded), now: all.now)
+        }
+        #expect(all.place.count == 1)
+        message.have = [film]
+        all.place.receive(.message(stream, message.encoded), now: all.now)
+        #expect(all.place.count == 0)
+        all = try Gathering(1)
+        message = MeetingMessage()
+        message.asked = hashes(0..<64)
+        for _ in 0..<(MeetingPlace.maxQuestions / 64) {
+            all.place.receive(.message(stream, message.encoded), now: all.now)
+        }
+        // After a while it may ask again.
+        let later = all.now + MeetingPlace.period
+        all.place.receive(.message(stream, message.encoded), now: later)
+        #expect(all.place.count == 1)
+        for _ in 0..<(MeetingPlace.maxQuestions / 64) {
+            all.place.receive(.message(stream, message.encoded), now: later)
+        }
+        #expect(all.place.count == 0)
+        message.asked = hashes(0..<65)
+        #expect(throws: DecodeError.self) {
+            try MeetingMessage(decoding: message.encoded.rawSpan)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+"""What the browsers of the tests show: the pages of this folder, on a server that only this machine
+reaches, where /dist/ is what pages take from browser/.
+
+A page finds its argument behind the # of its URL and posts what it reports to /result; each report is
+printed. Whatever is called site.txt is there, in any folder. With hold, the page stays until standard
+input ends, and a GET of /next answers with the next line of that.
+"""
+
+import functools
+import http.server
+import pathlib
+import queue
+import sys
+import tempfile
+import threading
+import urllib.parse
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+DIST = FOLDER.parent.parent / "browser" / "dist"
+# What pages report, and None when standard input has ended.
+reports = queue.Queue()
+lines = queue.Queue()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    extensions_map = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".wasm": "application/wasm",
+    }
+
+    def translate_path(self, path):
+        if path.startswith("/dist/") or path == "/weft-sw.js":
+            self.directory, path = DIST, path.removeprefix("/dist")
+        return super().translate_path(path)
+
+    def do_GET(self):
+        if self.path == "/next":
+            return self.say(lines.get().encode())
+        # What a site itself has, beside the mesh.
+        if self.path.endswith("/site.txt"):
+            return self.say(b"from the site")
+        super().do_GET()
+
+    def say(self, text):
+        self.send_response(200)
+        self.send_header("content-type", "text/plain")
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_POST(self):
+        reports.put(self.rfile.read(int(self.headers["content-length"])).decode())
+        self.send_response(204)
+        self.end_headers()
+
+
+def read_input():
+    for line in sys.stdin:
+        lines.put(line.rstrip("\n"))
+    reports.put(None)
+
+
+def show(browser):
+    """Shows what the arguments of this program say in a browser, which is a context that takes a URL
+    and a folder for its profile."""
+    page, argument, *hold = sys.argv[1:]
+    handler = functools.partial(Handler, directory=FOLDER)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    if hold:
+        threading.Thread(target=read_input, daemon=True).start()
+    url = f"http://localhost:{server.server_port}/{page}#{urllib.parse.quote(argument)}"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, browser(url, profile):
+        report = reports.get(timeout=60)
+        while report is not None:
+            print(report, flush=True)
+            if not hold:
+                return
+            report = reports.get()

@@ -1,0 +1,42 @@
+// Tabs of one site that share the connections of one of them.
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct TabTests {
+    init() throws { try Browser.check() }
+
+    /// The second tab fetches through the first; in the middle of that the first is closed, and the
+    /// second goes on where it was. What a tab has put is still there.
+    @Test("the tab that has the connections is closed in the middle") func handOver() throws {
+        let place = try Workplace()
+        let (node, address) = try PageTests.start(place)
+        defer { node.stop() }
+        let content = PageTests.film(16)
+        let cid = try place.weft("add", "-q", place.write("file", content)).output
+        let page = try BrowserPage("visitors.html")
+        let start: [String: Any] = ["tabs": "shared", "peers": [address]]
+        func state(_ answer: [String: Any]) -> [String: Any] {
+            answer["state"] as? [String: Any] ?? [:]
+        }
+        let first = try page.run(["visitor": 1, "start": start, "peers": 1])
+        let second = try page.run([
+            "visitor": 2, "start": start, "open": "ipfs://\(cid)", "put": "bread",
+        ])
+        let early = try #require(second["count"] as? Int, "\(second)")
+        #expect(early > 0 && early < content.count)
+        let put = try #require(second["cid"] as? String, "\(second)")
+        // One of them is connected with the node, and the other says so.
+        #expect(try place.weft("peers", "--json").objects().count == 1)
+        #expect(state(second)["peer"] as? String == state(first)["peer"] as? String)
+        _ = try page.run(["visitor": 1, "leaves": true])
+        let rest = try page.run(["visitor": 2, "rest": true])
+        #expect(rest["count"] as? Int == content.count, "\(rest)")
+        #expect(rest["sha256"] as? String == PageTests.hash(content))
+        #expect(state(rest)["peer"] as? String != state(first)["peer"] as? String)
+        let third = try page.run(["visitor": 3, "start": start, "url": "ipfs://\(put)"])
+        #expect(third["count"] as? Int == 5, "\(third)")
+        let missing = try page.run(["visitor": 3, "url": "ipfs://\(cid)/none"])
+        #expect(missing["status"] as? Int == 404 || missing["error"] != nil, "\(missing)")
+    }
+}

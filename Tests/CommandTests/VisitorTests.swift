@@ -1,0 +1,148 @@
+// Pages that meet each other: what one has, another gets from it.
+
+import Cryptography
+import Foundation
+import Testing
+import Wire
+
+@Suite(.serialized) struct VisitorTests {
+    init() throws { try Browser.check() }
+
+    /// Two pages fetch a file from one node, and the node is stopped. A third page, which knows
+    /// only a node that does not have the file, gets all of it from the two.
+    @Test("a third page gets from two others what no node has any more") func meeting() throws {
+        let (here, there) = (try Workplace(), try Workplace())
+        let (owner, ownerAddress) = try PageTests.start(here)
+        defer { owner.stop() }
+        let (host, hostAddress) = try PageTests.start(there, at: PageTests.webRTC)
+        defer { host.stop() }
+        let content = PageTests.content(3 << 20)
+        let hash = PageTests.hash(content)
+        let cid = try here.weft("add", "-q", here.write("file", content)).output
+        let page = try BrowserPage("visitors.html")
+        for visitor in 1...2 {
+            let start: [String: Any] = ["serve": true, "peers": [ownerAddress, hostAddress]]
+            let answer = try page.run([
+                "visitor": visitor, "start": start, "peers": 2, "url": "ipfs://\(cid)",
+            ])
+            #expect(answer["sha256"] as? String == hash, "\(answer)")
+        }
+        owner.stop()
+        let answer = try page.run([
+            "visitor": 3, "start": ["serve": true, "peers": [hostAddress]], "peers": 1,
+            "url": "ipfs://\(cid)",
+        ])
+        #expect(answer["sha256"] as? String == hash, "\(answer)")
+        let state = try #require(answer["state"] as? [String: Any])
+        let peers = try #require(state["peers"] as? [[String: Any]])
+        #expect(peers.count { $0["kind"] as? String == "page" } == 2, "\(peers)")
+        var served = 0
+        for visitor in 1...2 {
+            let state = try page.run(["visitor": visitor])["state"] as? [String: Any]
+            served += state?["bytesServed"] as? Int ?? 0
+        }
+        #expect(served >= content.count)
+    }
+
+    /// Two visitors watch a film of one node, which is stopped in the middle of it.
+    @Test("a film goes on from another visitor when its node is gone") func film() throws {
+        let place = try Workplace()
+        let (node, address) = try PageTests.start(place)
+        defer { node.stop() }
+        let content = PageTests.film(16)
+        let cid = try place.weft("add", "-q", place.write("film", content)).output
+        let page = try BrowserPage("visitors.html")
+        let start: [String: Any] = ["serve": true, "peers": [address]]
+        _ = try page.run(["visitor": 1, "start": start, "url": "ipfs://\(cid)"])
+        let early = try page.run([
+            "visitor": 2, "start": start, "open": "ipfs://\(cid)", "meets": 2,
+        ])
+        #expect(early["count"] as? Int ?? .max < content.count, "\(early)")
+        node.stop()
+        let rest = try page.run(["visitor": 2, "rest": true])
+        #expect(rest["sha256"] as? String == PageTests.hash(content), "\(rest)")
+    }
+
+    /// A page that is told to serve later tells of what it has read before, and one that is told
+    /// to stop is left by all.
+    @Test("a visitor decides to serve, and not to any more") func decisions() throws {
+        let (here, there) = (try Workplace(), try Workplace())
+        let (owner, ownerAddress) = try PageTests.start(here)
+        defer { owner.stop() }
+        let (host, hostAddress) = try PageTests.start(there)
+        defer { host.stop() }
+        let cid = try here.weft("add", "-q", here.write("file", Data("bread\n".utf8))).output
+        let other = try here.weft("add", "-q", here.write("other", Data("cake\n".utf8))).output
+        let page = try BrowserPage("visitors.html")
+        let first = try page.run([
+            "visitor": 1, "start": ["peers": [ownerAddress, hostAddress]], "peers": 2,
+            "url": "ipfs://\(cid)",
+        ])
+        #expect(first["count"] as? Int == 6, "\(first)")
+        _ = try page.run(["visitor": 1, "url": "ipfs://\(other)"])
+        owner.stop()
+        let start: [String: Any] = ["serve": true, "patience": 4000, "peers": [hostAddress]]
+        let early = try page.run([
+            "visitor": 2, "start": start, "peers": 1, "url": "ipfs://\(cid)",
+        ])
+        #expect(early["code"] as? String == "absent", "\(early)")
+        _ = try page.run(["visitor": 1, "serve": true])
+        // The node hears of it in a moment.
+        let end = ContinuousClock.now + .seconds(30)
+        var answer: [String: Any] = [:]
+        while answer["count"] == nil, ContinuousClock.now < end {
+            answer = try page.run(["visitor": 2, "url": "ipfs://\(cid)"])
+        }
+        #expect(answer["count"] as? Int == 6, "\(answer)")
+        let left = try page.run(["visitor": 1, "serve": false])["state"] as? [String: Any]
+        #expect((left?["peers"] as? [Any])?.count == 1, "\(left ?? [:])")
+        let late = try page.run(["visitor": 2, "url": "ipfs://\(other)"])
+        #expect(late["code"] as? String == "absent", "\(late)")
+    }
+
+    /// Pages of Firefox and Chromium, each behind a router that translates addresses.
+    @Test("pages of two browsers meet through their routers") func routers() throws {
+        let place = try Workplace()
+        let outcome = try place.python("visitors.py", [DocumentationTests.executable.path])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        let held = try outcome.objects().compactMap { $0["held"] as? String }
+        #expect(held.count == 4, "\(held)")
+    }
+
+    /// A page that sends wrong bytes is left, and nothing of them is handed on; others bring the
+    /// content.
+    @Test("a page that lies is dropped by the others") func liar() throws {
+        let (here, there) = (try Workplace(), try Workplace())
+        let (owner, ownerAddress) = try PageTests.start(here)
+        defer { owner.stop() }
+        let (host, hostAddress) = try PageTests.start(there)
+        defer { host.stop() }
+        let content = PageTests.content(1 << 20)
+        let cid = try here.weft("add", "-q", here.write("file", content)).output
+        let page = try BrowserPage("visitors.html")
+        let all: [String: Any] = ["serve": true, "peers": [ownerAddress, hostAddress]]
+        let last: [String: Any] = ["serve": true, "peers": [hostAddress]]
+        let first = try page.run([
+            "visitor": 1, "start": all, "peers": 2, "url": "ipfs://\(cid)", "lies": true,
+        ])
+        #expect(first["status"] as? Int == 200, "\(first)")
+        let liar = (first["state"] as? [String: Any])?["peer"] as? String ?? "?"
+        let misled = try page.run([
+            "visitor": 2, "start": last, "peers": 1, "url": "ipfs://\(cid)",
+        ])
+        #expect(misled["code"] as? String == "unverifiable", "\(misled)")
+        #expect((misled["error"] as? String)?.contains(liar) == true, "\(misled)")
+        let left = (misled["state"] as? [String: Any])?["peers"] as? [[String: Any]] ?? []
+        #expect(left.map { $0["kind"] as? String } == ["node"], "\(left)")
+        // An honest page comes, and has it from the owner.
+        let honest = try page.run([
+            "visitor": 3, "start": all, "peers": 2, "url": "ipfs://\(cid)",
+        ])
+        #expect(honest["status"] as? Int == 200, "\(honest)")
+        owner.stop()
+        let answer = try page.run(["visitor": 2, "url": "ipfs://\(cid)"])
+        #expect(answer["sha256"] as? String == PageTests.hash(content), "\(answer)")
+        let peers = (answer["state"] as? [String: Any])?["peers"] as? [[String: Any]] ?? []
+        #expect(!peers.contains { $0["peer"] as? String == liar })
+    }
+}

@@ -1,0 +1,421 @@
+// One of a site's tabs has the connections, and the others fetch through it. A lock says which: when
+// that tab is closed, the browser gives the lock to the next, which goes on with what was under way.
+
+import type { MeshAnswer, MeshDemand, MeshRequest } from './messages.js'
+import type { Status } from './node.js'
+import { answer, type AnswerPort } from './site.js'
+
+/** What tabs tell all others. */
+type Note =
+  /** A tab has the connections from now on, or there is news of them. */
+  | { readonly weft: 'leads'; readonly isNew: boolean; readonly status: Status }
+  /** A tab wants to be told who leads, and be connected with whoever is at these addresses. */
+  | { readonly weft: 'joins'; readonly addresses: readonly string[] }
+  | { readonly weft: 'serve'; readonly isServing: boolean }
+  /** A tab wants something; what is said about it goes over a channel of this name. */
+  | { readonly weft: 'asks'; readonly channel: string; readonly request: MeshRequest }
+  | { readonly weft: 'puts'; readonly channel: string; readonly content: Blob }
+
+/** What became of what a tab wants to put. */
+type PutAnswer = { readonly cid: string } | { readonly message: string }
+
+/** What a tab does when it has the connections. */
+export interface Leader {
+  fetch(url: string, init: RequestInit): Promise<Response>
+  put(content: Blob): Promise<string>
+  connect(address: string): void
+  serve(isServing: boolean): void
+  status(): Status
+}
+
+/** The name of the lock and of the channel that all tabs hear. */
+const NAME = 'weft'
+/** How long the tab that has the connections may take to answer at all, in milliseconds. */
+const PATIENCE = 5000
+/** How often there may be news, in milliseconds. */
+const PAUSE = 500
+/** That the tab that was asked is gone. */
+const LOST = Symbol('the tab that had the connections is gone')
+
+/** The tabs of a site, for one of them. */
+export class Tabs {
+  isLeading = false
+  /** What was heard last of the tab that has the connections. */
+  heard: Status | undefined
+  private readonly channel = new BroadcastChannel(NAME)
+  /** What is asked of another tab, and what is to be done when that is gone. */
+  private readonly asked = new Set<() => void>()
+  private readonly end = new AbortController()
+  private release: () => void = () => {}
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private hasHeard: () => void = () => {}
+  /** What this tab has put, which is gone with the tab that keeps it. */
+  private readonly put = new Set<Blob>()
+
+  private constructor(
+    private readonly leader: Leader,
+    private readonly addresses: Set<string>,
+  ) {
+    this.channel.onmessage = ({ data }: MessageEvent<Note>) => this.hear(data)
+  }
+
+  /** Joins the others. Resolves when this tab has the connections, or hears of who has. */
+  static async join(leader: Leader, addresses: Set<string>): Promise<Tabs> {
+    const tabs = new Tabs(leader, addresses)
+    await new Promise<void>((resolve, reject) => {
+      navigator.locks.request(NAME, { ifAvailable: true }, lock => {
+        if (lock !== null) {
+          const over = tabs.lead()
+          resolve()
+          return over
+        }
+        tabs.hasHeard = resolve
+        tabs.wait()
+        setTimeout(resolve, PATIENCE)
+        return undefined
+      }).catch(reject)
+    })
+    return tabs
+  }
+
+  /** Waits for its turn to have the connections. */
+  private wait(): void {
+    this.tell({ weft: 'joins', addresses: [...this.addresses] })
+    const { signal } = this.end
+    navigator.locks.request(NAME, { signal }, () => this.lead()).catch(error => {
+      if (!signal.aborted) reportError(error)
+    })
+  }
+
+  /** This tab has the connections until what it returns is resolved. */
+  private lead(): Promise<void> {
+    if (this.end.signal.aborted) return Promise.resolve()
+    this.isLeading = true
+    this.hasHeard()
+    for (const address of this.addresses) this.leader.connect(address)
+    if (this.heard !== undefined) this.leader.serve(this.heard.serve)
+    this.restore()
+    this.tell({ weft: 'leads', isNew: true, status: this.leader.status() })
+    return new Promise(resolve => { this.release = resolve })
+  }
+
+  /** Who had the connections is gone, and another tab, or this one, has them. */
+  private restore(): void {
+    for (const lose of [...this.asked]) lose()
+    for (const content of this.put) void this.keep(content).catch(() => {})
+  }
+
+  private tell(note: Note): void {
+    this.channel.postMessage(note)
+  }
+
+  private hear(note: Note): void {
+    if (note.weft === 'leads') {
+      this.heard = note.status
+      this.hasHeard()
+      if (note.isNew) {
+        this.tell({ weft: 'joins', addresses: [...this.addresses] })
+        this.restore()
+      }
+      return
+    }
+    if (!this.isLeading) return
+    switch (note.weft) {
+      case 'joins':
+        for (const address of note.addresses) this.connect(address)
+        return this.tell({ weft: 'leads', isNew: false, status: this.leader.status() })
+      case 'serve':
+        this.leader.serve(note.isServing)
+        return this.changed()
+      case 'asks': {
+        const port = new Answering(note.channel, this.end.signal)
+        return void answer((url, init) => this.leader.fetch(url, init), note.request, port)
+          .finally(() => this.changed())
+      }
+      case 'puts': {
+        const channel = new BroadcastChannel(note.channel)
+        const say = (said: PutAnswer): void => {
+          if (!this.end.signal.aborted) channel.postMessage(said)
+          channel.close()
+        }
+        this.leader.put(note.content)
+          .then(cid => say({ cid }), error => say({ message: (error as Error).message }))
+      }
+    }
+  }
+
+  /** There is news for the others, who are told in a while. */
+  changed(): void {
+    if (!this.isLeading || this.timer !== undefined) return
+    this.timer = setTimeout(() => {
+      this.timer = undefined
+      if (!this.end.signal.aborted) {
+        this.tell({ weft: 'leads', isNew: false, status: this.leader.status() })
+      }
+    }, PAUSE)
+  }
+
+  /** Whoever is at an address is connected with, by the tab that has the connections. */
+  connect(address: string): void {
+    if (this.addresses.has(address)) return
+    this.addresses.add(address)
+    if (this.isLeading) this.leader.connect(address)
+    else this.tell({ weft: 'joins', addresses: [address] })
+  }
+
+  set serve(isServing: boolean) {
+    if (this.heard !== undefined) this.heard = { ...this.heard, serve: isServing }
+    this.tell({ weft: 'serve', isServing })
+  }
+
+  // What another tab does for this one.
+
+  /** Fetches through the tab that has the connections, and goes on when another has them. */
+  async fetch(request: Request): Promise<Response> {
+    const { url, method, signal } = request
+    const range = request.headers.get('range')
+    const ask = (wanted: string | null): Promise<Source> => this.source(url, method, wanted, signal)
+    let source = await ask(range)
+    const { status, headers } = source
+    const start = firstByte(headers)
+    let count = 0
+    const last = start + Number(headers.get('content-length')) - 1
+    const body = new ReadableStream<Uint8Array>({
+      pull: async controller => {
+        for (;;) {
+          try {
+            const piece = await source.next()
+            if (piece === undefined) return controller.close()
+            count += piece.length
+            return controller.enqueue(piece)
+          } catch (error) {
+            if (error !== LOST) throw error
+            source = await ask(`bytes=${start + count}-${last}`)
+          }
+        }
+      },
+      cancel: () => source.stop(),
+    }, { highWaterMark: 0 })
+    const isEmpty = method === 'HEAD'
+    if (isEmpty) source.stop()
+    const response = new Response(isEmpty ? null : body, { status, headers })
+    return Object.defineProperty(response, 'url', { value: url })
+  }
+
+  /** What answers a request: another tab, or this one if it has the connections by now. */
+  private async source(
+    url: string, method: string, range: string | null, signal: AbortSignal,
+  ): Promise<Source> {
+    for (;;) {
+      signal.throwIfAborted()
+      if (this.isLeading) {
+        const headers: Record<string, string> = range === null ? {} : { range }
+        return new OwnSource(await this.leader.fetch(url, { method, headers, signal }))
+      }
+      try {
+        return await this.foreign({ weft: 'fetch', url, method, range }, signal)
+      } catch (error) {
+        if (error !== LOST) throw error
+      }
+    }
+  }
+
+  private async foreign(request: MeshRequest, signal: AbortSignal): Promise<Source> {
+    const channel = `${NAME}/${crypto.randomUUID()}`
+    const source = new ForeignSource(channel, this.asked, signal)
+    this.tell({ weft: 'asks', channel, request })
+    await source.head()
+    return source
+  }
+
+  /** Adds a file where the connections are, for as long as this tab is there. */
+  async add(content: Blob): Promise<string> {
+    const cid = await this.keep(content)
+    this.put.add(content)
+    return cid
+  }
+
+  private async keep(content: Blob): Promise<string> {
+    while (!this.isLeading) {
+      try {
+        return await this.foreignPut(content)
+      } catch (error) {
+        if (error !== LOST) throw error
+      }
+    }
+    return this.leader.put(content)
+  }
+
+  private foreignPut(content: Blob): Promise<string> {
+    const name = `${NAME}/${crypto.randomUUID()}`
+    const channel = new BroadcastChannel(name)
+    return new Promise<string>((resolve, reject) => {
+      const lose = (): void => reject(LOST)
+      this.asked.add(lose)
+      channel.onmessage = ({ data }: MessageEvent<PutAnswer>) => {
+        this.asked.delete(lose)
+        if ('cid' in data) resolve(data.cid)
+        else reject(new RangeError(data.message))
+      }
+      this.tell({ weft: 'puts', channel: name, content })
+    }).finally(() => channel.close())
+  }
+
+  /** Leaves the others; the next of them has the connections, if this one had them. */
+  stop(): void {
+    this.end.abort()
+    this.isLeading = false
+    clearTimeout(this.timer)
+    this.release()
+    this.channel.close()
+  }
+}
+
+/** Where the bytes of an answer begin in the content. */
+function firstByte(headers: Headers): number {
+  const range = /^bytes (\d+)-/.exec(headers.get('content-range') ?? '')
+  return range === null ? 0 : Number(range[1])
+}
+
+/** What another tab is answered over. When this one leaves nothing more is said: the next goes on. */
+class Answering implements AnswerPort {
+  private readonly channel: BroadcastChannel
+
+  constructor(name: string, private readonly end: AbortSignal) {
+    this.channel = new BroadcastChannel(name)
+  }
+
+  set onmessage(take: AnswerPort['onmessage']) {
+    this.channel.onmessage = take
+  }
+
+  postMessage(said: MeshAnswer): void {
+    if (!this.end.aborted) this.channel.postMessage(said)
+  }
+
+  close(): void {
+    this.channel.close()
+  }
+}
+
+/** An answer, piece by piece. */
+interface Source {
+  readonly status: number
+  readonly headers: Headers
+  next(): Promise<Uint8Array | undefined>
+  stop(): void
+}
+
+/** An answer of this tab. */
+class OwnSource implements Source {
+  private readonly reader: ReadableStreamDefaultReader<Uint8Array> | undefined
+
+  constructor(private readonly response: Response) {
+    this.reader = response.body?.getReader()
+  }
+
+  get status(): number {
+    return this.response.status
+  }
+
+  get headers(): Headers {
+    return this.response.headers
+  }
+
+  async next(): Promise<Uint8Array | undefined> {
+    return (await this.reader?.read())?.value
+  }
+
+  stop(): void {
+    void this.reader?.cancel()
+  }
+}
+
+/** An answer of another tab. */
+class ForeignSource implements Source {
+  status = 0
+  headers = new Headers()
+  private readonly port: BroadcastChannel
+  /** What has come and has not been asked for here, and who waits for it. */
+  private readonly said: MeshAnswer[] = []
+  private waiting: { resolve(said: MeshAnswer): void; reject(error: unknown): void } | undefined
+  private failure: { error: unknown } | undefined
+
+  constructor(
+    name: string,
+    private readonly asked: Set<() => void>,
+    private readonly signal: AbortSignal,
+  ) {
+    this.port = new BroadcastChannel(name)
+    asked.add(this.lose)
+    signal.addEventListener('abort', this.abort)
+    this.port.onmessage = ({ data }: MessageEvent<MeshAnswer>) => {
+      if (this.waiting === undefined) this.said.push(data)
+      this.waiting?.resolve(data)
+      this.waiting = undefined
+    }
+  }
+
+  /** Waits for the status and headers. */
+  async head(): Promise<void> {
+    const silence = new TypeError('the tab that has the connections does not answer')
+    const timer = setTimeout(() => this.fail(silence), PATIENCE)
+    for (;;) {
+      const said = await this.heard()
+      clearTimeout(timer)
+      if (said.kind === 'taken') continue
+      if (said.kind !== 'head') throw this.end(new TypeError('an answer began without its head'))
+      this.status = said.status
+      this.headers = new Headers(said.headers)
+      return
+    }
+  }
+
+  async next(): Promise<Uint8Array | undefined> {
+    this.say('more')
+    const said = await this.heard()
+    if (said.kind === 'piece') return said.bytes
+    if (said.kind === 'end') return this.end(undefined)
+    throw this.end(new TypeError('an answer went on with something else'))
+  }
+
+  /** What is said next; throws what it says went wrong. */
+  private async heard(): Promise<MeshAnswer> {
+    if (this.failure !== undefined) throw this.failure.error
+    const said = this.said.shift()
+      ?? await new Promise<MeshAnswer>((resolve, reject) => { this.waiting = { resolve, reject } })
+    if (said.kind === 'failed') throw this.end(new TypeError(said.message))
+    return said
+  }
+
+  private readonly lose = (): void => this.fail(LOST)
+
+  private readonly abort = (): void => {
+    this.say('stop')
+    this.fail(this.signal.reason)
+  }
+
+  private say(demand: MeshDemand): void {
+    if (this.failure === undefined) this.port.postMessage(demand)
+  }
+
+  private fail(error: unknown): void {
+    this.end(error)
+    this.failure ??= { error }
+    this.waiting?.reject(error)
+    this.waiting = undefined
+  }
+
+  /** Nothing more is said; answers what it is given. */
+  private end<Value>(value: Value): Value {
+    this.asked.delete(this.lose)
+    this.signal.removeEventListener('abort', this.abort)
+    this.port.close()
+    return value
+  }
+
+  stop(): void {
+    this.say('stop')
+    this.fail(new DOMException('the answer is not wanted any more', 'AbortError'))
+  }
+}

@@ -1,0 +1,153 @@
+// The associations with other pages. What the two say to each other goes through a node and is the
+// module's; here are the browser's part of it and its answers, which are passed on as they are.
+
+import { text, utf8 } from './core.js'
+import { Association, line } from './webrtc.js'
+import type { Wire, WireOwner } from './wires.js'
+
+/** What there is to be said about an association that is being made, as the module numbers it. */
+export const enum Step {
+  offer = 0,
+  answer = 1,
+  candidate = 2,
+  /** Make an offer. */
+  wanted = 3,
+  /** Nothing comes of it. */
+  failed = 4,
+}
+
+/** Who makes associations, and has them when they are there. */
+export interface Host {
+  /** The STUN servers that tell a page how it is seen from outside. */
+  servers(): RTCIceServer[]
+  /** Says something to the other page. */
+  say(call: number, step: Step, bytes: Uint8Array): void
+  /** Makes the owner of a wire that does not exist yet; `opened` says that it does. */
+  adopt(call: number, isServer: () => boolean): { owner: WireOwner; own(wire: Wire): void }
+}
+
+/** The channel with which the one that offers gives the session something to agree on. */
+const INIT = 'init'
+/** How long it may take until two pages are connected, in milliseconds. */
+const PATIENCE = 15_000
+
+/** All associations with other pages that are being made. */
+export class Visitors {
+  private readonly calls = new Map<number, Call>()
+
+  constructor(private readonly host: Host) {}
+
+  take(number: number, step: Step, bytes: Uint8Array): void {
+    const known = this.calls.get(number)
+    if (known !== undefined) return known.take(step, text(bytes))
+    if (step !== Step.wanted && step !== Step.offer) return
+    try {
+      const call = new Call(number, step === Step.wanted, this.host, () => this.calls.delete(number))
+      this.calls.set(number, call)
+      call.take(step, text(bytes))
+    } catch {
+      // The browser has no more of them.
+      this.host.say(number, Step.failed, new Uint8Array())
+    }
+  }
+
+  stop(): void {
+    for (const call of [...this.calls.values()]) call.end()
+  }
+}
+
+/** One association that is being made. */
+class Call {
+  private readonly connection: RTCPeerConnection
+  private readonly wire: Association
+  private readonly timer: ReturnType<typeof setTimeout>
+  /** What is said is done in its order. */
+  private done: Promise<void> = Promise.resolve()
+  private isAgreed = false
+  private isOver = false
+
+  constructor(
+    private readonly number: number,
+    private readonly isOffering: boolean,
+    private readonly host: Host,
+    private readonly forget: () => void,
+  ) {
+    const connection = new RTCPeerConnection({ iceServers: host.servers() })
+    this.connection = connection
+    const { owner, own } = host.adopt(number, () => this.isServer)
+    this.wire = new Association(connection, owner, INIT)
+    this.timer = setTimeout(() => this.fail(), PATIENCE)
+    connection.onicecandidate = ({ candidate }) => {
+      if (candidate !== null && candidate.candidate !== '') {
+        this.say(Step.candidate, JSON.stringify(candidate.toJSON()))
+      }
+    }
+    const init = isOffering ? connection.createDataChannel(INIT) : undefined
+    connection.onconnectionstatechange = () => {
+      const state = connection.connectionState
+      if (state === 'failed' || state === 'closed') return this.fail()
+      if (state !== 'connected') return
+      this.end(true)
+      this.wire.watch()
+      own(this.wire)
+      owner.opened()
+      init?.close()
+    }
+  }
+
+  /** Who answers usually begins DTLS; the other one is its server, and numbers channels so. */
+  private get isServer(): boolean {
+    const answer = this.isOffering
+      ? this.connection.remoteDescription : this.connection.localDescription
+    return (line(answer?.sdp ?? '', 'setup') === 'active') === this.isOffering
+  }
+
+  take(step: Step, text: string): void {
+    // Two that have agreed need nobody any more.
+    if (step === Step.failed) return this.isAgreed ? undefined : this.fail()
+    this.done = this.done.then(() => this.isOver ? undefined : this.carryOut(step, text))
+      .catch(() => this.fail())
+  }
+
+  private async carryOut(step: Step, text: string): Promise<void> {
+    const { connection } = this
+    switch (step) {
+      case Step.wanted:
+        await connection.setLocalDescription()
+        return this.say(Step.offer, connection.localDescription!.sdp)
+      case Step.offer:
+        await connection.setRemoteDescription({ type: 'offer', sdp: text })
+        await connection.setLocalDescription()
+        this.isAgreed = true
+        return this.say(Step.answer, connection.localDescription!.sdp)
+      case Step.answer:
+        await connection.setRemoteDescription({ type: 'answer', sdp: text })
+        this.isAgreed = true
+        return
+      case Step.candidate:
+        // A way that this browser does not understand leaves the others.
+        return connection.addIceCandidate(JSON.parse(text)).catch(() => {})
+      case Step.failed:
+    }
+  }
+
+  private say(step: Step, text: string): void {
+    if (!this.isOver) this.host.say(this.number, step, utf8(text))
+  }
+
+  private fail(): void {
+    if (this.isOver) return
+    this.end()
+    this.host.say(this.number, Step.failed, new Uint8Array())
+  }
+
+  /** Nothing more is done about it; the wire is closed if nobody has it. */
+  end(isConnected = false): void {
+    if (this.isOver) return
+    this.isOver = true
+    clearTimeout(this.timer)
+    this.forget()
+    this.connection.onicecandidate = null
+    if (!isConnected) this.wire.close()
+  }
+}
