@@ -1,5 +1,6 @@
 // Pages that meet each other: what one has, another gets from it.
 
+import ContractText
 import Cryptography
 import Foundation
 import Testing
@@ -98,6 +99,44 @@ import Wire
         #expect((left?["peers"] as? [Any])?.count == 1, "\(left ?? [:])")
         let late = try page.run(["visitor": 2, "url": "ipfs://\(other)"])
         #expect(late["code"] as? String == "absent", "\(late)")
+    }
+
+    /// A contract that no node runs is run by the page of another visitor, whom the caller meets
+    /// because of it.
+    @Test("a page calls a contract that another page runs") func calls() throws {
+        let (here, there) = (try Workplace(), try Workplace())
+        let (author, authorAddress) = try PageTests.start(here)
+        defer { author.stop() }
+        try there.isolate()
+        let host = try RunningNode(
+            there, "--listen", PageTests.webSocket,
+            environment: ["WEFT_WASMTIME": there.path("nowhere.so")])
+        defer { host.stop() }
+        let hostAddress = try #require((host.announcement["listen"] as? [String])?.first)
+        let module = try here.write(
+            "module.wasm", Data(try ContractText.assemble(ContractText.many)))
+        let many = try here.weft("contract", "publish", "-q", module).output
+        let page = try BrowserPage("visitors.html")
+        let serving: [String: Any] = [
+            "serve": true, "contracts": ["serve": true], "peers": [authorAddress, hostAddress],
+        ]
+        let first = try page.run([
+            "visitor": 1, "start": serving, "peers": 2, "url": "ipfs://\(many)",
+        ])
+        #expect(first["status"] as? Int == 200, "\(first)")
+        author.stop()
+        let calling: [String: Any] = [
+            "serve": true, "contracts": ["run": false], "peers": [hostAddress],
+        ]
+        var answer = try page.run(["visitor": 2, "start": calling, "peers": 1])
+        // The first call is what the two meet for.
+        let end = ContinuousClock.now + .seconds(30)
+        while answer["text"] == nil, ContinuousClock.now < end {
+            answer = try page.run(["visitor": 2, "call": "weft://\(many)/hello"])
+        }
+        #expect(answer["text"] as? String == "hello page", "\(answer)")
+        let name = (first["state"] as? [String: Any])?["peer"] as? String
+        #expect(answer["responder"] as? String == name)
     }
 
     /// Pages of Firefox and Chromium, each behind a router that translates addresses.

@@ -205,7 +205,11 @@ export class Weft extends EventTarget {
     const request = new Request(input, init)
     const url = new URL(request.url)
     this.checkIsRunning()
-    if (url.protocol === 'weft:') return (await this.loadCalls()).fetch(request, init?.mesh)
+    if (url.protocol === 'weft:') {
+      const calls = await this.loadCalls()
+      this.seek(url)
+      return calls.fetch(request, init?.mesh)
+    }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       throw new TypeError(`${request.method} changes something, and ${url.href} cannot be changed`)
     }
@@ -243,6 +247,17 @@ export class Weft extends EventTarget {
     }
     const status = range === undefined ? 200 : 206
     return at(url, new Response(body, { status, headers }))
+  }
+
+  /** Connects with other pages that have a contract, as they may run it: if not this time, the next. */
+  private seek(url: URL): void {
+    if (!this.isServing) return
+    try {
+      this.core.ask('seek', utf8(url.hostname), this.now())
+    } catch {
+      // What is wrong with the URL the call itself says.
+    }
+    this.settle()
   }
 
   /** Finds what a path leads to. */

@@ -70,6 +70,14 @@ extension ContentPeer {
         _ = look(for: end.hash, open.session, now: now)
     }
 
+    /// Connects with pages that have a contract, which they may run for this one.
+    func seek(_ contract: CID, now: Instant) {
+        if visitors?.guest.ask(contract.hash, now: now) == true {
+            visitors?.sought.insert(contract.hash)
+        }
+        settle(now: now)
+    }
+
     /// Tells the nodes of what has been read.
     func share(_ open: inout OpenReading) {
         guard !open.isShared else { return }
@@ -110,11 +118,13 @@ extension ContentPeer {
                     }
                     visitors?.routes[peer] = place
                 }
+                if visitors?.sought.contains(hash) == true { _ = reach(peer, now: now) }
                 for session in visitors?.sessions[hash] ?? [] {
                     exchange.offer(peer, to: session, as: .provider, now: now)
                 }
             }
         case .answered(let hash):
+            visitors?.sought.remove(hash)
             searching += visitors?.sessions.removeValue(forKey: hash) ?? []
             endSearch(now: now)
         }
@@ -127,17 +137,22 @@ extension ContentPeer {
     func wait(
         _ request: UInt64, _ names: [ProtocolName], for peer: PeerID, now: Instant
     ) -> Bool {
-        guard let place = visitors?.routes[peer] else { return false }
-        if visitors?.waiting[peer] == nil {
-            guard visitorCount < Visitors.maxVisitors, channel(to: place) != nil,
-                visitors?.begin(now: now) == true
-            else { return false }
-            visitors?.waiting[peer] = []
-            if let number = visitors?.relays.connect(to: peer, via: place, now: now) {
-                visitors?.circuits[number] = peer
-            }
-        }
+        guard reach(peer, now: now) else { return false }
         visitors?.waiting[peer]?.append((request, names))
+        return true
+    }
+
+    /// Begins to connect with a page, if that is not under way. Returns false if it cannot be.
+    private func reach(_ peer: PeerID, now: Instant) -> Bool {
+        guard let place = visitors?.routes[peer], channel(to: peer) == nil else { return false }
+        guard visitors?.waiting[peer] == nil else { return true }
+        guard visitorCount < Visitors.maxVisitors, channel(to: place) != nil,
+            visitors?.begin(now: now) == true
+        else { return false }
+        visitors?.waiting[peer] = []
+        if let number = visitors?.relays.connect(to: peer, via: place, now: now) {
+            visitors?.circuits[number] = peer
+        }
         return true
     }
 

@@ -49,6 +49,19 @@ public func meet(_ isMeeting: UInt32, _ time: Double, _ now: Double) {
     drain()
 }
 
+/// Has the page connected with other pages that have a contract, given by the text of its CID. An
+/// empty reply, or what is wrong.
+@c(weft_seek)
+public func seek(
+    _ text: UnsafeRawPointer?, _ count: UInt32, _ now: Double
+) -> UnsafeMutableRawPointer? {
+    defer { drain() }
+    return unsafe reply(to: text, count) { text throws(DecodeError) in
+        unsafe page?.seek(try CID(utf8: text), now: instant(now))
+        return []
+    }
+}
+
 /// What the page has to say about an association with another page, by the number of a
 /// `SignalStep`: an offer, an answer, a way to it, or that nothing comes of it.
 @c(weft_signal)

@@ -48,6 +48,9 @@ struct Visitors {
     var calls: [UInt64: PeerID] = [:]
     /// Those that the other page began.
     var foreignCalls: Set<UInt64> = []
+    /// What holders are connected with for, although nothing of theirs is read: contracts that they
+    /// may run.
+    var sought: Set<Multihash> = []
     /// The sessions that look for holders of a block.
     var sessions: [Multihash: [WantTable.SessionID]] = [:]
     /// Pages that sent wrong bytes, from which nothing more is had; the oldest are forgotten.
