@@ -1,5 +1,6 @@
 // Tabs of one site that share the connections of one of them.
 
+import ContractText
 import Foundation
 import Testing
 
@@ -36,7 +37,25 @@ import Testing
         #expect(state(rest)["peer"] as? String != state(first)["peer"] as? String)
         let third = try page.run(["visitor": 3, "start": start, "url": "ipfs://\(put)"])
         #expect(third["count"] as? Int == 5, "\(third)")
-        let missing = try page.run(["visitor": 3, "url": "ipfs://\(cid)/none"])
-        #expect(missing["status"] as? Int == 404 || missing["error"] != nil, "\(missing)")
+    }
+
+    /// A tab without connections has contracts called by the one that has them.
+    @Test("a tab calls contracts through another") func calls() throws {
+        let place = try Workplace()
+        let (node, address) = try PageTests.start(place)
+        defer { node.stop() }
+        let text = try ContractText.assemble(ContractText.many)
+        let module = try place.write("module.wasm", Data(text))
+        let many = try place.weft("contract", "publish", "-q", module).output
+        let page = try BrowserPage("visitors.html")
+        let start: [String: Any] = [
+            "tabs": "shared", "peers": [address], "contracts": ["run": false],
+        ]
+        _ = try page.run(["visitor": 1, "start": start, "peers": 1])
+        let answer = try page.run([
+            "visitor": 2, "start": start, "call": "weft://\(many)/hello",
+        ])
+        #expect(answer["text"] as? String == "hello page", "\(answer)")
+        #expect(answer["responder"] as? String == node.announcement["peer"] as? String)
     }
 }

@@ -206,6 +206,10 @@ export class Weft extends EventTarget {
     const url = new URL(request.url)
     this.checkIsRunning()
     if (url.protocol === 'weft:') {
+      // Another tab that is gone by then leaves it to this one.
+      const copy = this.tabs?.isLeading === false ? request.clone() : undefined
+      const answer = copy && await this.tabs?.foreignCall(copy, init?.mesh)
+      if (answer !== undefined) return answer
       const calls = await this.loadCalls()
       this.seek(url)
       return calls.fetch(request, init?.mesh)

@@ -1,6 +1,7 @@
 // One of a site's tabs has the connections, and the others fetch through it. A lock says which: when
 // that tab is closed, the browser gives the lock to the next, which goes on with what was under way.
 
+import type { MeshOptions, MeshResponse } from './contracts.js'
 import type { MeshAnswer, MeshDemand, MeshRequest } from './messages.js'
 import type { Status } from './node.js'
 import { answer, type AnswerPort } from './site.js'
@@ -15,13 +16,33 @@ type Note =
   /** A tab wants something; what is said about it goes over a channel of this name. */
   | { readonly weft: 'asks'; readonly channel: string; readonly request: MeshRequest }
   | { readonly weft: 'puts'; readonly channel: string; readonly content: Blob }
+  | { readonly weft: 'calls'; readonly channel: string; readonly call: Call }
+
+/** A call of a contract. */
+interface Call {
+  readonly url: string
+  readonly method: string
+  readonly headers: [string, string][]
+  readonly body: ArrayBuffer | undefined
+  readonly mesh: MeshOptions | undefined
+}
+
+/** What became of one. */
+type CallAnswer =
+  | {
+    readonly status: number
+    readonly headers: [string, string][]
+    readonly body: ArrayBuffer
+    readonly mesh: MeshResponse | undefined
+  }
+  | { readonly message: string }
 
 /** What became of what a tab wants to put. */
 type PutAnswer = { readonly cid: string } | { readonly message: string }
 
 /** What a tab does when it has the connections. */
 export interface Leader {
-  fetch(url: string, init: RequestInit): Promise<Response>
+  fetch(url: string, init: RequestInit & { mesh?: MeshOptions }): Promise<Response>
   put(content: Blob): Promise<string>
   connect(address: string): void
   serve(isServing: boolean): void
@@ -132,15 +153,28 @@ export class Tabs {
         return void answer((url, init) => this.leader.fetch(url, init), note.request, port)
           .finally(() => this.changed())
       }
-      case 'puts': {
-        const channel = new BroadcastChannel(note.channel)
-        const say = (said: PutAnswer): void => {
-          if (!this.end.signal.aborted) channel.postMessage(said)
-          channel.close()
-        }
-        this.leader.put(note.content)
-          .then(cid => say({ cid }), error => say({ message: (error as Error).message }))
-      }
+      case 'puts':
+        return this.say(note.channel, this.leader.put(note.content).then(cid => ({ cid })))
+      case 'calls':
+        return this.say(note.channel, this.call(note.call))
+    }
+  }
+
+  /** Tells one tab what came of something, or what is wrong. */
+  private say(name: string, outcome: Promise<PutAnswer | CallAnswer>): void {
+    const channel = new BroadcastChannel(name)
+    outcome.catch(error => ({ message: (error as Error).message })).then(said => {
+      if (!this.end.signal.aborted) channel.postMessage(said)
+      channel.close()
+    }).catch(reportError)
+  }
+
+  private async call({ url, mesh, body, ...init }: Call): Promise<CallAnswer> {
+    const terms = { ...(body && { body }), ...(mesh && { mesh }) }
+    const response = await this.leader.fetch(url, { ...init, ...terms })
+    return {
+      status: response.status, headers: [...response.headers], body: await response.arrayBuffer(),
+      mesh: (response as Response & { mesh?: MeshResponse }).mesh,
     }
   }
 
@@ -246,18 +280,45 @@ export class Tabs {
     return this.leader.put(content)
   }
 
-  private foreignPut(content: Blob): Promise<string> {
+  private async foreignPut(content: Blob): Promise<string> {
+    const said = await this.ask<PutAnswer>(channel => ({ weft: 'puts', channel, content }))
+    if ('cid' in said) return said.cid
+    throw new RangeError(said.message)
+  }
+
+  /** Has a contract called by the tab that has the connections, while that is another. */
+  async foreignCall(request: Request, mesh: MeshOptions | undefined): Promise<Response | undefined> {
+    const { url, method } = request
+    const body = request.body === null ? undefined : await request.arrayBuffer()
+    const call = { url, method, headers: [...request.headers], body, mesh }
+    while (!this.isLeading) {
+      request.signal.throwIfAborted()
+      try {
+        const said = await this.ask<CallAnswer>(channel => ({ weft: 'calls', channel, call }))
+        if ('message' in said) throw new TypeError(said.message)
+        const { status, headers, body: bytes } = said
+        const response = new Response(bytes.byteLength > 0 ? bytes : null, { status, headers })
+        Object.defineProperty(response, 'url', { value: url })
+        return Object.defineProperty(response, 'mesh', { value: said.mesh })
+      } catch (error) {
+        if (error !== LOST) throw error
+      }
+    }
+    return undefined
+  }
+
+  /** Asks the tab that has the connections for something that has one answer. */
+  private ask<Said>(make: (channel: string) => Note): Promise<Said> {
     const name = `${NAME}/${crypto.randomUUID()}`
     const channel = new BroadcastChannel(name)
-    return new Promise<string>((resolve, reject) => {
+    return new Promise<Said>((resolve, reject) => {
       const lose = (): void => reject(LOST)
       this.asked.add(lose)
-      channel.onmessage = ({ data }: MessageEvent<PutAnswer>) => {
+      channel.onmessage = ({ data }: MessageEvent<Said>) => {
         this.asked.delete(lose)
-        if ('cid' in data) resolve(data.cid)
-        else reject(new RangeError(data.message))
+        resolve(data)
       }
-      this.tell({ weft: 'puts', channel: name, content })
+      this.tell(make(name))
     }).finally(() => channel.close())
   }
 
