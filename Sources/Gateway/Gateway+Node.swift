@@ -78,12 +78,13 @@ extension GatewayBackend {
     /// reach it.
     private static func facts(of node: Node) -> Value {
         let ways: [TransportSet] = [.webSocket, .secureWebSocket, .webRTCDirect]
-        let all = node.mesh.addresses.filter { ways.contains($0.transport) }
         // Whoever claims to be on this machine learns nothing of the networks that it is in.
-        let near = all.filter { $0.scope == .host }
+        let near = node.mesh.addresses.filter {
+            ways.contains($0.transport) && $0.scope == .host
+        }
         return .object([
             "peer": .string(node.peer.description), "agent": .string(WeftVersion.agent),
-            "addresses": .list((near.isEmpty ? all : near).map { .string($0.description) }),
+            "addresses": .list(near.map { .string($0.description) }),
             "contracts": .bool(node.configuration.compute.contracts == .on),
         ])
     }

@@ -78,7 +78,8 @@ class Page:
             if asyncio.get_running_loop().time() > deadline:
                 text = await self.ask("document.body.innerText")
                 raise TimeoutError(f"{expression} never was; the page says: {text[:2000]}")
-            await self.ask("new Promise(requestAnimationFrame)")
+            # Pages behind others draw nothing, but they have timers.
+            await self.ask("new Promise(resolve => setTimeout(resolve, 20))")
 
     async def look(self, width, height, scheme="light", motion="no-preference"):
         """Makes the page so wide and high, in light or dark."""
@@ -131,8 +132,8 @@ async def browser():
             "--disable-background-networking", "--disable-features=WebRtcHideLocalIpsWithMdns",
             "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE)
+        port = drained = None
         try:
-            port = None
             while port is None:
                 line = (await asyncio.wait_for(process.stderr.readline(), PATIENCE)).decode()
                 if line == "":
@@ -144,6 +145,8 @@ async def browser():
             async with aiohttp.ClientSession() as session:
                 yield Browser(session, port)
         finally:
-            process.terminate()
-            await process.wait()
-            drained.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await asyncio.wait_for(process.wait(), PATIENCE)
+            if drained is not None:
+                drained.cancel()

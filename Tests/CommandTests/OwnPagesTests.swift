@@ -26,6 +26,7 @@ import Testing
             drawing.arguments = [place.path("media")]
             try drawing.run()
             drawing.waitUntilExit()
+            try #require(drawing.terminationStatus == 0)
             gallery = try Self.add(place, "media/gallery", "65536")
             film = try Self.add(place, "media/film", "131072")
         }

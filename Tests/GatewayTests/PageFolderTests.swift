@@ -49,6 +49,19 @@ import Testing
             Case("the worker there", host: "127.0.0.1:8080", "/weft-sw.js", [.status(404)]),
             Case("the facts there", host: "127.0.0.1:8080", "/node.json", [.status(404)]),
             Case("a root's origin", host: "bafkqaaa.ipfs.localhost", "/weft-sw.js", [.status(404)]),
+            // What a page says to its own origin of another one makes it no page of this program.
+            Case(
+                "said of a path", host: "127.0.0.1:8080", "/node.json",
+                [("X-Forwarded-Host", "localhost:8080")], [.status(404)]),
+            Case(
+                "said of a root", host: "bafkqaaa.ipfs.localhost:8080", "/node.json",
+                [("X-Forwarded-Host", "localhost:8080")], [.lacks("somebody")]),
+            Case(
+                "said of a rebound name", host: "evil.example", "/node.json",
+                [("X-Forwarded-Host", "localhost:8080")], [.lacks("somebody")]),
+            Case(
+                "asked across", host: "localhost:8080", "/node.json",
+                [("Sec-Fetch-Site", "same-site")], [.status(404)]),
         ])
         let proxied = Table(gateway: try Self.gateway { $0.subdomainHosts = ["gateway.example"] })
         await proxied.run([
@@ -57,6 +70,7 @@ import Testing
         ])
         #expect(try Self.gateway().pagesURL(of: "http://0.0.0.0:80") == "http://localhost:80/")
         #expect(try Self.gateway().pagesURL(of: "http://192.0.2.7:80") == nil)
+        #expect(try Self.gateway().pagesURL(of: "http://127.0.0.2:80") == nil)
     }
 
     @Test func files() async throws {
@@ -72,6 +86,7 @@ import Testing
             Case("encoded", host: host, "/%2e%2e/outside.html", [.status(404)]),
             Case("the dashboard", host: host, "/../dashboard/index.html", [.status(404)]),
             Case("HEAD", .head, host: host, "/", [], [.status(200), .body([])]),
+            Case("known", host: host, "/", [("If-None-Match", "*")], [.status(304), .body([])]),
             Case("POST", .post, host: host, "/", [], [.lacks("<h1>Start</h1>")]),
         ])
     }
@@ -104,20 +119,29 @@ import Testing
         let keys = DashboardKeys()
         let now = ContinuousClock.now
         let invitation = keys.invite(now: now)
-        #expect(keys.accept("something", now: now) == nil)
+        #expect(keys.accept("something", now: now) == .unknown)
         #expect(!keys.isValid(invitation, now: now), "an invitation is no key")
-        let key = try #require(keys.accept(invitation, now: now))
-        #expect(keys.accept(invitation, now: now) == nil, "an invitation is good for one use")
+        guard case .key(let key) = keys.accept(invitation, now: now) else {
+            Issue.record("an invitation gives a key")
+            return
+        }
         #expect(keys.isValid(key, now: now) && !keys.isValid(key + "a", now: now))
         // It lasts from its last use on.
         let later = now + DashboardKeys.lifetime - .seconds(1)
         #expect(keys.isValid(key, now: later) && keys.isValid(key, now: later + .seconds(60)))
         #expect(!keys.isValid(key, now: later + .seconds(60) + DashboardKeys.lifetime))
         let old = keys.invite(now: now)
-        #expect(keys.accept(old, now: now + DashboardKeys.patience) == nil)
+        #expect(keys.accept(old, now: now + DashboardKeys.patience) == .unknown)
+        // Who comes second with an invitation takes the key of the first away.
+        let seen = keys.invite(now: now)
+        guard case .key(let stolen) = keys.accept(seen, now: now) else {
+            Issue.record("an invitation gives a key")
+            return
+        }
+        #expect(keys.accept(seen, now: now) == .used && !keys.isValid(stolen, now: now))
         // There are no more of them than so many; the oldest go.
         let first = keys.invite(now: now)
         for _ in 0..<DashboardKeys.most { _ = keys.invite(now: now) }
-        #expect(keys.accept(first, now: now) == nil)
+        #expect(keys.accept(first, now: now) == .unknown)
     }
 }

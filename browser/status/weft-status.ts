@@ -9,6 +9,24 @@ const CHOICE = 'weft-serve'
 /** How often the figures are looked at, in milliseconds. */
 const PAUSE = 1000
 
+/** The visitor's choice; undefined if there is none, or the browser keeps nothing for this site. */
+function remembered(): boolean | undefined {
+  try {
+    const choice = localStorage.getItem(CHOICE)
+    return choice === null ? undefined : choice === 'yes'
+  } catch {
+    return undefined
+  }
+}
+
+function remember(isServing: boolean): void {
+  try {
+    localStorage.setItem(CHOICE, isServing ? 'yes' : 'no')
+  } catch {
+    // Then it holds for this visit.
+  }
+}
+
 const style = `
 :host { display: inline-block; position: relative; font: inherit; font-size: .9rem; color: inherit }
 details > summary {
@@ -108,7 +126,8 @@ export class WeftStatus extends HTMLElement {
   set weft(peer: Weft | undefined) {
     this.peer = peer
     this.serving.disabled = peer === undefined
-    if (peer !== undefined && localStorage.getItem(CHOICE) === 'yes') peer.serve = true
+    const choice = remembered()
+    if (peer !== undefined && choice !== undefined) peer.serve = choice
     this.show()
   }
 
@@ -131,7 +150,7 @@ export class WeftStatus extends HTMLElement {
   private choose(isServing: boolean): void {
     if (this.peer === undefined) return
     this.peer.serve = isServing
-    localStorage.setItem(CHOICE, isServing ? 'yes' : 'no')
+    remember(isServing)
     this.announced.textContent = isServing
       ? 'Other visitors now get what this page has loaded.'
       : 'Nothing is given to other visitors any more.'

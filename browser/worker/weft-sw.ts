@@ -33,6 +33,9 @@ self.addEventListener('fetch', event => {
   // What is not ours is not touched.
   if (url.origin !== self.location.origin || !url.pathname.startsWith('/ipfs/')) return
   if (request.method !== 'GET' && request.method !== 'HEAD') return
+  // Another form of the content, such as a block, is the site's to give.
+  if (url.searchParams.has('format')) return
+  if (request.headers.get('accept')?.includes('application/vnd.ipld') === true) return
   if (request.headers.has('authorization') || request.mode === 'navigate') return
   // A script that insists on cookies wants the site's own answer. Elements say the same of all that
   // they load, so that cookies do not show what is private: nothing under /ipfs/ may be.

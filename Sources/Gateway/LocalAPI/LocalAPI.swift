@@ -52,6 +52,7 @@ struct LocalServices: Sendable {
     /// Asks the program to end; nil in a program that ends by itself.
     let stop: (@Sendable () -> Void)?
     let started = ContinuousClock.now
+    let settings = SettingsWriter()
 }
 
 /// The local API of a node.

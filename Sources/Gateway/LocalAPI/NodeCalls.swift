@@ -93,8 +93,7 @@ extension LocalServices {
         guard let key = call["key"] else { return APIAnswer.json(file.json) }
         var restart: Value?
         if let value = call.all("value").last {
-            try file.set(key, to: value)
-            try file.write(to: path)
+            file = try await settings.set(key, to: value, in: path)
             if stop != nil {
                 let isLive = try ConfigurationKey.named(key).isLive
                 restart = .bool(!isLive)
@@ -108,6 +107,18 @@ extension LocalServices {
 
     private var publicKey: String {
         Multibase.base64Pad.encodeBody(node.identity.publicKey.encoded)
+    }
+}
+
+/// Changes the file of settings, one after the other: two at once would each write what the other
+/// has not changed.
+actor SettingsWriter {
+    /// Changes one key; gives the file as it is then.
+    func set(_ key: String, to value: String, in path: String) throws -> ConfigurationFile {
+        var file = try ConfigurationFile.open(path)
+        try file.set(key, to: value)
+        try file.write(to: path)
+        return file
     }
 }
 

@@ -12,32 +12,60 @@ extension Gateway {
     /// Answers a request for a page; nil if it is none, or not on a host that has them.
     func page(_ incoming: Incoming) async throws -> Response? {
         let head = incoming.head
-        guard let pages = options.pages, head.method == .get || head.method == .head else {
-            return nil
-        }
-        let target = Target(head, scheme: options.certificate == nil ? nil : "https")
-        guard case .gateway(let host) = HostRoute(target.host, gateways: options.subdomainHosts),
-            LoopbackGuard.isLoopback(authority: host)
+        guard let pages = options.pages, head.method == .get || head.method == .head,
+            let path = head.path?.prefix(while: { $0 != "?" && $0 != "#" }),
+            path == Self.factsPath || pages.has(path, in: .site), isForPages(head)
         else { return nil }
-        if target.path == "/node.json", let facts = backend.facts?() {
+        if path == Self.factsPath {
+            guard let facts = backend.facts?(), Self.isOfPage(head) else { return nil }
             var bytes = JSONText.bytes(of: facts)
             bytes.writeString("\n")
-            return Self.answer(bytes, "application/json", head)
+            return Self.answer(bytes, [.contentType: "application/json"], head)
         }
-        guard let file = pages.file(target.path, in: .site),
-            let bytes = try await PageFolder.bytes(of: file)
-        else { return nil }
-        return Self.answer(bytes, file.type, head)
+        guard let page = try await pages.page(path, in: .site) else { return nil }
+        let fields: HTTPFields = [.contentType: page.type, .eTag: page.tag]
+        if let known = head.headerFields[.ifNoneMatch], EntityTag.matches(known, page.tag) {
+            return Response(
+                status: .notModified,
+                headers: PageHeaders.fields(of: .site).merging(fields), body: .empty)
+        }
+        return Self.answer(page.bytes, fields, head)
+    }
+
+    /// Where pages ask about the node.
+    private static let factsPath = "/node.json"
+
+    /// Whether a request is for the host of the pages. What a proxy says of it does not count:
+    /// any page could say so to its own origin.
+    private func isForPages(_ head: HTTPRequest) -> Bool {
+        guard let host = head.authority, LoopbackGuard.isLoopback(authority: host),
+            case .gateway = HostRoute(host, gateways: options.subdomainHosts)
+        else { return false }
+        return HTTPField.Name("X-Forwarded-Host").map { head.headerFields[$0] == nil } ?? false
+    }
+
+    /// Whether a browser does not say that a page of another origin asks.
+    private static func isOfPage(_ head: HTTPRequest) -> Bool {
+        let site = HTTPField.Name.secFetchSite.flatMap { head.headerFields[$0] }
+        return site == nil || site == "same-origin" || site == "none"
     }
 
     private static func answer(
-        _ bytes: ByteBuffer, _ type: String, _ head: HTTPRequest
+        _ bytes: ByteBuffer, _ fields: HTTPFields, _ head: HTTPRequest
     ) -> Response {
-        var fields = PageHeaders.fields(of: .site)
-        fields[.contentType] = type
+        var fields = PageHeaders.fields(of: .site).merging(fields)
         fields[.contentLength] = "\(bytes.readableBytes)"
         return Response(
             status: .ok, headers: fields, body: head.method == .head ? .empty : ResponseBody(bytes))
+    }
+}
+
+extension HTTPFields {
+    /// These fields and others.
+    fileprivate func merging(_ others: HTTPFields) -> HTTPFields {
+        var merged = self
+        merged.append(contentsOf: others)
+        return merged
     }
 }
 
@@ -53,7 +81,7 @@ extension Gateway {
     func pagesURL(_ authority: String, scheme: String) -> String? {
         let (host, port) = Self.parts(authority)
         let isHere =
-            LoopbackGuard.isLoopback(authority: host) || ["0.0.0.0", "[::]"].contains(host)
+            ["127.0.0.1", "[::1]", "localhost", "0.0.0.0", "[::]"].contains(host)
         guard options.pages != nil, isHere,
             let name = options.subdomainHosts.first(where: {
                 LoopbackGuard.isLoopback(authority: $0)

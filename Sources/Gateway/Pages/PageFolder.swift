@@ -1,11 +1,15 @@
 // The pages that the program serves: a folder beside it, which `make page` builds and
 // `make install` installs.
 
+import Cryptography
 import Glibc
 import HTTPTypes
+import Multiformats
 import NIOCore
 import NIOPosix
+import Synchronization
 import Weft
+import Wire
 
 /// Where the pages are not.
 public struct PagesMissing: Error, CustomStringConvertible, Sendable {
@@ -29,6 +33,13 @@ public struct PageFolder: Sendable {
         let type: String
     }
 
+    /// What is answered for a file.
+    struct Page: Sendable {
+        let bytes: ByteBuffer
+        let type: String
+        let tag: String
+    }
+
     /// One part of the folder.
     enum Part: String {
         case site, dashboard
@@ -39,6 +50,7 @@ public struct PageFolder: Sendable {
 
     private let site: [String: File]
     private let dashboard: [String: File]
+    private let read = ReadPages()
 
     /// Opens the pages of this program.
     public init() throws(PagesMissing) {
@@ -54,15 +66,36 @@ public struct PageFolder: Sendable {
         dashboard = Self.files(below: "\(folder)/\(Part.dashboard.rawValue)")
     }
 
-    /// The file at the path of a URL; a path that ends in `/` names the folder's `index.html`.
-    func file(_ path: some StringProtocol, in part: Part) -> File? {
+    /// Whether there is something at the path of a URL; one that ends in `/` names the folder's
+    /// `index.html`.
+    func has(_ path: some StringProtocol, in part: Part) -> Bool { file(path, part) != nil }
+
+    /// What is at a path. A file is read once, on a thread that may wait for a disk, and kept.
+    func page(_ path: some StringProtocol, in part: Part) async throws -> Page? {
+        guard let file = file(path, part) else { return nil }
+        if let page = read.pages.withLock({ $0[file.path] }) { return page }
+        return try await NIOThreadPool.singleton.runIfActive { [read] in
+            read.pages.withLock { pages in
+                if let page = pages[file.path] { return page }
+                guard let bytes = Self.read(file.path) else { return nil }
+                let hash = SHA256.hash(bytes.readableBytesSpan).prefix(15)
+                let page = Page(
+                    bytes: bytes, type: file.type,
+                    tag: "\"\(Multibase.base32.encodeBody(Array(hash)))\"")
+                pages[file.path] = page
+                return page
+            }
+        }
+    }
+
+    private func file(_ path: some StringProtocol, _ part: Part) -> File? {
         let files = part == .site ? site : dashboard
         return files[path.hasSuffix("/") ? "\(path)index.html" : String(path)]
     }
 
-    /// The bytes of a file, read on a thread that may wait for a disk; nil if it is gone.
-    static func bytes(of file: File) async throws -> ByteBuffer? {
-        try await NIOThreadPool.singleton.runIfActive { read(file.path) }
+    /// What has been read.
+    private final class ReadPages: Sendable {
+        let pages = Mutex<[String: Page]>([:])
     }
 
     // MARK: - Where it is

@@ -15,10 +15,7 @@ struct OpenDashboard: AsyncParsableCommand {
             with url is printed.
 
 
-            """
-                + Examples.text(
-                    ("weft dashboard", "print a URL"),
-                    ("xdg-open \"$(weft dashboard)\"", "open it")))
+            """ + Examples.text(("weft dashboard", "print a URL")))
 
     @OptionGroup var common: CommonOptions
 

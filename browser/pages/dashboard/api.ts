@@ -1,6 +1,6 @@
 // The local API, as the dashboard may call it: with a key that an invitation is exchanged for.
 
-/** Where this tab keeps its key. Another tab or window does not get it. */
+/** Where this tab keeps its key. Only a copy of the tab gets it, too. */
 const KEY = 'weft-dashboard-key'
 /** How long an answer may take, in milliseconds; the doctor's takes longest. */
 const PATIENCE = 60_000
@@ -32,15 +32,30 @@ async function post(path: string, init: RequestInit): Promise<Response> {
   return response
 }
 
-/** Uses the invitation in the page's address, if there is one; throws if that is none any more. */
-export async function enter(): Promise<void> {
-  const invitation = location.hash.slice(1)
-  if (!/^[a-z2-7]{40,}$/.test(invitation)) return
-  // Neither the address bar nor the history keeps it.
-  history.replaceState(null, '', location.pathname)
-  const response = await post('/session', { body: invitation })
-  sessionStorage.setItem(KEY, (await response.json() as { key: string }).key)
+/** The invitation in the page's address, if there is one. */
+function invitation(): string | undefined {
+  const named = location.hash.slice(1)
+  return /^[a-z2-7]{40,}$/.test(named) ? named : undefined
 }
+
+/** Uses the invitation in the page's address. Throws if that is none any more, and the tab has no key. */
+export async function enter(): Promise<void> {
+  const named = invitation()
+  if (named === undefined) return
+  // The address bar does not keep it.
+  history.replaceState(null, '', location.pathname)
+  try {
+    const response = await post('/session', { body: named })
+    sessionStorage.setItem(KEY, (await response.json() as { key: string }).key)
+  } catch (error) {
+    if (!(error instanceof Locked) || sessionStorage.getItem(KEY) === null) throw error
+  }
+}
+
+// The address of another invitation differs behind the # alone, which loads nothing.
+addEventListener('hashchange', () => {
+  if (invitation() !== undefined) location.reload()
+})
 
 function authorised(path: string, query: Record<string, string>): Promise<Response> {
   const key = sessionStorage.getItem(KEY)

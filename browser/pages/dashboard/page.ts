@@ -47,36 +47,70 @@ function showPeers(): void {
       text => text.toLowerCase().includes(wanted)))
   byId('peers-caption').textContent =
     `${number(shown.length)} of ${number(peers.length)} peers, the nearest first. Choose one to see more.`
-  const focused = document.activeElement?.getAttribute('data-peer')
-  byId('peer-rows').replaceChildren(...shown.slice(0, 200).map(peer => {
-    const button = make('button', {
-      'data-peer': peer.peer, title: peer.peer, 'aria-pressed': peer.peer === chosen ? 'true' : 'false',
-    }, short(peer.peer))
-    button.addEventListener('click', () => choose(peer.peer))
-    return make('tr', { class: peer.peer === chosen ? 'chosen' : undefined },
-      make('td', {}, button), make('td', {}, peer.agent || '–'),
-      make('td', { class: 'right' }, milliseconds(peer)),
-      make('td', { class: 'right' }, bytes(peer.receivedBytes)),
-      make('td', { class: 'right' }, bytes(peer.sentBytes)))
-  }))
-  if (focused) byId('peer-rows').querySelector<HTMLElement>(`[data-peer="${CSS.escape(focused)}"]`)?.focus()
+  const names = new Set(shown.slice(0, MOST_ROWS).map(({ peer }) => peer))
+  for (const [peer, row] of rows) {
+    if (names.has(peer)) continue
+    row.element.remove()
+    rows.delete(peer)
+  }
+  // Rows stay what they are, so that focus, selection and clicks do; only what has changed is touched.
+  let previous: Element | null = null
+  for (const peer of shown.slice(0, MOST_ROWS)) {
+    const row = rows.get(peer.peer) ?? addRow(peer.peer)
+    const texts = [peer.agent || '–', milliseconds(peer), bytes(peer.receivedBytes), bytes(peer.sentBytes)]
+    texts.forEach((text, index) => {
+      if (row.cells[index]!.textContent !== text) row.cells[index]!.textContent = text
+    })
+    const isChosen = peer.peer === chosen
+    row.element.className = isChosen ? 'chosen' : ''
+    row.button.setAttribute('aria-pressed', `${isChosen}`)
+    const place: Element | null = previous === null ? byId('peer-rows').firstElementChild : previous.nextElementSibling
+    const isFocused = document.activeElement === row.button
+    if (place !== row.element && !isFocused) byId('peer-rows').insertBefore(row.element, place)
+    previous = row.element
+  }
+  showChosen()
+}
+
+interface Row {
+  readonly element: HTMLTableRowElement
+  readonly button: HTMLButtonElement
+  readonly cells: readonly HTMLTableCellElement[]
+}
+
+/** How many peers are listed, and their rows. */
+const MOST_ROWS = 200
+const rows = new Map<string, Row>()
+
+function addRow(peer: string): Row {
+  const button = make('button', { title: peer }, short(peer))
+  button.addEventListener('click', () => choose(peer))
+  const cells = ['', 'right', 'right', 'right'].map(name => make('td', { class: name === '' ? undefined : name }))
+  const row = { element: make('tr', {}, make('td', {}, button), ...cells), button, cells }
+  rows.set(peer, row)
+  return row
 }
 
 function choose(peer: string): void {
   chosen = chosen === peer ? undefined : peer
+  byId('peer').replaceChildren()
   showPeers()
+}
+
+/** What is known of the peer that was chosen; it is written anew only if it has changed. */
+function showChosen(): void {
   const found = peers.find(entry => entry.peer === chosen)
   if (found === undefined) return byId('peer').replaceChildren()
-  byId('peer').replaceChildren(make('div', {},
+  const details = make('div', {},
     make('h3', { class: 'mono' }, found.peer),
     make('dl', { class: 'facts' },
       make('dt', {}, 'Program'), make('dd', {}, found.agent || 'does not say'),
-      make('dt', {}, 'Latency'), make('dd', {}, milliseconds(found)),
       ...found.connections.flatMap(({ address, direction, ageSeconds, streams }) => [
         make('dt', {}, direction === 'inbound' ? 'It connected' : 'This node connected'),
         make('dd', {}, make('code', {}, address), ` ${span(ageSeconds)} ago, ${streams} streams`),
       ]),
-      make('dt', {}, 'Speaks'), make('dd', { class: 'small' }, found.protocols.join(', ') || 'does not say'))))
+      make('dt', {}, 'Speaks'), make('dd', { class: 'small' }, found.protocols.join(', ') || 'does not say')))
+  if (byId('peer').firstElementChild?.isEqualNode(details) !== true) byId('peer').replaceChildren(details)
 }
 
 map.addEventListener('choose', event => choose((event as CustomEvent<string>).detail))
@@ -132,18 +166,40 @@ function showSetting(setting: Setting): void {
   settings.get(setting.key)?.show(value, inForce)
 }
 
+/** What is to be written, the newest value of each, and whether something is being written. */
+const waiting = new Map<Spec, string>()
+let isWriting = false
+
+/** Writes a setting. One is written after the other, so that the last value that was chosen stays. */
 async function change(spec: Spec, value: string): Promise<void> {
+  waiting.set(spec, value)
+  if (isWriting) return
+  isWriting = true
+  try {
+    for (const [next] of waiting) {
+      const newest = waiting.get(next)!
+      waiting.delete(next)
+      await write(next, newest)
+    }
+  } finally {
+    isWriting = false
+  }
+}
+
+async function write(spec: Spec, value: string): Promise<void> {
   try {
     const setting = await ask<Setting>('/weft/v1/config', { key: spec.key, value })
     // A profile, and what rests on it, has other numbers now.
     ceilings = (await ask<Limits>('/weft/v1/limits')).limits ?? []
+    if (waiting.has(spec)) return
     showSetting(setting)
     if (spec.key === 'mesh.profile') await readSettings()
     said(`${spec.label}: ${setting.value}${setting.restart ? ', from when the node starts again' : ', from now on'}.`)
   } catch (error) {
     if (error instanceof Locked) return lock(error.message)
     said(`${spec.label}: ${(error as Error).message}`, true)
-    showSetting(await ask<Setting>('/weft/v1/config', { key: spec.key }))
+    // What the node has is shown; if it does not answer, nothing is known.
+    await ask<Setting>('/weft/v1/config', { key: spec.key }).then(showSetting, () => {})
   }
 }
 
@@ -206,6 +262,7 @@ const wait = (milliseconds: number): Promise<void> =>
 
 async function watch(): Promise<void> {
   let balancesAt = -Infinity
+  let balances = ''
   for (;;) {
     if (document.hidden) {
       await new Promise(resolve => document.addEventListener('visibilitychange', resolve, { once: true }))
@@ -214,7 +271,11 @@ async function watch(): Promise<void> {
       await look()
       if (performance.now() - balancesAt > BALANCE_PAUSE) {
         balancesAt = performance.now()
-        showBalances(byId('accounts'), await askLines<BalanceLine>('/weft/v1/balance'))
+        const lines = await askLines<BalanceLine>('/weft/v1/balance')
+        // What has not changed stays, with the focus in it.
+        const text = JSON.stringify(lines)
+        if (text !== balances) showBalances(byId('accounts'), lines)
+        balances = text
       }
     } catch (error) {
       if (error instanceof Locked) return lock(error.message)

@@ -7,7 +7,7 @@ import type { StartOptions } from '/weft.js'
 export interface NodeFacts {
   readonly peer: string
   readonly agent: string
-  /** Where pages reach it, the nearest first. */
+  /** Where pages of this machine reach it. */
   readonly addresses: readonly string[]
   /** Whether it calls contracts. */
   readonly contracts: boolean
@@ -23,20 +23,28 @@ export async function nodeFacts(): Promise<NodeFacts | undefined> {
   }
 }
 
-/** Where the node was last, so that a page finds other visitors when the node is stopped. */
-const REMEMBERED = 'weft-node'
+/** How good a way to the node is; the smaller the better. Certificates are for other names. */
+const rank = (address: string): number =>
+  /\/tcp\/\d+\/ws\//.test(address) ? 0 : address.includes('/webrtc-direct/') ? 1 : 2
 
-/** Starts the page's peer, connected with the node by its nearest address. */
+/** Starts the page's peer, connected with the node. */
 export async function startPeer(options: StartOptions = {}): Promise<Weft> {
-  const facts = await nodeFacts()
-  const address = facts?.addresses[0] ?? localStorage.getItem(REMEMBERED) ?? undefined
-  if (facts?.addresses[0] !== undefined) localStorage.setItem(REMEMBERED, facts.addresses[0])
-  return Weft.start({ peers: address === undefined ? [] : [address], ...options })
+  const addresses = [...(await nodeFacts())?.addresses ?? []].sort(
+    (left, right) => rank(left) - rank(right))
+  return Weft.start({ peers: addresses.slice(0, 1), ...options })
+}
+
+/** What stands behind the `#` of the page's URL; nothing if it is not percent-encoded UTF-8. */
+export function fragment(): string {
+  try {
+    return decodeURIComponent(location.hash.slice(1))
+  } catch {
+    return ''
+  }
 }
 
 /** The CID that the page's URL names behind its `#`, and the path below it. */
 export function contentOfPage(): string | undefined {
-  const named = decodeURIComponent(location.hash.slice(1))
-  const path = named.replace(/^(ipfs:\/\/|\/ipfs\/)/, '').replace(/\/+$/, '')
+  const path = fragment().replace(/^(ipfs:\/\/|\/ipfs\/)/, '').replace(/\/+$/, '')
   return /^[a-zA-Z0-9]+(\/.*)?$/.test(path) ? path : undefined
 }

@@ -123,7 +123,8 @@ extension ContentPeer {
             switch piece {
             case .bytes(let bytes): pieces.append(bytes)
             case .block(let cid, let count):
-                guard let block = cache.bytes(of: cid.hash), block.count == count else {
+                guard isServing, let block = cache.bytes(of: cid.hash), block.count == count
+                else {
                     return exchange.unsent(number, now: now)
                 }
                 given += count

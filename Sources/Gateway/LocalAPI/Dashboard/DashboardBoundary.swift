@@ -14,19 +14,17 @@ struct DashboardBoundary: RouterMiddleware {
 
     /// The calls that the dashboard makes. No other is let through, those that name files least.
     static let calls: Set<String> = [
-        "/weft/v1/balance", "/weft/v1/bandwidth", "/weft/v1/call/show", "/weft/v1/config",
-        "/weft/v1/doctor", "/weft/v1/limits", "/weft/v1/peers", "/weft/v1/status",
-        "/api/v0/repo/stat",
+        "/weft/v1/balance", "/weft/v1/config", "/weft/v1/doctor", "/weft/v1/limits",
+        "/weft/v1/peers",
     ]
     /// The settings that it shows and changes: ceilings and switches, nothing that names a file
     /// or says whom this node believes.
-    static let settings: Set<String> = Set(MeshCeiling.all.map(\.key)).union([
-        "compute.calls", "compute.contracts", "compute.gas", "compute.input", "compute.memory",
-        "compute.output", "compute.price", "compute.serve", "compute.slots", "compute.time",
-        "mesh.bandwidth-in", "mesh.bandwidth-out", "mesh.bandwidth-exchange-in",
-        "mesh.bandwidth-exchange-out", "mesh.bandwidth-other-in", "mesh.bandwidth-other-out",
-        "mesh.profile", "mesh.reach", "storage.cache-ttl", "storage.max",
-    ])
+    static let settings: Set<String> = [
+        "compute.memory", "compute.price", "compute.serve", "compute.slots", "mesh.bandwidth-in",
+        "mesh.bandwidth-out", "mesh.bandwidth-exchange-out", "mesh.connections-in",
+        "mesh.connections-max", "mesh.connections-out", "mesh.dials-per-second", "mesh.memory",
+        "mesh.profile", "mesh.reach", "mesh.streams-max", "storage.cache-ttl", "storage.max",
+    ]
     /// Where an invitation is exchanged for a key.
     private static let door = "/session"
 
@@ -58,12 +56,13 @@ struct DashboardBoundary: RouterMiddleware {
         if let refusal = Self.refusal(of: head, isReading: isReading) { throw refusal }
         let path = request.uri.path
         if isReading {
-            guard let file = dashboard.pages.file(path, in: .dashboard),
-                let bytes = try await PageFolder.bytes(of: file)
-            else { throw APIError("there is no such page", status: .notFound) }
-            return ServerResponse(
-                status: .ok, headers: [.contentType: file.type],
-                body: ServerBody(byteBuffer: bytes))
+            guard let page = try await dashboard.pages.page(path, in: .dashboard) else {
+                throw APIError("there is no such page", status: .notFound)
+            }
+            let response = ServerResponse(
+                status: .ok, headers: [.contentType: page.type],
+                body: ServerBody(byteBuffer: page.bytes))
+            return head.method == .head ? response.createHeadResponse() : response
         }
         guard head.method == .post else {
             throw APIError("the dashboard knows GET and POST", status: .methodNotAllowed)
@@ -111,13 +110,22 @@ struct DashboardBoundary: RouterMiddleware {
 
     /// Exchanges an invitation for a key.
     private func enter(_ request: ServerRequest) async throws -> ServerResponse {
-        let body = try await request.body.collect(upTo: DashboardKeys.maxLength)
-        guard let key = dashboard.keys.accept(String(buffer: body)) else {
+        // What is too long is none.
+        let body = try? await request.body.collect(upTo: DashboardKeys.maxLength)
+        switch dashboard.keys.accept(body.map { String(buffer: $0) } ?? "") {
+        case .key(let key): return APIAnswer.json(["key": .string(key)])
+        case .used:
             throw APIError(
-                "this invitation has been used or is too old; `weft dashboard` prints another one",
+                """
+                this invitation has been used before; what was opened with it is locked now; if \
+                that was not you, somebody else on this machine saw it; `weft dashboard` prints \
+                another one
+                """, code: .forbidden, status: .unauthorized)
+        case .unknown:
+            throw APIError(
+                "this invitation is too old; `weft dashboard` prints another one",
                 code: .forbidden, status: .unauthorized)
         }
-        return APIAnswer.json(["key": .string(key)])
     }
 }
 

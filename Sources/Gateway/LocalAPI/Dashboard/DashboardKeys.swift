@@ -1,6 +1,8 @@
 // Who may use the dashboard: whoever was invited over the socket of the repository, which is its
 // owner's alone. An invitation stands in a URL, which browsers and terminals remember, so it is
-// good for one use; the key that it is exchanged for stands nowhere but in the page.
+// good for one use; the key that it is exchanged for stands in no URL. What else runs on the
+// machine may see the URL all the same, as a program's argument: when an invitation comes a second
+// time, one of the two was a thief, and the key that the first got is taken back.
 
 import Cryptography
 import Multiformats
@@ -23,6 +25,8 @@ final class DashboardKeys: Sendable {
     private struct Entry {
         let hash: [UInt8]
         var end: ContinuousClock.Instant
+        /// The hash of the key that an invitation was exchanged for.
+        var key: [UInt8]?
     }
 
     private struct State {
@@ -41,18 +45,29 @@ final class DashboardKeys: Sendable {
         return text
     }
 
-    /// The key that an invitation is good for; nil if it is none, was used, or is too old.
-    func accept(_ invitation: String, now: ContinuousClock.Instant = .now) -> String? {
+    /// What became of an invitation.
+    enum Entrance: Equatable {
+        case key(String)
+        /// It has been used before; what it was exchanged for is worth nothing any more.
+        case used
+        /// It is none, or too old.
+        case unknown
+    }
+
+    /// Exchanges an invitation for a key.
+    func accept(_ invitation: String, now: ContinuousClock.Instant = .now) -> Entrance {
         let hash = Self.hash(of: invitation)
         return state.withLock { state in
-            guard let place = state.invitations.firstIndex(where: { $0.hash == hash }) else {
-                return nil
+            let place = state.invitations.firstIndex { $0.hash == hash && now < $0.end }
+            guard let place else { return .unknown }
+            if let given = state.invitations[place].key {
+                state.keys.removeAll { $0.hash == given }
+                return .used
             }
-            let entry = state.invitations.remove(at: place)
-            guard now < entry.end else { return nil }
             let key = Self.secret()
+            state.invitations[place].key = Self.hash(of: key)
             Self.add(key, until: now + Self.lifetime, to: &state.keys)
-            return key
+            return .key(key)
         }
     }
 
@@ -63,7 +78,10 @@ final class DashboardKeys: Sendable {
         return state.withLock { state in
             guard let place = state.keys.firstIndex(where: { $0.hash == hash && now < $0.end })
             else { return false }
-            state.keys[place].end = now + Self.lifetime
+            var entry = state.keys.remove(at: place)
+            entry.end = now + Self.lifetime
+            // The one that was used last is the last to make room.
+            state.keys.append(entry)
             return true
         }
     }

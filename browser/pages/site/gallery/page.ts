@@ -21,10 +21,28 @@ interface Contents {
 
 /** The most pictures of one page, and the longest list of them. */
 const MOST = 200
+/** The longest list, the largest picture, and all of them together, in bytes. */
+const LONGEST_LIST = 256 << 10
+const LARGEST = 64 << 20
+const LARGEST_SUM = 512 << 20
+/** What pictures may be. Other types, such as SVG, could be documents with scripts. */
+const TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif']
+/** How many pieces of a picture are drawn. */
+const MOST_PIECES = 128
 /** How many are fetched at a time. */
 const AT_ONCE = 4
 
 const notice = byId('notice')
+
+/** How long an answer says it is; throws if that is more than it may be. */
+function length(response: Response, most: number): number {
+  const count = Number(response.headers.get('content-length') ?? Infinity)
+  if (!(count <= most)) {
+    void response.body?.cancel()
+    throw new RangeError('it is too large')
+  }
+  return count
+}
 
 function fail(message: string): void {
   notice.textContent = message
@@ -51,8 +69,10 @@ async function show(): Promise<void> {
   if (root === undefined) {
     return fail('Which folder? Its CID belongs behind the # of this address; `make run` prints one.')
   }
-  const response = await weft.fetch(`ipfs://${root}/gallery.json`)
+  const response = await weft.fetch(`ipfs://${root}/gallery.json`).catch(
+    () => fetch(`/ipfs/${root}/gallery.json`))
   if (!response.ok) return fail('This folder has no gallery.json, so that there is nothing to show.')
+  length(response, LONGEST_LIST)
   const contents = checked(await response.json())
   document.title = `${contents.title} · Weft`
   byId('title').textContent = contents.title
@@ -62,7 +82,7 @@ async function show(): Promise<void> {
   const strips = new Map<string, HTMLElement>()
   weft.addEventListener('piece', ({ detail }) => {
     const strip = detail.url === undefined ? undefined : strips.get(detail.url)
-    if (strip === undefined) return
+    if (strip === undefined || strip.children.length >= MOST_PIECES) return
     const part = make('span')
     part.style.flexGrow = `${detail.bytes}`
     part.style.background = cloth.colour(detail.peer)
@@ -81,6 +101,7 @@ async function show(): Promise<void> {
     return { picture, url, image, button, state }
   })
 
+  let sum = 0
   const waiting = [...tiles]
   const work = async (): Promise<void> => {
     for (let tile = waiting.shift(); tile !== undefined; tile = waiting.shift()) {
@@ -89,7 +110,10 @@ async function show(): Promise<void> {
         const start = performance.now()
         const answer = await weft.fetch(url)
         if (!answer.ok) throw new TypeError('it is not in the folder')
-        const blob = await answer.blob()
+        sum += length(answer, Math.min(LARGEST, LARGEST_SUM - sum))
+        const type = answer.headers.get('content-type') ?? ''
+        if (!TYPES.includes(type)) throw new TypeError('it is no picture of a kind that is shown')
+        const blob = new Blob([await answer.arrayBuffer()], { type })
         const source = URL.createObjectURL(blob)
         image.src = source
         image.hidden = false
@@ -98,7 +122,10 @@ async function show(): Promise<void> {
         button.disabled = false
         button.addEventListener('click', () => enlarge(tile!.picture, source))
       } catch (error) {
-        state.textContent = `could not be fetched: ${(error as Error).message}`
+        // The site has it as well; what it answers is another origin's.
+        image.src = `/ipfs/${root}/${encodeURIComponent(tile.picture.file)}`
+        image.hidden = false
+        state.textContent = `comes from the site: ${(error as Error).message}`
       }
     }
   }

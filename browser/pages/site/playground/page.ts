@@ -4,7 +4,7 @@ import '/weft-status.js'
 import { Weft } from '/weft.js'
 import type { MeshOptions } from '/weft.js'
 import { bytes, byId, make, number, short } from '../../shared/dom.js'
-import { nodeFacts, startPeer } from '../../shared/peer.js'
+import { fragment, nodeFacts, startPeer } from '../../shared/peer.js'
 import { showTree } from './tree.js'
 
 /** How much of an answer is shown, in characters. */
@@ -61,7 +61,7 @@ function shell(asked: Call): string {
   for (const [name, value] of Object.entries(headers({ ...asked, where: 'node' }))) {
     parts.push(`-H ${quoted(`${name}: ${value}`)}`)
   }
-  if (asked.body !== undefined) parts.push(`--data-binary ${quoted(asked.body)}`)
+  if (asked.body !== undefined) parts.push(`--data-raw ${quoted(asked.body)}`)
   parts.push(quoted(`${location.origin}/weft/${asked.contract || 'CID'}/${asked.path}`))
   return parts.join(' ')
 }
@@ -111,8 +111,10 @@ async function body(response: Response): Promise<Node> {
   const type = response.headers.get('content-type') ?? ''
   const blob = await response.blob()
   if (blob.size === 0) return make('p', { class: 'soft' }, 'The body is empty.')
-  if (/^image\/(png|jpeg|gif|webp)/.test(type)) {
-    return make('img', { src: URL.createObjectURL(blob), alt: 'The picture that the contract answered' })
+  const kind = /^image\/(png|jpeg|gif|webp)(?=$|;)/.exec(type)?.[0]
+  if (kind !== undefined) {
+    const picture = blob.slice(0, blob.size, kind)
+    return make('img', { src: URL.createObjectURL(picture), alt: 'The picture that the contract answered' })
   }
   const text = await blob.slice(0, SHOWN * 4).text()
   // What is no text would be a mess of signs.
@@ -150,7 +152,16 @@ async function show(asked: Call, response: Response, milliseconds: number): Prom
   byId('outcome').replaceChildren(state, facts, await body(response), trace(mesh?.trace ?? []))
   remember(asked, response, milliseconds, responder === 'self' ? self : named(responder))
   byId('tree').hidden = record === null
-  if (record !== null) await showTree(byId('calls'), await peer(started), record)
+  if (record !== null) void tree(record)
+}
+
+/** The answer is there, whatever becomes of its records. */
+async function tree(record: string): Promise<void> {
+  try {
+    await showTree(byId('calls'), await peer(started), record)
+  } catch (error) {
+    byId('calls').textContent = `The records cannot be shown: ${(error as Error).message}`
+  }
 }
 
 /** Who was asked, and what came of it. */
@@ -201,7 +212,7 @@ byId('form').addEventListener('submit', async event => {
     const response = await send(asked, abort.signal)
     await show(asked, response, performance.now() - start)
     busy(false, `Answered with status ${response.status}.`)
-    history.replaceState(null, '', `#${asked.contract}/${asked.path}`)
+    history.replaceState(null, '', `#${encodeURIComponent(`${asked.contract}/${asked.path}`)}`)
   } catch (error) {
     const { name, message } = error as Error
     busy(false, name === 'AbortError' ? 'Stopped.' : `There is no answer: ${message}`)
@@ -209,7 +220,7 @@ byId('form').addEventListener('submit', async event => {
 })
 
 // The address may name a call.
-const [contract = '', ...path] = decodeURIComponent(location.hash.slice(1)).split('/')
+const [contract = '', ...path] = fragment().split('/')
 if (contract !== '') byId<HTMLInputElement>('contract').value = contract
 if (path.length > 0) byId<HTMLInputElement>('path').value = path.join('/')
 changed()

@@ -11,6 +11,9 @@ const FILM = 'film.mp4'
 /** How wide the bar is, in its own units. */
 const WIDTH = 1000
 
+/** How many pieces are drawn. */
+const MOST_PIECES = 4000
+
 const notice = byId('notice')
 
 function fail(message: string): void {
@@ -21,7 +24,7 @@ function fail(message: string): void {
 async function show(): Promise<void> {
   const named = contentOfPage()
   const [facts, weft] = await Promise.all(
-    [nodeFacts(), startPeer({ serviceWorker: '/weft-sw.js' })])
+    [nodeFacts(), startPeer('serviceWorker' in navigator ? { serviceWorker: '/weft-sw.js' } : {})])
   byId<HTMLElementTagNameMap['weft-status']>('status').weft = weft
   const cloth = byId<HTMLElementTagNameMap['weft-cloth']>('cloth')
   cloth.watch(weft, peer => (peer === facts?.peer ? 'this node' : `peer ${short(peer)}`))
@@ -29,6 +32,12 @@ async function show(): Promise<void> {
     return fail('Which film? Its CID belongs behind the # of this address; `make run` prints one.')
   }
   const path = /\.\w+$/.test(named) ? named : `${named}/${FILM}`
+  const film = byId<HTMLVideoElement>('film')
+  film.addEventListener('error', () => fail(
+    `This browser cannot play the film${film.error === null ? '' : ` (${film.error.message})`}.`))
+  film.addEventListener('loadedmetadata', () => { notice.hidden = true })
+  // Without a service worker, or without peers, it is the site that answers.
+  film.src = `/ipfs/${path}`
   const size = Number(
     (await weft.fetch(`ipfs://${path}`, { method: 'HEAD' })).headers.get('content-length'))
   if (!(size > 0)) return fail('There is no film at this address.')
@@ -42,16 +51,10 @@ async function show(): Promise<void> {
       class: 'arrives',
     })
     part.style.fill = cloth.colour(detail.peer)
-    byId('bar').append(part)
+    if (byId('bar').children.length < MOST_PIECES) byId('bar').append(part)
     total = Math.min(size, total + detail.bytes)
     byId('bar-text').textContent = `${bytes(total)} of ${bytes(size)} have come.`
   })
-
-  const film = byId<HTMLVideoElement>('film')
-  film.addEventListener('error', () => fail(
-    `This browser cannot play the film${film.error === null ? '' : ` (${film.error.message})`}.`))
-  film.addEventListener('loadedmetadata', () => { notice.hidden = true })
-  film.src = `/ipfs/${path}`
 }
 
 addEventListener('hashchange', () => location.reload())
