@@ -8,16 +8,11 @@ keyboard {"dashboard": URL}: whether everything in the dashboard is reached by T
 what a slider and a button do when keys are pressed.
 visit {"visits": [{"url": URL, "until": EXPRESSION, "then": EXPRESSION}, …]}: what the last expressions
 of the pages are, each opened when the one before has been left open.
-visitors {"start": URL, "url": URL, "until": EXPRESSION, "stop": PID, "then": EXPRESSION}: a page in each of
-two browsers, whose visitors give others what they have: what the second one shows of where its pieces came
-from; and the value of the last expression there when the process has been stopped.
 """
 
 import asyncio
 import json
-import os
 import pathlib
-import signal
 import sys
 
 from devtools import browser
@@ -101,36 +96,11 @@ async def visit(tabs, visits):
     return {"values": values, "faults": faults}
 
 
-SOURCES = "[...document.querySelectorAll('weft-cloth tbody tr')].map(row => row.textContent)"
-
-
-async def visitors(tabs, start, url, until, stop, then):
-    async with browser() as others:
-        pages = []
-        for visitor in (tabs, others):
-            page = await visitor.page()
-            await page.look(1280, 900)
-            await page.open(start)
-            await page.until("document.getElementById('status').weft")
-            await page.ask("document.getElementById('status').shadowRoot.querySelector('input').click()")
-            await page.open(url)
-            await page.until(until)
-            pages.append(page)
-        sources = await pages[1].ask(SOURCES)
-        os.kill(stop, signal.SIGTERM)
-        await pages[1].until("document.getElementById('status').weft.status.peers.every("
-                             "({kind}) => kind === 'page')")
-        value = await pages[1].ask(then)
-        return {"sources": sources, "value": value, "faults": pages[0].faults + pages[1].faults,
-                "after": await pages[1].ask(SOURCES)}
-
-
 async def main():
     task, file = sys.argv[1:]
     arguments = json.loads(pathlib.Path(file).read_text())
     async with browser() as tabs:
-        tasks = {"access": access, "keyboard": keyboard, "visit": visit,
-                 "visitors": visitors}
+        tasks = {"access": access, "keyboard": keyboard, "visit": visit}
         print(json.dumps(await tasks[task](tabs, **arguments)))
 
 

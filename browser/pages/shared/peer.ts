@@ -2,6 +2,7 @@
 
 import { Weft } from '/weft.js'
 import type { StartOptions } from '/weft.js'
+import { short } from './dom.js'
 
 /** What the node says about itself. */
 export interface NodeFacts {
@@ -32,6 +33,13 @@ export async function startPeer(options: StartOptions = {}): Promise<Weft> {
   const addresses = [...(await nodeFacts())?.addresses ?? []].sort(
     (left, right) => rank(left) - rank(right))
   return Weft.start({ peers: addresses.slice(0, 1), ...options })
+}
+
+/** What a peer is called: the node, another visitor's page, or some other node. */
+export function nameOf(weft: Weft, node: string | undefined, peer: string): string {
+  if (peer === node) return 'this node'
+  const isPage = weft.status.peers.find(entry => entry.peer === peer)?.kind === 'page'
+  return `${isPage ? 'visitor' : 'peer'} ${short(peer)}`
 }
 
 /** What stands behind the `#` of the page's URL; nothing if it is not percent-encoded UTF-8. */

@@ -3,8 +3,8 @@
 
 import '/weft-status.js'
 import '../../shared/cloth.js'
-import { bytes, byId, make, short } from '../../shared/dom.js'
-import { contentOfPage, nodeFacts, startPeer } from '../../shared/peer.js'
+import { bytes, byId, make } from '../../shared/dom.js'
+import { contentOfPage, nameOf, nodeFacts, startPeer } from '../../shared/peer.js'
 
 interface Picture {
   readonly file: string
@@ -65,7 +65,7 @@ async function show(): Promise<void> {
   const [facts, weft] = await Promise.all([nodeFacts(), startPeer()])
   byId<HTMLElementTagNameMap['weft-status']>('status').weft = weft
   const cloth = byId<HTMLElementTagNameMap['weft-cloth']>('cloth')
-  cloth.watch(weft, peer => (peer === facts?.peer ? 'this node' : `peer ${short(peer)}`))
+  cloth.watch(weft, peer => nameOf(weft, facts?.peer, peer))
   if (root === undefined) {
     return fail('Which folder? Its CID belongs behind the # of this address; `make run` prints one.')
   }

@@ -3,8 +3,8 @@
 
 import '/weft-status.js'
 import '../../shared/cloth.js'
-import { byId, bytes, draw, short } from '../../shared/dom.js'
-import { contentOfPage, nodeFacts, startPeer } from '../../shared/peer.js'
+import { byId, bytes, draw } from '../../shared/dom.js'
+import { contentOfPage, nameOf, nodeFacts, startPeer } from '../../shared/peer.js'
 
 /** What is played if the address names a folder. */
 const FILM = 'film.mp4'
@@ -27,7 +27,7 @@ async function show(): Promise<void> {
     [nodeFacts(), startPeer('serviceWorker' in navigator ? { serviceWorker: '/weft-sw.js' } : {})])
   byId<HTMLElementTagNameMap['weft-status']>('status').weft = weft
   const cloth = byId<HTMLElementTagNameMap['weft-cloth']>('cloth')
-  cloth.watch(weft, peer => (peer === facts?.peer ? 'this node' : `peer ${short(peer)}`))
+  cloth.watch(weft, peer => nameOf(weft, facts?.peer, peer))
   if (named === undefined) {
     return fail('Which film? Its CID belongs behind the # of this address; `make run` prints one.')
   }
