@@ -214,5 +214,20 @@ def pages_transfer(bench):
                   f"{speed:.0f} MB/s by {size >> 10} KiB" for size, speed in bare.items()))
 
 
+def page_worker(bench):
+    """What the service worker costs a page of which nobody in the mesh has anything."""
+    more, told = [], []
+    for round in range(3):
+        report = json.loads(subprocess.run(
+            ["python3", ROOT / "Tests/Browsers/chromium.py", "worker-speed.html",
+             json.dumps({"rounds": 51})], check=True, stdout=subprocess.PIPE, text=True).stdout)
+        assert report["controlled"], "the service worker does not serve the page"
+        more.append(report["worker"] - report["bare"])
+        told.append(f"{report['bare']:.1f} and {report['worker']:.1f} ms")
+    bench.row("page: a file of the site past the service worker, no peer, ms more",
+              "the same without the worker", median(more), 5, "low",
+              "without and with it: " + ", ".join(told))
+
+
 ALL = {"page-size": page_size, "page-transfer": page_transfer, "pages-transfer": pages_transfer,
-       "page-contract": page_contract}
+       "page-contract": page_contract, "page-worker": page_worker}

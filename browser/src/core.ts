@@ -13,6 +13,17 @@ export interface Host {
    * answers whether there is room for more.
    */
   send(channel: number, bytes: Uint8Array, stream: number, kind: number): boolean
+  // What the module of calls does without.
+  /** The digest that the module asked for with this number; empty if there is none. */
+  hashed?(number: number, digest: Uint8Array): void
+  /** Whether a block is on disk. */
+  isStored?(hash: Uint8Array): boolean
+  /** Keeps a block on disk, as far as there is room. */
+  store?(hash: Uint8Array, bytes: Uint8Array): void
+  /** Forgets a block on disk. */
+  unstore?(hash: Uint8Array): void
+  /** Reads a block from disk for the module, under this number. */
+  load?(number: number, hash: Uint8Array): void
   /** Something has happened. */
   event(kind: EventKind, subject: number, number: number, bytes: Uint8Array): void
   /** The module has failed, and is not called any more. */
@@ -102,6 +113,20 @@ export class Core {
         message: (
           channel: number, stream: number, kind: number, pointer: number, count: number,
         ) => (host.send(channel, view(pointer, count).slice(), stream, kind) ? 1 : 0),
+        hash: (number: number, pointer: number, count: number) => {
+          // Insecure pages have no digests of the browser. It copies the bytes at once.
+          const digest = crypto.subtle?.digest('SHA-256', view(pointer, count))
+          digest?.then(
+            digest => host.hashed?.(number, new Uint8Array(digest)),
+            () => host.hashed?.(number, new Uint8Array()))
+          return digest === undefined ? 0 : 1
+        },
+        stored: (hash: number, count: number) => (host.isStored?.(view(hash, count)) ? 1 : 0),
+        store: (hash: number, hashCount: number, pointer: number, count: number) =>
+          host.store?.(view(hash, hashCount), view(pointer, count)),
+        unstore: (hash: number, count: number) => host.unstore?.(view(hash, count)),
+        load: (number: number, hash: number, count: number) =>
+          host.load?.(number, view(hash, count)),
         event: (kind: number, subject: number, number: number, pointer: number, count: number) => {
           host.event(kind, subject, number, view(pointer, count).slice())
         },

@@ -1,4 +1,5 @@
-// What the service worker and a page say to each other, over a port for each request.
+// What workers and a page say to each other: the service worker over a port for each request, and the
+// worker that keeps blocks on disk.
 
 /** What the worker wants of a page. */
 export interface MeshRequest {
@@ -14,12 +15,18 @@ export interface ClaimRequest {
   readonly weft: 'claim'
 }
 
+/** What the worker tells the page that asked: the site has brought so many bytes. */
+export interface SiteNotice {
+  readonly weft: 'site'
+  readonly bytes: number
+}
+
 /**
- * What a page says: at once that it runs Weft, later what it answers, then a piece for each `more`, then
+ * What a page says: at once that it runs Weft and whether peers are connected, later what it answers, then a piece for each `more`, then
  * the end.
  */
 export type MeshAnswer =
-  | { readonly kind: 'taken' }
+  | { readonly kind: 'taken'; readonly isConnected: boolean }
   | { readonly kind: 'head'; readonly status: number; readonly headers: [string, string][] }
   | { readonly kind: 'piece'; readonly bytes: Uint8Array }
   | { readonly kind: 'end' }
@@ -27,3 +34,34 @@ export type MeshAnswer =
 
 /** What the worker says after its request: send the next piece, or stop. */
 export type MeshDemand = 'more' | 'stop'
+
+/** What a page wants of the worker that keeps blocks. Hashes are in hexadecimal. */
+export type StoreCommand =
+  /** Open what there is, for at most so many bytes if that is said. */
+  | { readonly kind: 'open'; readonly limit: number | undefined }
+  | { readonly kind: 'keep'; readonly hash: string; readonly bytes: Uint8Array }
+  | { readonly kind: 'load'; readonly number: number; readonly hash: string }
+  | { readonly kind: 'drop'; readonly hash: string }
+  | { readonly kind: 'close' }
+
+/** What that worker says. */
+export type StoreNotice =
+  /** Another page has what there is; this one gets it when that is gone. */
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'opened'; readonly blocks: string[]; readonly byteCount: number }
+  /** A block was to be kept: what has come and gone, and how many bytes wait no more. */
+  | {
+      readonly kind: 'changed'
+      readonly written: number
+      readonly added: string | undefined
+      readonly removed: string[]
+      readonly byteCount: number
+    }
+  | {
+      readonly kind: 'loaded'
+      readonly number: number
+      readonly hash: string
+      readonly block: { readonly bytes: Uint8Array; readonly digest: Uint8Array } | undefined
+    }
+  /** Nothing can be kept. */
+  | { readonly kind: 'failed'; readonly message: string }

@@ -9,6 +9,7 @@ import { place } from './place.js'
 import { Found, Listing, Reading, Refusal } from './readings.js'
 import { ByteRange, byteRange, contentPath, isOfMesh, mediaType } from './requests.js'
 import { answerWorker, install } from './site.js'
+import { Storage } from './storage.js'
 import { Tabs } from './tabs.js'
 import { PeerTraffic, Traffic } from './traffic.js'
 import type { WorkContent } from './work.js'
@@ -24,6 +25,11 @@ export interface StartOptions {
   storage?: {
     /** How many bytes of blocks are kept in memory at the most; 64 MiB if not said. */
     memory?: number
+    /**
+     * How many bytes of blocks are kept on disk at the most, across visits; 0 for none. A tenth of what
+     * the browser grants the site, and 2 GiB, are not exceeded.
+     */
+    disk?: number
   }
   /**
    * Whether peers are given what is kept, other visitors' pages among them, which then are also
@@ -48,6 +54,8 @@ export interface StartOptions {
   contracts?: ContractOptions
   /** Where the WebAssembly module is; beside the script if not said. */
   module?: ModuleSource
+  /** Where `weft-store.js` is, the worker that keeps blocks on disk; beside the script if not said. */
+  store?: string | URL
 }
 
 /** What a page has to say about itself. */
@@ -61,11 +69,17 @@ export interface Status {
   /** How many bytes of blocks came from peers, and how many they were given. */
   readonly bytesFetched: number
   readonly bytesServed: number
+  /** How many bytes the site brought because the mesh was not as quick, as the service worker tells. */
+  readonly bytesFromSite: number
   /** What is kept in memory. */
   readonly cachedBytes: number
   readonly cachedBlocks: number
   /** How many calls this page has had answered, has run for peers, and the gas of the latter. */
   readonly calls: { own: number; served: number; gasServed: number }
+  /** What is kept on disk, and why nothing is. */
+  readonly storedBytes: number
+  readonly storedBlocks: number
+  readonly storageFault: string | undefined
 }
 
 /** What a `Weft` tells of. */
@@ -103,6 +117,7 @@ export class Weft extends EventTarget {
   private readonly pending: (() => void)[] = []
   private core!: Core
   private channels!: Channels
+  private storage!: Storage
   private peer = ''
   private timer: ReturnType<typeof setTimeout> | undefined
   private nextReading = 1
@@ -110,6 +125,7 @@ export class Weft extends EventTarget {
   private stopAnswering: () => void = () => {}
   /** The other tabs of the site, if they share its connections. */
   private tabs: Tabs | undefined
+  private bytesFromSite = 0
   private isSettling = false
   private isServing = false
   private isStopped = false
@@ -137,8 +153,20 @@ export class Weft extends EventTarget {
       options.contracts ?? {})
     const dialTimeout = limited('dialTimeout', options.dialTimeout, 10_000, LONGEST_WAIT)
     const memory = limited('storage.memory', options.storage?.memory, 64 << 20, MOST_MEMORY)
+    const disk = options.storage?.disk
+    weft.storage = new Storage(
+      options.store ?? (place.base && new URL('weft-store.js', place.base)),
+      disk === undefined ? undefined : limited('storage.disk', disk, 0, Infinity))
     weft.core = await Core.load(options.module, {
       send: (...message) => weft.channels.send(...message),
+      hashed: (number, digest) => {
+        weft.core.run('hashed', number, digest, weft.now())
+        weft.settle()
+      },
+      isStored: hash => weft.storage.has(hash),
+      store: (hash, bytes) => weft.storage.keep(hash, bytes),
+      unstore: hash => weft.storage.drop(hash),
+      load: (number, hash) => void weft.load(number, hash),
       event: (...event) => { weft.pending.push(() => weft.take(...event)) },
       failed: cause => weft.failed(cause),
     })
@@ -159,7 +187,12 @@ export class Weft extends EventTarget {
       weft.meet()
       if (options.tabs === 'shared') await weft.share(options.peers ?? [])
       else for (const address of options.peers ?? []) weft.connect(address)
-      weft.stopAnswering = answerWorker((input, init) => weft.fetch(input, init))
+      weft.stopAnswering = answerWorker({
+        fetch: (input, init) => weft.fetch(input, init),
+        isConnected: () => weft.tabs?.isLeading === false
+          || weft.channels.connected.length > 0 || weft.storage.count > 0,
+        siteBrought: bytes => { weft.bytesFromSite += bytes },
+      })
       if (options.serviceWorker !== undefined) await install(options.serviceWorker)
     } catch (error) {
       weft.stop()
@@ -177,6 +210,27 @@ export class Weft extends EventTarget {
       serve: isServing => { this.serve = isServing },
       status: () => this.status,
     }, new Set(addresses))
+  }
+
+  /** Whether nobody has something because nobody is there. */
+  private isAlone(cause: WeftError): boolean {
+    return cause.code === 'absent' && this.channels.connected.length === 0
+  }
+
+  private unreachable(trace: readonly string[]): WeftError {
+    const { outcomes } = this.channels
+    const message = outcomes.length > 0 ? 'no peer can be reached' : 'no peers are known'
+    return new WeftError('unreachable', message, [...trace, ...outcomes])
+  }
+
+  /** Waits until a peer is connected, or none can be for now, or something is kept on disk. */
+  private async someone(signal: AbortSignal): Promise<boolean> {
+    const peer = this.channels.someone(signal)
+    peer.catch(() => {})
+    const disk = this.storage.opened.then(() => this.storage.count > 0 || peer)
+    const hasPeer = await Promise.race([peer, disk])
+    if (!hasPeer) await disk
+    return hasPeer
   }
 
   /** Begins to keep a connection with who is at this address. */
@@ -224,13 +278,11 @@ export class Weft extends EventTarget {
     if (this.tabs?.isLeading === false) return this.tabs.fetch(request)
     const { cid, names } = contentPath(url)
     const range = byteRange(request.headers.get('range'))
-    const hasPeer = await this.channels.someone(request.signal)
+    const hasPeer = await this.someone(request.signal)
     this.checkIsRunning()
     request.signal.throwIfAborted()
-    if (!hasPeer) {
-      const outcomes = this.channels.outcomes
-      const message = outcomes.length > 0 ? 'no peer can be reached' : 'no peers are known'
-      throw networkError(url.href, new WeftError('unreachable', message, outcomes))
+    if (!hasPeer && this.storage.count === 0) {
+      throw networkError(url.href, this.unreachable([]))
     }
     const found = await this.find(url.href, [cid, ...names], range, request.signal)
     if (found instanceof Listing) throw new TypeError(`${url.href} is a folder`)
@@ -278,7 +330,7 @@ export class Weft extends EventTarget {
     const reading = new Reading(
       count => this.run('took', number, count, this.now()),
       () => this.run('cancel', number, this.now()),
-      cause => networkError(url, cause),
+      cause => networkError(url, this.isAlone(cause) ? this.unreachable(cause.trace) : cause),
       forget,
     )
     const abort = (): void => reading.abort(signal.reason)
@@ -330,7 +382,7 @@ export class Weft extends EventTarget {
     path: readonly string[], limit: number, signal: AbortSignal,
   ): Promise<WorkContent> {
     const name = path.join('/')
-    if (this.channels.connected.length === 0) await this.channels.someone(signal)
+    if (this.channels.connected.length === 0) await this.someone(signal)
     const found = await this.find(name, path, undefined, signal, true)
     if (found instanceof Refusal) return { kind: 'nothing' }
     if (found instanceof Listing) return { kind: 'folder', names: found.names }
@@ -409,9 +461,13 @@ export class Weft extends EventTarget {
       serve: this.isServing,
       bytesFetched: count(Count.fetched),
       bytesServed: count(Count.served),
+      bytesFromSite: this.bytesFromSite,
       cachedBytes: count(Count.cachedBytes),
       cachedBlocks: count(Count.cachedBlocks),
       calls: { ...this.calls?.counts ?? { own: 0, served: 0, gasServed: 0 } },
+      storedBytes: this.storage.byteCount,
+      storedBlocks: this.storage.count,
+      storageFault: this.storage.fault,
     }
   }
 
@@ -434,6 +490,7 @@ export class Weft extends EventTarget {
     for (const reading of [...this.readings.values()]) endReading(reading)
     this.calls?.end(this.fault ?? new DOMException('Weft has been stopped', 'AbortError'))
     this.channels.stop(reason)
+    this.storage.stop()
     this.stopAnswering()
     clearTimeout(this.timer)
   }
@@ -459,6 +516,13 @@ export class Weft extends EventTarget {
     options?: boolean | AddEventListenerOptions,
   ): void {
     super.addEventListener(name, listener as EventListener, options)
+  }
+
+  private async load(number: number, hash: Uint8Array): Promise<void> {
+    const block = await this.storage.load(hash)
+    const none = new Uint8Array()
+    this.core.run('read_from_disk', number, block?.digest ?? none, block?.bytes ?? none, this.now())
+    this.settle()
   }
 
   private readonly now = (): number => performance.now()

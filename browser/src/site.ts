@@ -1,6 +1,6 @@
 // The page's side of the service worker: it answers the worker's requests out of the mesh.
 
-import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest } from './messages.js'
+import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest, SiteNotice } from './messages.js'
 
 type Fetch = (input: string, init: RequestInit) => Promise<Response>
 
@@ -45,12 +45,23 @@ async function takeOver(container: ServiceWorkerContainer, url: string | URL): P
   await isControlled
 }
 
+/** What the page's side needs of a `Weft`. */
+export interface Mesh {
+  fetch: Fetch
+  isConnected(): boolean
+  /** The site has brought so many bytes. */
+  siteBrought(bytes: number): void
+}
+
 /** Answers the service worker's requests, until the function that it returns is called. */
-export function answerWorker(fetch: Fetch): () => void {
-  const listen = ({ data, ports }: MessageEvent<MeshRequest>): void => {
+export function answerWorker(mesh: Mesh): () => void {
+  const listen = ({ data, ports }: MessageEvent<MeshRequest | SiteNotice>): void => {
     const port = ports[0]
-    if (data?.weft !== 'fetch' || port === undefined) return
-    void answer(fetch, data, port)
+    if (data?.weft === 'site') mesh.siteBrought(data.bytes)
+    if (data?.weft === 'fetch' && port !== undefined) {
+      const isConnected = mesh.isConnected()
+      void answer((input, init) => mesh.fetch(input, init), data, port, isConnected)
+    }
   }
   navigator.serviceWorker?.addEventListener('message', listen)
   return () => navigator.serviceWorker?.removeEventListener('message', listen)
@@ -64,7 +75,9 @@ export interface AnswerPort {
 }
 
 /** Answers a request piece by piece, as the other side demands them. */
-export async function answer(fetch: Fetch, request: MeshRequest, port: AnswerPort): Promise<void> {
+export async function answer(
+  fetch: Fetch, request: MeshRequest, port: AnswerPort, isConnected = true,
+): Promise<void> {
   const say = (answer: MeshAnswer): void => port.postMessage(answer)
   const abort = new AbortController()
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
@@ -98,7 +111,7 @@ export async function answer(fetch: Fetch, request: MeshRequest, port: AnswerPor
       fail(error)
     }
   }
-  say({ kind: 'taken' })
+  say({ kind: 'taken', isConnected })
   try {
     const headers: Record<string, string> = request.range === null ? {} : { range: request.range }
     const { method, url } = request

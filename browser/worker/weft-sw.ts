@@ -2,7 +2,7 @@
 // `<video>`, a style sheet or a `fetch`, comes from the mesh when a page with Weft is open, and from
 // the site when that is quicker, or fails. It keeps nothing, because browsers end it at any time.
 
-import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest } from '../src/messages.js'
+import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest, SiteNotice } from '../src/messages.js'
 
 declare const self: ServiceWorkerGlobalScope
 declare global {
@@ -12,12 +12,22 @@ declare global {
   }
 }
 
-/** How long the mesh has before the site is asked as well, in milliseconds. */
-const HEDGE = 100
+/** How much later than the site the mesh may answer and still be taken, in milliseconds. */
+const GRACE = 4
+/** The longest that the mesh alone is asked, in milliseconds. */
+const HEAD_START = 100
 /** How long a page has to say that it runs Weft, in milliseconds. */
 const PATIENCE = 1000
 /** How long it may take then until it answers, and until each piece comes, in milliseconds. */
 const ANSWER_PATIENCE = 30_000
+
+/**
+ * Whether the mesh was as quick as the site when both were asked last: then it alone is asked at first,
+ * for as long as the site took. Browsers end workers at any time; a new one asks both again.
+ */
+let isMeshQuick = false
+/** How long the site took until it began to answer, in milliseconds. */
+let siteTime = 0
 
 self.addEventListener('install', () => { void self.skipWaiting() })
 self.addEventListener('activate', event => event.waitUntil(self.clients.claim()))
@@ -47,32 +57,72 @@ self.addEventListener('fetch', event => {
 async function answer(request: Request, url: string, client: string): Promise<Response> {
   const cancelled = new AbortController()
   const mesh = fromMesh(request, url, client, cancelled.signal)
-  const late = new Promise<undefined>(resolve => setTimeout(resolve, HEDGE))
-  const first = await Promise.race([mesh.catch(() => null), late])
-  if (first instanceof Response) return first
-  if (first === null) return fetch(request)
+  mesh.answer.catch(() => {})
+  if (isMeshQuick) {
+    const first = await Promise.race([mesh.answer.catch(() => null), after(siteTime + GRACE)])
+    if (first instanceof Response) return first
+    isMeshQuick = false
+  }
   const abort = new AbortController()
+  const asked = performance.now()
   const site = fetch(request, { signal: abort.signal }).then(response => {
     if (!response.ok) throw response
+    siteTime = Math.min(HEAD_START, performance.now() - asked)
     return response
   })
   try {
-    const [response, isMesh] = await Promise.any([
-      mesh.then(response => [response, true] as const),
-      site.then(response => [response, false] as const),
+    const winner = await Promise.any([
+      mesh.answer.then(response => ({ response, isMesh: true })),
+      site.then(async response => {
+        // What is on its way from peers may come a little later, and costs the site nothing then.
+        if (mesh.isUnderWay()) await Promise.race([mesh.answer.catch(() => {}), after(GRACE)])
+        return { response, isMesh: false }
+      }),
     ])
-    if (isMesh) abort.abort()
-    else cancelled.abort()
-    return response
+    isMeshQuick = winner.isMesh
+    if (winner.isMesh) {
+      // The site takes at least as long.
+      siteTime = Math.max(siteTime, Math.min(HEAD_START, performance.now() - asked))
+      abort.abort()
+    } else {
+      cancelled.abort()
+      void tellOfSite(client, winner.response)
+    }
+    return winner.response
   } catch {
     // Both failed; the site says why in its own way.
     return site.catch(refusal => (refusal instanceof Response ? refusal : Response.error()))
   }
 }
 
-/** What the first page that runs Weft answers, if it is the content or that it has no such range. */
-async function fromMesh(
+const after = (pause: number): Promise<undefined> =>
+  new Promise(resolve => setTimeout(resolve, pause))
+
+/** Lets the page know what the site had to bring. */
+async function tellOfSite(client: string, response: Response): Promise<void> {
+  const bytes = Number(response.headers.get('content-length') ?? 0)
+  const notice: SiteNotice = { weft: 'site', bytes }
+  ;(await self.clients.get(client))?.postMessage(notice)
+}
+
+/** An answer of the mesh that is awaited. */
+interface MeshQuestion {
+  readonly answer: Promise<Response>
+  /** Whether a page that is connected with peers has taken it. */
+  isUnderWay(): boolean
+}
+
+function fromMesh(
   request: Request, url: string, client: string, cancelled: AbortSignal,
+): MeshQuestion {
+  let isUnderWay = false
+  const answer = askPages(request, url, client, cancelled, () => { isUnderWay = true })
+  return { answer, isUnderWay: () => isUnderWay }
+}
+
+/** What the first page that runs Weft answers, if it is the content or that it has no such range. */
+async function askPages(
+  request: Request, url: string, client: string, cancelled: AbortSignal, underWay: () => void,
 ): Promise<Response> {
   const { method, headers } = request
   const message: MeshRequest = { weft: 'fetch', url, method, range: headers.get('range') }
@@ -81,7 +131,7 @@ async function fromMesh(
     .sort((left, right) => Number(right.id === client) - Number(left.id === client))
   for (const page of pages) {
     if (cancelled.aborted) break
-    const response = await ask(page, message, cancelled)
+    const response = await ask(page, message, cancelled, underWay)
     if (response === undefined) continue
     if (response.ok || (response.status === 416 && message.range !== null)) return response
     await response.body?.cancel()
@@ -92,7 +142,7 @@ async function fromMesh(
 
 /** What one page answers; undefined if it does not run Weft. */
 function ask(
-  page: Client, message: MeshRequest, cancelled: AbortSignal,
+  page: Client, message: MeshRequest, cancelled: AbortSignal, underWay: () => void,
 ): Promise<Response | undefined> {
   const { port1: port, port2: theirs } = new MessageChannel()
   const say = (demand: MeshDemand): void => port.postMessage(demand)
@@ -128,7 +178,9 @@ function ask(
     cancelled.addEventListener('abort', stop)
     port.onmessage = ({ data }: MessageEvent<MeshAnswer>) => {
       switch (data.kind) {
-        case 'taken': return awaitAnswer()
+        case 'taken':
+          if (data.isConnected) underWay()
+          return awaitAnswer()
         case 'head': {
           clearTimeout(timer)
           const { status, headers } = data

@@ -1,7 +1,8 @@
 // The handful of C functions that Embedded Swift calls, for WebAssembly without a C library:
 // memory blocks, copying and random bytes.
 //
-// The allocator keeps one free list per power of two and never returns memory to the host: the
+// The allocator keeps a free list for each of four sizes between a power of two and the next, so that
+// a block is at most a fourth larger than it has to be, and never returns memory to the host: the
 // module's memory is dropped as a whole. It is not thread-safe, as the module has one thread.
 //
 // Contracts are linked with it too (WEFT_CONTRACT), see contracts/compile.
@@ -68,14 +69,28 @@ union header {
     uint8_t alignment[16];
 };
 
-enum { smallest_class = 5, largest_class = 30, page_size = 65536 };
+// The smallest block has 32 bytes, the largest one 1 GiB.
+enum { smallest_power = 4, largest_power = 29, steps = 4, page_size = 65536 };
 
-static union header *free_lists[largest_class + 1];
+static union header *free_lists[(largest_power - smallest_power + 1) * steps];
+
+// The class of the smallest blocks of so many bytes, which are a multiple of 16 from 32 to 1 GiB.
+static uint32_t class_of(size_t whole) {
+    uint32_t power = 31 - __builtin_clz(whole - 1);
+    uint32_t step = (whole - 1 - ((size_t)1 << power)) >> (power - 2);
+    return (power - smallest_power) * steps + step;
+}
+
+static size_t size_of(uint32_t size_class) {
+    uint32_t power = size_class / steps + smallest_power;
+    return ((size_t)1 << power) + ((size_t)(size_class % steps + 1) << (power - 2));
+}
+
 extern uint8_t __heap_base;
 static uintptr_t heap_top;
 
 static union header *take_new_block(uint32_t size_class) {
-    uintptr_t size = (uintptr_t)1 << size_class;
+    uintptr_t size = size_of(size_class);
     if (heap_top == 0) heap_top = ((uintptr_t)&__heap_base + 15) & ~(uintptr_t)15;
     uintptr_t limit = (uintptr_t)__builtin_wasm_memory_size(0) * page_size;
     if (size > UINTPTR_MAX - heap_top) return 0;
@@ -89,10 +104,9 @@ static union header *take_new_block(uint32_t size_class) {
 }
 
 void *malloc(size_t count) {
-    if (count > ((size_t)1 << largest_class) - sizeof(union header)) return 0;
-    size_t whole = count + sizeof(union header);
-    uint32_t size_class = smallest_class;
-    while (((size_t)1 << size_class) < whole) size_class++;
+    if (count > ((size_t)2 << largest_power) - sizeof(union header)) return 0;
+    size_t whole = (count + (count == 0) + sizeof(union header) + 15) & ~(size_t)15;
+    uint32_t size_class = class_of(whole);
     union header *block = free_lists[size_class];
     if (block) {
         free_lists[size_class] = block->next;
@@ -120,7 +134,7 @@ void *calloc(size_t count, size_t size) {
 
 void *realloc(void *old, size_t count) {
     if (!old) return malloc(count);
-    size_t room = ((size_t)1 << ((union header *)old - 1)->size_class) - sizeof(union header);
+    size_t room = size_of(((union header *)old - 1)->size_class) - sizeof(union header);
     if (count <= room) return old;
     void *block = malloc(count);
     if (!block) return 0;

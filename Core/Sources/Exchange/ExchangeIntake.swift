@@ -62,15 +62,23 @@ public struct ExchangeIntake: Sendable {
         kind = .asking(requests)
     }
 
-    /// Reads a whole message. What it throws is given to ``BlockExchange/malformed(_:on:now:)``.
-    public mutating func receive(_ message: [UInt8]) throws(DecodeError) -> ReceivedExchange {
+    /// Whether what comes are answers of the Weft exchange.
+    var isAsking: Bool {
+        if case .asking = kind { true } else { false }
+    }
+
+    /// Reads a whole message, whose blocks are hashed but for those whose digests are known. What
+    /// it throws is given to ``BlockExchange/malformed(_:on:now:)``.
+    public mutating func receive(
+        _ message: [UInt8], digests: [BlockDigest] = []
+    ) throws(DecodeError) -> ReceivedExchange {
         switch kind {
         case .bitswap: return .bitswap(try ReceivedBitswapMessage(verifying: message))
         case .serving: return .commands(try WeftCommand.decode(message.rawSpan))
         case .asking(var requests):
             kind = .bitswap
             defer { kind = .asking(requests) }
-            return .answers(try requests.receive(message))
+            return .answers(try requests.receive(message, digests: digests))
         }
     }
 }

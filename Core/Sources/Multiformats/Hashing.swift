@@ -61,6 +61,16 @@ extension Multihash {
         }
     }
 
+    /// Refuses content whose SHA2-256 digest is known, if it is not what hashes to this. Another
+    /// hash function is computed here.
+    public func verify(_ content: RawSpan, sha2_256 known: [UInt8]?) throws(DecodeError) {
+        guard code == .sha2_256, let known else { return try verify(content) }
+        try checkVerifiable()
+        guard known.starts(with: digest) else {
+            throw DecodeError(.mismatch, "the content does not match its hash")
+        }
+    }
+
     /// The digest of `content`, at least `length` bytes of it where its function lets one choose.
     private static func digest(
         of content: RawSpan, _ code: HashCode, length: Int?

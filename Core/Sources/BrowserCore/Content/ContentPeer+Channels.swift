@@ -142,8 +142,11 @@ extension ContentPeer {
             receive(bytes, on: stream, of: channel, now: now)
             channel.consume(bytes.count, of: stream, now: now)
         case .finished(let stream):
-            tell(.finished(channel.id(of: stream)), of: stream, channel, now: now)
-            channel.forgetIfOver(stream)
+            guard channel.streams[stream]?.unhashed.isEmpty != false else {
+                channel.streams[stream]?.hasFinishedUnhashed = true
+                return
+            }
+            finished(stream, of: channel, now: now)
         case .reset(let stream):
             if let request = channel.opening.removeValue(forKey: stream) {
                 refused(request, .disconnected, now: now)
@@ -169,7 +172,7 @@ extension ContentPeer {
         identify.connected(to: peer, over: PeerChannel(remoteAddress: channel.address))
         for reading in readingOrder {
             guard let session = readings[reading]?.session else { continue }
-            exchange.offer(peer, to: session, as: .neighbour, now: now)
+            exchange.offer(peer, to: session, as: standing, now: now)
         }
         tell(.ready(channel.number, peer))
         if !pageProtocols.isEmpty { identify.identify(peer) }
@@ -216,18 +219,18 @@ extension ContentPeer {
     private func take(
         _ message: [UInt8], on stream: UInt32, of channel: PageChannel, now: Instant
     ) {
-        let id = channel.id(of: stream)
-        guard case .exchange(var intake) = channel.streams[stream]?.use else {
+        guard case .exchange = channel.streams[stream]?.use else {
+            let id = channel.id(of: stream)
             tell(.message(id, message), of: stream, channel, now: now)
             return
         }
-        do throws(DecodeError) {
-            let received = try intake.receive(message)
-            channel.streams[stream]?.use = .exchange(intake)
-            exchange.receive(received, on: id, now: now)
-        } catch {
-            exchange.malformed(error, on: id, now: now)
-        }
+        take(exchange: message, on: stream, of: channel, now: now)
+    }
+
+    /// Nothing more comes on a stream.
+    func finished(_ stream: UInt32, of channel: PageChannel, now: Instant) {
+        tell(.finished(channel.id(of: stream)), of: stream, channel, now: now)
+        channel.forgetIfOver(stream)
     }
 
     /// Tells the machine whose stream it is.

@@ -192,6 +192,7 @@ extension ContentPeer {
     private func keep(_ block: ReceivedBlock, now: Instant) {
         traffic.fetched += UInt64(block.bytes.count)
         cache.insert(block.cid.hash, block.bytes)
+        DiskBlocks.insert(block.cid.hash, block.bytes)
         guard exchange.isAwaited, isServing else { return }
         exchange.stored(block.cid.hash, byteCount: block.bytes.count)
     }

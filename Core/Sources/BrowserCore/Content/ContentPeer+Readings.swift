@@ -48,10 +48,17 @@ extension ContentPeer {
         readingOrder.append(number)
         for channel in channelOrder {
             guard let peer = channels[channel]?.peer else { continue }
-            exchange.offer(peer, to: session, as: .neighbour, now: now)
+            exchange.offer(peer, to: session, as: standing, now: now)
         }
         goOn(number, now: now)
         settle(now: now)
+    }
+
+    /// How a peer takes part in what is read. If there is one alone it is asked for blocks at once,
+    /// and not whether it has them, which would take another round trip.
+    var standing: WantTable.Standing {
+        let count = channelOrder.count { channels[$0]?.peer != nil }
+        return count == 1 ? .provider : .neighbour
     }
 
     /// The page has taken so many bytes of a reading.
@@ -87,6 +94,16 @@ extension ContentPeer {
         goOn(number, now: now)
     }
 
+    /// A block came from disk, or nil if it is to be asked for after all.
+    func arrived(_ block: ReceivedBlock?, _ cid: CID, of number: UInt32, now: Instant) {
+        guard readings[number]?.asked.remove(cid.hash) != nil else { return }
+        if let block {
+            readings[number]?.held[cid.hash] = block.bytes
+            readings[number]?.heldBytes += block.bytes.count
+        }
+        goOn(number, now: now)
+    }
+
     func failed(
         _ cid: CID, _ failure: WantTable.Failure, in session: WantTable.SessionID, now: Instant
     ) {
@@ -116,8 +133,8 @@ extension ContentPeer {
                         fault = .unavailable(cid, failure)
                         continue
                     }
-                    if !open.asked.contains(cid.hash) { ask(cid, of: &open, now: now) }
-                    askAhead(&open, now: now)
+                    if !open.asked.contains(cid.hash) { ask(cid, of: number, &open, now: now) }
+                    askAhead(number, &open, now: now)
                     handPieces(to: number, &open)
                     readings[number] = open
                     return
@@ -143,7 +160,7 @@ extension ContentPeer {
             fault = .content(error)
         }
         handPieces(to: number, &open)
-        if fault == nil, !isOver { askAhead(&open, now: now) }
+        if fault == nil, !isOver { askAhead(number, &open, now: now) }
         if isOver || open.total >= Visitors.largeSize { share(&open) }
         readings[number] = open
         if let fault {
@@ -185,7 +202,7 @@ extension ContentPeer {
     }
 
     /// Asks for the blocks that come next, as far as there is room.
-    private func askAhead(_ open: inout OpenReading, now: Instant) {
+    private func askAhead(_ number: UInt32, _ open: inout OpenReading, now: Instant) {
         let room = OpenReading.lookAhead - open.heldBytes
         let count = min(OpenReading.maxAsked, room / open.typicalSize)
         guard open.asked.count < count else { return }
@@ -195,12 +212,18 @@ extension ContentPeer {
                 open.held[cid.hash] == nil, open.missing[cid.hash] == nil,
                 cache.byteCount(of: cid.hash) == nil
             else { continue }
-            guard ask(cid, of: &open, now: now) else { return }
+            guard ask(cid, of: number, &open, now: now) else { return }
         }
     }
 
     @discardableResult
-    private func ask(_ cid: CID, of open: inout OpenReading, now: Instant) -> Bool {
+    private func ask(
+        _ cid: CID, of number: UInt32, _ open: inout OpenReading, now: Instant
+    ) -> Bool {
+        if load(cid, for: number) {
+            open.asked.insert(cid.hash)
+            return true
+        }
         open.position += 1
         guard exchange.want(cid, at: open.position, size: nil, in: open.session, now: now) else {
             return false

@@ -74,6 +74,16 @@ final class ContentPeer {
     var searching: [WantTable.SessionID] = []
     /// What the page is adding.
     private var puttings: [UInt32: Putting] = [:]
+    /// Blocks that are being read from disk, and how many ever were. What readings may ask for
+    /// bounds them.
+    var loads: [DiskLoad] = []
+    var loadCount: UInt32 = 0
+    /// Blocks that the browser hashes, and how many it was ever given. What streams may receive
+    /// bounds them.
+    var toHash: [HashOrder] = []
+    var hashCount: UInt32 = 0
+    /// Has the browser hash bytes, and tell of it by ``hashed(_:_:now:)``; false if it cannot.
+    let hash: (UInt32, ArraySlice<UInt8>) -> Bool
     var events = BoundedQueue<Event>(limit: 1 << 17)
     /// Channels whose connections have ended, until what is left has been sent.
     var leaving: [PageChannel] = []
@@ -104,7 +114,11 @@ final class ContentPeer {
     static let silentProtocols = [PeerProtocols.relayStop]
 
     /// A page with a secret of 64 random bytes: the seed of its identity, and its Noise key.
-    init(secret: [UInt8], agent: [UInt8], cacheLimit: Int) throws(NoiseFault) {
+    init(
+        secret: [UInt8], agent: [UInt8], cacheLimit: Int,
+        hash: @escaping (UInt32, ArraySlice<UInt8>) -> Bool
+    ) throws(NoiseFault) {
+        self.hash = hash
         do throws(SigningError) {
             identity = try PrivateKey(ed25519Seed: Array(secret[..<32]))
         } catch {

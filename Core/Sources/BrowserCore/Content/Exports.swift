@@ -27,7 +27,7 @@ public func start(
         do throws(NoiseFault) {
             let peer = try ContentPeer(
                 secret: Array(bytes[..<64]), agent: Array(bytes[64...]),
-                cacheLimit: Int(min(cacheLimit, 1 << 30)))
+                cacheLimit: Int(min(cacheLimit, 1 << 30)), hash: askForHash)
             peer.isServing = isServing != 0
             unsafe page = peer
             return Array(peer.peer.description.utf8)

@@ -27,6 +27,9 @@ final class PageChannel {
         var waiting = 0
         /// Whether the connection refused the first of them.
         var isFull = false
+        /// Messages that wait to be hashed, or for one before them; and whether the end came after.
+        var unhashed: [UnhashedMessage] = []
+        var hasFinishedUnhashed = false
     }
 
     enum Outgoing {
@@ -97,7 +100,8 @@ final class PageChannel {
 
     /// Forgets a stream that has ended in both directions.
     func forgetIfOver(_ stream: UInt32) {
-        if !isOpen(stream) { streams[stream] = nil }
+        guard !isOpen(stream), streams[stream]?.unhashed.isEmpty != false else { return }
+        streams[stream] = nil
     }
 
     /// Hands to the connection what it takes; answers the messages that have left.

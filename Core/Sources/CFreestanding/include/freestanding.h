@@ -23,6 +23,27 @@ WEFT_IMPORT("message")
 uint32_t weft_host_message(
     uint32_t connection, uint32_t stream, uint32_t kind, const void *bytes, size_t count);
 
+// Has the browser compute the SHA2-256 of bytes, which are copied before it returns; the digest is
+// told later (`weft_hashed`). Zero if it computes none.
+WEFT_IMPORT("hash")
+uint32_t weft_host_hash(uint32_t number, const void *bytes, size_t count);
+
+// Whether the page keeps the block with this multihash on disk: zero if not.
+WEFT_IMPORT("stored")
+uint32_t weft_host_stored(const void *hash, size_t hash_count);
+
+// Has the page keep a block on disk, as far as it has room. Its bytes are copied before it returns.
+WEFT_IMPORT("store")
+void weft_host_store(const void *hash, size_t hash_count, const void *bytes, size_t count);
+
+// Has the page forget a block on disk.
+WEFT_IMPORT("unstore")
+void weft_host_unstore(const void *hash, size_t hash_count);
+
+// Has the page read a block from disk, which is told later (`weft_read_from_disk`).
+WEFT_IMPORT("load")
+void weft_host_load(uint32_t number, const void *hash, size_t hash_count);
+
 // Tells what has happened: its kind, what it happened to, a number, and bytes, which are copied
 // before it returns. The page calls the module no sooner than the module has returned.
 WEFT_IMPORT("event")

@@ -79,8 +79,10 @@ public struct WeftRequests: Sendable {
     // MARK: Answers
 
     /// Takes in a frame. What it throws costs the other side the stream: `mismatch` if a block is
-    /// not what was asked for.
-    public mutating func receive(_ frame: [UInt8]) throws(DecodeError) -> [Outcome] {
+    /// not what was asked for. Blocks whose digests the caller knows are not hashed.
+    public mutating func receive(
+        _ frame: [UInt8], digests: [BlockDigest] = []
+    ) throws(DecodeError) -> [Outcome] {
         var outcomes: [Outcome] = []
         for part in try WeftPart.decode(frame.rawSpan) {
             switch part {
@@ -88,7 +90,7 @@ public struct WeftRequests: Sendable {
                 guard var request = requests.removeValue(forKey: id) else {
                     throw DecodeError(.malformed, "exchange: a block that nobody asked for")
                 }
-                let blocks = try Self.take(frame, ranges, of: &request)
+                let blocks = try Self.take(frame, ranges, digests, of: &request)
                 requests[id] = request
                 if !blocks.isEmpty { outcomes.append(.blocks(request: id, blocks)) }
             case .missing(let id, let count): try skip(count, of: id, into: &outcomes)
@@ -102,7 +104,8 @@ public struct WeftRequests: Sendable {
     /// The next blocks of a request. What it is for is taken out of it meanwhile, so that nothing
     /// is copied for each of them.
     private static func take(
-        _ frame: [UInt8], _ ranges: [Range<Int>], of request: inout Request
+        _ frame: [UInt8], _ ranges: [Range<Int>], _ digests: [BlockDigest],
+        of request: inout Request
     ) throws(DecodeError) -> [ReceivedBlock] {
         var blocks: [ReceivedBlock] = []
         blocks.reserveCapacity(ranges.count)
@@ -118,14 +121,16 @@ public struct WeftRequests: Sendable {
                 guard next < cids.count else {
                     throw DecodeError(.malformed, "exchange: more blocks than were asked for")
                 }
-                blocks.append(try ReceivedBlock(verifying: frame[range], as: cids[next]))
+                blocks.append(
+                    try ReceivedBlock(
+                        verifying: frame[range], as: cids[next], sha2_256: digests.of(range)))
                 next += 1
             }
             request.goal = .list(cids, next: next)
         case .dag(var walk):
             for (index, range) in ranges.enumerated() {
                 try charge(range, to: &request)
-                guard try take(frame, range, &walk, &request, into: &blocks) else {
+                guard try take(frame, range, digests, &walk, &request, into: &blocks) else {
                     // What it leads to is not known; whatever comes yet is not used.
                     for rest in ranges[(index + 1)...] { try charge(rest, to: &request) }
                     return blocks
@@ -147,14 +152,15 @@ public struct WeftRequests: Sendable {
 
     /// The next block of a DAG. False if it cannot be told what follows.
     private static func take(
-        _ frame: [UInt8], _ range: Range<Int>, _ walk: inout ScopeWalk, _ request: inout Request,
-        into blocks: inout [ReceivedBlock]
+        _ frame: [UInt8], _ range: Range<Int>, _ digests: [BlockDigest],
+        _ walk: inout ScopeWalk, _ request: inout Request, into blocks: inout [ReceivedBlock]
     ) throws(DecodeError) -> Bool {
         guard let expected = expected(&walk, request.kept) else { return false }
         guard case .block(let cid) = expected else {
             throw DecodeError(.malformed, "exchange: more blocks than were asked for")
         }
-        let block = try ReceivedBlock(verifying: frame[range], as: cid)
+        let block = try ReceivedBlock(
+            verifying: frame[range], as: cid, sha2_256: digests.of(range))
         blocks.append(block)
         do throws(DAGError) {
             try walk.supply(block.bytes.rawSpan)

@@ -17,11 +17,14 @@ public struct ReceivedBlock: Equatable, Sendable {
     ///
     /// Throws `mismatch` if they are not what was asked for, `unsupported` if the hash cannot vouch
     /// for content here, `overLimit` over ``BlockLimits/maxBytes``.
-    public init(verifying bytes: ArraySlice<UInt8>, as cid: CID) throws(DecodeError) {
+    /// The bytes' SHA2-256 digest is not computed again if the caller has done so.
+    public init(
+        verifying bytes: ArraySlice<UInt8>, as cid: CID, sha2_256 known: [UInt8]? = nil
+    ) throws(DecodeError) {
         guard bytes.count <= BlockLimits.maxBytes else {
             throw DecodeError(.overLimit, "the block is larger than 2 MiB")
         }
-        try cid.hash.verify(bytes.rawSpan)
+        try cid.hash.verify(bytes.rawSpan, sha2_256: known)
         self.cid = cid
         self.bytes = bytes
     }

@@ -1,0 +1,71 @@
+// Keeps blocks on disk for a page: in one file of the origin's private file system, with a journal as
+// its index. There is one such worker at work in an origin; others wait until it is gone.
+
+import type { StoreCommand, StoreNotice } from '../src/messages.js'
+import { openFile } from './files.js'
+import { Store } from './store.js'
+
+declare const self: DedicatedWorkerGlobalScope
+
+/** How many bytes are kept at the most. */
+const MOST_BYTES = 2 * 2 ** 30
+/** What part of what the browser grants the origin is used at the most. */
+const PART = 0.1
+
+const say = (notice: StoreNotice, transfer: Transferable[] = []): void =>
+  self.postMessage(notice, transfer)
+
+let store: Store | undefined
+/** What is to be kept as soon as the store is open; undefined while another page has it. */
+let early: { hash: string; bytes: Uint8Array }[] | undefined = []
+let end: () => void = () => {}
+
+async function open(limit: number | undefined): Promise<void> {
+  const { locks, storage } = navigator
+  if (storage?.getDirectory === undefined || locks === undefined) {
+    throw new Error('this browser or page has no private file system')
+  }
+  const isOurs = await locks.request('weft-store', { ifAvailable: true }, async lock => {
+    if (lock !== null) await serve(limit)
+    return lock !== null
+  })
+  if (isOurs) return
+  // Who comes later waits here until the page before is gone.
+  early = undefined
+  say({ kind: 'busy' })
+  await locks.request('weft-store', () => serve(limit))
+}
+
+/** Opens the store, until the page wants it no more. */
+async function serve(limit: number | undefined): Promise<void> {
+  const isOver = new Promise<void>(resolve => { end = resolve })
+  const { quota } = await navigator.storage.estimate()
+  const most = Math.min((quota ?? 0) * PART, MOST_BYTES, limit ?? MOST_BYTES)
+  store = await Store.open(openFile, most, say)
+  say({ kind: 'opened', blocks: store.blocks, byteCount: store.byteCount })
+  for (const { hash, bytes } of early ?? []) store.keep(hash, bytes)
+  early = undefined
+  await isOver
+  store.close()
+  store = undefined
+}
+
+self.onmessage = ({ data }: MessageEvent<StoreCommand>) => {
+  switch (data.kind) {
+    case 'open':
+      open(data.limit).catch(error => say({ kind: 'failed', message: (error as Error).message }))
+      return
+    case 'keep':
+      if (store === undefined) early?.push(data)
+      else store.keep(data.hash, data.bytes)
+      return
+    case 'load':
+      if (store !== undefined) void store.load(data.number, data.hash)
+      else say({ kind: 'loaded', number: data.number, hash: data.hash, block: undefined })
+      return
+    case 'drop': return store?.drop(data.hash)
+    case 'close':
+      end()
+      self.close()
+  }
+}
