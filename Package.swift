@@ -116,11 +116,13 @@ let package = Package(
             ].map { .embedInCode($0) },
             swiftSettings: settings),
         .systemLibrary(name: "CMalloc"),
+        .systemLibrary(name: "CMimalloc", providers: [.apt(["libmimalloc-dev"])]),
         .systemLibrary(name: "CMiniUPnPc", providers: [.apt(["libminiupnpc-dev"])]),
         .executableTarget(
             name: "weft",
             dependencies: [
-                core, "CMalloc", "ContractKit", "BlockStore", "Weft", "Gateway", nioCore, nioPosix,
+                core, "CMimalloc", "ContractKit", "BlockStore", "Weft", "Gateway", nioCore,
+                nioPosix,
                 nioHTTP1, httpTypes, logging,
                 httpClient, hummingbird, serviceLifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -128,16 +130,17 @@ let package = Package(
             ],
             swiftSettings: settings),
         .executableTarget(
-            name: "peer-bench", dependencies: [core, "Transports", nioCore, nioPosix],
+            name: "peer-bench", dependencies: [core, "CMimalloc", "Transports", nioCore, nioPosix],
             path: "bench/peer", swiftSettings: settings),
         .executableTarget(
             name: "store-bench", dependencies: [core, "BlockStore", nioCore],
             path: "bench/store", swiftSettings: settings),
         .executableTarget(
-            name: "calls-bench", dependencies: [core, "Weft", nioCore, httpTypes],
+            name: "calls-bench", dependencies: [core, "CMimalloc", "Weft", nioCore, httpTypes],
             path: "bench/calls", swiftSettings: settings),
         .executableTarget(
-            name: "engine-bench", dependencies: [core, "CWasmtime", "WasmEngine", "Weft", nioCore],
+            name: "engine-bench",
+            dependencies: [core, "CMimalloc", "CWasmtime", "WasmEngine", "Weft", nioCore],
             path: "bench/engine",
             swiftSettings: settings),
         .target(name: "ContractText", path: "Tests/ContractText", swiftSettings: settings),

@@ -6,7 +6,6 @@ import Glibc
 @main
 enum Main {
     static func main() async {
-        limitAllocator()
         // A file that may not grow further is an error to report, as a full disk is.
         _ = signal(SIGXFSZ, SIG_IGN)
         let arguments = LeadingOptions.moved(behind: Array(CommandLine.arguments.dropFirst()))

@@ -65,7 +65,7 @@ import Testing
             "FoundationEssentials", "Foundation",
         ],
         "weft": [
-            "CMalloc", "ContractKit", "WasmRules",
+            "CMimalloc", "ContractKit", "WasmRules",
             "Wire", "Cryptography", "Multiformats", "IPLD", "BlockStore", "Weft", "Gateway",
             "CoreFoundation", "NIOCore", "NIOPosix", "NIOHTTP1", "HTTPTypes", "Logging",
             "AsyncHTTPClient",

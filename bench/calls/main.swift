@@ -10,6 +10,7 @@
 // many again with 64 at a time. The third runs a call here and on the peers that are named, after
 // another one for warming up, and prints how long it took.
 
+import CMimalloc
 import Glibc
 import HTTPTypes
 import Multiformats

@@ -11,6 +11,7 @@
 // The third calls contracts as users do, by `fetch` of a node on an empty repository, and prints a
 // line of a name and a number for each figure.
 
+import CMimalloc
 import Glibc
 import WasmEngine
 

@@ -9,6 +9,7 @@
 // third makes COUNT connections, each as another peer, says so, and holds them until its standard
 // input ends.
 
+import CMimalloc
 import Connections
 import Glibc
 import Multiformats

@@ -18,7 +18,7 @@
         }
 
         /// A signature of `message` by the holder of an Ed25519 key.
-        public func sign(
+        func sign(
             _ message: [UInt8], privateKey: [UInt8]
         ) throws(SigningError) -> [UInt8] {
             guard self == .ed25519 else { throw .unsupported }

@@ -19,7 +19,7 @@
         }
 
         /// A signature of `message`.
-        public func sign(
+        func sign(
             _ message: [UInt8], privateKey: [UInt8]
         ) throws(SigningError) -> [UInt8] {
             do {
@@ -31,9 +31,8 @@
                         try key.signature(for: digest, padding: .insecurePKCS1v1_5)
                             .rawRepresentation)
                 case .ed25519:
-                    let key = try Curve25519.Signing.PrivateKey(
-                        rawRepresentation: privateKey.prefix(32))
-                    return Array(try key.signature(for: message))
+                    guard let key = prepare(privateKey) else { throw SigningError.invalidKey }
+                    return try key.sign(message)
                 case .secp256k1:
                     return try Secp256k1.sign(message, privateKey: privateKey)
                 case .ecdsa:
@@ -42,6 +41,24 @@
             } catch {
                 throw .invalidKey
             }
+        }
+
+        /// An Ed25519 key whose public half is worked out, which takes as long as to sign.
+        struct PreparedKey: Sendable {
+            fileprivate let key: Curve25519.Signing.PrivateKey
+
+            func sign(_ message: [UInt8]) throws(SigningError) -> [UInt8] {
+                guard let signature = try? key.signature(for: message) else { throw .invalidKey }
+                return Array(signature)
+            }
+        }
+
+        /// Keys of other schemes need no preparing, or are too seldom used for it.
+        func prepare(_ privateKey: [UInt8]) -> PreparedKey? {
+            guard self == .ed25519 else { return nil }
+            let seed = privateKey.prefix(32)
+            return (try? Curve25519.Signing.PrivateKey(rawRepresentation: seed)).map(
+                PreparedKey.init(key:))
         }
 
         /// The public key of a private key, in the form that the scheme describes.

@@ -31,6 +31,32 @@ extension SigningError: CustomStringConvertible {
     }
 }
 
+/// A private key that is ready to sign: what follows from it alone is worked out once.
+public struct SigningKey: Sendable {
+    private let scheme: SignatureScheme
+    private let secret: [UInt8]
+    #if HostCrypto
+        private let prepared: SignatureScheme.PreparedKey?
+    #endif
+
+    /// The key with these bytes, in the form that the scheme describes.
+    public init(_ scheme: SignatureScheme, _ secret: [UInt8]) {
+        self.scheme = scheme
+        self.secret = secret
+        #if HostCrypto
+            prepared = scheme.prepare(secret)
+        #endif
+    }
+
+    /// A signature of `message`.
+    public func sign(_ message: [UInt8]) throws(SigningError) -> [UInt8] {
+        #if HostCrypto
+            if let prepared { return try prepared.sign(message) }
+        #endif
+        return try scheme.sign(message, privateKey: secret)
+    }
+}
+
 #if !HostCrypto && !BrowserCrypto
     extension SignatureScheme {
         /// Whether `signature` is one of `message` by the holder of `publicKey`. Without a
@@ -42,7 +68,7 @@ extension SigningError: CustomStringConvertible {
         }
 
         /// A signature of `message`.
-        public func sign(
+        func sign(
             _ message: [UInt8], privateKey: [UInt8]
         ) throws(SigningError) -> [UInt8] {
             throw .unsupported

@@ -13,6 +13,8 @@ public struct PrivateKey: Sendable {
     /// The secret as its kind writes it: seed and public key for Ed25519, a number for secp256k1,
     /// PKCS #1 DER for RSA, SEC 1 DER for ECDSA.
     private let secret: [UInt8]
+    /// The same, made ready to sign.
+    private let signer: SigningKey
 
     /// Which kind of key it is.
     public var type: KeyType { publicKey.type }
@@ -45,6 +47,7 @@ public struct PrivateKey: Sendable {
         }
         self.publicKey = try PublicKey(type, derived)
         self.secret = secret
+        self.signer = SigningKey(type.scheme, secret)
     }
 
     /// The Ed25519 key that follows from a seed of 32 random bytes.
@@ -53,6 +56,7 @@ public struct PrivateKey: Sendable {
         let data = try SignatureScheme.ed25519.publicKey(of: seed)
         self.publicKey = PublicKey(ed25519: data)
         self.secret = seed + data
+        self.signer = SigningKey(.ed25519, secret)
     }
 
     /// The protobuf. It holds the secret.
@@ -61,7 +65,7 @@ public struct PrivateKey: Sendable {
     /// Signs `message` in the way of the key's kind. Fails only where no cryptographic library is
     /// compiled in.
     public func sign(_ message: [UInt8]) throws(SigningError) -> [UInt8] {
-        try type.scheme.sign(message, privateKey: secret)
+        try signer.sign(message)
     }
 }
 
@@ -80,6 +84,7 @@ extension PrivateKey: CustomStringConvertible {
         private init(ed25519 secret: [UInt8]) {
             self.publicKey = PublicKey(ed25519: Array(secret[32...]))
             self.secret = secret
+            self.signer = SigningKey(.ed25519, secret)
         }
     }
 #endif

@@ -140,7 +140,7 @@ struct RadixNumber {
     func encode(_ bytes: [UInt8], to out: inout [UInt8]) {
         let characters = form.characters
         let zeros = bytes.prefix { $0 == 0 }.count
-        var digits = convert(bytes.dropFirst(zeros), from: 256, to: UInt32(form.radix))
+        var digits = Self.convert(bytes.dropFirst(zeros), from: 256, to: form.radix)
         digits.append(contentsOf: repeatElement(0, count: zeros))
         out.append(contentsOf: digits.reversed().lazy.map { characters[Int($0)] })
     }
@@ -158,29 +158,81 @@ struct RadixNumber {
             try reader.skip(1)
         }
         let zeros = digits.prefix { $0 == 0 }.count
-        var bytes = convert(digits.dropFirst(zeros), from: UInt32(form.radix), to: 256)
+        var bytes = Self.convert(digits.dropFirst(zeros), from: form.radix, to: 256)
         bytes.append(contentsOf: repeatElement(0, count: zeros))
         bytes.reverse()
         return bytes
     }
 
     /// The digits of a number in another base, the least significant first.
-    private func convert(
-        _ digits: ArraySlice<UInt8>, from: UInt32, to: UInt32
-    ) -> [UInt8] {
-        var result: [UInt8] = []
-        for digit in digits {
-            var carry = UInt32(digit)
+    private static func convert(_ digits: ArraySlice<UInt8>, from: Int, to: Int) -> [UInt8] {
+        let (source, target) = (Limbs(of: from), Limbs(of: to))
+        // Limbs of the result, the least significant first.
+        var result: [UInt64] = []
+        result.reserveCapacity(digits.count / 4 + 2)
+        for limb in source.gather(digits) {
+            var carry = limb
             for index in result.indices {
-                carry += UInt32(result[index]) * from
-                result[index] = UInt8(truncatingIfNeeded: carry % to)
-                carry /= to
+                // Less than the product of both bases, because the carry is less than the source's.
+                carry += result[index] * source.base
+                result[index] = carry % target.base
+                carry /= target.base
             }
             while carry > 0 {
-                result.append(UInt8(truncatingIfNeeded: carry % to))
-                carry /= to
+                result.append(carry % target.base)
+                carry /= target.base
             }
         }
-        return result
+        return target.scatter(result)
+    }
+}
+
+/// As many digits of a base as fit 32 bits, taken as one: a number of n digits is converted in
+/// (n / count)² steps.
+private struct Limbs {
+    let radix: UInt64
+    /// How many digits are one limb.
+    private(set) var count = 1
+    /// One more than the largest limb.
+    private(set) var base: UInt64
+
+    init(of radix: Int) {
+        self.radix = UInt64(radix)
+        base = UInt64(radix)
+        while base * self.radix <= 1 << 32 {
+            base *= self.radix
+            count += 1
+        }
+    }
+
+    /// The limbs of a number, both the most significant first.
+    func gather(_ digits: ArraySlice<UInt8>) -> [UInt64] {
+        var limbs: [UInt64] = []
+        limbs.reserveCapacity(digits.count / count + 1)
+        var rest = digits.count
+        var limb: UInt64 = 0
+        for digit in digits {
+            limb = limb * radix + UInt64(digit)
+            rest -= 1
+            guard rest % count == 0 else { continue }
+            limbs.append(limb)
+            limb = 0
+        }
+        return limbs
+    }
+
+    /// The digits of limbs, both the least significant first; without zeros at the end.
+    func scatter(_ limbs: [UInt64]) -> [UInt8] {
+        var digits: [UInt8] = []
+        digits.reserveCapacity(limbs.count * count)
+        for limb in limbs {
+            var rest = limb
+            for _ in 0..<count {
+                digits.append(UInt8(truncatingIfNeeded: rest % radix))
+                rest /= radix
+            }
+        }
+        while digits.last == 0 { digits.removeLast() }
+        return digits
     }
 }

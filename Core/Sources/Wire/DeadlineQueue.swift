@@ -3,19 +3,21 @@
 /// A key that falls due only means "look": its owner knows whether the thing still exists and
 /// whether its time has really come, and adds it again if not. So nothing is ever taken out of the
 /// middle, and moving a deadline back costs nothing.
-package struct DeadlineQueue<Key: Sendable>: Sendable {
+public struct DeadlineQueue<Key: Sendable>: Sendable {
     /// A binary heap, the earliest first.
     @usableFromInline var heap: [(at: Instant, key: Key)] = []
 
-    @inlinable package init() {}
+    /// Nothing is to be looked at.
+    @inlinable public init() {}
 
     /// The earliest deadline.
-    @inlinable package var first: Instant? { heap.first?.at }
+    @inlinable public var first: Instant? { heap.first?.at }
 
-    @inlinable package var count: Int { heap.count }
+    /// How many keys are in it.
+    @inlinable public var count: Int { heap.count }
 
     /// Makes `key` fall due at `at`.
-    @inlinable package mutating func add(_ key: Key, at: Instant) {
+    @inlinable public mutating func add(_ key: Key, at: Instant) {
         heap.append((at, key))
         var child = heap.count - 1
         while child > 0 {
@@ -27,7 +29,7 @@ package struct DeadlineQueue<Key: Sendable>: Sendable {
     }
 
     /// Takes out a key that is due at `now`.
-    @inlinable package mutating func popDue(at now: Instant) -> Key? {
+    @inlinable public mutating func popDue(at now: Instant) -> Key? {
         guard let first = heap.first, first.at <= now else { return nil }
         let last = heap.removeLast()
         shrink()

@@ -7,7 +7,7 @@ public struct Instant: Hashable, Sendable {
     public let nanoseconds: UInt64
 
     /// The instant `nanoseconds` after the clock's start.
-    public init(nanoseconds: UInt64) {
+    @inlinable public init(nanoseconds: UInt64) {
         self.nanoseconds = nanoseconds
     }
 
@@ -29,7 +29,7 @@ public struct Instant: Hashable, Sendable {
 }
 
 extension Instant: Comparable {
-    public static func < (left: Instant, right: Instant) -> Bool {
+    @inlinable public static func < (left: Instant, right: Instant) -> Bool {
         left.nanoseconds < right.nanoseconds
     }
 }
@@ -46,7 +46,7 @@ extension Duration {
 
 extension Optional where Wrapped == Instant {
     /// The earlier of two deadlines, where nil is none at all.
-    public func earlier(_ other: Instant?) -> Instant? {
+    @inlinable public func earlier(_ other: Instant?) -> Instant? {
         guard let self else { return other }
         guard let other else { return self }
         return Swift.min(self, other)

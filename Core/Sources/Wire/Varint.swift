@@ -58,7 +58,7 @@ extension ByteReader {
 
 extension Array where Element == UInt8 {
     /// Appends `value` as a varint in shortest form.
-    public mutating func appendVarint(_ value: UInt64) {
+    @inlinable public mutating func appendVarint(_ value: UInt64) {
         var rest = value
         while rest >= 0x80 {
             append(UInt8(truncatingIfNeeded: rest) | 0x80)
@@ -68,14 +68,14 @@ extension Array where Element == UInt8 {
     }
 
     /// Appends a fixed-width integer, most significant byte first.
-    public mutating func appendBigEndian<T: FixedWidthInteger>(_ value: T) {
+    @inlinable public mutating func appendBigEndian<T: FixedWidthInteger>(_ value: T) {
         for shift in stride(from: T.bitWidth - 8, through: 0, by: -8) {
             append(UInt8(truncatingIfNeeded: value >> shift))
         }
     }
 
     /// Appends a fixed-width integer, least significant byte first.
-    public mutating func appendLittleEndian<T: FixedWidthInteger>(_ value: T) {
+    @inlinable public mutating func appendLittleEndian<T: FixedWidthInteger>(_ value: T) {
         for shift in stride(from: 0, to: T.bitWidth, by: 8) {
             append(UInt8(truncatingIfNeeded: value >> shift))
         }

@@ -69,8 +69,8 @@ final class CallContent: Sendable {
 
 /// A file that contracts read by range. What was read last is kept, in windows.
 final class CallFile: ContentFile {
-    private static let windowBytes: Int64 = 256 << 10
-    private static let maxWindows = 16
+    private static let windowBytes: Int64 = 64 << 10
+    private static let maxWindows = 64
 
     private struct Windows {
         var bytes: [Int64: ByteBuffer] = [:]
@@ -129,7 +129,7 @@ final class CallFile: ContentFile {
         let stream = file.stream(UInt64(start)..<UInt64(end))
         let bytes = try control.wait {
             var stream = stream
-            var bytes = ByteBuffer()
+            var bytes = ByteBufferAllocator().buffer(capacity: Int(end - start))
             while var part = try await stream.next() { bytes.writeBuffer(&part) }
             return bytes
         }

@@ -22,12 +22,11 @@ final class KnownAnswers: Sendable {
 
     private struct Entry {
         let record: CID
-        /// Each in its stored form as well.
-        var vouchers: [(voucher: Voucher, bytes: [UInt8])]
+        var vouchers: [Voucher]
         /// Whether they have been read from the file and their signatures not been looked at.
         var isUnverified: Bool
 
-        var bytes: Int { vouchers.reduce(128) { $0 + $1.bytes.count } }
+        var bytes: Int { vouchers.reduce(128) { $0 + $1.byteCount } }
     }
 
     private struct State {
@@ -58,7 +57,7 @@ final class KnownAnswers: Sendable {
         guard let entry = entry(of: cid), let block = try? await store.block(entry.record.hash),
             let record = try? CallRecord(decoding: block.readableBytesSpan), record.call == call
         else { return nil }
-        var vouchers = entry.vouchers.map { $0.voucher }
+        var vouchers = entry.vouchers
         if entry.isUnverified {
             // What is on disk is believed of nothing.
             vouchers.removeAll { !$0.header.isValid }
@@ -71,7 +70,7 @@ final class KnownAnswers: Sendable {
     /// Who vouches for this record of a call.
     func vouchers(of record: CallRecord) -> [Voucher] {
         guard let entry = entry(of: record.call.cid), entry.record == record.cid else { return [] }
-        return entry.vouchers.map { $0.voucher }
+        return entry.vouchers
     }
 
     private func entry(of call: CID) -> Entry? {
@@ -86,7 +85,7 @@ final class KnownAnswers: Sendable {
             guard var entry = state.entries?[call], entry.isUnverified else { return }
             state.bytes -= entry.bytes
             entry.isUnverified = false
-            entry.vouchers.removeAll { known in !vouchers.contains(known.voucher) }
+            entry.vouchers.removeAll { !vouchers.contains($0) }
             state.bytes += entry.bytes
             state.entries?[call] = entry.vouchers.isEmpty ? nil : entry
         }
@@ -98,10 +97,10 @@ final class KnownAnswers: Sendable {
     func keep(_ answer: CallAnswer, via: PeerID?) {
         let call = answer.header.header.call
         let voucher = Voucher(answer, via: via)
-        let (stored, record) = (voucher.stored, answer.record.cid)
+        let record = answer.record.cid
         state.withLock { state in
             read(&state)
-            Self.add(voucher, stored, of: call, record, isUnverified: false, &state)
+            Self.add(voucher, of: call, record, isUnverified: false, &state)
             state.hasChanged = true
         }
     }
@@ -123,9 +122,9 @@ final class KnownAnswers: Sendable {
         state.withLock { state in
             read(&state)
             for (call, entry) in state.entries ?? [:] {
-                let rest = entry.vouchers.filter { known in
-                    !liars.contains(known.voucher.signer)
-                        && !(known.voucher.via.map { liars.contains($0) } ?? false)
+                let rest = entry.vouchers.filter { voucher in
+                    !liars.contains(voucher.signer)
+                        && !(voucher.via.map { liars.contains($0) } ?? false)
                 }
                 guard rest.count < entry.vouchers.count else { continue }
                 state.hasChanged = true
@@ -139,7 +138,7 @@ final class KnownAnswers: Sendable {
     }
 
     private static func add(
-        _ voucher: Voucher, _ stored: [UInt8], of call: CID, _ record: CID, isUnverified: Bool,
+        _ voucher: Voucher, of call: CID, _ record: CID, isUnverified: Bool,
         _ state: inout State
     ) {
         var entry =
@@ -150,14 +149,14 @@ final class KnownAnswers: Sendable {
             // to whoever compares the two.
             entry = Entry(record: record, vouchers: [], isUnverified: isUnverified)
         }
-        if let place = entry.vouchers.firstIndex(where: { $0.voucher.signer == voucher.signer }) {
-            if voucher.via == nil { entry.vouchers[place] = (voucher, stored) }
+        if let place = entry.vouchers.firstIndex(where: { $0.signer == voucher.signer }) {
+            if voucher.via == nil { entry.vouchers[place] = voucher }
         } else if entry.vouchers.count < ResultHistory.maxVouchers {
-            entry.vouchers.append((voucher, stored))
+            entry.vouchers.append(voucher)
         } else if voucher.via == nil,
-            let place = entry.vouchers.firstIndex(where: { $0.voucher.via != nil })
+            let place = entry.vouchers.firstIndex(where: { $0.via != nil })
         {
-            entry.vouchers[place] = (voucher, stored)
+            entry.vouchers[place] = voucher
         }
         state.bytes += entry.bytes
         state.entries?[call] = entry
@@ -203,9 +202,8 @@ final class KnownAnswers: Sendable {
         guard line.count <= maxEntryBytes, let call = name(&rest), let record = name(&rest) else {
             return
         }
-        let stored = Array(rest)
-        guard let voucher = try? Voucher(storage: stored.rawSpan) else { return }
-        add(voucher, stored, of: call, record, isUnverified: true, &state)
+        guard let voucher = try? Voucher(storage: rest.rawSpan) else { return }
+        add(voucher, of: call, record, isUnverified: true, &state)
     }
 
     private static func name(_ rest: inout ArraySlice<UInt8>) -> CID? {
@@ -224,7 +222,9 @@ final class KnownAnswers: Sendable {
             var bytes: [UInt8] = []
             for call in state.order {
                 guard let entry = state.entries?[call] else { continue }
-                for known in entry.vouchers { bytes += Self.line(call, entry.record, known.bytes) }
+                for voucher in entry.vouchers {
+                    bytes += Self.line(call, entry.record, voucher.stored)
+                }
             }
             return bytes
         }

@@ -30,6 +30,9 @@ public struct Voucher: Hashable, Sendable {
     /// Who vouches.
     public var signer: PeerID { header.responder }
 
+    /// How many bytes it takes to keep, roughly.
+    public var byteCount: Int { 320 + header.hashes.count * 34 + (via?.hash.digest.count ?? 0) }
+
     /// The longest form, in bytes: 64 hashes, and what is around them.
     static let maxBytes = 4 << 10
 

@@ -87,10 +87,13 @@ extension NodeCore {
 
     /// When the DHT is to be told of a contract. Nobody is, as long as there is nobody to tell.
     var announcementDeadline: Instant? {
-        guard let deadline = calls.announcements.deadline,
-            dhts.contains(where: { $0.canAnnounce })
-        else { return nil }
-        return deadline
+        // Reading it would copy the tables of the DHTs, as in `deadline`.
+        mutating get {
+            guard let deadline = calls.announcements.deadline,
+                dhts.indices.contains(where: { dhts[$0].canAnnounce })
+            else { return nil }
+            return deadline
+        }
     }
 
     /// Tells the DHT which contracts this node runs, where it is time for that.
