@@ -18,6 +18,13 @@ const MAX_MODULE = 4 << 20
 const MAX_COMPILED = 16
 /** The most activations of a call. */
 const MAX_ACTIVATIONS = 10_000
+/**
+ * The bytes that a call reads, the bytes that all it calls answer, and the memory of those that wait for
+ * others.
+ */
+const MAX_INPUT = 64 << 20
+const MAX_OUTPUT = 128 << 20
+const MAX_MEMORY = 512 << 20
 /** Longer bodies are not in calls and records, but named by them. */
 const MAX_INLINE = 32 << 10
 
@@ -37,9 +44,10 @@ interface Answer {
   readonly gas: bigint
   readonly status: number
   readonly headers: [string, string][]
-  readonly body: Uint8Array
+  readonly body?: Uint8Array
   record?: Uint8Array
 }
+type Activation = Parameters<typeof recordBlock>[1] & { readonly memory?: WebAssembly.Memory }
 type Call = Parameters<typeof runCall>[1]
 type Contract = ReturnType<typeof contractOf>
 
@@ -64,6 +72,10 @@ class Run {
   private readonly known = new Map<string, Answer>()
   private blocks: WorkBlock[] = []
   private activations = 0
+  private input = 0
+  private output = 0
+  /** Those that have begun and not ended. */
+  private open: Activation[] = []
   /** What of the recorded calls comes next. */
   private nextRecorded = 0
 
@@ -74,12 +86,15 @@ class Run {
     for (;;) {
       try {
         this.nextRecorded = 0
+        this.open = []
         return this.result(runCall(this, call) as Answer)
       } catch (error) {
         if (error instanceof Strayed) return { kind: 'strayed' }
         if (!(error instanceof Missing)) throw error
         const { cid, names } = error
         const found = await need(cid, names)
+        if (found.kind === 'file') this.input += found.bytes.length
+        if (this.input > MAX_INPUT) throw new Resource(`it reads more than ${MAX_INPUT} bytes`)
         this.contents.set([cid, ...names].join('/'), found)
       }
     }
@@ -116,16 +131,27 @@ class Run {
     return this.known.get(hex(callIdentity(sha256, call)))
   }
 
-  finished(activation: Parameters<typeof recordBlock>[1], answer: Answer): void {
+  started(activation: Activation): void {
+    this.open.push(activation)
+    const memory = this.open.reduce(
+      (sum, { memory }) => sum + (memory?.buffer.byteLength ?? 0), 0)
+    if (memory > MAX_MEMORY) throw new Resource(`it and what it calls take ${memory} bytes`)
+  }
+
+  finished(activation: Activation, answer: Answer): void {
+    // One that has not the gas for an instance has never begun.
+    if (this.open[this.open.length - 1] === activation) this.open.pop()
     this.activations += 1
     if (this.activations > MAX_ACTIVATIONS) throw new Resource(`more than ${MAX_ACTIVATIONS} calls`)
+    this.output += answer.body?.length ?? 0
+    if (this.output > MAX_OUTPUT) throw new Resource(`answers of more than ${MAX_OUTPUT} bytes`)
     const block = recordBlock(sha256, activation, answer)
     answer.record = identity(sha256, block)
     const { call } = activation
     if (call.body.size > MAX_INLINE && call.body.cid === undefined) {
       this.keepFile(call.body.read(0, call.body.size))
     }
-    if (answer.outcome === Outcome.ok && answer.body.length > MAX_INLINE) this.keepFile(answer.body)
+    if (answer.body !== undefined && answer.body.length > MAX_INLINE) this.keepFile(answer.body)
     this.blocks.push({ cid: answer.record, block })
     this.known.set(hex(callIdentity(sha256, call)), answer)
   }

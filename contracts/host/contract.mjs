@@ -59,9 +59,9 @@ const nothing = bytesContent(new Uint8Array());
  * names no contract, and `content(cid)`, which gives a file ({ size, read(offset, count) }) or a folder
  * ({ entries: Map of name to content }); both throw `Resource` for what is not to be had.
  * `sha256(bytes)` is its to bring as well. Optional are `cid(text)`, the usual text of a CID;
- * `answered(call)`, the answer to a call that is known already; and `finished(activation, answer)`, which
- * sees each activation at its end, and may give the answer a `record`: the CID, as bytes, that the
- * caller's `children` list.
+ * `answered(call)`, the answer to a call that is known already; `started(activation)`, which sees each
+ * activation when its instance has been made; and `finished(activation, answer)`, which sees it at its end,
+ * and may give the answer a `record`: the CID, as bytes, that the caller's `children` list.
  *
  * `call` has contract (a CID's text), method, path, query, headers (a Map), body (as a file), gas (a
  * BigInt). The answer has outcome, gas, and if it is ok status, headers (sorted pairs), body (bytes);
@@ -177,6 +177,7 @@ class Activation {
         });
         this.exports = instance.exports;
         this.memory = this.exports.memory;
+        this.host.started?.(this);
         this.gas = this.exports['weft:gas'];
         this.left = this.call.gas - instantiationGas;
         this.#ownLeft = (this.call.gas < maxOwnGas ? this.call.gas : maxOwnGas) - instantiationGas;

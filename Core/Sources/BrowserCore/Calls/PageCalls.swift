@@ -30,6 +30,9 @@ final class PageCalls {
         var isOpenThere = true
     }
 
+    /// How many calls of peers may be under way.
+    static let maxServed = 64
+
     private let identity: PrivateKey
     /// Seconds since 1970 when the page's clock stood at zero.
     private let epoch: Double
@@ -48,8 +51,13 @@ final class PageCalls {
     init(seed: [UInt8], secret: [UInt8], offer: CallOffer, epoch: Double) throws(SigningError) {
         identity = try PrivateKey(ed25519Seed: seed)
         self.epoch = epoch
+        var limits = CallServerLimits()
+        limits.streams = 64
+        limits.callsPerPeer = 16
+        limits.calls = Self.maxServed
         machine = CallExchange(
-            offer: offer, book: CreditBook(of: PeerID(identity.publicKey)), secret: secret)
+            offer: offer, book: CreditBook(of: PeerID(identity.publicKey)), secret: secret,
+            limits: limits)
     }
 
     private func time(_ now: Instant) -> UInt64 {
