@@ -100,15 +100,18 @@ import Testing
         let added = try peer.place.weft("add", "-q", peer.place.path("folder"))
         let folder = added.output.split(separator: "\n").last.map(String.init) ?? ""
         let urls = "/hello\n/trap\n/none\nipfs://\(folder)/a.txt\nipfs://\(folder)\n/seed\n"
-        let calls: [(path: String, body: String?)] = [
+        let reader = try peer.publish(ContractText.reader)
+        let ofMany: [(path: String, body: String?)] = [
             ("hello", "world"), ("trap", nil), ("seed", nil), ("hello", long), ("index", nil),
             ("all?dir=\(folder)", urls), ("loop", nil), ("much", nil),
         ]
+        let calls =
+            ofMany.map { (path: "\(many)/\($0.path)", body: $0.body) }
+            + [(path: "\(reader)?dir=\(folder)", body: nil)]
         func tasks(at place: String) -> [[String: Any]] {
             calls.map { call in
                 Self.task(
-                    "\(place)\(many)/\(call.path)", "self", body: call.body,
-                    ["weft-gas": "60000000"])
+                    place + call.path, "self", body: call.body, ["weft-gas": "60000000"])
             }
         }
         let report = try Self.show(
@@ -129,6 +132,7 @@ import Testing
             }
         }
         #expect(report.header("weft-responder", of: 0) == "self")
+        #expect(report.text(8) == "content\n")
         #expect(report.header("weft-outcome", of: 6) == "out-of-gas")
         #expect(report.answers.suffix(2).map { $0["status"] as? Int } == [404, 422])
         let record = report.answers[5]["record"] as? [String: Any]
