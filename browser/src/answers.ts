@@ -46,7 +46,13 @@ export async function responseTo(
     response = refusal(request, 500, `the contract did not answer: ${record.outcome}`)
     response.headers.set('weft-outcome', record.outcome)
   } else {
-    const headers = new Headers(record.headers.filter(([name]) => !isTransport(name)))
+    if (record.status! < 200) throw new WeftError('unverifiable', 'the status is none', trace)
+    // A header is text in UTF-8, of which browsers take the bytes.
+    const headers = new Headers(record.headers
+      .filter(([name]) => !isTransport(name))
+      .map(([name, value]): [string, string] => [
+        name, String.fromCharCode(...new TextEncoder().encode(value)),
+      ]))
     let body: Uint8Array | undefined = record.body
     if (record.content !== '') {
       body = await read(record.content)

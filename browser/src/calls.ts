@@ -58,6 +58,8 @@ const enum Wish {
 const INTRODUCTION = 2000
 /** How long a page may take to run a call, and its gas, if nobody says. */
 const TIME = 60_000
+/** How long it may take to tell whether something is a proof. */
+const PROOF_TIME = 10_000
 /** How much longer an answer is waited for, so that a run here has come to its end. */
 const GRACE = 1000
 const GAS = 10_000_000_000
@@ -97,8 +99,11 @@ export class Calls {
   private readonly arrivals = new Set<() => void>()
   /** The contracts that have run here. */
   private readonly known = new Set<string>()
-  /** Why a call of the page that was run here has no record, by its identity. */
-  private readonly ends = new Map<string, Exclude<WorkEnd, { kind: 'record' }>>()
+  /**
+   * Why calls of the page that were run here have no record, by their identities, as long as somebody
+   * waits for one.
+   */
+  private readonly ends = new Map<string, { waiting: number; end?: WorkEnd }>()
   private speed = USUAL_SPEED
   private toldSpeed = USUAL_SPEED
   private nextCall = 1
@@ -152,19 +157,28 @@ export class Calls {
   /** Answers a request for `weft:`. */
   async fetch(request: Request, mesh: MeshOptions = {}): Promise<Response> {
     const { signal, url } = request
-    const audit = auditNumber(mesh.audit ?? 'sample')
+    checkNumbers(mesh)
+    let audit = auditNumber(mesh.audit ?? 'sample')
     const patience = mesh.deadline ?? (this.options.time ?? TIME) + GRACE
     const body = new Uint8Array(await request.arrayBuffer())
     if (body.length > MAX_INPUT) throw new TypeError(`the body is longer than ${MAX_INPUT} bytes`)
     const canRun = this.options.run !== false
-    const mayAsk = mesh.audit !== 'self'
+    const isLong = body.length > MAX_INLINE
+    if (isLong && !this.host.isServing()) {
+      // Peers would have to get the body from here, and are given nothing.
+      if (!canRun) {
+        throw networkError(url, new WeftError(
+          'resource', 'peers get a body of more than 32 KiB from pages with serve alone', []))
+      }
+      audit = SELF
+    }
+    const mayAsk = audit !== SELF
     if (mayAsk || !canRun) {
       // A quorum is of several, which have the numbers from three on.
       await this.introductions(Math.max(canRun ? 0 : 1, audit - 1), signal)
     }
     signal.throwIfAborted()
     this.checkIsRunning()
-    const isLong = body.length > MAX_INLINE
     const argument = pack([
       url, request.method === 'HEAD' ? 'GET' : request.method,
       [...request.headers].map(([name, value]) => `${name}:${value}`).join('\n'),
@@ -192,6 +206,9 @@ export class Calls {
       this.waiting.delete(number)
       throw new TypeError(`${url}: ${(error as Error).message}`)
     }
+    const entry = this.ends.get(identity) ?? { waiting: 0 }
+    this.ends.set(identity, entry)
+    entry.waiting += 1
     this.settle()
     try {
       const { record, told } = await answer
@@ -203,7 +220,7 @@ export class Calls {
       })
     } catch (error) {
       if (!(error instanceof WeftError)) throw error
-      const end = this.ends.get(identity)
+      const { end } = entry
       if (end?.kind === 'unanswered') {
         const message = end.status === 404 ? 'the contract has no such method' : 'this is no contract'
         return refusal(request, end.status, message)
@@ -214,7 +231,8 @@ export class Calls {
       const trace = [...error.trace, `self: ${end.reason}`]
       throw networkError(url, new WeftError(code, error.what, trace))
     } finally {
-      this.ends.delete(identity)
+      entry.waiting -= 1
+      if (entry.waiting === 0) this.ends.delete(identity)
       this.waiting.delete(number)
       signal.removeEventListener('abort', abort)
     }
@@ -271,7 +289,7 @@ export class Calls {
         this.stops.delete(number)
         return
       case Wish.load: return void this.load(number, lines(bytes))
-      case Wish.replay: return this.replay(number, unpack(bytes))
+      case Wish.replay: return this.replay(number, unpack(bytes), subject === 1)
       case Wish.answered: {
         const [record, told] = unpack(bytes)
         return this.waiting.get(subject)?.resolve({ record: record!, told: lines(told) })
@@ -291,9 +309,10 @@ export class Calls {
     const begun = this.host.now()
     if (peer!.length > 0 && !this.host.isServing()) return this.run('ran', order, new Uint8Array())
     const workers = peer!.length === 0 ? this.workers : this.visiting
-    this.begin(workers, order, { call: call! }, end => {
+    this.begin(workers, order, { call: call!, isForPeer: peer!.length > 0 }, end => {
       if (end.kind !== 'record') {
-        if (peer!.length === 0) this.ends.set(identity!, end)
+        const entry = peer!.length === 0 ? this.ends.get(identity!) : undefined
+        if (entry !== undefined) entry.end = end
         this.run('ran', order, new Uint8Array())
         return
       }
@@ -328,16 +347,23 @@ export class Calls {
         kind: 'none', code: 'resource', reason: 'contracts do not run here',
       })
     }
-    this.stops.set(order, workers.run(work, this.options.time ?? TIME, end => {
+    const time = this.options.time ?? TIME
+    const most = work.isForPeer === true && work.recorded !== undefined ? PROOF_TIME : time
+    this.stops.set(order, workers.run(work, Math.min(time, most), end => {
       this.stops.delete(order)
       if (!this.isStopped) done(end)
     }))
   }
 
-  private replay(order: number, records: Uint8Array[]): void {
+  private replay(order: number, records: Uint8Array[], forPeer: boolean): void {
+    if (forPeer && !(this.options.serve === true && this.host.isServing())) {
+      // Whether that is a proof is for others to tell.
+      return this.run('replayed', order, new Uint8Array(), 0)
+    }
     const [record, ...recorded] = records
     const call = unpack(this.core.ask('record_parts', record!))[5]!
-    this.begin(this.workers, order, { call, recorded }, end => {
+    const workers = forPeer ? this.visiting : this.workers
+    this.begin(workers, order, { call, recorded, isForPeer: forPeer }, end => {
       const result = end.kind === 'record' ? end.record : new Uint8Array()
       const hasStrayed = end.kind === 'strayed' || end.kind === 'unanswered'
       this.run('replayed', order, result, hasStrayed ? 1 : 0)
@@ -436,6 +462,19 @@ async function compile(source: NonNullable<ContractOptions['module']>): Promise<
   }
   return WebAssembly.compile(await response.arrayBuffer())
 }
+
+/** Refuses numbers that the module would take for others. */
+function checkNumbers(mesh: MeshOptions): void {
+  const most = { maxPrice: 0xffff_ffff, value: Number.MAX_SAFE_INTEGER, deadline: 0x7fff_ffff }
+  for (const [name, limit] of Object.entries(most)) {
+    const value = mesh[name as keyof typeof most] ?? 0
+    if (value >= 0 && value <= limit) continue
+    throw new TypeError(`mesh.${name} is to be a number from 0 to ${limit}, not ${value}`)
+  }
+}
+
+/** The number of the check by which the page runs the call. */
+const SELF = 2
 
 /** How answers are checked, as the module numbers it. */
 function auditNumber(audit: string): number {

@@ -153,6 +153,7 @@ export class Channels {
   }
 
   private dial(target: Target): void {
+    if (this.isStopped) return
     clearTimeout(target.timer)
     target.timer = undefined
     target.dialledAt = this.now()

@@ -89,6 +89,11 @@ async function instantiate(
   return (await WebAssembly.instantiate(await response.arrayBuffer(), imports)).instance
 }
 
+/** The module has no memory left: that is no answer. */
+export class OutOfMemory extends Error {
+  constructor() { super('Weft’s module is out of memory') }
+}
+
 /** The module, running. */
 export class Core {
   private fault: WeftError | undefined
@@ -172,7 +177,7 @@ export class Core {
   ask(name: string, ...parameters: Parameter[]): Uint8Array {
     const reply = this.run(name, ...parameters)
     if (this.fault !== undefined) throw this.fault
-    if (reply === 0) throw new Error('Weft’s module is out of memory')
+    if (reply === 0) throw new OutOfMemory()
     try {
       const header = new DataView(this.memory.buffer, reply, 8)
       const start = reply + 8
@@ -187,7 +192,7 @@ export class Core {
   private place(bytes: Uint8Array): number {
     const pointer = this.call('allocate', bytes.length)
     if (this.fault !== undefined) throw this.fault
-    if (pointer === 0) throw new Error('Weft’s module is out of memory')
+    if (pointer === 0) throw new OutOfMemory()
     new Uint8Array(this.memory.buffer, pointer, bytes.length).set(bytes)
     return pointer
   }

@@ -265,6 +265,7 @@ export class Weft extends EventTarget {
       const answer = copy && await this.tabs?.foreignCall(copy, init?.mesh)
       if (answer !== undefined) return answer
       const calls = await this.loadCalls()
+      this.checkIsRunning()
       this.seek(url)
       return calls.fetch(request, init?.mesh)
     }
@@ -372,7 +373,10 @@ export class Weft extends EventTarget {
       ask: (name, ...parameters) => this.core.ask(name, ...parameters),
       read: (cid, names, limit, signal) => this.readWhole([cid, ...names], limit, signal),
       tell: (name, detail) => { this.dispatchEvent(new CustomEvent(name, { detail })) },
-    }, calls => { this.calls = calls })
+    }, calls => {
+      this.calls = calls
+      if (this.isStopped) calls.end(new DOMException('Weft has been stopped', 'AbortError'))
+    })
     this.callsStarting.catch(() => { this.callsStarting = undefined })
     return this.callsStarting
   }

@@ -11,6 +11,8 @@ export interface Work {
   readonly call: Uint8Array
   /** The records of what it called, if it is only to be done again, alone. */
   readonly recorded?: readonly Uint8Array[]
+  /** Whether a peer wants it, for whom less is done. */
+  readonly isForPeer?: boolean
 }
 
 /** A block with its CID. */

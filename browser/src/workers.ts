@@ -94,7 +94,7 @@ export class Workers {
       give(lack(`its worker failed (${event.message ?? 'no script'})`), false)
     }
     worker.onmessage = async ({ data }: MessageEvent<WorkAnswer>) => {
-      if (data.kind === 'end') return give(data.end, true)
+      if (data.kind === 'end') return give(data.end, data.end.kind !== 'none')
       try {
         const content = await this.source(data.cid, data.names, abort.signal)
         if (!abort.signal.aborted) say(worker, { kind: 'content', content })

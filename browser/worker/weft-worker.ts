@@ -6,7 +6,7 @@ import {
   answers, bytesContent, contractOf, Outcome, Resource, runCall,
 } from '../../contracts/host/contract.mjs'
 import { callIdentity, identity, recordBlock } from '../../contracts/host/identity.mjs'
-import { Core, text, utf8 } from '../src/core.js'
+import { Core, OutOfMemory, text, utf8 } from '../src/core.js'
 import { WeftError } from '../src/errors.js'
 import { lines, pairs, unpack } from '../src/parts.js'
 import type { Work, WorkAnswer, WorkBlock, WorkContent, WorkEnd, WorkOrder } from '../src/work.js'
@@ -57,11 +57,17 @@ const compiled = new Map<string, Contract | undefined>()
 
 const hex = (bytes: Uint8Array): string => [...bytes].map(byte => byte.toString(16)).join('.')
 const sha256 = (bytes: Uint8Array): Uint8Array => core.ask('hash', bytes)
+/** Nothing, if the module has said no; a module that has failed or lacks memory says nothing. */
+function notSaid(error: unknown): undefined {
+  if (error instanceof WeftError || error instanceof OutOfMemory) throw error
+  return undefined
+}
+
 const cidText = (name: string): string | undefined => {
   try {
     return text(core.ask('cid', utf8(name)))
-  } catch {
-    return undefined
+  } catch (error) {
+    return notSaid(error)
   }
 }
 
@@ -79,7 +85,12 @@ class Run {
   /** What of the recorded calls comes next. */
   private nextRecorded = 0
 
-  constructor(private readonly work: Work) {}
+  /** What a peer may use is so many times less. */
+  private readonly share: number
+
+  constructor(private readonly work: Work) {
+    this.share = work.isForPeer === true ? 4 : 1
+  }
 
   async end(): Promise<WorkEnd> {
     const call = this.callOf(this.work.call)
@@ -94,7 +105,7 @@ class Run {
         const { cid, names } = error
         const found = await need(cid, names)
         if (found.kind === 'file') this.input += found.bytes.length
-        if (this.input > MAX_INPUT) throw new Resource(`it reads more than ${MAX_INPUT} bytes`)
+        if (this.input > MAX_INPUT / this.share) throw new Resource('it reads too much')
         this.contents.set([cid, ...names].join('/'), found)
       }
     }
@@ -135,7 +146,7 @@ class Run {
     this.open.push(activation)
     const memory = this.open.reduce(
       (sum, { memory }) => sum + (memory?.buffer.byteLength ?? 0), 0)
-    if (memory > MAX_MEMORY) throw new Resource(`it and what it calls take ${memory} bytes`)
+    if (memory > MAX_MEMORY / this.share) throw new Resource(`it and what it calls take ${memory} bytes`)
   }
 
   finished(activation: Activation, answer: Answer): void {
@@ -144,7 +155,7 @@ class Run {
     this.activations += 1
     if (this.activations > MAX_ACTIVATIONS) throw new Resource(`more than ${MAX_ACTIVATIONS} calls`)
     this.output += answer.body?.length ?? 0
-    if (this.output > MAX_OUTPUT) throw new Resource(`answers of more than ${MAX_OUTPUT} bytes`)
+    if (this.output > MAX_OUTPUT / this.share) throw new Resource('its answers are too long')
     const block = recordBlock(sha256, activation, answer)
     answer.record = identity(sha256, block)
     const { call } = activation
@@ -215,7 +226,12 @@ class Content {
     readonly cid?: string,
   ) {}
 
-  private get found(): WorkContent { return this.run.find(this.root, this.names) }
+  private get found(): WorkContent {
+    const found = this.run.find(this.root, this.names)
+    // What a folder names and is neither file nor folder, as a link, is seen otherwise on a node.
+    if (this.names.length > 0 && found.kind === 'nothing') throw new Resource('a link in a folder')
+    return found
+  }
 
   get size(): number { return this.found.kind === 'file' ? this.found.bytes.length : 0 }
 
@@ -243,8 +259,7 @@ function compile(module: Uint8Array): Contract | undefined {
   try {
     answer = core.ask('contract_instrument', module)
   } catch (error) {
-    if (error instanceof WeftError) throw error
-    return undefined
+    return notSaid(error)
   }
   const gas = new DataView(answer.buffer, answer.byteOffset).getBigUint64(0, true)
   return contractOf(answer.subarray(8), gas)
@@ -263,6 +278,7 @@ function need(cid: string, names: readonly string[]): Promise<WorkContent> {
 async function run(work: Work): Promise<void> {
   let end: WorkEnd
   try {
+    await started
     end = await new Run(work).end()
   } catch (error) {
     end = { kind: 'none', code: 'resource', reason: (error as Error).message }
@@ -277,10 +293,10 @@ self.onmessage = async ({ data }: MessageEvent<WorkOrder>) => {
       started = Core.load(data.module, {
         send: () => true, event: () => {}, failed: cause => { throw cause },
       }).then(loaded => { core = loaded })
+      // Who wants a run is told.
+      started.catch(() => {})
       return
-    case 'run':
-      await started
-      return run(data.work)
+    case 'run': return run(data.work)
     case 'content': return content?.(data.content)
   }
 }

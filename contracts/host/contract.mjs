@@ -5,7 +5,7 @@
 // What is run is an instrumented module, which counts its own gas. Prices and their order are those
 // of docs/contracts-rules.md.
 
-import { callIdentity, isCID, littleEndian } from './identity.mjs';
+import { callIdentity, cidBytes, isCID, littleEndian } from './identity.mjs';
 import { Commands } from './wasi.mjs';
 
 /** How a call ended. What is not `ok` has no response, and used all its gas. */
@@ -136,11 +136,18 @@ class Activation {
         this.depth = depth;
         this.headers = new Map([...call.headers, ['weft-gas', `${call.gas}`]].sort(byName));
         this.#sources = [{ headers: this.headers, body: call.body }];
-        this.folder = this.#cid(call.headers.get('weft-dir') ?? parameter(call.query, 'dir') ?? '');
+        const named = call.headers.get('weft-dir');
+        if (named === undefined && /%[^&=]*=|(?:^|&)dir=[^&]*%|^(?:[^&]*&){64}/.test(call.query)) {
+            throw new Resource('the query may name a folder, which is not decoded here');
+        }
+        this.folder = this.#cid(named ?? parameter(call.query, 'dir') ?? '');
         if (this.folder !== undefined) this.reads.add(this.folder);
     }
 
-    #cid(text) { return isCID(text) ? this.host.cid?.(text) ?? text : undefined; }
+    #cid(text) {
+        if (this.host.cid) return text === '' ? undefined : this.host.cid(text);
+        return isCID(text) ? text : undefined;
+    }
 
     /** Runs a contract, and says what came of it. */
     answer(contract) {
@@ -175,6 +182,9 @@ class Activation {
             weft: this.#counted('weft', this.#imports()),
             wasi_snapshot_preview1: this.#counted('wasi', this.#commands.imports()),
         });
+        for (const name of [method ?? '_start', '_initialize', '_start']) {
+            if ((instance.exports[name]?.length ?? 0) !== 0) throw new Resource(`${name} is no method`);
+        }
         this.exports = instance.exports;
         this.memory = this.exports.memory;
         this.host.started?.(this);
@@ -186,11 +196,16 @@ class Activation {
         if (method === undefined) {
             this.#commands.run(this.exports._start);
         } else {
-            this.exports._initialize?.();
-            this.exports[method]();
+            this.#call('_initialize');
+            this.#call(method);
         }
         this.#takeBack();
         this.#settle(this.#sources.length - 1);
+    }
+
+    /** Methods take and give nothing; what does is none, which only its type tells beforehand. */
+    #call(name) {
+        if (this.exports[name]?.() !== undefined) throw new Resource(`${name} is no method`);
     }
 
     get isOverdrawn() { return this.left < 0n || this.#ownLeft < 0n; }
@@ -220,15 +235,20 @@ class Activation {
 
     /** The functions of a module, each of which says who takes gas. */
     #counted(module, functions) {
-        return Object.fromEntries(Object.entries(functions).map(([name, body]) => [
+        const counted = Object.entries(functions).map(([name, body]) => [
             name, (...parameters) => {
+                if (parameters.length !== body.length && module === 'weft') {
+                    throw new Resource(`${name} is imported with another type`);
+                }
                 this.#function = `${module}.${name}`;
                 this.#takeBack();
                 const result = body(...parameters);
                 this.#lend();
                 return result;
             },
-        ]));
+        ]);
+        // Nothing that objects inherit can be imported.
+        return Object.assign(Object.create(null), Object.fromEntries(counted));
     }
 
     /** Puts into `weft:gas` what the contract may use. */
@@ -357,11 +377,16 @@ class Activation {
         this.left -= reserved;
         this.#checkGas();
         if (this.#sources.length > maxFetches) throw new Misuse('it fetches too much');
+        if (url.includes('#')) throw new Resource('a URL with a fragment');
+        const isName = (text) => this.#cid(text) !== undefined;
         const call = {
-            ...parsedURL(url.startsWith('/') ? `weft://${this.call.contract}${url}` : url),
+            ...parsedURL(url.startsWith('/') ? `weft://${this.call.contract}${url}` : url, isName),
             method: verb, headers: reaching(headers), body: bytesContent(body), gas: reserved,
         };
         call.contract = this.#cid(call.contract);
+        if (this.host.cid && ![0x55, 0x70].includes(cidBytes(call.contract)[1])) {
+            throw new Misuse('this is no contract');
+        }
         checkCall({ ...call, headers });
         return { reserved, ask: () => this.#ask(call) };
     }
@@ -382,8 +407,9 @@ class Activation {
 
     /** What finds the content that a URL leads to; undefined if there is none below its CID. */
     #content(url, verb, body) {
+        if (/[?#%]|\/\.\.?(?:\/|$)/.test(url)) throw new Resource('a URL that is not resolved here');
         const match = /^ipfs:\/\/([a-zA-Z0-9]+)(\/[^?#]*)?$/.exec(url);
-        if (!match || !isCID(match[1]) || (verb !== 'GET' && verb !== 'HEAD') || body.length > 0) {
+        if (!match || this.#cid(match[1]) === undefined || (verb !== 'GET' && verb !== 'HEAD') || body.length > 0) {
             throw new Misuse('a URL or method is none that can be fetched');
         }
         const root = this.#cid(match[1]);
@@ -502,10 +528,10 @@ function methodName(path) {
     return /^[a-z][a-z0-9-]*$/.test(name) ? name : undefined;
 }
 
-/** The parts of a URL `weft://<cid>/path?query`. */
-export function parsedURL(url) {
+/** The parts of a URL `weft://<cid>/path?query`, by what tells whether a text is a CID. */
+export function parsedURL(url, isName = isCID) {
     const match = /^weft:\/\/([a-zA-Z0-9]+)(\/[^?#]*)?(\?[^#]*)?$/.exec(url);
-    if (!match || !isCID(match[1])) throw new Misuse(`no URL of a contract: ${url}`);
+    if (!match || !isName(match[1])) throw new Misuse(`no URL of a contract: ${url}`);
     return {
         contract: match[1], path: decoded(match[2] ?? '/'), query: (match[3] ?? '?').slice(1),
     };

@@ -29,7 +29,7 @@ public func startCalls(
         do throws(SigningError) {
             unsafe calls = try PageCalls(
                 seed: Array(bytes[..<32]), secret: Array(bytes[32...]),
-                offer: CallOffer(speed: whole(speed), slots: slots), epoch: epoch)
+                offer: offer(speed, slots), epoch: epoch)
         } catch {
             throw DecodeError(.unsupported, "the secret makes no key")
         }
@@ -40,8 +40,12 @@ public func startCalls(
 /// Tells peers how fast the page has turned out to be.
 @c(weft_calls_offer)
 public func offerCalls(_ speed: Double, _ slots: UInt32, _ now: Double) {
-    unsafe calls?.setOffer(CallOffer(speed: whole(speed), slots: slots))
+    unsafe calls?.setOffer(offer(speed, slots))
     settle(now)
+}
+
+private func offer(_ speed: Double, _ slots: UInt32) -> CallOffer {
+    CallOffer(speed: whole(speed), slots: slots, maxGas: PageCalls.maxServedGas)
 }
 
 /// A connected peer runs calls, or does not (any more).
@@ -229,9 +233,9 @@ private func tell(_ event: PageCalls.Event) {
         tell(
             7, 0, Double(order),
             lines([peer?.description ?? ""] + cids.map { $0.description })[...])
-    case .replay(let order, let replay):
+    case .replay(let order, let replay, let forPeer):
         tell(
-            8, 0, Double(order),
+            8, forPeer ? 1 : 0, Double(order),
             joined(([replay.record] + replay.children).map { $0.encoded })[...])
     case .answered(let number, let result):
         tell(9, number, 0, joined([result.record.encoded, lines(result.told)])[...])

@@ -16,7 +16,8 @@ final class PageCalls {
         case stop(UInt64)
         /// Get these records, from a peer or from what the page keeps.
         case load(UInt64, [CID], from: PeerID?)
-        case replay(UInt64, ReplayOrder)
+        /// Run this activation again; for a peer if it is to tell whether a proof is one.
+        case replay(UInt64, ReplayOrder, forPeer: Bool)
         case answered(UInt32, CallResult)
         case failed(UInt32, CallError)
         /// A peer is proven to have lied.
@@ -32,6 +33,8 @@ final class PageCalls {
 
     /// How many calls of peers may be under way.
     static let maxServed = 64
+    /// The most gas of a call of a peer.
+    static let maxServedGas: UInt64 = 10_000_000_000
 
     private let identity: PrivateKey
     /// Seconds since 1970 when the page's clock stood at zero.
@@ -190,7 +193,7 @@ final class PageCalls {
         // A page asks whom it is connected with.
         case .search(let contract): machine.searched(contract, now: now)
         case .load(let order, let cids, let peer): return .load(order, cids, from: peer)
-        case .replay(let order, let activation): return .replay(order, activation)
+        case .replay(let order, let activation): return .replay(order, activation, forPeer: false)
         case .examine(let order, let file): return examine(file, order, now: now)
         // The page's name and chain end with the page.
         case .keep(let order, _): machine.kept(order, true)
@@ -210,7 +213,7 @@ final class PageCalls {
         case .answered(let finding): machine.examined(order, finding, now: now)
         case .replay(let evidence, let activation):
             examined[order] = (evidence, activation)
-            return .replay(order, activation)
+            return .replay(order, activation, forPeer: true)
         }
         return nil
     }

@@ -234,7 +234,7 @@ extension ContentPeer {
     }
 
     /// Tells the machine whose stream it is.
-    private func tell(
+    func tell(
         _ event: StreamEvent, of stream: UInt32, _ channel: PageChannel, now: Instant
     ) {
         switch channel.streams[stream]?.use {
@@ -246,7 +246,11 @@ extension ContentPeer {
         case .peering(PeerProtocols.signaling): visitors?.signaling.receive(event, now: now)
         case .circuit(let number): receive(event, onCircuit: number, now: now)
         case .peering: identify.receive(event, addresses: &addresses, now: now)
-        case .page: tell(.page(.stream(event)))
+        case .page:
+            if case .message(_, let bytes) = event, !untold.add(bytes.count) {
+                return reset(stream, of: channel, now: now)
+            }
+            tell(.page(.stream(event)))
         case nil: break
         }
     }

@@ -81,7 +81,7 @@ extension ContentPeer {
             return
         }
         channel.reset(stream)
-        exchange.receive(.reset(channel.id(of: stream)), now: now)
+        tell(.reset(channel.id(of: stream)), of: stream, channel, now: now)
         channel.streams[stream] = nil
     }
 

@@ -12,6 +12,29 @@ struct PageProtocol {
     let limit: Int
 }
 
+/// How much of the messages of peers the page is not told of yet.
+struct UntoldMessages {
+    /// The most messages, and the most bytes before one that comes.
+    static let maxCount = 4_096
+    static let maxBytes = 1 << 20
+
+    private var count = 0
+    private var bytes = 0
+
+    /// Counts a message. Returns false if it is empty, which none is, or there are too many.
+    mutating func add(_ byteCount: Int) -> Bool {
+        guard byteCount > 0, count < Self.maxCount, bytes < Self.maxBytes else { return false }
+        count += 1
+        bytes += byteCount
+        return true
+    }
+
+    mutating func remove(_ byteCount: Int) {
+        count -= 1
+        bytes -= byteCount
+    }
+}
+
 /// What the page is told of such streams.
 enum PageStreamEvent {
     /// A connected peer speaks these of the page's protocols.

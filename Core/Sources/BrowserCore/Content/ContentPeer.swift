@@ -97,6 +97,8 @@ final class ContentPeer {
 
     /// The protocols that the page brings itself.
     var pageProtocols: [ProtocolName: PageProtocol] = [:]
+    /// Messages of these that the page is not told of yet.
+    var untold = UntoldMessages()
     /// What has been read or added last, of which other pages are told.
     var roots: [Multihash] = []
     /// How it meets other pages, if it does.
@@ -202,7 +204,11 @@ final class ContentPeer {
     }
 
     /// What has happened next.
-    func nextEvent() -> Event? { events.popFirst() }
+    func nextEvent() -> Event? {
+        let event = events.popFirst()
+        if case .page(.stream(.message(_, let bytes)))? = event { untold.remove(bytes.count) }
+        return event
+    }
 
     /// When ``advance(to:)`` is to be called next.
     var deadline: Instant? {
