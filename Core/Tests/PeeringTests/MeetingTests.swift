@@ -189,6 +189,31 @@ private struct Gathering {
         #expect(all.place.count == 1)
         message.have = [film]
         all.place.receive(.message(stream, message.encoded), now: all.now)
+        // Nothing is left of what it said, nor of what it took back with that message.
+        #expect(all.place.count == 0 && all.place.hashTotal == 0)
+        all = try Gathering(2)
+        message.have = hashes(0..<64)
+        for start in stride(from: 0, to: MeetingPlace.maxHashesPerGuest, by: 64) {
+            message.have = hashes(start..<(start + 64))
+            all.place.receive(.message(stream, message.encoded), now: all.now)
+        }
+        message.gone = hashes(0..<2)
+        message.have = hashes(300..<303)
+        all.place.receive(.message(stream, message.encoded), now: all.now)
+        #expect(all.place.count == 1 && all.place.hashTotal == 0)
+        let isAsked = all.ask(1, hashes(300..<301)[0])
+        all.run()
+        #expect(isAsked && all.events[1].last == .answered(hashes(300..<301)[0]))
+        #expect(all.events[1].count == 2)
+        message = MeetingMessage()
+        // Saying the same again and again counts as well.
+        all = try Gathering(1)
+        for round in 0...(MeetingPlace.maxQuestions / 2) {
+            message.have = round % 2 == 0 ? [film, song] : []
+            message.gone = round % 2 == 0 ? [] : [film, song]
+            #expect(all.place.count == 1)
+            all.place.receive(.message(stream, message.encoded), now: all.now)
+        }
         #expect(all.place.count == 0)
         all = try Gathering(1)
         message = MeetingMessage()

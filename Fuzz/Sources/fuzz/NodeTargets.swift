@@ -67,6 +67,11 @@ let nodeTargets: [String: Target] = [
         place.receive(.accepted(stream, NodeRun.peers[0], PeerProtocols.meeting), now: now)
         guest.join(NodeRun.peers[0])
         guest.receive(.opened(request: 1, stream, PeerProtocols.meeting), now: now)
+        for number in UInt8(1)..<UInt8(MeetingPlace.maxHashesPerGuest - 1) {
+            var message = MeetingMessage()
+            message.have = [Multihash.sha2_256(of: [number].rawSpan)]
+            place.receive(.message(stream, message.encoded), now: now)
+        }
         for piece in pieces(of: bytes) {
             place.receive(.message(stream, piece), now: now)
             guest.receive(.message(stream, piece), now: now)

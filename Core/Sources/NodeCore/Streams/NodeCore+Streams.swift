@@ -79,6 +79,8 @@ extension NodeCore {
         guard connection.facts.peer == peer, streams[stream] == nil,
             let service = service(of: name),
             service != .relayServer || relays(for: peer),
+            // Pages that meet here reach each other through this node.
+            service != .meeting || reaching.options.relayService != .never,
             service != .pubSub || pubSub.machine != nil,
             service != .callServer || calls.isServing
         else {

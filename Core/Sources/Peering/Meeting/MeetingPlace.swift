@@ -10,7 +10,7 @@ public struct MeetingPlace: Sendable {
     public static let maxGuests = 1024
     public static let maxHashesPerGuest = 256
     public static let maxHashes = 1 << 16
-    /// How many questions a guest may ask within ``period``.
+    /// How much a guest may say and ask within ``period``, in hashes.
     public static let maxQuestions = 2048
     public static let period: Duration = .seconds(60)
 
@@ -71,6 +71,14 @@ public struct MeetingPlace: Sendable {
         _ message: MeetingMessage, on stream: StreamID, now: Instant
     ) -> Bool {
         guard var guest = guests[stream], message.found.isEmpty else { return false }
+        // Who is sent away is so with all that has been taken of what it said.
+        defer { guests[stream] = guest }
+        if now.since(guest.periodStart) >= Self.period {
+            guest.questions = 0
+            guest.periodStart = now
+        }
+        guest.questions += message.asked.count + message.have.count + message.gone.count
+        guard guest.questions <= Self.maxQuestions else { return false }
         for hash in message.gone where guest.hashes.remove(hash) != nil {
             forget(hash, of: guest.peer)
         }
@@ -82,13 +90,6 @@ public struct MeetingPlace: Sendable {
             holders[hash, default: []].append(guest.peer)
             hashTotal += 1
         }
-        if now.since(guest.periodStart) >= Self.period {
-            guest.questions = 0
-            guest.periodStart = now
-        }
-        guest.questions += message.asked.count
-        guests[stream] = guest
-        guard guest.questions <= Self.maxQuestions else { return false }
         // One answer a message, so that none is too long.
         for hash in message.asked {
             var answer = MeetingMessage()
