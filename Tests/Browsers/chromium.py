@@ -33,8 +33,7 @@ def chromium(url, profile):
     try:
         yield
     finally:
-        browser.terminate()
-        browser.wait()
+        pages.end(browser)
 
 
 pages.show(chromium)

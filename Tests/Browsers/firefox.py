@@ -91,8 +91,7 @@ def firefox(url, profile):
         asyncio.run(asyncio.wait_for(navigate(listening(profile, browser), url), 60))
         yield
     finally:
-        browser.terminate()
-        browser.wait()
+        pages.end(browser)
 
 
 pages.show(firefox)

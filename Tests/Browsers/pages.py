@@ -10,6 +10,7 @@ import functools
 import http.server
 import pathlib
 import queue
+import subprocess
 import sys
 import tempfile
 import threading
@@ -20,6 +21,16 @@ DIST = FOLDER.parent.parent / "browser" / "dist"
 # What pages report, and None when standard input has ended.
 reports = queue.Queue()
 lines = queue.Queue()
+
+
+def end(browser):
+    """Ends a browser, which has ten seconds to do it by itself."""
+    browser.terminate()
+    try:
+        browser.wait(10)
+    except subprocess.TimeoutExpired:
+        browser.kill()
+        browser.wait()
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):

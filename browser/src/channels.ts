@@ -78,6 +78,11 @@ export class Channels {
     return [...this.targets.filter(target => target.isReady).map(describe), ...visitors]
   }
 
+  /** Makes no association with another page any more. */
+  stopMeeting(): void {
+    this.meetings.stop()
+  }
+
   /** The STUN servers among the peers. */
   private get servers(): RTCIceServer[] {
     const listeners = this.targets.filter(({ way }) => way.length > 1).slice(0, STUN_SERVERS)
@@ -115,7 +120,7 @@ export class Channels {
 
   /** Waits until a peer is connected, or none can be for now. */
   async someone(signal: AbortSignal): Promise<boolean> {
-    if (this.targets.some(target => target.isReady)) return true
+    if (this.connected.length > 0) return true
     for (const target of this.targets) {
       // Whoever wants something does not wait for the next attempt, but a peer has to be left alone
       // for a while.
@@ -124,7 +129,7 @@ export class Channels {
     }
     const attempts = new Map(this.targets.map(target => [target, target.channel]))
     for (;;) {
-      if (this.targets.some(target => target.isReady)) return true
+      if (this.connected.length > 0) return true
       const isDialling = [...attempts].some(
         ([target, channel]) => channel !== undefined && target.channel === channel)
       if (!isDialling) return false

@@ -207,6 +207,7 @@ export class Weft extends EventTarget {
       fetch: (url, init) => this.fetch(url, init),
       put: content => this.put(content),
       connect: address => this.dial(address),
+      isServing: this.isServing,
       serve: isServing => { this.serve = isServing },
       status: () => this.status,
     }, new Set(addresses))
@@ -435,21 +436,21 @@ export class Weft extends EventTarget {
   /** Meets other pages as long as peers are served. A browser without WebRTC meets none. */
   private meet(): void {
     const isMeeting = this.isServing && typeof RTCPeerConnection === 'function'
+    // Before the module forgets them: what two have agreed on ends as well.
+    if (!isMeeting) this.channels.stopMeeting()
     this.core.run('meet', isMeeting ? 1 : 0, Date.now() / 1000, this.now())
     this.settle()
   }
 
   /** Whether peers are given what is kept; may be changed at any time. */
   get serve(): boolean {
-    return this.isServing
+    return this.tabs?.isLeading === false ? this.tabs.serves : this.isServing
   }
 
   set serve(isServing: boolean) {
     this.isServing = isServing
-    if (this.tabs?.isLeading === false) {
-      this.tabs.serve = isServing
-      return
-    }
+    this.tabs?.note(isServing)
+    if (this.tabs?.isLeading === false) return
     this.core.run('serve', isServing ? 1 : 0)
     this.meet()
   }

@@ -47,6 +47,8 @@ export interface Leader {
   connect(address: string): void
   serve(isServing: boolean): void
   status(): Status
+  /** What the tab's own page has said about serving. */
+  readonly isServing: boolean
 }
 
 /** The name of the lock and of the channel that all tabs hear. */
@@ -63,13 +65,17 @@ export class Tabs {
   isLeading = false
   /** What was heard last of the tab that has the connections. */
   heard: Status | undefined
+  /** What any of the tabs has said last about serving. */
+  serves: boolean
   private readonly channel = new BroadcastChannel(NAME)
   /** What is asked of another tab, and what is to be done when that is gone. */
-  private readonly asked = new Set<() => void>()
+  private readonly asked = new Set<(error?: unknown) => void>()
   private readonly end = new AbortController()
   private release: () => void = () => {}
   private timer: ReturnType<typeof setTimeout> | undefined
   private hasHeard: () => void = () => {}
+  /** Whether another tab has said how it stands. */
+  private isJoined = false
   /** What this tab has put, which is gone with the tab that keeps it. */
   private readonly put = new Set<Blob>()
 
@@ -77,6 +83,7 @@ export class Tabs {
     private readonly leader: Leader,
     private readonly addresses: Set<string>,
   ) {
+    this.serves = leader.isServing
     this.channel.onmessage = ({ data }: MessageEvent<Note>) => this.hear(data)
   }
 
@@ -95,6 +102,9 @@ export class Tabs {
         setTimeout(resolve, PATIENCE)
         return undefined
       }).catch(reject)
+    }).catch(error => {
+      tabs.stop()
+      throw error
     })
     return tabs
   }
@@ -113,11 +123,22 @@ export class Tabs {
     if (this.end.signal.aborted) return Promise.resolve()
     this.isLeading = true
     this.hasHeard()
-    for (const address of this.addresses) this.leader.connect(address)
-    if (this.heard !== undefined) this.leader.serve(this.heard.serve)
+    for (const address of this.addresses) this.dial(address)
+    this.leader.serve(this.serves)
     this.restore()
     this.tell({ weft: 'leads', isNew: true, status: this.leader.status() })
     return new Promise(resolve => { this.release = resolve })
+  }
+
+  /** Connects with who is at an address that any tab has named. Of a bad one the others hear nothing. */
+  private dial(address: string): void {
+    try {
+      this.leader.connect(address)
+      this.addresses.add(address)
+    } catch (error) {
+      this.addresses.delete(address)
+      console.warn((error as Error).message)
+    }
   }
 
   /** Who had the connections is gone, and another tab, or this one, has them. */
@@ -133,6 +154,9 @@ export class Tabs {
   private hear(note: Note): void {
     if (note.weft === 'leads') {
       this.heard = note.status
+      // News may be older than what another tab has said meanwhile, but for the first.
+      if (!this.isJoined) this.serves = note.status.serve
+      this.isJoined = true
       this.hasHeard()
       if (note.isNew) {
         this.tell({ weft: 'joins', addresses: [...this.addresses] })
@@ -140,10 +164,11 @@ export class Tabs {
       }
       return
     }
+    if (note.weft === 'serve') this.serves = note.isServing
     if (!this.isLeading) return
     switch (note.weft) {
       case 'joins':
-        for (const address of note.addresses) this.connect(address)
+        for (const address of note.addresses) if (!this.addresses.has(address)) this.dial(address)
         return this.tell({ weft: 'leads', isNew: false, status: this.leader.status() })
       case 'serve':
         this.leader.serve(note.isServing)
@@ -192,12 +217,19 @@ export class Tabs {
   /** Whoever is at an address is connected with, by the tab that has the connections. */
   connect(address: string): void {
     if (this.addresses.has(address)) return
-    this.addresses.add(address)
-    if (this.isLeading) this.leader.connect(address)
-    else this.tell({ weft: 'joins', addresses: [address] })
+    if (this.isLeading) {
+      this.leader.connect(address)
+      this.addresses.add(address)
+    } else {
+      this.addresses.add(address)
+      this.tell({ weft: 'joins', addresses: [address] })
+    }
   }
 
-  set serve(isServing: boolean) {
+  /** The page of this tab has said whether peers are served: all tabs remember it. */
+  note(isServing: boolean): void {
+    if (this.serves === isServing) return
+    this.serves = isServing
     if (this.heard !== undefined) this.heard = { ...this.heard, serve: isServing }
     this.tell({ weft: 'serve', isServing })
   }
@@ -213,7 +245,9 @@ export class Tabs {
     const { status, headers } = source
     const start = firstByte(headers)
     let count = 0
-    const last = start + Number(headers.get('content-length')) - 1
+    const size = headers.get('content-length')
+    // Without it nobody else can be asked for the rest.
+    const length = size === null ? undefined : Number(size)
     const body = new ReadableStream<Uint8Array>({
       pull: async controller => {
         for (;;) {
@@ -224,7 +258,15 @@ export class Tabs {
             return controller.enqueue(piece)
           } catch (error) {
             if (error !== LOST) throw error
-            source = await ask(`bytes=${start + count}-${last}`)
+            if (length === undefined) throw new TypeError('the tab that answered is gone')
+            // The last byte had come, and only the end had not.
+            if (count >= length) return controller.close()
+            const next = start + count
+            source = await ask(`bytes=${next}-${start + length - 1}`)
+            if (source.status !== 206 || firstByte(source.headers) !== next) {
+              source.stop()
+              throw new TypeError(`the rest of ${url} is not to be had from another tab`)
+            }
           }
         }
       },
@@ -311,25 +353,34 @@ export class Tabs {
   private ask<Said>(make: (channel: string) => Note): Promise<Said> {
     const name = `${NAME}/${crypto.randomUUID()}`
     const channel = new BroadcastChannel(name)
+    let lose = (_error?: unknown): void => {}
     return new Promise<Said>((resolve, reject) => {
-      const lose = (): void => reject(LOST)
+      lose = (error = LOST) => reject(error)
       this.asked.add(lose)
       channel.onmessage = ({ data }: MessageEvent<Said>) => {
-        this.asked.delete(lose)
         resolve(data)
       }
       this.tell(make(name))
-    }).finally(() => channel.close())
+    }).finally(() => {
+      this.asked.delete(lose)
+      channel.close()
+    })
   }
 
   /** Leaves the others; the next of them has the connections, if this one had them. */
   stop(): void {
     this.end.abort()
+    for (const lose of [...this.asked]) lose(stopped())
     this.isLeading = false
     clearTimeout(this.timer)
     this.release()
     this.channel.close()
   }
+}
+
+/** What is under way when a tab leaves fails with this. */
+function stopped(): DOMException {
+  return new DOMException('Weft has been stopped', 'AbortError')
 }
 
 /** Where the bytes of an answer begin in the content. */
@@ -341,6 +392,7 @@ function firstByte(headers: Headers): number {
 /** What another tab is answered over. When this one leaves nothing more is said: the next goes on. */
 class Answering implements AnswerPort {
   private readonly channel: BroadcastChannel
+  private isClosed = false
 
   constructor(name: string, private readonly end: AbortSignal) {
     this.channel = new BroadcastChannel(name)
@@ -351,10 +403,12 @@ class Answering implements AnswerPort {
   }
 
   postMessage(said: MeshAnswer): void {
-    if (!this.end.aborted) this.channel.postMessage(said)
+    // Who does not want it any more has closed it, and may still be failed by what was under way.
+    if (!this.end.aborted && !this.isClosed) this.channel.postMessage(said)
   }
 
   close(): void {
+    this.isClosed = true
     this.channel.close()
   }
 }
@@ -404,7 +458,7 @@ class ForeignSource implements Source {
 
   constructor(
     name: string,
-    private readonly asked: Set<() => void>,
+    private readonly asked: Set<(error?: unknown) => void>,
     private readonly signal: AbortSignal,
   ) {
     this.port = new BroadcastChannel(name)
@@ -449,7 +503,7 @@ class ForeignSource implements Source {
     return said
   }
 
-  private readonly lose = (): void => this.fail(LOST)
+  private readonly lose = (error: unknown = LOST): void => this.fail(error)
 
   private readonly abort = (): void => {
     this.say('stop')

@@ -56,6 +56,30 @@ export class Visitors {
   }
 }
 
+/** How many ways a description may name. */
+const MAX_WAYS = 32
+
+/**
+ * The description, if it is of data channels alone: the browser would also receive and decode a
+ * stranger's sound and pictures.
+ */
+function checked(description: string): string {
+  const lines = description.split(/\r\n|\r|\n/)
+  const media = lines.filter(line => line.startsWith('m='))
+  const ways = lines.filter(line => line.startsWith('a=candidate:'))
+  if (media.length !== 1 || !/^m=application .* webrtc-datachannel$/.test(media[0]!)
+    || ways.length > MAX_WAYS || !ways.every(way => isWay(way.slice(2)))) {
+    throw new TypeError('another page describes something else than data channels')
+  }
+  return description
+}
+
+/** Whether a candidate names an address, or a name of the local network: no others are looked up. */
+function isWay(candidate: unknown): boolean {
+  const host = typeof candidate === 'string' ? candidate.split(' ')[4] ?? '' : ''
+  return /^[\d.]+$/.test(host) || /^[\da-f:.]*:[\da-f:.]*$/i.test(host) || /^[\w-]+\.local$/i.test(host)
+}
+
 /** One association that is being made. */
 class Call {
   private readonly connection: RTCPeerConnection
@@ -116,16 +140,17 @@ class Call {
         await connection.setLocalDescription()
         return this.say(Step.offer, connection.localDescription!.sdp)
       case Step.offer:
-        await connection.setRemoteDescription({ type: 'offer', sdp: text })
+        await connection.setRemoteDescription({ type: 'offer', sdp: checked(text) })
         await connection.setLocalDescription()
         this.isAgreed = true
         return this.say(Step.answer, connection.localDescription!.sdp)
       case Step.answer:
-        await connection.setRemoteDescription({ type: 'answer', sdp: text })
+        await connection.setRemoteDescription({ type: 'answer', sdp: checked(text) })
         this.isAgreed = true
         return
       case Step.candidate:
         // A way that this browser does not understand leaves the others.
+        if (!isWay(JSON.parse(text).candidate)) return
         return connection.addIceCandidate(JSON.parse(text)).catch(() => {})
       case Step.failed:
     }

@@ -170,7 +170,7 @@ extension ContentPeer {
         guard channel.carrier == nil else { return circuitIsReady(channel, now: now) }
         exchange.connected(peer, .direct, now: now)
         identify.connected(to: peer, over: PeerChannel(remoteAddress: channel.address))
-        for reading in readingOrder {
+        for reading in readingOrder where isAsked(channel) {
             guard let session = readings[reading]?.session else { continue }
             exchange.offer(peer, to: session, as: standing, now: now)
         }

@@ -47,17 +47,29 @@ extension ContentPeer {
         readings[number] = OpenReading(reading: reading, session: session)
         readingOrder.append(number)
         for channel in channelOrder {
-            guard let peer = channels[channel]?.peer else { continue }
+            guard let channel = channels[channel], let peer = channel.peer, isAsked(channel) else {
+                continue
+            }
             exchange.offer(peer, to: session, as: standing, now: now)
         }
         goOn(number, now: now)
         settle(now: now)
     }
 
+    /// Whether a peer is asked for all that is read. Other pages are asked for what they are known
+    /// to have, as they need not know what else this one reads; and for all when no node is left.
+    func isAsked(_ channel: PageChannel) -> Bool {
+        guard channel.carrier == nil else { return false }
+        return !channel.isVisitor
+            || !channels.values.contains {
+                !$0.isVisitor && $0.carrier == nil && $0.peer != nil
+            }
+    }
+
     /// How a peer takes part in what is read. If there is one alone it is asked for blocks at once,
     /// and not whether it has them, which would take another round trip.
     var standing: WantTable.Standing {
-        let count = channelOrder.count { channels[$0]?.peer != nil }
+        let count = channels.values.count { $0.peer != nil && isAsked($0) }
         return count == 1 ? .provider : .neighbour
     }
 

@@ -9,7 +9,7 @@ extension ContentPeer {
     /// Meets other pages from now on.
     func meet(clock: WallClock, now: Instant) {
         guard visitors == nil else { return }
-        visitors = Visitors(clock: clock)
+        visitors = Visitors(clock: clock, firstCall: nextCall)
         for hash in roots where cache.byteCount(of: hash) != nil { visitors?.guest.have(hash) }
         for number in channelOrder {
             if let peer = channels[number]?.peer { visitors?.guest.join(peer) }
@@ -36,6 +36,8 @@ extension ContentPeer {
             unreachable(peer, now: now)
         }
         searching += readingOrder.compactMap { readings[$0]?.session }
+        // What the script still says of an old call is not taken for what it says of a new one.
+        nextCall = visitors.signaling.nextNumber
         self.visitors = nil
         endSearch(now: now)
         settle(now: now)
@@ -72,7 +74,9 @@ extension ContentPeer {
 
     /// Connects with pages that have a contract, which they may run for this one.
     func seek(_ contract: CID, now: Instant) {
-        if visitors?.guest.ask(contract.hash, now: now) == true {
+        if visitors?.asks(forContract: contract.hash, now: now) == true,
+            visitors?.guest.ask(contract.hash, now: now) == true
+        {
             visitors?.sought.insert(contract.hash)
         }
         settle(now: now)
@@ -113,10 +117,7 @@ extension ContentPeer {
             where peer != self.peer && left > 0 && visitors?.liars.contains(peer) == false {
                 left -= 1
                 if channel(to: peer) == nil {
-                    guard let count = visitors?.routes.count, count < Visitors.maxRoutes else {
-                        continue
-                    }
-                    visitors?.routes[peer] = place
+                    visitors?.note(peer, at: place)
                 }
                 if visitors?.sought.contains(hash) == true { _ = reach(peer, now: now) }
                 for session in visitors?.sessions[hash] ?? [] {
@@ -146,6 +147,7 @@ extension ContentPeer {
     private func reach(_ peer: PeerID, now: Instant) -> Bool {
         guard let place = visitors?.routes[peer], channel(to: peer) == nil else { return false }
         guard visitors?.waiting[peer] == nil else { return true }
+        guard visitors?.isResting(peer, now: now) == false else { return false }
         guard visitorCount < Visitors.maxVisitors, channel(to: place) != nil,
             visitors?.begin(now: now) == true
         else { return false }
@@ -164,7 +166,7 @@ extension ContentPeer {
 
     /// A page that was to be connected is not going to be.
     private func unreachable(_ peer: PeerID, now: Instant) {
-        visitors?.routes[peer] = nil
+        visitors?.note(unreached: peer, now: now)
         let waiting = visitors?.waiting.removeValue(forKey: peer) ?? []
         for (request, _) in waiting { refused(request, .unreachable, now: now) }
     }
@@ -188,14 +190,32 @@ extension ContentPeer {
 
     // MARK: Circuits
 
-    /// The connection through a relay on which an association is agreed on.
+    /// The connection through a relay that was made to agree on an association. The peer may have
+    /// made one of its own, which is its to end.
     func circuit(to peer: PeerID) -> PageChannel? {
         for number in channelOrder {
-            if let channel = channels[number], channel.peer == peer, channel.carrier != nil {
+            if let channel = channels[number], channel.expected == peer, channel.carrier != nil {
                 return channel
             }
         }
         return nil
+    }
+
+    /// Whether a page may have a circuit to this one: one each, and few altogether.
+    private func takes(circuitOf caller: PeerID) -> Bool {
+        let others = channels.values.filter { $0.carrier != nil && $0.expected == nil }
+        return others.count < Visitors.maxForeignCircuits
+            && !others.contains { $0.caller == caller } && channel(to: caller) == nil
+            && visitors?.liars.contains(caller) == false
+    }
+
+    /// Ends the circuits that are there for longer than agreeing takes.
+    func endOldCircuits(now: Instant) {
+        while let number = visitors?.circuitEnds.popDue(at: now) {
+            guard let channel = channels[number] else { continue }
+            channel.close()
+            end(channel, because: "nothing came of it in time", now: now)
+        }
     }
 
     private func take(_ event: RelayClient.Event, now: Instant) {
@@ -212,7 +232,9 @@ extension ContentPeer {
         case .failed(let number, _):
             guard let peer = visitors?.circuits.removeValue(forKey: number) else { return }
             unreachable(peer, now: now)
-        case .incoming(let circuit): upgrade(circuit, .listener, now: now)
+        case .incoming(let circuit):
+            guard takes(circuitOf: circuit.peer) else { return reset(circuit.stream, now: now) }
+            upgrade(circuit, .listener, now: now)
         }
     }
 
@@ -234,8 +256,13 @@ extension ContentPeer {
             let connection = try Connection(role, options: options, secrets: secrets, now: now)
             let channel = PageChannel(number, carrier.address, connection)
             channel.carrier = circuit.stream
-            if case .dialer(let expected) = role { channel.expected = expected }
+            if case .dialer(let expected) = role {
+                channel.expected = expected
+            } else {
+                channel.caller = circuit.peer
+            }
             channels[number] = channel
+            visitors?.circuitEnds.add(number, at: now + Visitors.circuitTime)
         } catch {
             if case .dialer = role { unreachable(circuit.peer, now: now) }
             return reset(circuit.stream, now: now)
@@ -279,6 +306,7 @@ extension ContentPeer {
             let number = visitors?.signaling.call(peer, now: now)
         else { return }
         visitors?.calls[number] = peer
+        visitors?.unheardCalls.insert(number)
     }
 
     /// A circuit has been taken out of the channels.
@@ -309,7 +337,9 @@ extension ContentPeer {
 
     private func take(_ event: Signaling.Event, now: Instant) {
         switch event {
-        case .wanted(let call): tell(.signal(call, .wanted, []))
+        case .wanted(let call):
+            visitors?.unheardCalls.remove(call)
+            tell(.signal(call, .wanted, []))
         case .offered(let call, let peer, let offer):
             guard takes(offerOf: peer, now: now) else {
                 visitors?.signaling.giveUp(call)
@@ -321,7 +351,13 @@ extension ContentPeer {
         case .answered(let call, let answer): tell(.signal(call, .answer, answer))
         case .candidate(let call, let text): tell(.signal(call, .candidate, text))
         case .failed(let call, _):
-            if visitors?.calls[call] != nil { tell(.signal(call, .failed, [])) }
+            guard visitors?.calls[call] != nil else { return }
+            // Of what the script has not heard it has nothing to say. Else it knows whether the two
+            // have agreed, and need nobody any more.
+            guard visitors?.unheardCalls.contains(call) == true else {
+                return tell(.signal(call, .failed, []))
+            }
+            giveUp(call, now: now)
         }
     }
 
@@ -332,8 +368,12 @@ extension ContentPeer {
         }
         let isCalled = visitors?.waiting[caller] != nil
         if isCalled, peer.bytes.lexicographicallyPrecedes(caller.bytes) { return false }
-        return (isCalled || visitorCount < Visitors.maxVisitors)
-            && visitors?.begin(now: now) == true
+        if isCalled { return visitors?.begin(now: now) == true }
+        let callers = channels.values.count { $0.caller != nil && $0.isVisitor }
+        return visitorCount < Visitors.maxVisitors
+            && callers + (visitors?.foreignCalls.count ?? 0) < Visitors.maxCallers
+            && visitors?.isResting(caller, now: now) == false
+            && visitors?.begin(forOther: true, now: now) == true
     }
 
     /// What the page's script has to say about an association that it makes.
@@ -343,19 +383,26 @@ extension ContentPeer {
         case .answer: visitors?.signaling.answer(call, text)
         case .candidate: visitors?.signaling.tell(call, text)
         case .wanted: break
-        case .failed:
-            visitors?.signaling.giveUp(call)
-            let isForeign = visitors?.foreignCalls.remove(call) != nil
-            if let peer = visitors?.calls.removeValue(forKey: call), !isForeign,
-                channel(to: peer) == nil
-            {
-                unreachable(peer, now: now)
-                if let circuit = circuit(to: peer) {
-                    end(circuit, because: "nothing came of it", now: now)
-                }
-            }
+        case .failed: giveUp(call, now: now)
         }
         settle(now: now)
+    }
+
+    /// Nothing comes of a call. Of two that call each other the other one may still go on.
+    private func giveUp(_ call: UInt64, now: Instant) {
+        visitors?.signaling.giveUp(call)
+        visitors?.unheardCalls.remove(call)
+        let isForeign = visitors?.foreignCalls.remove(call) != nil
+        guard let peer = visitors?.calls.removeValue(forKey: call) else { return }
+        if isForeign { visitors?.note(unreached: peer, now: now) }
+        if !isForeign, let circuit = circuit(to: peer) {
+            end(circuit, because: "nothing came of it", now: now)
+        }
+        guard let visitors, visitors.waiting[peer] != nil, channel(to: peer) == nil,
+            !visitors.calls.values.contains(peer), !visitors.circuits.values.contains(peer),
+            circuit(to: peer) == nil
+        else { return }
+        unreachable(peer, now: now)
     }
 
     /// The association of a call is there, and is a channel of the page. Returns whether it is
@@ -371,6 +418,7 @@ extension ContentPeer {
             isServer: isServer, agreedWith: peer, options: options, now: now)
         let channel = PageChannel(number, address, connection)
         channel.isVisitor = true
+        if isForeign { channel.caller = peer }
         channels[number] = channel
         channelOrder.append(number)
         settle(now: now)

@@ -103,6 +103,8 @@ final class ContentPeer {
     var roots: [Multihash] = []
     /// How it meets other pages, if it does.
     var visitors: Visitors?
+    /// The number of the next call to another page when there are visitors again.
+    var nextCall: UInt64 = 1
 
     /// Whose streams are opened; `page` is whatever brings protocols of its own.
     enum Machine { case exchange, identify, ping, meeting, relays, signaling, page }
@@ -226,6 +228,7 @@ final class ContentPeer {
         identify.advance(to: now)
         ping.advance(to: now)
         visitors?.advance(to: now)
+        endOldCircuits(now: now)
         for number in channelOrder {
             guard let channel = channels[number] else { continue }
             do throws(ConnectionError) {

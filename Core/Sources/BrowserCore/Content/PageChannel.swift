@@ -55,6 +55,8 @@ final class PageChannel {
     var expected: PeerID?
     /// Whether another page is at the other end.
     var isVisitor = false
+    /// Who called for it, if it was not this page.
+    var caller: PeerID?
     /// Who is at the other end, once it has proven that.
     var peer: PeerID?
     var streams: [UInt32: Stream] = [:]

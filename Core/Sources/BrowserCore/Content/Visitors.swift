@@ -29,6 +29,16 @@ struct Visitors {
     /// while when they are closed.
     static let maxAssociations = 60
     static let period: Duration = .seconds(600)
+    /// How many of both are others' to begin, so that these leave the page some of its own.
+    static let maxCallers = 12
+    static let maxCallersAssociations = 30
+    /// How many circuits of others there are, and for how long one is there.
+    static let maxForeignCircuits = 8
+    static let circuitTime: Duration = .seconds(60)
+    /// How long a page that was not reached is left alone, and nobody is asked again who has a
+    /// contract; and how many of each are remembered.
+    static let rest: Duration = .seconds(10)
+    static let maxResting = 256
     /// To how many of those that have something it connects for that.
     static let maxHolders = 4
     /// From what size on other pages are looked for although a node has the content, and from how
@@ -37,7 +47,7 @@ struct Visitors {
 
     var guest = MeetingGuest()
     var relays: RelayClient
-    var signaling = Signaling()
+    var signaling: Signaling
     /// Through whom pages are reached.
     var routes: [PeerID: PeerID] = [:]
     /// The streams that wait for a page to be connected.
@@ -56,15 +66,24 @@ struct Visitors {
     /// Pages that sent wrong bytes, from which nothing more is had; the oldest are forgotten.
     private(set) var liars: [PeerID] = []
     /// When associations were begun.
-    var begun: [Instant] = []
+    private var begun: [(time: Instant, isForOther: Bool)] = []
+    /// Those of which the page's script has not heard.
+    var unheardCalls: Set<UInt64> = []
+    /// When circuits end.
+    var circuitEnds = DeadlineQueue<UInt32>()
+    /// The pages that were not reached, and the contracts that were asked about, each with when.
+    private var unreached: [PeerID: Instant] = [:]
+    private var askedContracts: [Multihash: Instant] = [:]
     var nextCircuit: UInt32 = 1 << 31
 
-    init(clock: WallClock) {
+    init(clock: WallClock, firstCall: UInt64) {
         relays = RelayClient(clock: clock)
+        signaling = Signaling(firstNumber: firstCall)
     }
 
     var deadline: Instant? {
         guest.deadline.earlier(relays.deadline).earlier(signaling.deadline)
+            .earlier(circuitEnds.first)
     }
 
     mutating func advance(to now: Instant) {
@@ -81,10 +100,41 @@ struct Visitors {
     }
 
     /// Whether one more association may be begun; if so, it is counted.
-    mutating func begin(now: Instant) -> Bool {
-        begun.removeAll { now.since($0) >= Self.period }
-        guard begun.count < Self.maxAssociations else { return false }
-        begun.append(now)
+    mutating func begin(forOther isForOther: Bool = false, now: Instant) -> Bool {
+        begun.removeAll { now.since($0.time) >= Self.period }
+        guard begun.count < Self.maxAssociations,
+            !isForOther || begun.count(where: { $0.isForOther }) < Self.maxCallersAssociations
+        else { return false }
+        begun.append((now, isForOther))
+        return true
+    }
+
+    /// A page can be reached through a place. If too many are known, those go that nobody wants.
+    mutating func note(_ peer: PeerID, at place: PeerID) {
+        if routes.count >= Self.maxRoutes { routes = routes.filter { waiting[$0.key] != nil } }
+        routes[peer] = place
+    }
+
+    /// A page was not reached.
+    mutating func note(unreached peer: PeerID, now: Instant) {
+        routes[peer] = nil
+        unreached = unreached.filter { now.since($0.value) < Self.rest }
+        if unreached.count < Self.maxResting { unreached[peer] = now }
+    }
+
+    /// Whether a page was not reached a short while ago.
+    func isResting(_ peer: PeerID, now: Instant) -> Bool {
+        guard let time = unreached[peer] else { return false }
+        return now.since(time) < Self.rest
+    }
+
+    /// Whether nobody has been asked for a while who has a contract; if so, this is noted.
+    mutating func asks(forContract hash: Multihash, now: Instant) -> Bool {
+        askedContracts = askedContracts.filter { now.since($0.value) < Self.rest }
+        guard askedContracts[hash] == nil, askedContracts.count < Self.maxResting else {
+            return false
+        }
+        askedContracts[hash] = now
         return true
     }
 }

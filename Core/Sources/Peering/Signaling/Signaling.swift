@@ -68,12 +68,14 @@ public struct Signaling: Sendable {
     private var calls: [UInt64: Call] = [:]
     private var numbers: [StreamID: UInt64] = [:]
     private var deadlines = DeadlineQueue<UInt64>()
-    private var nextNumber: UInt64 = 1
+    /// The number of the next call.
+    public private(set) var nextNumber: UInt64
     private var orders = Outbox<StreamOrder>()
     private var events = Outbox<Event>()
 
-    /// Nobody is being connected.
-    public init() {}
+    /// Nobody is being connected. Whoever makes a new one for those who know numbers of an old one
+    /// has it begin where that ended.
+    public init(firstNumber: UInt64 = 1) { nextNumber = firstNumber }
 
     /// How many connections are being made.
     public var count: Int { calls.count }
