@@ -190,7 +190,8 @@ def pages_transfer(bench):
 
     def start(*nodes):
         return {"serve": True, "peers": [node["listen"][0] for node in nodes],
-                "storage": {"memory": 256 * MIB}}
+                # What one round keeps on disk is nothing for the next.
+                "storage": {"memory": 256 * MIB, "disk": 0}}
 
     with bench.running(commands[1]) as (host, _, _), Browser("visitors.html") as giver:
         with bench.running(commands[0]) as (owner, _, _):
