@@ -4,9 +4,10 @@
 
 import { recordOf, refusal, responseTo } from './answers.js'
 import type { CallRecord, ContractOptions, MeshOptions } from './contracts.js'
-import { Core, text, utf8 } from './core.js'
+import { compile, Core, text, utf8 } from './core.js'
 import { networkError, WeftError, WeftErrorCode } from './errors.js'
 import { lines, pack, unpack } from './parts.js'
+import { LONGEST_WAIT, Turns } from './turns.js'
 import type { Work, WorkContent, WorkEnd } from './work.js'
 import { Workers } from './workers.js'
 
@@ -90,7 +91,8 @@ export class Calls {
   private workers!: Workers
   private visiting!: Workers
   private protocol = ''
-  private readonly pending: (() => void)[] = []
+  private readonly turns = new Turns(
+    () => this.core.run('calls_deadline'), () => this.run('calls_advance'), () => this.host.now())
   private readonly waiting = new Map<number, Waiting>()
   /** What takes back the runs that are under way, by their orders. */
   private readonly stops = new Map<number, () => void>()
@@ -107,8 +109,6 @@ export class Calls {
   private speed = USUAL_SPEED
   private toldSpeed = USUAL_SPEED
   private nextCall = 1
-  private timer: ReturnType<typeof setTimeout> | undefined
-  private isSettling = false
   private isStopped = false
   readonly counts = { own: 0, served: 0, gasServed: 0 }
 
@@ -126,7 +126,7 @@ export class Calls {
     calls.core = await Core.load(module, {
       send: () => true,
       event: (kind, subject, number, bytes) => {
-        calls.pending.push(() => calls.take(kind as number, subject, number, bytes))
+        calls.turns.add(() => calls.take(kind as number, subject, number, bytes))
       },
       failed: cause => calls.end(cause),
     })
@@ -209,7 +209,7 @@ export class Calls {
     const entry = this.ends.get(identity) ?? { waiting: 0 }
     this.ends.set(identity, entry)
     entry.waiting += 1
-    this.settle()
+    this.turns.settle()
     try {
       const { record, told } = await answer
       this.counts.own += 1
@@ -417,25 +417,7 @@ export class Calls {
 
   private run(name: string, ...parameters: (number | Uint8Array)[]): void {
     this.core.run(name, ...parameters, this.host.now())
-    this.settle()
-  }
-
-  private settle(): void {
-    if (this.isSettling) return
-    this.isSettling = true
-    for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
-      try {
-        next()
-      } catch (error) {
-        reportError(error)
-      }
-    }
-    this.isSettling = false
-    clearTimeout(this.timer)
-    const deadline = this.core.run('calls_deadline')
-    if (this.isStopped || deadline === Infinity) return
-    const pause = Math.min(0x7fff_ffff, Math.max(0, Math.ceil(deadline - this.host.now())))
-    this.timer = setTimeout(() => this.run('calls_advance'), pause)
+    this.turns.settle()
   }
 
   private checkIsRunning(): void {
@@ -446,26 +428,16 @@ export class Calls {
   end(reason: unknown): void {
     if (this.isStopped) return
     this.isStopped = true
-    clearTimeout(this.timer)
+    this.turns.stop()
     this.workers?.stop()
     this.visiting?.stop()
     for (const { reject } of [...this.waiting.values()]) reject(reason)
   }
 }
 
-async function compile(source: NonNullable<ContractOptions['module']>): Promise<WebAssembly.Module> {
-  if (source instanceof WebAssembly.Module) return source
-  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return WebAssembly.compile(source)
-  const response = source instanceof Response ? source : await globalThis.fetch(source)
-  if (!response.ok) {
-    throw new TypeError(`${response.url} answers ${response.status}: it is to be Weft’s module for calls`)
-  }
-  return WebAssembly.compile(await response.arrayBuffer())
-}
-
 /** Refuses numbers that the module would take for others. */
 function checkNumbers(mesh: MeshOptions): void {
-  const most = { maxPrice: 0xffff_ffff, value: Number.MAX_SAFE_INTEGER, deadline: 0x7fff_ffff }
+  const most = { maxPrice: 0xffff_ffff, value: Number.MAX_SAFE_INTEGER, deadline: LONGEST_WAIT }
   for (const [name, limit] of Object.entries(most)) {
     const value = mesh[name as keyof typeof most] ?? 0
     if (value >= 0 && value <= limit) continue

@@ -70,23 +70,19 @@ export const text = (bytes: Uint8Array): string => decoder.decode(bytes)
 /** Where a module comes from. */
 export type ModuleSource = string | URL | Response | BufferSource | WebAssembly.Module
 
-async function instantiate(
-  source: ModuleSource,
-  imports: WebAssembly.Imports,
-): Promise<WebAssembly.Instance> {
-  if (source instanceof WebAssembly.Module) return WebAssembly.instantiate(source, imports)
-  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
-    return (await WebAssembly.instantiate(source, imports)).instance
-  }
+/** The module of a source, compiled. */
+export async function compile(source: ModuleSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source
+  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return WebAssembly.compile(source)
   const response = source instanceof Response ? source : await globalThis.fetch(source)
   if (!response.ok) {
-    throw new TypeError(`${response.url} answers ${response.status}: it is to be Weft's module`)
+    throw new TypeError(`${response.url} answers ${response.status}: it is to be Weft’s module`)
   }
   // A server that does not know the type of .wasm is forgiven.
   if (response.headers.get('content-type')?.startsWith('application/wasm')) {
-    return (await WebAssembly.instantiateStreaming(response, imports)).instance
+    return WebAssembly.compileStreaming(response)
   }
-  return (await WebAssembly.instantiate(await response.arrayBuffer(), imports)).instance
+  return WebAssembly.compile(await response.arrayBuffer())
 }
 
 /** The module has no memory left: that is no answer. */
@@ -108,7 +104,7 @@ export class Core {
     let memory: WebAssembly.Memory | undefined
     const view = (pointer: number, count: number): Uint8Array =>
       new Uint8Array(memory!.buffer, pointer, count)
-    const instance = await instantiate(source, {
+    const instance = await WebAssembly.instantiate(await compile(source), {
       weft: {
         random: (pointer: number, count: number) => {
           crypto.getRandomValues(view(pointer, count))

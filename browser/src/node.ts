@@ -12,6 +12,7 @@ import { answerWorker, install } from './site.js'
 import { Storage } from './storage.js'
 import { Tabs } from './tabs.js'
 import { PeerTraffic, Traffic } from './traffic.js'
+import { LONGEST_WAIT, Turns } from './turns.js'
 import type { WorkContent } from './work.js'
 
 /** How a page takes part in the mesh. */
@@ -103,8 +104,6 @@ export interface WeftEventMap {
   served: CustomEvent<{ url: string; peer: string; gas: number; outcome: string }>
 }
 
-/** The longest time that timers take, in milliseconds: 24 days. */
-const LONGEST_WAIT = 0x7fff_ffff
 /** The most memory that a page may set apart for blocks. */
 const MOST_MEMORY = 1 << 30
 
@@ -114,19 +113,18 @@ export class Weft extends EventTarget {
   /** What is being read, and how far blocks have come. */
   private readonly places = new Map<number, { readonly url: string; position: number }>()
   private readonly traffic = new Traffic()
-  private readonly pending: (() => void)[] = []
+  private readonly turns = new Turns(
+    () => this.core.run('deadline'), () => this.run('advance', this.now()), () => this.now())
   private core!: Core
   private channels!: Channels
   private storage!: Storage
   private peer = ''
-  private timer: ReturnType<typeof setTimeout> | undefined
   private nextReading = 1
   private nextPutting = 1
   private stopAnswering: () => void = () => {}
   /** The other tabs of the site, if they share its connections. */
   private tabs: Tabs | undefined
   private bytesFromSite = 0
-  private isSettling = false
   private isServing = false
   private isStopped = false
   /** Why the module cannot be called any more. */
@@ -161,17 +159,17 @@ export class Weft extends EventTarget {
       send: (...message) => weft.channels.send(...message),
       hashed: (number, digest) => {
         weft.core.run('hashed', number, digest, weft.now())
-        weft.settle()
+        weft.turns.settle()
       },
       isStored: hash => weft.storage.has(hash),
       store: (hash, bytes) => weft.storage.keep(hash, bytes),
       unstore: hash => weft.storage.drop(hash),
       load: (number, hash) => void weft.load(number, hash),
-      event: (...event) => { weft.pending.push(() => weft.take(...event)) },
+      event: (...event) => { weft.turns.add(() => weft.take(...event)) },
       failed: cause => weft.failed(cause),
     })
     weft.channels = new Channels(
-      weft.core, weft.now, () => weft.settle(),
+      weft.core, weft.now, () => weft.turns.settle(),
       (detail, isConnected) => {
         const name = isConnected ? 'connect' : 'disconnect'
         weft.tabs?.changed()
@@ -315,7 +313,7 @@ export class Weft extends EventTarget {
     } catch {
       // What is wrong with the URL the call itself says.
     }
-    this.settle()
+    this.turns.settle()
   }
 
   /** Finds what a path leads to. */
@@ -348,7 +346,7 @@ export class Weft extends EventTarget {
       this.checkIsRunning()
       throw new TypeError(`${url}: ${(error as Error).message}`)
     }
-    this.settle()
+    this.turns.settle()
     return reading.found
   }
 
@@ -369,7 +367,7 @@ export class Weft extends EventTarget {
       someone: signal => this.channels.someone(signal),
       run: (name, ...parameters) => {
         this.core.run(name, ...parameters)
-        this.settle()
+        this.turns.settle()
       },
       ask: (name, ...parameters) => this.core.ask(name, ...parameters),
       read: (cid, names, limit, signal) => this.readWhole([cid, ...names], limit, signal),
@@ -414,7 +412,7 @@ export class Weft extends EventTarget {
       } catch (error) {
         throw this.fault ?? new RangeError((error as Error).message)
       } finally {
-        this.settle()
+        this.turns.settle()
       }
     }
     const body = content instanceof ReadableStream ? content : new Blob([content]).stream()
@@ -439,7 +437,7 @@ export class Weft extends EventTarget {
     // Before the module forgets them: what two have agreed on ends as well.
     if (!isMeeting) this.channels.stopMeeting()
     this.core.run('meet', isMeeting ? 1 : 0, Date.now() / 1000, this.now())
-    this.settle()
+    this.turns.settle()
   }
 
   /** Whether peers are given what is kept; may be changed at any time. */
@@ -491,13 +489,13 @@ export class Weft extends EventTarget {
   private end(endReading: (reading: Reading) => void, reason: string): void {
     if (this.isStopped) return
     this.isStopped = true
+    this.turns.stop()
     this.tabs?.stop()
     for (const reading of [...this.readings.values()]) endReading(reading)
     this.calls?.end(this.fault ?? new DOMException('Weft has been stopped', 'AbortError'))
     this.channels.stop(reason)
     this.storage.stop()
     this.stopAnswering()
-    clearTimeout(this.timer)
   }
 
   private checkIsRunning(): void {
@@ -527,34 +525,14 @@ export class Weft extends EventTarget {
     const block = await this.storage.load(hash)
     const none = new Uint8Array()
     this.core.run('read_from_disk', number, block?.digest ?? none, block?.bytes ?? none, this.now())
-    this.settle()
+    this.turns.settle()
   }
 
   private readonly now = (): number => performance.now()
 
   private run(name: string, ...parameters: number[]): void {
     this.core.run(name, ...parameters)
-    this.settle()
-  }
-
-  /** Passes on what the module has told, and sets the clock for what is due. */
-  private settle(): void {
-    if (this.isSettling) return
-    this.isSettling = true
-    for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
-      try {
-        next()
-      } catch (error) {
-        // One that fails keeps no other from being passed on.
-        reportError(error)
-      }
-    }
-    this.isSettling = false
-    clearTimeout(this.timer)
-    const deadline = this.core.run('deadline')
-    if (this.isStopped || deadline === Infinity) return
-    const pause = Math.min(LONGEST_WAIT, Math.max(0, Math.ceil(deadline - this.now())))
-    this.timer = setTimeout(() => this.run('advance', this.now()), pause)
+    this.turns.settle()
   }
 
   private take(kind: EventKind, subject: number, number: number, bytes: Uint8Array): void {
