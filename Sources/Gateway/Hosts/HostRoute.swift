@@ -39,7 +39,8 @@ enum HostRoute: Equatable {
         self = host.contains(".") && !isAddress && host.utf8.count <= 253 ? .domain(host) : .path
     }
 
-    private static func withoutPort(_ authority: String) -> String {
+    /// The host of an authority; an IPv6 address keeps its brackets.
+    static func withoutPort(_ authority: String) -> String {
         if authority.hasPrefix("[") {
             guard let end = authority.firstIndex(of: "]") else { return authority }
             return String(authority[...end])

@@ -28,12 +28,17 @@ enum LoopbackGuard {
                     status: .forbidden, message: "requests of web pages are refused")
             }
         }
-        if let site = HTTPField.Name.secFetchSite.flatMap({ head.headerFields[$0] }),
-            site != "none", site != "same-origin"
-        {
-            return Refusal(status: .forbidden, message: "requests of web pages are refused")
+        return isOfOtherOrigin(head)
+            ? Refusal(status: .forbidden, message: "requests of web pages are refused") : nil
+    }
+
+    /// Whether a browser says, by `Sec-Fetch-Site` (W3C Fetch Metadata: every current one does),
+    /// that a page of another origin asks.
+    static func isOfOtherOrigin(_ head: HTTPRequest) -> Bool {
+        guard let site = HTTPField.Name("Sec-Fetch-Site").flatMap({ head.headerFields[$0] }) else {
+            return false
         }
-        return nil
+        return site != "none" && site != "same-origin"
     }
 
     /// Whether `host`, `host:port` or `[v6]:port` is this machine, by number or as `localhost`.
@@ -63,9 +68,4 @@ enum LoopbackGuard {
         let authority = lowered.dropFirst("http://".count).prefix { $0 != "/" }
         return isLoopback(authority: String(authority))
     }
-}
-
-extension HTTPField.Name {
-    /// `Sec-Fetch-Site` (W3C Fetch Metadata): every current browser sends it.
-    static var secFetchSite: Self? { Self("Sec-Fetch-Site") }
 }

@@ -17,7 +17,9 @@ extension Gateway {
             path == Self.factsPath || pages.has(path, in: .site), isForPages(head)
         else { return nil }
         if path == Self.factsPath {
-            guard let facts = backend.facts?(), Self.isOfPage(head) else { return nil }
+            guard let facts = backend.facts?(), !LoopbackGuard.isOfOtherOrigin(head) else {
+                return nil
+            }
             var bytes = JSONText.bytes(of: facts)
             bytes.writeString("\n")
             return Self.answer(bytes, [.contentType: "application/json"], head)
@@ -42,12 +44,6 @@ extension Gateway {
             case .gateway = HostRoute(host, gateways: options.subdomainHosts)
         else { return false }
         return HTTPField.Name("X-Forwarded-Host").map { head.headerFields[$0] == nil } ?? false
-    }
-
-    /// Whether a browser does not say that a page of another origin asks.
-    private static func isOfPage(_ head: HTTPRequest) -> Bool {
-        let site = HTTPField.Name.secFetchSite.flatMap { head.headerFields[$0] }
-        return site == nil || site == "same-origin" || site == "none"
     }
 
     private static func answer(
@@ -79,7 +75,7 @@ extension Gateway {
     }
 
     func pagesURL(_ authority: String, scheme: String) -> String? {
-        let (host, port) = Self.parts(authority)
+        let host = HostRoute.withoutPort(authority)
         let isHere =
             ["127.0.0.1", "[::1]", "localhost", "0.0.0.0", "[::]"].contains(host)
         guard options.pages != nil, isHere,
@@ -87,14 +83,7 @@ extension Gateway {
                 LoopbackGuard.isLoopback(authority: $0)
             })
         else { return nil }
-        return "\(scheme)://\(Self.parts(name).host)\(port)/"
-    }
-
-    /// A host, and the port with its colon, if there is one.
-    private static func parts(_ authority: String) -> (host: String, port: String) {
-        guard let colon = authority.lastIndex(of: ":"), authority.last != "]" else {
-            return (authority, "")
-        }
-        return (String(authority[..<colon]), String(authority[colon...]))
+        let port = authority.dropFirst(host.count)
+        return "\(scheme)://\(HostRoute.withoutPort(name))\(port)/"
     }
 }

@@ -75,15 +75,16 @@ public struct PageFolder: Sendable {
         guard let file = file(path, part) else { return nil }
         if let page = read.pages.withLock({ $0[file.path] }) { return page }
         return try await NIOThreadPool.singleton.runIfActive { [read] in
-            read.pages.withLock { pages in
-                if let page = pages[file.path] { return page }
-                guard let bytes = Self.read(file.path) else { return nil }
-                let hash = SHA256.hash(bytes.readableBytesSpan).prefix(15)
-                let page = Page(
-                    bytes: bytes, type: file.type,
-                    tag: "\"\(Multibase.base32.encodeBody(Array(hash)))\"")
-                pages[file.path] = page
-                return page
+            guard let bytes = Self.read(file.path) else { return nil }
+            let hash = SHA256.hash(bytes.readableBytesSpan).prefix(15)
+            let page = Page(
+                bytes: bytes, type: file.type,
+                tag: "\"\(Multibase.base32.encodeBody(Array(hash)))\"")
+            // Of those who read it at the same time, all keep what the first one has.
+            return read.pages.withLock { pages in
+                let known = pages[file.path] ?? page
+                pages[file.path] = known
+                return known
             }
         }
     }

@@ -98,10 +98,9 @@ struct DashboardBoundary: RouterMiddleware {
                 code: .forbidden, status: .forbidden)
         }
         let origins = head.headerFields[values: .origin]
-        let site = HTTPField.Name.secFetchSite.flatMap { head.headerFields[$0] }
         let isOwn =
             origins.allSatisfy { $0 == "http://\(authority)" }
-            && (site == nil || site == "same-origin" || site == "none")
+            && !LoopbackGuard.isOfOtherOrigin(head)
         let mode = HTTPField.Name("Sec-Fetch-Mode").flatMap { head.headerFields[$0] }
         if isOwn || (isReading && mode == "navigate" && origins.isEmpty) { return nil }
         return APIError(
