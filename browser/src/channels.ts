@@ -3,7 +3,7 @@
 import { Core, EventKind, text, utf8 } from './core.js'
 import { Step, Visitors } from './visitors.js'
 import { openWebRTC } from './webrtc.js'
-import { openWebSocket } from './websocket.js'
+import { EarlySockets, openWebSocket } from './websocket.js'
 import type { Wire, WireOwner } from './wires.js'
 
 /** A peer that the page is to be connected with. */
@@ -13,6 +13,8 @@ interface Target {
   /** How it is dialled: a URL, or an IP address, a port and a fingerprint. */
   readonly way: readonly string[]
   channel: number | undefined
+  /** Whether its wire is open, on which the two prove who they are. */
+  isOpen: boolean
   isReady: boolean
   /** What became of the last attempt. */
   outcome: string
@@ -70,6 +72,7 @@ export class Channels {
     private readonly settle: () => void,
     private readonly changed: (peer: ConnectedPeer, isConnected: boolean) => void,
     private readonly dialTimeout: number,
+    private readonly early: EarlySockets,
   ) {}
 
   /** The peers that are connected, and where they are. */
@@ -110,7 +113,7 @@ export class Channels {
     }
     const [peer, ...way] = text(this.core.ask('address', utf8(address))).split('\n')
     const target: Target = {
-      address, peer: peer!, way, channel: undefined, isReady: false,
+      address, peer: peer!, way, channel: undefined, isOpen: false, isReady: false,
       outcome: 'is being dialled', failures: 0, dialledAt: 0,
       timer: undefined,
     }
@@ -119,8 +122,18 @@ export class Channels {
   }
 
   /** Waits until a peer is connected, or none can be for now. */
-  async someone(signal: AbortSignal): Promise<boolean> {
-    if (this.connected.length > 0) return true
+  someone(signal: AbortSignal): Promise<boolean> {
+    return this.until(() => this.connected.length > 0, signal)
+  }
+
+  /** Waits until a peer is connected or about to be, or none can be for now. */
+  someoneNear(signal: AbortSignal): Promise<boolean> {
+    return this.until(
+      () => this.connected.length > 0 || this.targets.some(({ isOpen }) => isOpen), signal)
+  }
+
+  private async until(isSo: () => boolean, signal: AbortSignal): Promise<boolean> {
+    if (isSo()) return true
     for (const target of this.targets) {
       // Whoever wants something does not wait for the next attempt, but a peer has to be left alone
       // for a while.
@@ -129,7 +142,7 @@ export class Channels {
     }
     const attempts = new Map(this.targets.map(target => [target, target.channel]))
     for (;;) {
-      if (this.connected.length > 0) return true
+      if (isSo()) return true
       const isDialling = [...attempts].some(
         ([target, channel]) => channel !== undefined && target.channel === channel)
       if (!isDialling) return false
@@ -168,7 +181,7 @@ export class Channels {
     try {
       const [first, port, fingerprint] = target.way
       const wire = port === undefined
-        ? openWebSocket(first!, owner)
+        ? openWebSocket(first!, owner, this.early.take(first!))
         : openWebRTC({ ip: first!, port, fingerprint: fingerprint! }, owner)
       this.wires.set(channel, wire)
     } catch (error) {
@@ -202,6 +215,10 @@ export class Channels {
           this.lost(channel, (error as Error).message)
         }
         this.settle()
+        const target = this.targets.find(target => target.channel === channel)
+        if (target === undefined) return
+        target.isOpen = true
+        this.tell()
       },
       received: bytes => run('received', bytes),
       message: (stream, kind, bytes) => run('message', stream, kind, bytes),
@@ -269,6 +286,7 @@ export class Channels {
     if (target === undefined) return
     const wasReady = target.isReady
     target.channel = undefined
+    target.isOpen = false
     target.isReady = false
     target.outcome = outcome
     if (!this.isStopped) {

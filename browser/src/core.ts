@@ -14,6 +14,8 @@ export interface Host {
    */
   send(channel: number, bytes: Uint8Array, stream: number, kind: number): boolean
   // What the module of calls does without.
+  /** Has bytes hashed elsewhere, and tells of it by `hashed`; false if that cannot be. */
+  hash?(number: number, bytes: Uint8Array): boolean
   /** The digest that the module asked for with this number; empty if there is none. */
   hashed?(number: number, digest: Uint8Array): void
   /** Whether a block is on disk. */
@@ -115,8 +117,10 @@ export class Core {
           channel: number, stream: number, kind: number, pointer: number, count: number,
         ) => (host.send(channel, view(pointer, count).slice(), stream, kind) ? 1 : 0),
         hash: (number: number, pointer: number, count: number) => {
+          const bytes = view(pointer, count)
+          if (host.hash?.(number, bytes)) return 1
           // Insecure pages have no digests of the browser. It copies the bytes at once.
-          const digest = crypto.subtle?.digest('SHA-256', view(pointer, count))
+          const digest = crypto.subtle?.digest('SHA-256', bytes)
           digest?.then(
             digest => host.hashed?.(number, new Uint8Array(digest)),
             () => host.hashed?.(number, new Uint8Array()))

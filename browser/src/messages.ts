@@ -39,7 +39,11 @@ export type MeshDemand = 'more' | 'stop'
 export type StoreCommand =
   /** Open what there is, for at most so many bytes if that is said. */
   | { readonly kind: 'open'; readonly limit: number | undefined }
-  | { readonly kind: 'keep'; readonly hash: string; readonly bytes: Uint8Array }
+  /** Keep a block: these bytes, or those that were to be hashed under this number. */
+  | { readonly kind: 'keep'; readonly hash: string; readonly block: Uint8Array | number }
+  /** Tell the SHA2-256 of a block, and have it until it is kept or forgotten. */
+  | { readonly kind: 'hash'; readonly number: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'forget'; readonly number: number }
   | { readonly kind: 'load'; readonly number: number; readonly hash: string }
   | { readonly kind: 'drop'; readonly hash: string }
   | { readonly kind: 'close' }
@@ -63,5 +67,8 @@ export type StoreNotice =
       readonly hash: string
       readonly block: { readonly bytes: Uint8Array; readonly digest: Uint8Array } | undefined
     }
+  | { readonly kind: 'hashed'; readonly number: number; readonly digest: Uint8Array }
+  /** Memory that is needed no more, and may serve for another block. */
+  | { readonly kind: 'free'; readonly memory: ArrayBuffer }
   /** Nothing can be kept. */
   | { readonly kind: 'failed'; readonly message: string }

@@ -13,6 +13,7 @@ import { Storage } from './storage.js'
 import { Tabs } from './tabs.js'
 import { PeerTraffic, Traffic } from './traffic.js'
 import { LONGEST_WAIT, Turns } from './turns.js'
+import { EarlySockets } from './websocket.js'
 import type { WorkContent } from './work.js'
 
 /** How a page takes part in the mesh. */
@@ -151,16 +152,14 @@ export class Weft extends EventTarget {
       options.contracts ?? {})
     const dialTimeout = limited('dialTimeout', options.dialTimeout, 10_000, LONGEST_WAIT)
     const memory = limited('storage.memory', options.storage?.memory, 64 << 20, MOST_MEMORY)
-    const disk = options.storage?.disk
-    weft.storage = new Storage(
-      options.store ?? (place.base && new URL('weft-store.js', place.base)),
-      disk === undefined ? undefined : limited('storage.disk', disk, 0, Infinity))
-    weft.core = await Core.load(options.module, {
+    const disk = limited('storage.disk', options.storage?.disk, Infinity, Infinity)
+    // Which tab is to have connections is not known yet where they are shared.
+    const early = new EarlySockets(options.tabs === 'shared' ? [] : options.peers ?? [])
+    const loading = Core.load(options.module, {
       send: (...message) => weft.channels.send(...message),
-      hashed: (number, digest) => {
-        weft.core.run('hashed', number, digest, weft.now())
-        weft.turns.settle()
-      },
+      hash: (number, bytes) =>
+        weft.storage.hash(number, bytes, digest => weft.hashed(number, digest)),
+      hashed: (number, digest) => weft.hashed(number, digest),
       isStored: hash => weft.storage.has(hash),
       store: (hash, bytes) => weft.storage.keep(hash, bytes),
       unstore: hash => weft.storage.drop(hash),
@@ -168,6 +167,16 @@ export class Weft extends EventTarget {
       event: (...event) => { weft.turns.add(() => weft.take(...event)) },
       failed: cause => weft.failed(cause),
     })
+    weft.storage = new Storage(
+      options.store ?? (place.base && new URL('weft-store.js', place.base)),
+      disk === Infinity ? undefined : disk)
+    try {
+      weft.core = await loading
+    } catch (error) {
+      early.close()
+      weft.storage.stop()
+      throw error
+    }
     weft.channels = new Channels(
       weft.core, weft.now, () => weft.turns.settle(),
       (detail, isConnected) => {
@@ -176,6 +185,7 @@ export class Weft extends EventTarget {
         weft.dispatchEvent(new CustomEvent(name, { detail }))
       },
       dialTimeout,
+      early,
     )
     try {
       const argument = new Uint8Array([...secret, ...utf8('weft-page')])
@@ -185,6 +195,7 @@ export class Weft extends EventTarget {
       weft.meet()
       if (options.tabs === 'shared') await weft.share(options.peers ?? [])
       else for (const address of options.peers ?? []) weft.connect(address)
+      early.close()
       weft.stopAnswering = answerWorker({
         fetch: (input, init) => weft.fetch(input, init),
         isConnected: () => weft.tabs?.isLeading === false
@@ -193,6 +204,7 @@ export class Weft extends EventTarget {
       })
       if (options.serviceWorker !== undefined) await install(options.serviceWorker)
     } catch (error) {
+      early.close()
       weft.stop()
       throw error
     }
@@ -222,9 +234,12 @@ export class Weft extends EventTarget {
     return new WeftError('unreachable', message, [...trace, ...outcomes])
   }
 
-  /** Waits until a peer is connected, or none can be for now, or something is kept on disk. */
+  /**
+   * Waits until a peer is connected or about to be, or none can be for now, or something is kept on
+   * disk. What is read meanwhile is asked for as soon as the peer has proven who it is.
+   */
   private async someone(signal: AbortSignal): Promise<boolean> {
-    const peer = this.channels.someone(signal)
+    const peer = this.channels.someoneNear(signal)
     peer.catch(() => {})
     const disk = this.storage.opened.then(() => this.storage.count > 0 || peer)
     const hasPeer = await Promise.race([peer, disk])
@@ -525,6 +540,12 @@ export class Weft extends EventTarget {
     const block = await this.storage.load(hash)
     const none = new Uint8Array()
     this.core.run('read_from_disk', number, block?.digest ?? none, block?.bytes ?? none, this.now())
+    this.turns.settle()
+  }
+
+  private hashed(number: number, digest: Uint8Array): void {
+    if (this.isStopped) return
+    this.core.run('hashed', number, digest, this.now())
     this.turns.settle()
   }
 

@@ -1,5 +1,7 @@
 // The page's side of what is kept on disk (weft-store.js): which blocks are there is known here, so that
-// the module learns it at once; their bytes come from the worker.
+// the module learns it at once; their bytes come from the worker. The worker also hashes blocks, which
+// browsers otherwise do while the page waits; the one copy that it gets for that is what it keeps, in
+// memory that goes back and forth, since new memory costs more than the copy.
 
 import type { StoreCommand, StoreNotice } from './messages.js'
 
@@ -13,6 +15,11 @@ export interface StoredBlock {
 const OPENING = 1000
 /** How many bytes may be on their way to the disk before blocks are not kept there. */
 const WRITING = 64 << 20
+/** How many bytes of blocks the worker has that were hashed, and may be kept yet. */
+const HASHED = 8 << 20
+/** How long a piece of memory is that is lent to the worker at the least, and how many wait here. */
+const PIECE = 256 << 10
+const PIECES = 32
 
 /** The blocks on disk. Where a browser or page has none, it is empty, and keeps nothing. */
 export class Storage {
@@ -23,6 +30,14 @@ export class Storage {
   private writing = 0
   /** Whether another page has what there is. */
   private isBusy = false
+  /** Whether the worker has begun to work. */
+  private isAwake = false
+  /** Blocks that are being hashed, and whoever waits for that; none has more than one order. */
+  private readonly hashing = new Map<number, { length: number; done: (digest: Uint8Array) => void }>()
+  /** Those that were, by their hashes. */
+  private readonly hashed = new Map<string, { number: number; length: number }>()
+  private hashedBytes = 0
+  private readonly memory: ArrayBuffer[] = []
   /** How many bytes are kept, and why nothing is. */
   byteCount = 0
   fault: string | undefined
@@ -62,7 +77,12 @@ export class Storage {
   }
 
   private take(notice: StoreNotice): void {
+    this.isAwake = true
     switch (notice.kind) {
+      case 'free':
+        if (this.memory.length < PIECES) this.memory.push(notice.memory)
+        return
+      case 'hashed': return this.tookDigest(notice.number, notice.digest)
       case 'busy':
         this.isBusy = true
         this.writing = 0
@@ -99,21 +119,66 @@ export class Storage {
   get count(): number { return this.held.size }
 
   /** Whether a block is here. */
-  has(hash: Uint8Array): boolean { return this.held.size > 0 && this.held.has(key(hash)) }
+  has(hash: Uint8Array): boolean { return this.held.size > 0 && this.held.has(hexadecimal(hash)) }
+
+  /** Has a block hashed by the worker; false if that cannot be. An empty digest says that it failed. */
+  hash(number: number, bytes: Uint8Array, done: (digest: Uint8Array) => void): boolean {
+    if (this.worker === undefined || !this.isAwake) return false
+    this.hashing.set(number, { length: bytes.length, done })
+    const copy = this.lend(bytes)
+    this.say({ kind: 'hash', number, bytes: copy }, [copy.buffer])
+    return true
+  }
+
+  private tookDigest(number: number, digest: Uint8Array): void {
+    const order = this.hashing.get(number)
+    if (order === undefined) return
+    this.hashing.delete(number)
+    this.hashed.set(SHA2_256 + hexadecimal(digest), { number, length: order.length })
+    this.hashedBytes += order.length
+    order.done(digest)
+    // What nobody wanted to be kept goes, the oldest first.
+    for (const name of this.hashed.keys()) {
+      if (this.hashedBytes <= HASHED) break
+      this.say({ kind: 'forget', number: this.takeHashed(name)! })
+    }
+  }
+
+  private takeHashed(name: string): number | undefined {
+    const block = this.hashed.get(name)
+    this.hashed.delete(name)
+    this.hashedBytes -= block?.length ?? 0
+    return block?.number
+  }
+
+  /** A copy for the worker, in memory that it gives back. */
+  private lend(bytes: Uint8Array): Uint8Array {
+    const last = this.memory.pop()
+    const memory = last !== undefined && last.byteLength >= bytes.length
+      ? last : new ArrayBuffer(Math.max(bytes.length, PIECE))
+    const copy = new Uint8Array(memory, 0, bytes.length)
+    copy.set(bytes)
+    return copy
+  }
 
   /** Keeps a block that has been checked, as far as there is room. */
   keep(hash: Uint8Array, bytes: Uint8Array): void {
-    const name = key(hash)
-    if (this.worker === undefined || this.isBusy || this.held.has(name)) return
-    if (this.writing + bytes.length > WRITING) return
+    const name = hexadecimal(hash)
+    const number = this.takeHashed(name)
+    if (this.worker === undefined) return
+    if (this.isBusy || this.held.has(name) || this.writing + bytes.length > WRITING) {
+      if (number !== undefined) this.say({ kind: 'forget', number })
+      return
+    }
     this.writing += bytes.length
-    const copy = bytes.slice()
-    this.say({ kind: 'keep', hash: name, bytes: copy }, [copy.buffer])
+    if (number !== undefined) return this.say({ kind: 'keep', hash: name, block: number })
+    const copy = this.lend(bytes)
+    this.say({ kind: 'keep', hash: name, block: copy }, [copy.buffer])
   }
 
   /** Forgets a block whose bytes are wrong. */
   drop(hash: Uint8Array): void {
-    const name = key(hash)
+    const name = hexadecimal(hash)
     if (this.held.delete(name)) this.say({ kind: 'drop', hash: name })
   }
 
@@ -121,7 +186,7 @@ export class Storage {
   load(hash: Uint8Array): Promise<StoredBlock | undefined> {
     if (this.worker === undefined) return Promise.resolve(undefined)
     const number = this.nextLoad++
-    this.say({ kind: 'load', number, hash: key(hash) })
+    this.say({ kind: 'load', number, hash: hexadecimal(hash) })
     return new Promise(resolve => this.waiting.set(number, resolve))
   }
 
@@ -131,12 +196,16 @@ export class Storage {
     this.worker = undefined
     for (const answer of this.waiting.values()) answer(undefined)
     this.waiting.clear()
+    for (const { done } of this.hashing.values()) done(new Uint8Array())
+    this.hashing.clear()
   }
 }
 
-/** A multihash as text. */
-function key(hash: Uint8Array): string {
+/** What stands before a SHA2-256 in a multihash. */
+const SHA2_256 = '1220'
+
+function hexadecimal(bytes: Uint8Array): string {
   let text = ''
-  for (const byte of hash) text += byte.toString(16).padStart(2, '0')
+  for (const byte of bytes) text += byte.toString(16).padStart(2, '0')
   return text
 }

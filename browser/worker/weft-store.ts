@@ -1,5 +1,6 @@
 // Keeps blocks on disk for a page: in one file of the origin's private file system, with a journal as
-// its index. There is one such worker at work in an origin; others wait until it is gone.
+// its index. There is one such worker at work in an origin; others wait until it is gone. What comes from
+// peers is hashed here, too, beside what the page does.
 
 import type { StoreCommand, StoreNotice } from '../src/messages.js'
 import { openFile } from './files.js'
@@ -18,6 +19,8 @@ const say = (notice: StoreNotice, transfer: Transferable[] = []): void =>
 let store: Store | undefined
 /** What is to be kept as soon as the store is open; undefined while another page has it. */
 let early: { hash: string; bytes: Uint8Array }[] | undefined = []
+/** Blocks that were to be hashed, until the page has them kept or forgotten. */
+const held = new Map<number, Uint8Array>()
 let end: () => void = () => {}
 
 async function open(limit: number | undefined): Promise<void> {
@@ -43,11 +46,37 @@ async function serve(limit: number | undefined): Promise<void> {
   const most = Math.min((quota ?? 0) * PART, MOST_BYTES, limit ?? MOST_BYTES)
   store = await Store.open(openFile, most, say)
   say({ kind: 'opened', blocks: store.blocks, byteCount: store.byteCount })
-  for (const { hash, bytes } of early ?? []) store.keep(hash, bytes)
+  for (const { hash, bytes } of early ?? []) keep(hash, bytes)
   early = undefined
   await isOver
   store.close()
   store = undefined
+}
+
+function keep(hash: string, bytes: Uint8Array): void {
+  if (store === undefined) return void early?.push({ hash, bytes })
+  store.keep(hash, bytes)
+  free(bytes)
+}
+
+/** Gives the page back what it has lent. */
+function free(bytes: Uint8Array): void {
+  const memory = bytes.buffer as ArrayBuffer
+  say({ kind: 'free', memory }, [memory])
+}
+
+async function hash(number: number, bytes: Uint8Array): Promise<void> {
+  held.set(number, bytes)
+  // Where there is none the page hashes itself.
+  const digest = await crypto.subtle?.digest('SHA-256', bytes as BufferSource).catch(() => undefined)
+  say({ kind: 'hashed', number, digest: new Uint8Array(digest ?? new ArrayBuffer(0)) })
+}
+
+/** Takes a block out that was hashed. */
+function take(number: number): Uint8Array | undefined {
+  const bytes = held.get(number)
+  held.delete(number)
+  return bytes
 }
 
 self.onmessage = ({ data }: MessageEvent<StoreCommand>) => {
@@ -55,10 +84,17 @@ self.onmessage = ({ data }: MessageEvent<StoreCommand>) => {
     case 'open':
       open(data.limit).catch(error => say({ kind: 'failed', message: (error as Error).message }))
       return
-    case 'keep':
-      if (store === undefined) early?.push(data)
-      else store.keep(data.hash, data.bytes)
+    case 'keep': {
+      const bytes = typeof data.block === 'number' ? take(data.block) : data.block
+      if (bytes !== undefined) keep(data.hash, bytes)
       return
+    }
+    case 'hash': return void hash(data.number, data.bytes)
+    case 'forget': {
+      const bytes = take(data.number)
+      if (bytes !== undefined) free(bytes)
+      return
+    }
     case 'load':
       if (store !== undefined) void store.load(data.number, data.hash)
       else say({ kind: 'loaded', number: data.number, hash: data.hash, block: undefined })

@@ -1,4 +1,5 @@
 import Multiformats
+import Wire
 
 /// Blocks that a page keeps in memory. Of those that it has fetched, the least recently used ones
 /// go first; those that it has added stay.
@@ -41,7 +42,8 @@ struct BlockCache {
     /// Keeps a block, which must have been checked against its CID, as long as there is room.
     mutating func insert(_ hash: Multihash, _ bytes: ArraySlice<UInt8>) {
         guard entries[hash] == nil, bytes.count <= limit - pinnedBytes else { return }
-        entries[hash] = Entry(bytes: Array(bytes), use: 0, pins: 0)
+        // In memory of its own: a message may be far longer. `Array(bytes)` copies byte by byte here.
+        entries[hash] = Entry(bytes: [UInt8](bytes.rawSpan), use: 0, pins: 0)
         byteCount += bytes.count
         use(hash)
         makeRoom()

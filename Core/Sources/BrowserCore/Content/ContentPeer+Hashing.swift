@@ -1,4 +1,4 @@
-// Large blocks are hashed by the browser, on other threads and several times as fast as here. The
+// Large blocks are hashed by the browser, in a worker and several times as fast as here. The
 // messages of a stream wait for that in their order; nothing of them is used before.
 
 import Cryptography
