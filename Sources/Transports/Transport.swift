@@ -63,6 +63,8 @@ public final class Transport: Sendable {
     let acceptor: StreamAcceptor
     /// The certificate of WebRTC, made when it is needed.
     private let ownCertificate = Mutex<DTLSCertificate?>(nil)
+    /// Where WebRTC is listened for.
+    let webRTCListeners = Mutex<[NIOLoopBound<WebRTCListener>]>([])
     /// Where TCP sockets listen.
     private let listening = Mutex<[SocketAddress]>([])
 

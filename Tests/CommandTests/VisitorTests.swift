@@ -148,6 +148,16 @@ import Wire
         #expect(held.count == 4, "\(held)")
     }
 
+    /// A node that no router lets in is reached over a relay, and then directly: both send at the
+    /// same time.
+    @Test("pages of two browsers reach a node behind a router") func behind() throws {
+        let place = try Workplace()
+        let outcome = try place.python("behind.py", [DocumentationTests.executable.path])
+        #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
+        let held = try outcome.objects().compactMap { $0["held"] as? String }
+        #expect(held.count == 4, "\(held)")
+    }
+
     /// A page that sends wrong bytes is left, and nothing of them is handed on; others bring the
     /// content.
     @Test("a page that lies is dropped by the others") func liar() throws {

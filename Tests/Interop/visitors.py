@@ -80,5 +80,6 @@ def main(weft):
         report("and another page in Firefox from them")
 
 
-alone()
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    alone()
+    main(*sys.argv[1:])

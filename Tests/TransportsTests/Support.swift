@@ -121,12 +121,12 @@ final class ForeignPeer {
     private let input = Pipe()
     private let output = Pipe()
 
-    init(_ arguments: [String]) throws {
+    init(_ arguments: [String], script name: String = "libp2p_peer.py") throws {
         let python = Self.root.appending(path: ".build/venv/bin/python")
         try #require(
             FileManager.default.isExecutableFile(atPath: python.path),
             "the Python peers are missing: run 'Scripts/install-packages test'")
-        let script = Self.root.appending(path: "Tests/Interop/libp2p_peer.py").path
+        let script = Self.root.appending(path: "Tests/Interop/\(name)").path
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments =
             ["timeout", "120", python.path, "-W", "ignore", script] + arguments
@@ -135,7 +135,12 @@ final class ForeignPeer {
         try process.run()
     }
 
-    /// The first line of its output. It says everything in one.
+    /// Says a line to it.
+    func say(_ line: String) {
+        input.fileHandleForWriting.write(Data((line + "\n").utf8))
+    }
+
+    /// The next line of its output, which it says in one.
     func line() -> String {
         var bytes: [UInt8] = []
         while true {

@@ -10,7 +10,10 @@ import type { Wire, WireOwner } from './wires.js'
 interface Target {
   readonly address: string
   readonly peer: string
-  /** How it is dialled: a URL, or an IP address, a port and a fingerprint. */
+  /**
+   * How it is dialled: a URL; an IP address, a port and a fingerprint; or the address of the relay
+   * through which it is reached, and the relay's name.
+   */
   readonly way: readonly string[]
   channel: number | undefined
   /** Whether its wire is open, on which the two prove who they are. */
@@ -88,7 +91,7 @@ export class Channels {
 
   /** The STUN servers among the peers. */
   private get servers(): RTCIceServer[] {
-    const listeners = this.targets.filter(({ way }) => way.length > 1).slice(0, STUN_SERVERS)
+    const listeners = this.targets.filter(({ way }) => way.length === 3).slice(0, STUN_SERVERS)
     return listeners.map(({ way: [ip, port] }) => (
       { urls: `stun:${ip!.includes(':') ? `[${ip}]` : ip}:${port}` }))
   }
@@ -108,10 +111,10 @@ export class Channels {
   /** Begins to keep a connection with who is at this address. Throws if it leads to nobody. */
   add(address: string): void {
     if (this.targets.some(target => target.address === address)) return
-    if (this.targets.length >= MAX_PEERS) {
-      throw new Error(`a page is connected with ${MAX_PEERS} peers at the most`)
-    }
+    this.checkRoom()
     const [peer, ...way] = text(this.core.ask('address', utf8(address))).split('\n')
+    if (way.length === 2) this.add(way[0]!)
+    this.checkRoom()
     const target: Target = {
       address, peer: peer!, way, channel: undefined, isOpen: false, isReady: false,
       outcome: 'is being dialled', failures: 0, dialledAt: 0,
@@ -119,6 +122,12 @@ export class Channels {
     }
     this.targets.push(target)
     this.dial(target)
+  }
+
+  private checkRoom(): void {
+    if (this.targets.length >= MAX_PEERS) {
+      throw new Error(`a page is connected with ${MAX_PEERS} peers at the most`)
+    }
   }
 
   /** Waits until a peer is connected, or none can be for now. */
@@ -177,6 +186,7 @@ export class Channels {
     target.dialledAt = this.now()
     const channel = this.nextChannel++
     target.channel = channel
+    if (target.way.length === 2) return this.reach(target, channel)
     const owner = this.owner(channel, target.address)
     try {
       const [first, port, fingerprint] = target.way
@@ -189,9 +199,42 @@ export class Channels {
       return this.lost(channel, `the browser refuses to dial (${(error as Error).message})`)
     }
     this.tell()
+    this.limit(target, channel)
+  }
+
+  /** Gives an attempt up when it takes too long. */
+  private limit(target: Target, channel: number): void {
     setTimeout(() => {
-      if (target.channel === channel && !target.isReady) owner.lost('did not answer in time')
+      if (target.channel === channel && !target.isReady) this.broke(channel, 'did not answer in time')
     }, this.dialTimeout)
+  }
+
+  /** Asks a peer's relay for the way to it, as soon as the relay is connected. */
+  private reach(target: Target, channel: number): void {
+    const relay = this.relay(target)
+    if (relay?.isReady) {
+      try {
+        this.core.ask('reach', channel, utf8(target.address), Date.now() / 1000, this.now())
+      } catch (error) {
+        return this.lost(channel, (error as Error).message)
+      }
+      this.settle()
+      this.limit(target, channel)
+    } else if (relay !== undefined && relay.channel === undefined) {
+      this.dial(relay)
+    }
+    this.tell()
+  }
+
+  private relay(target: Target): Target | undefined {
+    return target.way.length === 2
+      ? this.targets.find(({ address }) => address === target.way[0]) : undefined
+  }
+
+  /** Those that are reached through a peer, and are not there yet. */
+  private behind(relay: Target): Target[] {
+    return this.targets.filter(target => (
+      target.channel !== undefined && !target.isReady && this.relay(target) === relay))
   }
 
   /** What is to be done with what a wire says. */
@@ -294,6 +337,7 @@ export class Channels {
       target.timer = setTimeout(() => this.dial(target), pause)
     }
     if (wasReady) this.changed(describe(target), false)
+    for (const { channel } of this.behind(target)) this.lost(channel!, `its relay ${outcome}`)
     this.tell()
   }
 
@@ -311,9 +355,10 @@ export class Channels {
   }
 
   take(kind: EventKind.ready | EventKind.ended, channel: number, message: string): void {
-    const target = this.targets.find(target => target.channel === channel)
+    let target = this.targets.find(target => target.channel === channel)
     if (target === undefined && !this.visitors.has(channel)) return
     if (kind === EventKind.ended) return this.lost(channel, message)
+    if (target === undefined) target = this.reached(channel, message)
     if (target === undefined) {
       const visitor = { peer: message, address: `/webrtc/p2p/${message}`, kind: 'page' } as const
       this.visitors.set(channel, visitor)
@@ -323,7 +368,20 @@ export class Channels {
     target.failures = 0
     this.wires.get(channel)?.ready()
     this.changed(describe(target), true)
+    for (const other of this.behind(target)) this.reach(other, other.channel!)
     this.tell()
+  }
+
+  /** The node behind a relay that an association leads to, which is its channel now. */
+  private reached(channel: number, peer: string): Target | undefined {
+    const target = this.targets.find(target => (
+      target.way.length === 2 && target.peer === peer && !target.isReady))
+    if (target === undefined) return undefined
+    this.visitors.delete(channel)
+    clearTimeout(target.timer)
+    target.timer = undefined
+    target.channel = channel
+    return target
   }
 
   /** What is to be done about an association with another page. */

@@ -80,6 +80,8 @@ extension NodeCore {
         case keys(of: ProtocolName, request: UInt64, [Multihash])
         /// The answer to ``ReachabilityOrder/dialBack(_:_:_:nonce:)``.
         case dialedBack(UInt64, AutoNATServer.Outcome)
+        /// What is told of an association (``ReachabilityOrder/associate(_:_:)``).
+        case association(UInt64, AssociationStep)
         /// Somebody wants something. The number is the caller's choice and is not in use. There is
         /// exactly one answer, not later than `deadline`.
         case command(UInt64, Command, deadline: Instant)

@@ -248,6 +248,7 @@ public struct NodeCore: Sendable {
         case .keys(let name, let request, let hashes):
             take(hashes, for: request, of: name, now: now)
         case .dialedBack(let number, let outcome): reaching.tester.dialed(number, outcome)
+        case .association(let number, let step): told(step, of: number)
         case .command(let id, let command, let deadline):
             receive(command, id: id, deadline: deadline, now: now)
         }
@@ -399,6 +400,14 @@ public struct NodeCore: Sendable {
             isQuiet = false
         }
         while let event = reaching.dcutr.nextEvent() {
+            take(event, now: now)
+            isQuiet = false
+        }
+        while let order = reaching.signaling.nextTransmit() {
+            carryOut(order, of: .signaling, now: now)
+            isQuiet = false
+        }
+        while let event = reaching.signaling.nextEvent() {
             take(event, now: now)
             isQuiet = false
         }

@@ -22,6 +22,10 @@ extension VirtualNetwork {
                 .punched(from: host, attempt: attempt, peer, address),
                 at: now + .milliseconds(200))
         case .addresses(let addresses): hosts[host].told = addresses
+        case .associate(let number, _):
+            // There are no browsers here.
+            events.add(.input(host, .association(number, .failed)), at: now)
+        case .candidate, .endAssociation: break
         }
     }
 

@@ -108,6 +108,60 @@ extension ICEResponder {
         holds(answer.count <= 2 * question.count)
     }
 
+    @Test("a peer with which that was agreed is known by its checks, and by nothing else")
+    func agreed() throws {
+        var limits = ICELimits()
+        limits.burst = 0
+        var responder = ICEResponder(limits, now: start)
+        let offer = try SessionOffer(
+            decoding: Array(
+                """
+                m=application 9 UDP/DTLS/SCTP webrtc-datachannel
+                a=ice-ufrag:them
+                a=ice-pwd:pppppppppppppppppppppp
+                a=fingerprint:sha-256 \(repeatElement("00", count: 32).joined(separator: ":"))
+                """.utf8))
+        let agreement = ICEAgreement(answering: offer, random: (0..<40).map { UInt8($0 * 5) })
+        let peer = try need(responder.expect(agreement, now: start))
+        holds(responder.expect(agreement, now: start) == nil)
+        holds(responder.address(of: peer) == nil && responder.checkedCount == 0)
+        func check(_ password: [UInt8], _ name: [UInt8]) -> [UInt8] {
+            var writer = STUNWriter(.request, transaction: [UInt8](repeating: 3, count: 12))
+            writer.add(username: name + Array(":them".utf8))
+            return writer.finish(key: password)
+        }
+        holds(responder.checked(check(offer.password, agreement.name), from: place(1)) == nil)
+        holds(responder.checked(check(agreement.password, [1, 2, 3, 4]), from: place(1)) == nil)
+        // Whoever is expected is no stranger, of whom none is answered here.
+        let good = check(agreement.password, agreement.name)
+        holds(responder.checked(good, from: place(1)) == peer)
+        holds(responder.checked(good, from: place(2)) == peer)
+        holds(responder.address(of: peer) == place(1) && responder.peer(at: place(2)) == peer)
+        holds(responder.begin(peer) && responder.halfOpenCount == 1)
+        holds(responder.takeLost(now: start + limits.agreement) == [peer])
+        holds(responder.count == 0 && responder.halfOpenCount == 0)
+        holds(responder.peer(at: place(2)) == nil)
+        // Our own check carries the names the other way around, and the peer's password.
+        let ours = agreement.check(transaction: [UInt8](repeating: 7, count: 12))
+        let read = try STUNMessage(decoding: ours.rawSpan)
+        holds(read.username == Array("them:".utf8) + agreement.name && !read.isUnclear)
+        holds(read.isAuthentic(ours, key: offer.password))
+    }
+
+    @Test("a server's answer tells where this side is seen") func seen() throws {
+        var responder = ICEResponder(now: start)
+        let transaction = [UInt8](repeating: 9, count: 12)
+        var answer = STUNWriter(.success, transaction: transaction)
+        answer.add(mapped: place(8, 77))
+        let outcome = responder.receive(
+            answer.finish(key: nil).rawSpan, from: place(1), now: start)
+        guard case .seen(let address, let echo) = outcome else {
+            Issue.record("the answer was not understood")
+            return
+        }
+        holds(address == place(8, 77) && echo == transaction)
+    }
+
     @Test("a peer is followed to where it nominates, and nobody takes its place")
     func moving() throws {
         var responder = ICEResponder(now: start)

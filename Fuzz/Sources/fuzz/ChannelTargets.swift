@@ -25,6 +25,18 @@ let channelTargets: [String: Target] = [
             }
         }
     },
+    "session-offer": { bytes in
+        let text = [UInt8](bytes)
+        if let candidate = ICECandidate(json: text),
+            ICECandidate(json: candidate.json(mid: "0"))?.address != candidate.address
+        {
+            violated("a candidate is read as it is written")
+        }
+        guard let offer = try? SessionOffer(decoding: text) else { return }
+        if offer.fingerprint.count != 32 || offer.candidates.count > SessionOffer.maxCandidates {
+            violated("an offer has all that is needed, and no more")
+        }
+    },
     "noise": noise,
     "yamux": yamux,
 ]

@@ -6,6 +6,7 @@ import Glibc
 import Multiformats
 import NIOCore
 import NIOPosix
+import Synchronization
 import Wire
 
 extension Transport {
@@ -63,7 +64,15 @@ extension Transport {
             let listener = try await made.futureResult.get()
             let bound = try place.bound(
                 at: channel.localAddress?.port, certificate: certificate)
-            return Listener(bound) { channel.eventLoop.submit { listener.value.close() } }
+            webRTCListeners.withLock { $0.append(listener) }
+            return Listener(bound) {
+                channel.eventLoop.submit {
+                    self.webRTCListeners.withLock { all in
+                        all.removeAll { $0.value === listener.value }
+                    }
+                    listener.value.close()
+                }
+            }
         } catch {
             made.fail(TransportError.closed)
             throw TransportError.unreachable("\(error)")

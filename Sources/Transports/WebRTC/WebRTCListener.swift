@@ -37,6 +37,10 @@ final class WebRTCListener: ChannelInboundHandler {
     private let stack = WebRTCStack.shared
     private var ice: ICEResponder
     private var peers: [UInt64: WebRTCPeer] = [:]
+    /// Who is waited for, by what `ice` calls them.
+    private var expected: [UInt64: ExpectedPeer] = [:]
+    /// What STUN servers were asked, by the transactions, and whom.
+    private var questions: [[UInt8]: (server: SocketAddress, answer: (UDPAddress) -> Void)] = [:]
     private var channel: (any Channel)?
     private var timer: (at: Instant, task: Scheduled<Void>)?
     private var isFlushing = false
@@ -130,7 +134,11 @@ final class WebRTCListener: ChannelInboundHandler {
             weft_dtls_free(dtls)
             return context.admission.leave()
         }
-        let new = stack.add { WebRTCPeer($0, dtls, place: place, by: path, of: self) }
+        let agreed = expected.removeValue(forKey: place)
+        agreed?.call.found()
+        let new = stack.add {
+            WebRTCPeer($0, dtls, place: place, by: path, expecting: agreed, of: self)
+        }
         peers[place] = new
         // What brought a cookie back has been taken.
         new.receive(isCrowded ? nil : datagram)
@@ -163,11 +171,58 @@ final class WebRTCListener: ChannelInboundHandler {
             let path = WebRTCPath(envelope)
             answer.withUnsafeBufferPointer { send($0, by: path) }
             if let peer = peers[place], ice.address(of: place) == source { peer.path = path }
+        case .seen(let address, let transaction):
+            guard questions[transaction]?.server == envelope.remoteAddress else { return }
+            questions.removeValue(forKey: transaction)?.answer(address)
         }
         setTimer()
     }
 
+    // MARK: Agreements
+
+    /// How many STUN servers may be asked at once.
+    private static let maxQuestions = 128
+
+    /// Twelve bytes that nobody can guess.
+    static func makeTransaction() -> [UInt8] { (0..<12).map { _ in .random(in: 0...255) } }
+
+    /// Waits for a peer; nil if there are too many.
+    func expect(_ peer: ExpectedPeer, _ agreement: ICEAgreement) -> UInt64? {
+        guard !isClosing, channel != nil, let place = ice.expect(agreement, now: Self.now()) else {
+            return nil
+        }
+        expected[place] = peer
+        setTimer()
+        return place
+    }
+
+    /// Waits for it no more, if its handshake has not begun.
+    func forget(_ place: UInt64) {
+        guard expected.removeValue(forKey: place) != nil else { return }
+        ice.remove(place)
+    }
+
+    /// Asks a STUN server where it sees this socket.
+    func ask(_ server: SocketAddress, _ answer: @escaping (UDPAddress) -> Void) {
+        guard questions.count < Self.maxQuestions, let channel else { return }
+        let transaction = Self.makeTransaction()
+        questions[transaction] = (server, answer)
+        send(STUNWriter(.request, transaction: transaction).finish(key: nil), to: server)
+        channel.eventLoop.assumeIsolated().scheduleTask(deadline: .now() + Self.patience) {
+            self.questions[transaction] = nil
+        }
+    }
+
+    /// How long a STUN server may take.
+    private static let patience = TimeAmount.seconds(5)
+
     // MARK: Sending
+
+    /// Sends a datagram to who has sent none yet.
+    func send(_ bytes: [UInt8], to address: SocketAddress) {
+        let path = WebRTCPath(to: address)
+        bytes.withUnsafeBufferPointer { send($0, by: path) }
+    }
 
     func send(_ bytes: UnsafeBufferPointer<UInt8>, by path: WebRTCPath) {
         guard let channel, let start = bytes.baseAddress else { return }
@@ -232,6 +287,7 @@ final class WebRTCListener: ChannelInboundHandler {
         let task = channel.eventLoop.assumeIsolated().scheduleTask(deadline: at) {
             self.timer = nil
             for place in self.ice.takeLost(now: Self.now()) {
+                self.expected[place] = nil
                 self.peers[place]?.end(.timedOut)
             }
             self.setTimer()

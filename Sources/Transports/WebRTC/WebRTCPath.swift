@@ -12,6 +12,13 @@ struct WebRTCPath {
     let local: SocketAddress?
     let way: weft_udp_path
 
+    /// A way to where nothing has come from, from whatever address the system chooses.
+    init(to remote: SocketAddress) {
+        self.remote = remote
+        local = nil
+        way = remote.withSockAddr { weft_udp_path_make($0, $1, nil, 0) }
+    }
+
     /// The way back of a datagram.
     init(_ envelope: AddressedEnvelope<ByteBuffer>) {
         remote = envelope.remoteAddress

@@ -15,6 +15,8 @@ final class WebRTCPeer: StreamCarrier {
     let place: UInt64
     /// Where datagrams to it go.
     var path: WebRTCPath
+    /// Who it has to be, if that was agreed.
+    private let expected: ExpectedPeer?
     private let listener: WebRTCListener
     private let stack = WebRTCStack.shared
     private let dtls: OpaquePointer
@@ -45,7 +47,7 @@ final class WebRTCPeer: StreamCarrier {
     /// The peer of a connection that it is told to be number `number`.
     init(
         _ number: UInt64, _ dtls: OpaquePointer, place: UInt64, by path: WebRTCPath,
-        of listener: WebRTCListener
+        expecting expected: ExpectedPeer?, of listener: WebRTCListener
     ) {
         weft_dtls_start(dtls, number) { number, bytes, count in
             WebRTCStack.shared.peer(number)?.sendDatagram(bytes, count)
@@ -54,6 +56,7 @@ final class WebRTCPeer: StreamCarrier {
         self.number = number
         self.place = place
         self.path = path
+        self.expected = expected
         self.listener = listener
         memory = MemoryShare(listener.context.memory)
         memory.start(
@@ -119,11 +122,18 @@ final class WebRTCPeer: StreamCarrier {
     /// The handshake of DTLS is over.
     private func startAssociation() {
         var client = [UInt8](repeating: 0, count: 32)
-        guard weft_dtls_fingerprint(dtls, &client), let association = weft_sctp_open(number) else {
-            return end(.tls("the peer shows no certificate"))
-        }
+        guard weft_dtls_fingerprint(dtls, &client),
+            expected.map({ $0.fingerprint == client }) ?? true
+        else { return end(.tls("the peer shows no certificate, or another than it said")) }
+        guard let association = weft_sctp_open(number) else { return end(.overLimit) }
         self.association = association
         let context = listener.context
+        if let expected {
+            connection = WebRTCConnection(
+                isServer: true, agreedWith: expected.peer, options: context.options,
+                now: Self.now())
+            return
+        }
         do throws(ConnectionError) {
             connection = try WebRTCConnection(
                 .server, options: context.options, secrets: .random(), clientFingerprint: client,

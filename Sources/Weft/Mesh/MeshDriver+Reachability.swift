@@ -21,6 +21,9 @@ extension MeshDriver {
                 attempt, peer, address, narrowest: address.scope,
                 way: .simultaneous(listens: role == .listener))
         case .addresses(let own): mesh.setAddresses(own.compactMap { $0.ending(in: mesh.peer) })
+        case .associate(let number, let offer): associate(number, offer)
+        case .candidate(let number, let text): associations[number]?.hear(text)
+        case .endAssociation(let number): endAssociation(number)
         }
     }
 

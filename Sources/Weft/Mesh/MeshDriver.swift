@@ -24,6 +24,8 @@ final class MeshDriver {
     private(set) var connections: [UInt64: MeshConnection] = [:]
     /// The dials through relays that have come to the handshake.
     var upgrades: Set<UInt64> = []
+    /// The associations that pages offer; no more than `Signaling.maxCalls`.
+    var associations: [UInt64: WebRTCCall] = [:]
     /// The dials under way; no more than NodeCore's ceilings allow.
     private var dials: [UInt64: Task<Void, Never>] = [:]
     /// Who waits for a command; no more than NodeCore's ceiling allows.
@@ -63,6 +65,9 @@ final class MeshDriver {
         calls = CallDesk(mesh, identity)
         forwarder = PortForwarder(mesh, nonce: identity.portMappingNonce)
     }
+
+    /// Whom the node has to do with.
+    var access: AccessRules { core.access }
 
     static func now() -> Instant {
         Instant(nanoseconds: NIODeadline.now().uptimeNanoseconds)
@@ -289,6 +294,7 @@ final class MeshDriver {
         timer?.task.cancel()
         timer = nil
         for (_, dial) in dials { dial.cancel() }
+        for (_, call) in associations { call.end() }
         for listener in listeners { listener.closeSoon() }
         calls.stop()
         discovery?.stop()
@@ -298,6 +304,7 @@ final class MeshDriver {
         subscriptions = [:]
         for (_, session) in sessions { session.end(.unreachable("the node stops")) }
         dials = [:]
+        associations = [:]
         replies = [:]
         finders = [:]
         sessions = [:]

@@ -133,7 +133,7 @@ extension ContentPeer {
             }
         case .accepted(let stream, let name):
             guard let peer = channel.peer else { return }
-            guard visitors != nil || name != PeerProtocols.relayStop else {
+            guard visitors?.isMeeting == true || name != PeerProtocols.relayStop else {
                 return channel.reset(stream)
             }
             begin(stream, name, of: channel, by: .them)

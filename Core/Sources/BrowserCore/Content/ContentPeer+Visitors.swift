@@ -8,8 +8,9 @@ import Wire
 extension ContentPeer {
     /// Meets other pages from now on.
     func meet(clock: WallClock, now: Instant) {
-        guard visitors == nil else { return }
-        visitors = Visitors(clock: clock, firstCall: nextCall)
+        guard visitors?.isMeeting != true else { return }
+        if visitors == nil { visitors = Visitors(clock: clock, firstCall: nextCall) }
+        visitors?.isMeeting = true
         for hash in roots where cache.byteCount(of: hash) != nil { visitors?.guest.have(hash) }
         for number in channelOrder {
             if let peer = channels[number]?.peer { visitors?.guest.join(peer) }
@@ -143,11 +144,28 @@ extension ContentPeer {
         return true
     }
 
+    /// Connects with a node by an address that leads through a peer which is connected: both agree
+    /// on an association over that. Returns false if it cannot be.
+    func reach(
+        _ address: Multiaddr, _ node: PeerID, via relay: PeerID, on channel: UInt32,
+        clock: WallClock, now: Instant
+    ) -> Bool {
+        if visitors == nil { visitors = Visitors(clock: clock, firstCall: nextCall) }
+        visitors?.nodes[node] = (channel, address)
+        visitors?.note(node, at: relay)
+        let isUnderWay = reach(node, now: now)
+        if !isUnderWay { visitors?.nodes[node] = nil }
+        settle(now: now)
+        return isUnderWay
+    }
+
     /// Begins to connect with a page, if that is not under way. Returns false if it cannot be.
     private func reach(_ peer: PeerID, now: Instant) -> Bool {
         guard let place = visitors?.routes[peer], channel(to: peer) == nil else { return false }
         guard visitors?.waiting[peer] == nil else { return true }
-        guard visitors?.isResting(peer, now: now) == false else { return false }
+        // When a node is tried again, the page says.
+        let isNode = visitors?.nodes[peer] != nil
+        guard isNode || visitors?.isResting(peer, now: now) == false else { return false }
         guard visitorCount < Visitors.maxVisitors, channel(to: place) != nil,
             visitors?.begin(now: now) == true
         else { return false }
@@ -169,17 +187,18 @@ extension ContentPeer {
         visitors?.note(unreached: peer, now: now)
         let waiting = visitors?.waiting.removeValue(forKey: peer) ?? []
         for (request, _) in waiting { refused(request, .unreachable, now: now) }
+        if let node = visitors?.nodes.removeValue(forKey: peer) {
+            tell(.ended(node.channel, reason: "was not reached through its relay"))
+        }
     }
 
     /// A connection over a channel of the page is there: with another page, or with a node, where
     /// pages may meet.
     func isConnected(_ channel: PageChannel, now: Instant) {
-        guard visitors != nil, let peer = channel.peer else { return }
-        guard channel.isVisitor else {
-            visitors?.guest.join(peer)
-            return
-        }
-        for (request, names) in visitors?.waiting.removeValue(forKey: peer) ?? [] {
+        guard let visitors, let peer = channel.peer else { return }
+        if visitors.isMeeting, !channel.isVisitor { self.visitors?.guest.join(peer) }
+        guard channel.messages != nil || visitors.waiting[peer] != nil else { return }
+        for (request, names) in self.visitors?.waiting.removeValue(forKey: peer) ?? [] {
             guard let stream = channel.open(names, now: now) else {
                 refused(request, .overLimit, now: now)
                 continue
@@ -363,7 +382,9 @@ extension ContentPeer {
 
     /// Of two that call each other the one with the lesser name goes on.
     private func takes(offerOf caller: PeerID, now: Instant) -> Bool {
-        guard channel(to: caller) == nil, visitors?.liars.contains(caller) == false else {
+        guard visitors?.isMeeting == true, channel(to: caller) == nil,
+            visitors?.liars.contains(caller) == false
+        else {
             return false
         }
         let isCalled = visitors?.waiting[caller] != nil
@@ -411,13 +432,13 @@ extension ContentPeer {
         guard let peer = visitors?.calls.removeValue(forKey: call) else { return false }
         let isForeign = visitors?.foreignCalls.remove(call) != nil
         visitors?.signaling.connected(call)
-        guard channel(to: peer) == nil, channels.count < Self.maxChannels,
-            let address = visitorAddress
-        else { return false }
+        guard channel(to: peer) == nil, channels.count < Self.maxChannels else { return false }
+        let node = visitors?.nodes.removeValue(forKey: peer)
+        guard let address = node?.address ?? visitorAddress else { return false }
         let connection = WebRTCConnection(
             isServer: isServer, agreedWith: peer, options: options, now: now)
         let channel = PageChannel(number, address, connection)
-        channel.isVisitor = true
+        channel.isVisitor = node == nil
         if isForeign { channel.caller = peer }
         channels[number] = channel
         channelOrder.append(number)

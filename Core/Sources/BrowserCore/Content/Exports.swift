@@ -92,7 +92,8 @@ public func met(
 }
 
 /// How an address is dialled: the peer's name, and the URL of a WebSocket; or the peer's name, the
-/// IP address, the port and the fingerprint of a WebRTC listener. Each in a line.
+/// IP address, the port and the fingerprint of a WebRTC listener; or the peer's name, the address
+/// of the relay that leads to it, and the relay's name. Each in a line.
 @c(weft_address)
 public func address(_ text: UnsafeRawPointer?, _ count: UInt32) -> UnsafeMutableRawPointer? {
     unsafe reply(to: text, count) { text throws(DecodeError) in
@@ -100,7 +101,10 @@ public func address(_ text: UnsafeRawPointer?, _ count: UInt32) -> UnsafeMutable
         guard let peer = address.peer else {
             throw DecodeError(.malformed, "the address does not say which peer is there (/p2p/…)")
         }
-        guard let way = address.webSocketURL ?? address.webRTCListener else {
+        let relay = address.pageRelay.map {
+            Array(($0.address.description + "\n" + $0.peer.description).utf8)
+        }
+        guard let way = relay ?? address.webSocketURL ?? address.webRTCListener else {
             throw DecodeError(
                 .unsupported, "a page dials …/tcp/…/ws, …/wss and …/udp/…/webrtc-direct/certhash/…")
         }
@@ -110,6 +114,25 @@ public func address(_ text: UnsafeRawPointer?, _ count: UInt32) -> UnsafeMutable
 
 private func multiaddr(_ text: RawSpan) throws(DecodeError) -> Multiaddr {
     try Multiaddr(text: String(decoding: [UInt8](text), as: UTF8.self))
+}
+
+/// Connects with the node at an address that leads through a peer which is connected. The page
+/// has this number for it, until an association is there; then it is told of that. The time is in
+/// seconds since the start of 1970. An empty reply, or why it is of no use.
+@c(weft_reach)
+public func reach(
+    _ channel: UInt32, _ text: UnsafeRawPointer?, _ count: UInt32, _ time: Double, _ now: Double
+) -> UnsafeMutableRawPointer? {
+    defer { drain() }
+    return unsafe reply(to: text, count) { text throws(DecodeError) in
+        let address = try multiaddr(text)
+        let clock = WallClock(Timestamp(seconds: whole(time), nanoseconds: 0), at: instant(now))
+        guard let page = unsafe page, let node = address.peer, let relay = address.pageRelay,
+            page.reach(
+                address, node, via: relay.peer, on: channel, clock: clock, now: instant(now))
+        else { throw DecodeError(.overLimit, "it is connected, or there are too many connections") }
+        return []
+    }
 }
 
 /// The page is dialling so many peers. Until there are none nobody is said to lack something.

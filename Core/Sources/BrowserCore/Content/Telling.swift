@@ -83,6 +83,17 @@ extension Multiaddr {
         return line
     }
 
+    /// The peer through which the address leads, and how that is reached, with the peer at its end;
+    /// nil if it leads through none. An address of a node that is behind a router has `/webrtc` at
+    /// its end, which pages may leave out: they have no other way.
+    var pageRelay: (peer: PeerID, address: Multiaddr)? {
+        guard let end = components.firstIndex(where: { $0.protocol == .p2pCircuit }),
+            let way = try? Multiaddr(Array(components[..<end])), let relay = way.peer,
+            components[(end + 1)...].allSatisfy({ $0.protocol == .webrtc || $0.protocol == .p2p })
+        else { return nil }
+        return (relay, way)
+    }
+
     /// The SHA2-256 of the certificate that the address names.
     var fingerprint: [UInt8]? {
         guard let value = first(.certhash)?.value, value.count == 34, value[0] == 0x12,

@@ -45,6 +45,10 @@ struct Visitors {
     /// many bytes on a page tells that it has content which it has not read to its end.
     static let largeSize = 1 << 20
 
+    /// Whether other pages are met, or only nodes that are reached through others.
+    var isMeeting = false
+    /// The nodes to be reached so, by the address of each and the number that the page calls it by.
+    var nodes: [PeerID: (channel: UInt32, address: Multiaddr)] = [:]
     var guest = MeetingGuest()
     var relays: RelayClient
     var signaling: Signaling
@@ -118,6 +122,7 @@ struct Visitors {
     /// A page was not reached.
     mutating func note(unreached peer: PeerID, now: Instant) {
         routes[peer] = nil
+        guard nodes[peer] == nil else { return }
         unreached = unreached.filter { now.since($0.value) < Self.rest }
         if unreached.count < Self.maxResting { unreached[peer] = now }
     }

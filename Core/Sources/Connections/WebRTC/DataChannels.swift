@@ -149,12 +149,17 @@ struct DataChannels: StreamMuxer {
         } catch {
             return fail(number)
         }
-        guard case .open(let isReliable, _, _) = message else { return }
+        guard case .open(let isReliable, let label, _) = message else { return }
         // Only what the peer may number, and what is not there.
         guard number.isMultiple(of: 2) == isServer, number < Self.numbers,
             channels[number] == nil, closing[number]?.isClosedThere ?? true
         else { return }
         closing[number] = nil
+        // One that only gives two sides something to agree on (libp2p/specs, webrtc/webrtc.md).
+        guard !label.elementsEqual("init".utf8) else {
+            answer(.send(ChannelOpening.acknowledge.encoded, .control, channel: number))
+            return answerClosing(number)
+        }
         guard isReliable, incomingCount < limits.incomingStreams else {
             return answerClosing(number)
         }

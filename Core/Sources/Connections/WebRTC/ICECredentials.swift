@@ -1,5 +1,6 @@
 // Who a check belongs to in webrtc-direct (github.com/libp2p/specs, webrtc/webrtc-direct.md): the
-// dialer makes up the credentials of both sides, and tells them in the name of its checks.
+// dialer makes up the credentials of both sides, and tells them in the name of its checks. Two that
+// agreed on a connection before have told each other theirs (webrtc/webrtc.md).
 
 /// The credentials of one connection.
 struct ICECredentials: Hashable, Sendable {
@@ -41,7 +42,7 @@ struct ICECredentials: Hashable, Sendable {
         self.colon = colon
     }
 
-    private static func isName(_ name: ArraySlice<UInt8>) -> Bool {
+    static func isName(_ name: ArraySlice<UInt8>) -> Bool {
         nameLength.contains(name.count) && name.allSatisfy(isICECharacter)
     }
 
@@ -52,5 +53,48 @@ struct ICECredentials: Hashable, Sendable {
             true
         default: false
         }
+    }
+}
+
+/// What two peers have agreed on for the checks of one connection.
+public struct ICEAgreement: Sendable {
+    /// The name of our side.
+    public let name: [UInt8]
+    /// With what the peer's checks are signed.
+    public let password: [UInt8]
+    /// The name of the other side.
+    public let peerName: [UInt8]
+    /// With what our checks are signed.
+    public let peerPassword: [UInt8]
+    /// What decides between two sides that want to choose the way; here only one does.
+    private let tieBreaker: [UInt8]
+
+    /// How many random bytes it takes to make our side's part of it.
+    public static let randomBytes = 40
+    private static let nameLength = 8
+    private static let characters = Array(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+
+    /// Answers an offer; nobody may be able to guess the random bytes.
+    public init(answering offer: SessionOffer, random: [UInt8]) {
+        let text = random.prefix(32).map { Self.characters[Int($0 & 63)] }
+        name = Array(text.prefix(Self.nameLength))
+        password = Array(text.dropFirst(Self.nameLength))
+        tieBreaker = Array(random.suffix(8))
+        peerName = offer.name
+        peerPassword = offer.password
+    }
+
+    /// The name that the peer's checks carry.
+    var username: [UInt8] { name + [UInt8(ascii: ":")] + peerName }
+
+    /// A check of one way to the peer, which is also what lets the peer's own checks through the
+    /// router in front of us.
+    public func check(transaction: [UInt8]) -> [UInt8] {
+        var writer = STUNWriter(.request, transaction: transaction)
+        writer.add(username: peerName + [UInt8(ascii: ":")] + name)
+        writer.add(priority: 110 << 24 | 0xffff << 8 | 255, isNomination: false)
+        writer.add(STUNMessage.Attribute.iceControlled, tieBreaker)
+        return writer.finish(key: peerPassword)
     }
 }

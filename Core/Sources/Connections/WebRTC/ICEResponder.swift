@@ -1,5 +1,5 @@
-// The side of ICE that never asks (RFC 8445, "lite"): it answers checks, and learns from them where
-// its peers are. Also a STUN server (RFC 8489) for whoever asks where it is seen.
+// The side of ICE that lets the other one choose (RFC 8445): it answers checks, and learns from
+// them where its peers are. Also a STUN server (RFC 8489) for whoever asks where it is seen.
 //
 // In webrtc-direct the key of a check is in the check itself, so a valid one proves nothing about
 // who sent it or from where; only the handshake above does. What a check may cost is bounded by its
@@ -29,6 +29,8 @@ public struct ICELimits: Sendable {
     public var sources = 4096
     /// How long a peer may take from its first check to the end of its handshake.
     public var handshake = Duration.seconds(10)
+    /// The same of a peer with which that was agreed, from then on.
+    public var agreement = Duration.seconds(15)
     /// How long a peer may go without a check.
     public var silence = Duration.seconds(30)
 
@@ -46,19 +48,24 @@ public struct ICEResponder {
         case answered([UInt8])
         /// A check of a peer, with its answer.
         case checked(peer: UInt64, answer: [UInt8])
+        /// What a STUN server answers to a question of ours: where it sees us.
+        case seen(at: UDPAddress, transaction: [UInt8])
     }
 
     private enum Stage {
-        case checked, handshake, open
+        case agreed, checked, handshake, open
     }
 
     private struct Peer {
-        let credentials: ICECredentials
+        /// What its checks are signed with, and in which name.
+        let username: [UInt8]
+        let password: [UInt8]
         var addresses: [UDPAddress]
-        /// Where it wants to be sent to.
-        var selected: UDPAddress
-        var stage = Stage.checked
-        let made: Instant
+        /// Where it wants to be sent to; nil until it has been heard of.
+        var selected: UDPAddress?
+        var stage: Stage
+        /// When its handshake must be over.
+        let end: Instant
         var lastCheck: Instant
     }
 
@@ -70,7 +77,8 @@ public struct ICEResponder {
 
     private let limits: ICELimits
     private var peers: [UInt64: Peer] = [:]
-    private var numbers: [ICECredentials: UInt64] = [:]
+    /// By the names of checks.
+    private var numbers: [[UInt8]: UInt64] = [:]
     private var places: [UDPAddress: UInt64] = [:]
     private var lastNumber: UInt64 = 0
     /// How many peers have done a check and nothing else.
@@ -119,6 +127,9 @@ public struct ICEResponder {
         } catch {
             return .ignored
         }
+        if message.kind == .success, let address = message.mappedAddress {
+            return .seen(at: address, transaction: message.transaction)
+        }
         guard message.kind == .request, !message.isUnclear else { return .ignored }
         var answer = STUNWriter(.success, transaction: message.transaction)
         answer.add(mapped: source)
@@ -126,16 +137,45 @@ public struct ICEResponder {
             guard mayAsk(source, now: now) else { return .ignored }
             return .answered(answer.finish(key: nil))
         }
-        guard let credentials = ICECredentials(username: username) else { return .ignored }
-        let known = numbers[credentials]
-        // Whoever repeats what is known costs no more than the answer.
-        guard known != nil || mayAsk(source, now: now),
-            message.isAuthentic(bytes, key: credentials.password.rawSpan)
-        else { return .ignored }
-        guard let number = known ?? admit(credentials, at: source, now: now),
+        let known = numbers[username]
+        guard let password = password(of: username, known, from: source, now: now),
+            isAuthentic(message, bytes, by: password),
+            let number = known ?? admit(username, password, at: source, now: now),
             note(source, of: number, isNomination: message.isNomination, now: now)
         else { return .ignored }
-        return .checked(peer: number, answer: answer.finish(key: Array(credentials.password)))
+        return .checked(peer: number, answer: answer.finish(key: password))
+    }
+
+    /// What a check has to be signed with; nil for one that is not answered.
+    private mutating func password(
+        of username: [UInt8], _ known: UInt64?, from source: UDPAddress, now: Instant
+    ) -> [UInt8]? {
+        // Whoever repeats what is known costs no more than the answer.
+        if let known { return peers[known]?.password }
+        guard let credentials = ICECredentials(username: username), mayAsk(source, now: now) else {
+            return nil
+        }
+        return Array(credentials.password)
+    }
+
+    private func isAuthentic(
+        _ message: STUNMessage, _ bytes: RawSpan, by password: [UInt8]
+    ) -> Bool {
+        message.isAuthentic(bytes, key: password.rawSpan)
+    }
+
+    /// Waits for a peer with which that was agreed; nil if there are too many peers. Unlike those
+    /// of strangers its checks prove something, so that no others push it out.
+    public mutating func expect(_ agreement: ICEAgreement, now: Instant) -> UInt64? {
+        guard peers.count - checkedCount < limits.peers, numbers[agreement.username] == nil else {
+            return nil
+        }
+        let number = add(
+            Peer(
+                username: agreement.username, password: agreement.password, addresses: [],
+                selected: nil, stage: .agreed, end: now + limits.agreement, lastCheck: now))
+        deadlines.add(number, at: now + limits.agreement)
+        return number
     }
 
     /// Whether so many handshakes are under way that the next peer should prove first that it is
@@ -144,13 +184,17 @@ public struct ICEResponder {
 
     /// The peer's handshake begins. False if too many are under way, or there are too many peers.
     public mutating func begin(_ peer: UInt64) -> Bool {
-        guard let entry = peers[peer], entry.stage == .checked, halfOpenCount < limits.halfOpen,
-            peers.count - checkedCount < limits.peers
-        else { return false }
+        guard let entry = peers[peer], halfOpenCount < limits.halfOpen else { return false }
+        switch entry.stage {
+        case .agreed: break
+        case .checked:
+            guard peers.count - checkedCount < limits.peers else { return false }
+            checkedCount -= 1
+            deadlines.add(peer, at: entry.end)
+        case .handshake, .open: return false
+        }
         peers[peer]?.stage = .handshake
-        checkedCount -= 1
         halfOpenCount += 1
-        deadlines.add(peer, at: entry.made + limits.handshake)
         return true
     }
 
@@ -164,12 +208,12 @@ public struct ICEResponder {
     /// Forgets a peer.
     public mutating func remove(_ peer: UInt64) {
         guard let old = peers.removeValue(forKey: peer) else { return }
-        numbers[old.credentials] = nil
+        numbers[old.username] = nil
         for address in old.addresses { places[address] = nil }
         switch old.stage {
         case .checked: checkedCount -= 1
         case .handshake: halfOpenCount -= 1
-        case .open: break
+        case .agreed, .open: break
         }
     }
 
@@ -196,22 +240,28 @@ public struct ICEResponder {
     }
 
     private mutating func admit(
-        _ credentials: ICECredentials, at source: UDPAddress, now: Instant
+        _ username: [UInt8], _ password: [UInt8], at source: UDPAddress, now: Instant
     ) -> UInt64? {
         guard places[source] == nil else { return nil }
         while checkedCount >= limits.checked || arrivals.isFull {
             guard let oldest = arrivals.popFirst() else { return nil }
             if peers[oldest.peer]?.stage == .checked { remove(oldest.peer) }
         }
-        lastNumber += 1
         checkedCount += 1
-        numbers[credentials] = lastNumber
-        places[source] = lastNumber
-        peers[lastNumber] = Peer(
-            credentials: credentials, addresses: [source], selected: source, made: now,
-            lastCheck: now)
+        let number = add(
+            Peer(
+                username: username, password: password, addresses: [source], selected: source,
+                stage: .checked, end: now + limits.handshake, lastCheck: now))
+        places[source] = number
         // There is room, as was seen to above.
-        _ = arrivals.append((now, lastNumber))
+        _ = arrivals.append((now, number))
+        return number
+    }
+
+    private mutating func add(_ peer: Peer) -> UInt64 {
+        lastNumber += 1
+        numbers[peer.username] = lastNumber
+        peers[lastNumber] = peer
         return lastNumber
     }
 
@@ -225,7 +275,7 @@ public struct ICEResponder {
                 return false
             }
             if addresses.count == limits.addresses {
-                let selected = peers[number]?.selected
+                let selected = peers[number]?.selected ?? nil
                 guard let oldest = addresses.firstIndex(where: { $0 != selected }) else {
                     return false
                 }
@@ -236,7 +286,7 @@ public struct ICEResponder {
             places[source] = number
         }
         peers[number]?.lastCheck = now
-        if isNomination { peers[number]?.selected = source }
+        if isNomination || peers[number]?.selected == nil { peers[number]?.selected = source }
         return true
     }
 
@@ -258,9 +308,7 @@ public struct ICEResponder {
         var lost: [UInt64] = []
         while let number = deadlines.popDue(at: now) {
             guard let peer = peers[number] else { continue }
-            let end =
-                peer.stage == .open
-                ? peer.lastCheck + limits.silence : peer.made + limits.handshake
+            let end = peer.stage == .open ? peer.lastCheck + limits.silence : peer.end
             if now < end {
                 deadlines.add(number, at: end)
             } else {

@@ -30,6 +30,7 @@ public struct STUNMessage: Sendable {
         static let priority: UInt16 = 0x0024
         static let useCandidate: UInt16 = 0x0025
         static let fingerprint: UInt16 = 0x8028
+        static let iceControlled: UInt16 = 0x8029
         /// What has to be understood besides, and makes no difference here.
         static let ignored: [UInt16] = [0x0001, 0x0009, 0x000a, priority]
     }

@@ -22,6 +22,7 @@ extension NodeCore {
             reaching.hopes.removeAll { $0.peer == facts.peer }
             reaching.reversing.remove(facts.peer)
             reaching.dcutr.dialed(facts.peer, .connected, now: now)
+            associated(with: facts.peer)
             if !all.allSatisfy(isDirect) { look(at: now + Self.replacedGrace) }
         } else if !all.contains(where: isDirect), !mayBecomeDirect(facts.peer) {
             reaching.hopes.append((facts.peer, now + Self.upgradePatience))

@@ -46,6 +46,37 @@ public enum ReachabilityOrder: Sendable {
     case punch(attempt: UInt64, PeerID, Multiaddr, DCUtR.Role, timeout: Duration)
     /// These are the addresses that others are told from now on.
     case addresses([Multiaddr])
+    /// Answer a page that offers an association, which is a connection that the peer made when it
+    /// is there. Answered by ``NodeCore/Input/association(_:_:)`` with the number.
+    case associate(UInt64, AssociationOffer)
+    /// One more way to that page, as browsers write it.
+    case candidate(UInt64, [UInt8])
+    /// Nothing comes of an association, or nothing more has to be done about it.
+    case endAssociation(UInt64)
+}
+
+/// An association that a page offers over a relayed connection, as no router lets it in otherwise.
+public struct AssociationOffer: Sendable {
+    /// Who offers it, as the connection has proven.
+    public let peer: PeerID
+    /// Its session description.
+    public let description: [UInt8]
+    /// Where this node listens for it.
+    public let addresses: [Multiaddr]
+    /// Who can tell where this node is seen from outside.
+    public let servers: [Multiaddr]
+    /// The page is not looked for at addresses with a lesser scope: it may have named any.
+    public let narrowest: AddressScope
+}
+
+/// What is told of an association that is being made.
+public enum AssociationStep: Sendable {
+    /// The session description that answers the page's.
+    case answer([UInt8])
+    /// One more way to this node, as browsers write it.
+    case candidate([UInt8])
+    /// Nothing comes of it.
+    case failed
 }
 
 /// A stream that is to become a connection.
@@ -114,6 +145,10 @@ struct Reaching: Sendable {
     var relays: RelayClient
     var relay: RelayServer
     var dcutr = DCUtR()
+    /// The associations that pages offer.
+    var signaling = Signaling()
+    /// With whom, by their numbers.
+    var associations: [UInt64: PeerID] = [:]
 
     /// What others were told last, and under which number.
     var announced: [Multiaddr] = []
@@ -171,7 +206,7 @@ struct Reaching: Sendable {
     /// When one of the machines has something to do.
     var deadline: Instant? {
         prober.deadline.earlier(tester.deadline).earlier(relays.deadline)
-            .earlier(relay.deadline).earlier(dcutr.deadline)
+            .earlier(relay.deadline).earlier(dcutr.deadline).earlier(signaling.deadline)
     }
 
     /// The last connection to a peer ended.
@@ -189,5 +224,6 @@ struct Reaching: Sendable {
         relays.advance(to: now)
         relay.advance(to: now)
         dcutr.advance(to: now)
+        signaling.advance(to: now)
     }
 }

@@ -81,6 +81,7 @@ extension NodeCore {
             service != .relayServer || relays(for: peer),
             // Pages that meet here reach each other through this node.
             service != .meeting || reaching.options.relayService != .never,
+            service != .signaling || reaching.own.listening.contains(where: \.isForBrowsers),
             service != .pubSub || pubSub.machine != nil,
             service != .callServer || calls.isServing
         else {
@@ -117,6 +118,7 @@ extension NodeCore {
         case .pubSub: receivePubSub(event, now: now)
         case .keyFetch: keyFetch.receive(event, now: now)
         case .meeting: meeting.receive(event, now: now)
+        case .signaling: reaching.signaling.receive(event, now: now)
         case .caller: receiveCalls(event, isOurs: true, now: now)
         case .callServer: receiveCalls(event, isOurs: false, now: now)
         case .circuit: break

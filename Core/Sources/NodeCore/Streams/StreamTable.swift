@@ -26,6 +26,8 @@ enum Service: Hashable, Sendable {
     case keyFetch
     /// Where pages meet.
     case meeting
+    /// Where pages agree on connections to this node that no router lets in by itself.
+    case signaling
     /// Has peers run calls.
     case caller
     /// Runs calls for peers.
@@ -38,7 +40,7 @@ enum Service: Hashable, Sendable {
         + [
             PeerProtocols.autoNATv1, PeerProtocols.autoNATv2Request,
             PeerProtocols.autoNATv2DialBack, PeerProtocols.relayStop, PeerProtocols.dcutr,
-            PeerProtocols.fetch, PeerProtocols.meeting,
+            PeerProtocols.fetch, PeerProtocols.meeting, PeerProtocols.signaling,
         ]
 
     init?(_ name: ProtocolName) {
@@ -52,6 +54,7 @@ enum Service: Hashable, Sendable {
         case PeerProtocols.dcutr: self = .dcutr
         case PeerProtocols.fetch: self = .keyFetch
         case PeerProtocols.meeting: self = .meeting
+        case PeerProtocols.signaling: self = .signaling
         case CallProtocol.name: self = .callServer
         case _ where PubSub.protocols.contains(name): self = .pubSub
         default:
@@ -67,7 +70,7 @@ enum Service: Hashable, Sendable {
         switch self {
         case .ping, .exchange, .kad, .relayClient, .caller: true
         case .identify, .autoNATClient, .autoNATServer, .relayServer, .dcutr, .circuit,
-            .pubSub, .keyFetch, .meeting, .callServer:
+            .pubSub, .keyFetch, .meeting, .signaling, .callServer:
             false
         }
     }
@@ -78,7 +81,7 @@ enum Service: Hashable, Sendable {
         switch self {
         case .identify, .ping, .dcutr, .circuit, .keyFetch: .allowed
         case .exchange, .kad, .autoNATClient, .autoNATServer, .relayClient, .relayServer, .pubSub,
-            .meeting, .caller, .callServer:
+            .meeting, .signaling, .caller, .callServer:
             .refused
         }
     }
