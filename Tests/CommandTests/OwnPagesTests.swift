@@ -9,7 +9,7 @@ import Testing
     init() throws { try Browser.check() }
 
     /// A node that listens for pages, with something to show.
-    private struct Shown {
+    struct Shown {
         let place: Workplace
         let node: RunningNode
         let pages: String
@@ -38,11 +38,13 @@ import Testing
             return added.output.split(separator: "\n").last.map(String.init) ?? ""
         }
 
-        /// What one of the tasks of own_pages.py reports.
-        func browse(_ task: String, _ arguments: [String: Any]) throws -> [String: Any] {
+        /// What one of the tasks of own_pages.py, or of another script beside it, reports.
+        func browse(
+            _ task: String, _ arguments: [String: Any], by script: String = "own_pages.py"
+        ) throws -> [String: Any] {
             let argument = try JSONSerialization.data(withJSONObject: arguments)
             let outcome = try place.python(
-                "../Browsers/own_pages.py", [task, try place.write("\(task).json", argument)])
+                "../Browsers/\(script)", [task, try place.write("\(task).json", argument)])
             #expect(outcome.status == 0, "\(outcome.errors)")
             return try outcome.object()
         }
