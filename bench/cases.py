@@ -12,6 +12,7 @@ import calls
 import contracts
 import mesh
 import page
+import visitors
 from harness import (GIB, MIB, ROUNDS, median, random_bytes, random_file, resident_kib,
                      seconds, small_files, warm)
 
@@ -253,4 +254,5 @@ ALL = {
     **calls.ALL,
     **browser.ALL,
     **page.ALL,
+    **visitors.ALL,
 }

@@ -116,6 +116,19 @@ class Browser:
     def __init__(self, session, port):
         self._session = session
         self._base = f"http://127.0.0.1:{port}"
+        self._whole = None
+
+    async def visitor(self):
+        """A page of somebody else: what the browser keeps for the others is not theirs."""
+        if self._whole is None:
+            async with self._session.get(f"{self._base}/json/version") as answer:
+                address = (await answer.json())["webSocketDebuggerUrl"]
+            self._whole = Page(await self._session.ws_connect(address, max_msg_size=64 << 20))
+        context = await self._whole.send("Target.createBrowserContext")
+        target = await self._whole.send(
+            "Target.createTarget", url="about:blank", **context)
+        address = f"{self._base}/devtools/page/{target['targetId']}"
+        return Page(await self._session.ws_connect(address, max_msg_size=64 << 20))
 
     async def page(self):
         async with self._session.put(f"{self._base}/json/new?about:blank") as answer:

@@ -153,6 +153,16 @@ export class Weft extends EventTarget {
     const dialTimeout = limited('dialTimeout', options.dialTimeout, 10_000, LONGEST_WAIT)
     const memory = limited('storage.memory', options.storage?.memory, 64 << 20, MOST_MEMORY)
     const disk = limited('storage.disk', options.storage?.disk, Infinity, Infinity)
+    // The page's elements ask before the module is there.
+    let begin = (): void => {}
+    let fail = (_: unknown): void => {}
+    const begun = new Promise<void>((resolve, reject) => { [begin, fail] = [resolve, reject] })
+    begun.catch(() => {})
+    weft.stopAnswering = answerWorker({
+      fetch: (input, init) => begun.then(() => weft.fetch(input, init)),
+      isConnected: () => weft.isConnected,
+      siteBrought: bytes => { weft.bytesFromSite += bytes },
+    })
     // Which tab is to have connections is not known yet where they are shared.
     const early = new EarlySockets(options.tabs === 'shared' ? [] : options.peers ?? [])
     const loading = Core.load(options.module, {
@@ -175,6 +185,8 @@ export class Weft extends EventTarget {
     } catch (error) {
       early.close()
       weft.storage.stop()
+      weft.stopAnswering()
+      fail(error)
       throw error
     }
     weft.channels = new Channels(
@@ -196,15 +208,11 @@ export class Weft extends EventTarget {
       if (options.tabs === 'shared') await weft.share(options.peers ?? [])
       else for (const address of options.peers ?? []) weft.connect(address)
       early.close()
-      weft.stopAnswering = answerWorker({
-        fetch: (input, init) => weft.fetch(input, init),
-        isConnected: () => weft.tabs?.isLeading === false
-          || weft.channels.connected.length > 0 || weft.storage.count > 0,
-        siteBrought: bytes => { weft.bytesFromSite += bytes },
-      })
+      begin()
       if (options.serviceWorker !== undefined) await install(options.serviceWorker)
     } catch (error) {
       early.close()
+      fail(error)
       weft.stop()
       throw error
     }
@@ -221,6 +229,12 @@ export class Weft extends EventTarget {
       serve: isServing => { this.serve = isServing },
       status: () => this.status,
     }, new Set(addresses))
+  }
+
+  /** Whether something may come without the site. */
+  private get isConnected(): boolean {
+    return this.tabs?.isLeading === false
+      || this.channels?.connected.length > 0 || this.storage.count > 0
   }
 
   /** Whether nobody has something because nobody is there. */
