@@ -35,7 +35,7 @@ extension OwnPagesTests {
         #expect(bytes("bytesServed", "given", "page") >= later)
     }
 
-    /// The playground asks the node and a page of the other browser, and then a page there that lies.
+    /// The playground asks the node and a page of the other browser, then a page there that lies.
     @Test("a page of another browser runs calls, and one that lies is named")
     func callsOfTwo() throws {
         let shown = try Shown()

@@ -42,7 +42,8 @@ struct BlockCache {
     /// Keeps a block, which must have been checked against its CID, as long as there is room.
     mutating func insert(_ hash: Multihash, _ bytes: ArraySlice<UInt8>) {
         guard entries[hash] == nil, bytes.count <= limit - pinnedBytes else { return }
-        // In memory of its own: a message may be far longer. `Array(bytes)` copies byte by byte here.
+        // In memory of its own, as a message may be far longer, but not by `Array(bytes)`, which
+        // copies byte by byte here.
         entries[hash] = Entry(bytes: [UInt8](bytes.rawSpan), use: 0, pins: 0)
         byteCount += bytes.count
         use(hash)
