@@ -8,6 +8,9 @@ import NIOWebSocket
 enum WebSocket {
     /// The longest frame that is taken, in bytes.
     static let maxFrame = 1 << 20
+    /// The longest frame that is sent, in bytes. Browsers hand a frame on when it is whole, in
+    /// memory of its own; pages use that again for pieces that they hand out, which are as long.
+    static let longestSent = 256 << 10
 
     /// Waits for a peer's request on a channel, and then lets `then` add the connection's handlers.
     static func addServerHandlers(
@@ -99,9 +102,14 @@ private final class WebSocketBytes: ChannelDuplexHandler {
     func write(
         context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?
     ) {
-        let frame = WebSocketFrame(
-            fin: true, opcode: .binary, maskKey: maskKey, data: unwrapOutboundIn(data))
-        context.write(wrapOutboundOut(frame), promise: promise)
+        var bytes = unwrapOutboundIn(data)
+        while let piece = bytes.readSlice(length: min(bytes.readableBytes, WebSocket.longestSent)) {
+            let frame = WebSocketFrame(
+                fin: true, opcode: .binary, maskKey: maskKey, data: piece)
+            let isLast = bytes.readableBytes == 0
+            context.write(wrapOutboundOut(frame), promise: isLast ? promise : nil)
+            if isLast { break }
+        }
     }
 
     /// Clients mask what they send, for the sake of old proxies.

@@ -263,7 +263,10 @@ export class Channels {
         target.isOpen = true
         this.tell()
       },
-      received: bytes => run('received', bytes),
+      received: bytes => {
+        run('received', bytes)
+        this.core.reuse(bytes.buffer as ArrayBuffer)
+      },
       message: (stream, kind, bytes) => run('message', stream, kind, bytes),
       messageEnd: (stream, isByPeer) => run('message_end', stream, isByPeer ? 1 : 0),
       writable: () => {

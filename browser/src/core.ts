@@ -87,6 +87,36 @@ export async function compile(source: ModuleSource): Promise<WebAssembly.Module>
   return WebAssembly.compile(await response.arrayBuffer())
 }
 
+/** How long a piece of content is that is handed out, in bytes. */
+const PIECE = 256 << 10
+
+/**
+ * Memory of messages that have been taken in, for pieces of content that are handed out: browsers take
+ * longer to get new memory than to copy into it. Nodes send messages as long as the pieces.
+ */
+class Spares {
+  private readonly spares: ArrayBuffer[] = []
+
+  /** Keeps memory that nobody looks at any more, if it is worth it. */
+  add(memory: ArrayBuffer): void {
+    if (memory.byteLength >= Spares.least && this.spares.length < Spares.most) this.spares.push(memory)
+  }
+
+  /** A copy that belongs to whoever gets it, in memory that is hardly longer. */
+  copy(bytes: Uint8Array): Uint8Array {
+    if (bytes.length < Spares.least) return bytes.slice()
+    const memory = this.spares.pop()
+    if (memory === undefined || memory.byteLength < bytes.length
+      || memory.byteLength > bytes.length * 1.25) return bytes.slice()
+    const copy = new Uint8Array(memory, 0, bytes.length)
+    copy.set(bytes)
+    return copy
+  }
+
+  private static readonly least = 128 << 10
+  private static readonly most = 16
+}
+
 /** The module has no memory left: that is no answer. */
 export class OutOfMemory extends Error {
   constructor() { super('Weft’s module is out of memory') }
@@ -100,10 +130,12 @@ export class Core {
     private readonly exports: Record<string, (...parameters: number[]) => number>,
     private readonly memory: WebAssembly.Memory,
     private readonly host: Host,
+    private readonly spares: Spares,
   ) {}
 
   static async load(source: ModuleSource, host: Host): Promise<Core> {
     let memory: WebAssembly.Memory | undefined
+    const spares = new Spares()
     const view = (pointer: number, count: number): Uint8Array =>
       new Uint8Array(memory!.buffer, pointer, count)
     const instance = await WebAssembly.instantiate(await compile(source), {
@@ -133,12 +165,16 @@ export class Core {
         load: (number: number, hash: number, count: number) =>
           host.load?.(number, view(hash, count)),
         event: (kind: number, subject: number, number: number, pointer: number, count: number) => {
-          host.event(kind, subject, number, view(pointer, count).slice())
+          let at = 0
+          for (; kind === EventKind.bytes && count - at > PIECE; at += PIECE) {
+            host.event(kind, subject, number, spares.copy(view(pointer + at, PIECE)))
+          }
+          host.event(kind, subject, number, spares.copy(view(pointer + at, count - at)))
         },
       },
     })
     memory = instance.exports['memory'] as WebAssembly.Memory
-    return new Core(instance.exports as never, memory, host)
+    return new Core(instance.exports as never, memory, host, spares)
   }
 
   /**
@@ -159,6 +195,9 @@ export class Core {
       for (const pointer of placed) this.call('free', pointer)
     }
   }
+
+  /** Takes memory whose bytes the module has had, and that nobody looks at any more. */
+  reuse(memory: ArrayBuffer): void { this.spares.add(memory) }
 
   /** Calls an export. After one has thrown, nothing in the module can be relied on. */
   private call(name: string, ...parameters: number[]): number {

@@ -13,6 +13,7 @@ export interface Wire {
 export interface WireOwner {
   /** The wire is there; a WebRTC association has the fingerprint of the page's certificate. */
   opened(fingerprint?: Uint8Array): void
+  /** Bytes came, in memory of their own, which is the owner's from now on. */
   received(bytes: Uint8Array): void
   /** A message came on a data channel, whose kind has its number in SCTP. */
   message(stream: number, kind: number, bytes: Uint8Array): void
