@@ -3,10 +3,8 @@ loads, against the same page without Weft."""
 
 import asyncio
 import contextlib
-import functools
 import http.server
 import json
-import os
 import struct
 import sys
 import threading
@@ -85,15 +83,20 @@ class Site(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    # Browsers open many connections at once, and wait a second for one that finds no place.
+    request_queue_size = 128
+
+    def handle_error(self, *_):
+        """Who has left in the middle of an answer did so on purpose."""
+
+
 @contextlib.contextmanager
 def site(files):
     """The site on a port of its own: yields its URL."""
-    handler = functools.partial(Site)
     Site.files = files
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    # Who has left in the middle of an answer did so on purpose.
-    server.handle_error = lambda *_: None
+    server = Server(("127.0.0.1", 0), Site)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://localhost:{server.server_port}"
     server.shutdown()
