@@ -20,8 +20,8 @@ SIZE = 64 * MIB
 def page_size(bench):
     """The scripts and modules as a web server would send them."""
     sizes = {}
-    for name in ("weft.js", "weft-content.wasm", "weft-calls.js", "weft-calls.wasm",
-                 "weft-worker.js"):
+    for name in ("weft.js", "weft-content.wasm", "weft-rest.wasm", "weft-calls.js",
+                 "weft-calls.wasm", "weft-worker.js"):
         packed = subprocess.run(["brotli", "-c", "-q", "11", ROOT / "browser/dist" / name],
                                 check=True, stdout=subprocess.PIPE).stdout
         sizes[name] = len(packed) / 1024

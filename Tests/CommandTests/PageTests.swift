@@ -98,6 +98,8 @@ import Wire
                 ["url": root, "headers": ["range": "bytes=-0"]],
                 ["url": root, "headers": ["range": "bytes=-99999999999999999999"]],
             ])
+        // Nothing of that takes the second piece of the module.
+        #expect(answers.last?["modules"] as? [String] == ["weft-content.wasm"])
         // What comes first is handed on when at most what is asked for ahead has come.
         #expect(answers[0]["error"] as? String == "AbortError: signal is aborted without reason")
         let early = try #require(answers[0]["fetchedAtFirst"] as? Int)

@@ -1,6 +1,6 @@
 // What a page calls. One `Weft` is the page's; `fetch` asks that one.
 
-import type { ModuleSource } from './core.js'
+import type { ModuleSource } from './pieces.js'
 import type { MeshOptions } from './contracts.js'
 import { StartOptions, Weft as Node } from './node.js'
 import { place } from './place.js'
@@ -8,7 +8,7 @@ import { isOfMesh } from './requests.js'
 
 export { WeftError } from './errors.js'
 export type { WeftErrorCode } from './errors.js'
-export type { ModuleSource } from './core.js'
+export type { ModuleSource } from './pieces.js'
 export type { CallRecord, ContractOptions, MeshOptions, MeshResponse } from './contracts.js'
 export type { ConnectedPeer } from './channels.js'
 export type { StartOptions, Status, WeftEventMap } from './node.js'

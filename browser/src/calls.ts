@@ -4,9 +4,10 @@
 
 import { recordOf, refusal, responseTo } from './answers.js'
 import type { CallRecord, ContractOptions, MeshOptions } from './contracts.js'
-import { compile, Core, text, utf8 } from './core.js'
+import { Core, text, utf8 } from './core.js'
 import { networkError, WeftError, WeftErrorCode } from './errors.js'
 import { lines, pack, unpack } from './parts.js'
+import { compile } from './pieces.js'
 import { LONGEST_WAIT, Turns } from './turns.js'
 import type { Work, WorkContent, WorkEnd } from './work.js'
 import { Workers } from './workers.js'

@@ -192,7 +192,7 @@ export class Channels {
       const [first, port, fingerprint] = target.way
       const wire = port === undefined
         ? openWebSocket(first!, owner, this.early.take(first!))
-        : openWebRTC({ ip: first!, port, fingerprint: fingerprint! }, owner)
+        : openWebRTC({ ip: first!, port, fingerprint: fingerprint! }, owner, this.core.whole())
       this.wires.set(channel, wire)
     } catch (error) {
       // A page of https may not open ws://, and some browsers have no WebRTC.
@@ -213,12 +213,11 @@ export class Channels {
   private reach(target: Target, channel: number): void {
     const relay = this.relay(target)
     if (relay?.isReady) {
-      try {
+      this.core.whole().then(() => {
+        if (target.channel !== channel) return
         this.core.ask('reach', channel, utf8(target.address), Date.now() / 1000, this.now())
-      } catch (error) {
-        return this.lost(channel, (error as Error).message)
-      }
-      this.settle()
+        this.settle()
+      }).catch((error: Error) => this.lost(channel, error.message))
       this.limit(target, channel)
     } else if (relay !== undefined && relay.channel === undefined) {
       this.dial(relay)

@@ -1,6 +1,6 @@
 // What pages say and are told of contracts.
 
-import type { ModuleSource } from './core.js'
+import type { ModuleSource } from './pieces.js'
 
 /** How a page takes part in running contracts. */
 export interface ContractOptions {

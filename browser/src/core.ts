@@ -2,6 +2,7 @@
 // known of protocols is in the module.
 
 import { WeftError } from './errors.js'
+import { ModuleSource, Pieces } from './pieces.js'
 
 /**
  * What the module tells of while it is called. Nothing of this calls the module again, nor throws: the
@@ -69,24 +70,6 @@ export const utf8 = (text: string): Uint8Array => encoder.encode(text)
 /** The text that UTF-8 spells. */
 export const text = (bytes: Uint8Array): string => decoder.decode(bytes)
 
-/** Where a module comes from. */
-export type ModuleSource = string | URL | Response | BufferSource | WebAssembly.Module
-
-/** The module of a source, compiled. */
-export async function compile(source: ModuleSource): Promise<WebAssembly.Module> {
-  if (source instanceof WebAssembly.Module) return source
-  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return WebAssembly.compile(source)
-  const response = source instanceof Response ? source : await globalThis.fetch(source)
-  if (!response.ok) {
-    throw new TypeError(`${response.url} answers ${response.status}: it is to be Weft’s module`)
-  }
-  // A server that does not know the type of .wasm is forgiven.
-  if (response.headers.get('content-type')?.startsWith('application/wasm')) {
-    return WebAssembly.compileStreaming(response)
-  }
-  return WebAssembly.compile(await response.arrayBuffer())
-}
-
 /** How long a piece of content is that is handed out, in bytes. */
 const PIECE = 256 << 10
 
@@ -127,18 +110,18 @@ export class Core {
   private fault: WeftError | undefined
 
   private constructor(
-    private readonly exports: Record<string, (...parameters: number[]) => number>,
-    private readonly memory: WebAssembly.Memory,
+    private readonly pieces: Pieces,
     private readonly host: Host,
     private readonly spares: Spares,
   ) {}
 
-  static async load(source: ModuleSource, host: Host): Promise<Core> {
-    let memory: WebAssembly.Memory | undefined
+  /** Loads a module, without the rest of it if it is in two pieces. */
+  static async load(source: ModuleSource, host: Host, rest?: URL): Promise<Core> {
+    let core: Core | undefined
     const spares = new Spares()
     const view = (pointer: number, count: number): Uint8Array =>
-      new Uint8Array(memory!.buffer, pointer, count)
-    const instance = await WebAssembly.instantiate(await compile(source), {
+      new Uint8Array(core!.memory.buffer, pointer, count)
+    const pieces = await Pieces.load(source, rest, {
       weft: {
         random: (pointer: number, count: number) => {
           crypto.getRandomValues(view(pointer, count))
@@ -173,9 +156,19 @@ export class Core {
         },
       },
     })
-    memory = instance.exports['memory'] as WebAssembly.Memory
-    return new Core(instance.exports as never, memory, host, spares)
+    core = new Core(pieces, host, spares)
+    return core
   }
+
+  private get memory(): WebAssembly.Memory {
+    return this.pieces.exports['memory'] as WebAssembly.Memory
+  }
+
+  /** Loads the rest of the module, which whatever is more than reading from nodes needs. */
+  whole(): Promise<void> { return this.pieces.whole() }
+
+  /** Whether the rest is there. */
+  get isWhole(): boolean { return this.pieces.isWhole }
 
   /**
    * Calls a function, with byte arrays as a pointer and a length, and answers its number; 0 when the
@@ -203,7 +196,7 @@ export class Core {
   private call(name: string, ...parameters: number[]): number {
     if (this.fault !== undefined) return 0
     try {
-      return this.exports[`weft_${name}`]!(...parameters)
+      return (this.pieces.exports[`weft_${name}`] as Function)(...parameters)
     } catch (error) {
       const message = `Weft’s module has failed in ${name} (${(error as Error).message})`
       this.fault = new WeftError('broken', message, [])

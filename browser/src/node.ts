@@ -1,13 +1,14 @@
 // A page in the mesh.
 
 import { Channels, type ConnectedPeer } from './channels.js'
-import { Core, Count, EventKind, ModuleSource, text, utf8 } from './core.js'
+import { Core, Count, EventKind, text, utf8 } from './core.js'
 import type { Calls, CallsHost } from './calls.js'
 import type { ContractOptions, MeshOptions } from './contracts.js'
 import { networkError, WeftError } from './errors.js'
 import { place } from './place.js'
 import { Found, Listing, Reading, Refusal } from './readings.js'
 import { ByteRange, byteRange, contentPath, isOfMesh, mediaType } from './requests.js'
+import type { ModuleSource } from './pieces.js'
 import { answerWorker, install } from './site.js'
 import { Storage } from './storage.js'
 import { Tabs } from './tabs.js'
@@ -176,7 +177,7 @@ export class Weft extends EventTarget {
       load: (number, hash) => void weft.load(number, hash),
       event: (...event) => { weft.turns.add(() => weft.take(...event)) },
       failed: cause => weft.failed(cause),
-    })
+    }, place.base && new URL('weft-rest.wasm', place.base))
     weft.storage = new Storage(
       options.store ?? (place.base && new URL('weft-store.js', place.base)),
       disk === Infinity ? undefined : disk)
@@ -202,9 +203,10 @@ export class Weft extends EventTarget {
     try {
       const argument = new Uint8Array([...secret, ...utf8('weft-page')])
       weft.isServing = options.serve === true || options.contracts?.serve === true
+      if (weft.isServing) await weft.core.whole()
       weft.peer = text(weft.core.ask('start', argument, memory, weft.isServing ? 1 : 0))
       if (options.contracts?.serve === true) await weft.loadCalls()
-      weft.meet()
+      if (weft.isServing) weft.meet()
       if (options.tabs === 'shared') await weft.share(options.peers ?? [])
       else for (const address of options.peers ?? []) weft.connect(address)
       early.close()
@@ -387,7 +389,7 @@ export class Weft extends EventTarget {
 
   /** Loads what calls take, once. */
   private loadCalls(): Promise<Calls> {
-    this.callsStarting ??= startCalls(this.contracts, {
+    this.callsStarting ??= this.core.whole().then(() => startCalls(this.contracts, {
       seed: this.seed,
       now: this.now,
       peerCount: () => this.channels.connected.length,
@@ -404,7 +406,7 @@ export class Weft extends EventTarget {
     }, calls => {
       this.calls = calls
       if (this.isStopped) calls.end(new DOMException('Weft has been stopped', 'AbortError'))
-    })
+    }))
     this.callsStarting.catch(() => { this.callsStarting = undefined })
     return this.callsStarting
   }
@@ -434,6 +436,7 @@ export class Weft extends EventTarget {
       const isStream = content instanceof ReadableStream
       return this.tabs.add(isStream ? await new Response(content).blob() : new Blob([content]))
     }
+    await this.core.whole()
     const number = this.nextPutting++
     const ask = (name: string, ...parameters: (number | Uint8Array)[]): Uint8Array => {
       try {
@@ -478,8 +481,18 @@ export class Weft extends EventTarget {
     this.isServing = isServing
     this.tabs?.note(isServing)
     if (this.tabs?.isLeading === false) return
-    this.core.run('serve', isServing ? 1 : 0)
-    this.meet()
+    const begin = (): void => {
+      if (this.isStopped) return
+      this.core.run('serve', this.isServing ? 1 : 0)
+      this.meet()
+    }
+    if (this.core.isWhole) {
+      begin()
+    } else if (isServing) {
+      this.core.whole().then(begin, (cause: Error) => {
+        this.failed(new WeftError('broken', `Weft’s module is not whole (${cause.message})`, []))
+      })
+    }
   }
 
   /** Who is connected, and what has come and gone. */

@@ -21,11 +21,11 @@ export interface Listener {
   readonly fingerprint: string
 }
 
-/** Begins to make an association. */
-export function openWebRTC(listener: Listener, owner: WireOwner): Wire {
+/** Begins to make an association, which is not before the module can take it. */
+export function openWebRTC(listener: Listener, owner: WireOwner, isReady: Promise<void>): Wire {
   const connection = new RTCPeerConnection()
   const association = new Association(connection, owner)
-  dial(connection, listener, association, owner)
+  dial(connection, listener, association, owner, isReady)
     .catch(error => association.fail((error as Error).message))
   return association
 }
@@ -35,6 +35,7 @@ async function dial(
   { ip, port, fingerprint }: Listener,
   association: Association,
   owner: WireOwner,
+  isReady: Promise<void>,
 ): Promise<void> {
   const handshake = connection.createDataChannel('', { negotiated: true, id: HANDSHAKE })
   association.add(HANDSHAKE, handshake)
@@ -47,6 +48,7 @@ async function dial(
   }
   const name = `libp2p+webrtc+v2/${line(sdp, 'ice-pwd')}`
   const version = ip.includes(':') ? 'IP6' : 'IP4'
+  await isReady
   await connection.setRemoteDescription({
     type: 'answer',
     sdp: [

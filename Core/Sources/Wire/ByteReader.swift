@@ -1,7 +1,8 @@
 /// A cursor over borrowed bytes: reads fixed-width integers, varints and slices, and never past
 /// the end.
 ///
-/// All unsafe loads of `Core`'s decoders are in this file.
+/// All unsafe loads of `Core`'s decoders are in this file. What every decoder calls is not inlined:
+/// a page would load a copy for each call.
 public struct ByteReader: ~Escapable, ~Copyable {
     /// All the bytes, also those already read.
     public let bytes: RawSpan
@@ -54,6 +55,7 @@ public struct ByteReader: ~Escapable, ~Copyable {
     /// Reads `count` bytes as a view of the input, without copying them.
     @_lifetime(copy self)
     @_lifetime(self: copy self)
+    @inline(never)
     public mutating func readSpan(_ count: Int) throws(DecodeError) -> RawSpan {
         guard count >= 0, count <= remaining else { throw truncated }
         let span = bytes.extracting(offset..<(offset + count))
@@ -74,12 +76,14 @@ public struct ByteReader: ~Escapable, ~Copyable {
     /// Reads `count` bytes into a new array. The count is checked against what is left first, so
     /// a lying length costs no memory.
     @_lifetime(self: copy self)
+    @inline(never)
     public mutating func readBytes(_ count: Int) throws(DecodeError) -> [UInt8] {
         [UInt8](try readSpan(count))
     }
 
     /// Passes over `count` bytes.
     @_lifetime(self: copy self)
+    @inline(never)
     public mutating func skip(_ count: Int) throws(DecodeError) {
         guard count >= 0, count <= remaining else { throw truncated }
         offset += count

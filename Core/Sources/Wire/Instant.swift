@@ -1,5 +1,6 @@
 // Points of a clock that only goes forward. Machines are told the time; they have no clock of
-// their own, so that a test or a simulation can give them any.
+// their own, so that a test or a simulation can give them any. Arithmetic of durations takes 128
+// bits and is not inlined: a page would load a copy for each time that something is due.
 
 /// A point in time of a monotonic clock, to the nanosecond. Only differences have a meaning.
 public struct Instant: Hashable, Sendable {
@@ -12,12 +13,14 @@ public struct Instant: Hashable, Sendable {
     }
 
     /// How much time lies between `earlier` and this instant; zero if `earlier` is later.
+    @inline(never)
     public func since(_ earlier: Instant) -> Duration {
         guard nanoseconds > earlier.nanoseconds else { return .zero }
         return .nanoseconds(Int64(clamping: nanoseconds - earlier.nanoseconds))
     }
 
     /// The instant `duration` later, within what the clock can show.
+    @inline(never)
     public static func + (instant: Instant, duration: Duration) -> Instant {
         let step = duration.wholeNanoseconds
         let (sum, overflow) =
@@ -36,6 +39,7 @@ extension Instant: Comparable {
 
 extension Duration {
     /// The duration in nanoseconds, cut off at 292 years.
+    @inline(never)
     public var wholeNanoseconds: Int64 {
         let (seconds, attoseconds) = components
         let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)

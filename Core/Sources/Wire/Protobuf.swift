@@ -26,6 +26,7 @@ public struct ProtobufTag: Equatable, Sendable {
 extension ByteReader {
     /// Reads the tag of the next field; nil at the end of the message.
     @_lifetime(self: copy self)
+    @inline(never)
     public mutating func readTag() throws(DecodeError) -> ProtobufTag? {
         guard !isAtEnd else { return nil }
         let start = offset
@@ -38,6 +39,7 @@ extension ByteReader {
     /// Reads the value of a length-delimited field as a view of the input.
     @_lifetime(copy self)
     @_lifetime(self: copy self)
+    @inline(never)
     public mutating func readDelimited() throws(DecodeError) -> RawSpan {
         let length = try readLength(limit: remaining)
         return try readSpan(length)
@@ -45,6 +47,7 @@ extension ByteReader {
 
     /// Passes over the value of a field of this wire type.
     @_lifetime(self: copy self)
+    @inline(never)
     public mutating func skipValue(of wireType: ProtobufTag.WireType) throws(DecodeError) {
         switch wireType {
         case .varint: _ = try readProtobufVarint()

@@ -37,6 +37,7 @@ extension ByteReader {
     }
 
     @_lifetime(self: copy self)
+    @inline(never)
     private mutating func readVarint(maxLength: Int) throws(DecodeError) -> UInt64 {
         let start = offset
         var value: UInt64 = 0
