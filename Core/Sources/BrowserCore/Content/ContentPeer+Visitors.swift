@@ -75,11 +75,7 @@ extension ContentPeer {
 
     /// Connects with pages that have a contract, which they may run for this one.
     func seek(_ contract: CID, now: Instant) {
-        if visitors?.asks(forContract: contract.hash, now: now) == true,
-            visitors?.guest.ask(contract.hash, now: now) == true
-        {
-            visitors?.sought.insert(contract.hash)
-        }
+        visitors?.ask(forContract: contract.hash, now: now)
         settle(now: now)
     }
 

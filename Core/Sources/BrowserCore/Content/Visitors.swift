@@ -133,13 +133,13 @@ struct Visitors {
         return now.since(time) < Self.rest
     }
 
-    /// Whether nobody has been asked for a while who has a contract; if so, this is noted.
-    mutating func asks(forContract hash: Multihash, now: Instant) -> Bool {
+    /// Asks the nodes who has a contract, if there are any and none was asked for a while.
+    mutating func ask(forContract hash: Multihash, now: Instant) {
         askedContracts = askedContracts.filter { now.since($0.value) < Self.rest }
-        guard askedContracts[hash] == nil, askedContracts.count < Self.maxResting else {
-            return false
-        }
+        guard askedContracts[hash] == nil, askedContracts.count < Self.maxResting,
+            guest.ask(hash, now: now)
+        else { return }
         askedContracts[hash] = now
-        return true
+        sought.insert(hash)
     }
 }
