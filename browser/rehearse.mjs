@@ -29,8 +29,9 @@ class Peer {
     /** Whether it is given digests, as pages of secure origins are. */
     hashes = true;
     hasRoom = true;
-    /** Whether nothing of what it sends arrives. */
+    /** Whether nothing of what it sends arrives, or it arrives with an error. */
     isMute = false;
+    isGarbled = false;
 
     static async load(file) {
         const peer = new Peer();
@@ -41,6 +42,7 @@ class Peer {
                 random: (pointer, count) => webcrypto.getRandomValues(peer.view(pointer, count)),
                 send: (channel, pointer, count) => {
                     const bytes = peer.view(pointer, count).slice();
+                    if (peer.isGarbled) bytes[bytes.length - 1] ^= 1;
                     if (!peer.isMute) later.push(() => peer.at(channel).run('received', channel, bytes, now));
                     if (peer.hasRoom) return 1;
                     slow.push(() => peer.run('writable', channel));
@@ -205,8 +207,9 @@ async function connect(node) {
     page.run('dialling', 0, now);
     await until(() => page.events.some(({ kind, subject }) => (
         kind === Kind.ready && subject === channel)));
-    // Nodes ask who the page is and whether it is there, and offer what it does not speak.
-    for (const [request, name] of ['/rehearsal', '/ipfs/ping/1.0.0'].entries()) {
+    // Nodes ask who the page is and whether it is there, offer what it does not speak, and talk nonsense.
+    const names = ['/rehearsal', '/ipfs/ping/1.0.0', '/ipfs/id/push/1.0.0', '/weft/exchange/1'];
+    for (const [request, name] of names.entries()) {
         node.events = [];
         node.run('stream_open', request, encoder.encode(`${page.name}\n${name}`), now);
         await until(() => node.events.some(({ kind }) => (
@@ -295,6 +298,13 @@ await until(() => page.events.some(({ kind }) => kind === Kind.bytes));
 lose();
 same(await reading, bigger);
 page.run('close', channel - 1, now);
+
+// What a node sends is changed on its way.
+await connect(second);
+second.isGarbled = true;
+page.events = [];
+page.ask('read', 3000, encoder.encode(absent), NaN, NaN, 0, 30_000, now);
+await until(() => page.events.some(({ kind }) => kind === Kind.ended));
 for (const what of [0, 1, 2, 3]) page.run('count', what);
 
 if (profile !== undefined) {

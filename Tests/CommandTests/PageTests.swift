@@ -98,8 +98,8 @@ import Wire
                 ["url": root, "headers": ["range": "bytes=-0"]],
                 ["url": root, "headers": ["range": "bytes=-99999999999999999999"]],
             ])
-        // Nothing of that takes the second piece of the module.
-        #expect(answers.last?["modules"] as? [String] == ["weft-content.wasm"])
+        // Nothing of that takes the second piece of the module, which pages that stay load.
+        #expect(answers[9]["modules"] as? [String] == ["weft-content.wasm"])
         // What comes first is handed on when at most what is asked for ahead has come.
         #expect(answers[0]["error"] as? String == "AbortError: signal is aborted without reason")
         let early = try #require(answers[0]["fetchedAtFirst"] as? Int)
@@ -132,6 +132,19 @@ import Wire
         #expect(answers[15]["text"] as? String == "<h1>Home</h1>\n")
         #expect((status["peers"] as? [Any])?.count == 1)
         #expect(status["bytesServed"] as? Int == 0)
+    }
+
+    /// What giving takes is not where it should be: that is no reason not to read.
+    @Test("a page reads without the rest of its module") func reading() throws {
+        let place = try Workplace()
+        let (node, address) = try Self.start(place)
+        defer { node.stop() }
+        let cid = try place.weft("add", "-q", place.write("file", Data("bread\n".utf8))).output
+        let (answers, status) = try Self.show(
+            place, peers: [address], options: ["serve": true, "rest": "/nowhere.wasm"],
+            [["url": "ipfs://\(cid)"]])
+        #expect(answers[0]["text"] as? String == "bread\n", "\(answers[0])")
+        #expect(status["serve"] as? Bool == false)
     }
 
     /// What a page has fetched from one node another one gets from the page, whichever way each is

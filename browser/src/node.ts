@@ -57,6 +57,8 @@ export interface StartOptions {
   contracts?: ContractOptions
   /** Where the WebAssembly module is; beside the script if not said. */
   module?: ModuleSource
+  /** Where `weft-rest.wasm` is, the rest of the module; beside the module or the script if not said. */
+  rest?: string | URL
   /** Where `weft-store.js` is, the worker that keeps blocks on disk; beside the script if not said. */
   store?: string | URL
 }
@@ -106,6 +108,9 @@ export interface WeftEventMap {
   served: CustomEvent<{ url: string; peer: string; gas: number; outcome: string }>
 }
 
+/** When a page that is connected loads the rest of its module, in milliseconds. */
+const STAYING = 30_000
+
 /** The most memory that a page may set apart for blocks. */
 const MOST_MEMORY = 1 << 30
 
@@ -133,6 +138,7 @@ export class Weft extends EventTarget {
   private fault: WeftError | undefined
   private calls: Calls | undefined
   private callsStarting: Promise<Calls> | undefined
+  private staying: ReturnType<typeof setTimeout> | undefined
 
   private constructor(
     private readonly patience: number,
@@ -177,7 +183,7 @@ export class Weft extends EventTarget {
       load: (number, hash) => void weft.load(number, hash),
       event: (...event) => { weft.turns.add(() => weft.take(...event)) },
       failed: cause => weft.failed(cause),
-    }, place.base && new URL('weft-rest.wasm', place.base))
+    }, restOf(options))
     weft.storage = new Storage(
       options.store ?? (place.base && new URL('weft-store.js', place.base)),
       disk === Infinity ? undefined : disk)
@@ -194,6 +200,7 @@ export class Weft extends EventTarget {
       weft.core, weft.now, () => weft.turns.settle(),
       (detail, isConnected) => {
         const name = isConnected ? 'connect' : 'disconnect'
+        if (isConnected) weft.stay()
         weft.tabs?.changed()
         weft.dispatchEvent(new CustomEvent(name, { detail }))
       },
@@ -203,9 +210,9 @@ export class Weft extends EventTarget {
     try {
       const argument = new Uint8Array([...secret, ...utf8('weft-page')])
       weft.isServing = options.serve === true || options.contracts?.serve === true
-      if (weft.isServing) await weft.core.whole()
+      if (weft.isServing) await weft.core.whole().catch(cause => weft.remainReader(cause))
       weft.peer = text(weft.core.ask('start', argument, memory, weft.isServing ? 1 : 0))
-      if (options.contracts?.serve === true) await weft.loadCalls()
+      if (weft.isServing && options.contracts?.serve === true) await weft.loadCalls()
       if (weft.isServing) weft.meet()
       if (options.tabs === 'shared') await weft.share(options.peers ?? [])
       else for (const address of options.peers ?? []) weft.connect(address)
@@ -489,10 +496,23 @@ export class Weft extends EventTarget {
     if (this.core.isWhole) {
       begin()
     } else if (isServing) {
-      this.core.whole().then(begin, (cause: Error) => {
-        this.failed(new WeftError('broken', `Weft’s module is not whole (${cause.message})`, []))
-      })
+      this.core.whole().then(begin, cause => this.remainReader(cause))
     }
+  }
+
+  /** What giving takes cannot be loaded now; reading goes on, and `serve` may be set again. */
+  private remainReader(cause: Error): void {
+    this.isServing = false
+    this.tabs?.note(false)
+    console.warn(`Weft only reads, as the rest of its module is not to be had: ${cause.message}`)
+  }
+
+  /** A page that stays loads the rest of its module, so that it lacks nothing if the site goes away. */
+  private stay(): void {
+    if (this.isStopped || this.core.isWhole) return
+    this.staying ??= setTimeout(() => {
+      this.core.whole().catch(() => { this.staying = undefined })
+    }, STAYING)
   }
 
   /** Who is connected, and what has come and gone. */
@@ -531,6 +551,7 @@ export class Weft extends EventTarget {
   private end(endReading: (reading: Reading) => void, reason: string): void {
     if (this.isStopped) return
     this.isStopped = true
+    clearTimeout(this.staying)
     this.turns.stop()
     this.tabs?.stop()
     for (const reading of [...this.readings.values()]) endReading(reading)
@@ -615,6 +636,14 @@ async function startCalls(
   const script = await import(`${new URL('weft-calls.js', place.base)}`)
   const calls = await (script.Calls as typeof Calls).start(host, options, place.base, started)
   return calls
+}
+
+/** Where the rest of the module is. */
+function restOf({ module, rest }: StartOptions): URL | undefined {
+  if (rest !== undefined) return new URL(rest, document.baseURI)
+  const isPlace = typeof module === 'string' || module instanceof URL
+  const base = isPlace ? new URL(module, document.baseURI) : place.base
+  return base && new URL('weft-rest.wasm', base)
 }
 
 /** A number of the options; the most that there can be if it is more. */

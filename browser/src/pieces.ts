@@ -1,6 +1,6 @@
 // A module in two pieces, as Scripts/build-browser cuts it: what a page runs that reads from nodes, and
-// the rest. The rest is loaded before something is begun that is known to need it; should anything
-// else call it, it is loaded then, while the page waits.
+// the rest. The rest is loaded before something is begun that is known to need it, and by a page that
+// stays; should anything else call it before, it is loaded then, while the page waits.
 
 /** Where a module comes from. */
 export type ModuleSource = string | URL | Response | BufferSource | WebAssembly.Module
@@ -63,16 +63,23 @@ export class Pieces {
     })
   }
 
-  /** Loads the rest, once. */
+  /** Loads the rest, once. May be tried again when it fails. */
   whole(): Promise<void> {
-    this.loading ??= compile(this.place).then(module => this.add(module))
+    this.loading ??= this.load()
     this.loading.catch(() => { this.loading = undefined })
     return this.loading
   }
 
+  private async load(): Promise<void> {
+    this.add(await compile(this.place))
+  }
+
+  /** Where the rest is: of the same build, so that no cache has an older one. */
   private get place(): URL {
-    if (this.rest === undefined) throw new TypeError('where the rest of Weft’s module is cannot be told')
-    return this.rest
+    if (this.rest === undefined) throw new TypeError('say where weft-rest.wasm is: rest')
+    const place = new URL(this.rest)
+    place.searchParams.set('build', this.build)
+    return place
   }
 
   /** The rest puts its functions into the table. */
