@@ -153,7 +153,7 @@ let package = Package(
         .testTarget(
             name: "TransportsTests",
             dependencies: [
-                core, "Transports", nioCore, nioPosix,
+                core, "CWebRTC", "Transports", nioCore, nioPosix,
                 .product(name: "TestSupport", package: "Core"),
             ],
             swiftSettings: settings),

@@ -22,8 +22,8 @@ static const long weft_longest_record = 2048;
 
 struct weft_dtls_server {
     SSL_CTX *context;
-    // With it cookies are made.
-    uint8_t secret[32];
+    // With the first cookies are made, with both they may have been.
+    uint8_t secrets[2][32];
     // Looks at first messages whose senders have to prove where they are.
     weft_dtls *doorman;
 };
@@ -35,8 +35,8 @@ struct weft_dtls {
     weft_output output;
     const uint8_t *datagram;
     size_t count;
-    // At the door: the server's secret, from where the message came, and the answer to it.
-    const uint8_t *secret;
+    // At the door: the server's secrets, from where the message came, and the answer to it.
+    const uint8_t (*secrets)[32];
     const uint8_t *address;
     size_t address_count;
     uint8_t *answer;
@@ -101,14 +101,19 @@ static BIO_METHOD *weft_method(void) {
     return method;
 }
 
+static bool weft_cookie(
+    const weft_dtls *dtls, int age, unsigned char *cookie, unsigned int *count) {
+    *count = 32;
+    return HMAC(
+               EVP_sha256(), dtls->secrets[age], 32, dtls->address, dtls->address_count, cookie,
+               count)
+           != NULL;
+}
+
 // What somebody at an address has to bring back (RFC 6347, section 4.2.1).
 static int weft_make_cookie(SSL *ssl, unsigned char *cookie, unsigned int *count) {
     const weft_dtls *dtls = SSL_get_app_data(ssl);
-    if (dtls->secret == NULL) return 0;
-    *count = 32;
-    return HMAC(
-               EVP_sha256(), dtls->secret, 32, dtls->address, dtls->address_count, cookie, count)
-           != NULL;
+    return dtls->secrets != NULL && weft_cookie(dtls, 0, cookie, count);
 }
 
 static int weft_check_cookie(SSL *ssl, const unsigned char *cookie, unsigned int count) {
@@ -116,9 +121,18 @@ static int weft_check_cookie(SSL *ssl, const unsigned char *cookie, unsigned int
     unsigned int own_count = 0;
     const weft_dtls *dtls = SSL_get_app_data(ssl);
     // Behind the door the same message is looked at once more.
-    if (dtls->secret == NULL) return 1;
-    return weft_make_cookie(ssl, own, &own_count) == 1 && own_count == count
-           && CRYPTO_memcmp(own, cookie, count) == 0;
+    if (dtls->secrets == NULL) return 1;
+    for (int age = 0; age < 2; age++) {
+        if (weft_cookie(dtls, age, own, &own_count) && own_count == count
+            && CRYPTO_memcmp(own, cookie, count) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+bool weft_dtls_renew(weft_dtls_server *server) {
+    memcpy(server->secrets[1], server->secrets[0], sizeof(server->secrets[0]));
+    return RAND_bytes(server->secrets[0], sizeof(server->secrets[0])) == 1;
 }
 
 weft_dtls_server *weft_dtls_server_new(
@@ -126,7 +140,8 @@ weft_dtls_server *weft_dtls_server_new(
     weft_dtls_server *server = calloc(1, sizeof(*server));
     if (server == NULL) return NULL;
     server->context = SSL_CTX_new(DTLS_server_method());
-    if (server->context == NULL || RAND_bytes(server->secret, sizeof(server->secret)) != 1)
+    if (server->context == NULL || !weft_dtls_renew(server)
+        || !weft_dtls_renew(server))
         goto failed;
     if (SSL_CTX_use_certificate_ASN1(server->context, (int)certificate_count, certificate) != 1
         || SSL_CTX_use_PrivateKey_ASN1(EVP_PKEY_EC, server->context, key, (long)key_count) != 1
@@ -153,7 +168,7 @@ failed:
 void weft_dtls_server_free(weft_dtls_server *server) {
     if (server->doorman != NULL) weft_dtls_free(server->doorman);
     SSL_CTX_free(server->context);
-    OPENSSL_cleanse(server->secret, sizeof(server->secret));
+    OPENSSL_cleanse(server->secrets, sizeof(server->secrets));
     free(server);
 }
 
@@ -195,7 +210,7 @@ weft_dtls *weft_dtls_greet(
         BIO_ADDR_free(unused);
         return NULL;
     }
-    dtls->secret = server->secret;
+    dtls->secrets = (const uint8_t(*)[32])server->secrets;
     dtls->address = address;
     dtls->address_count = address_count;
     dtls->answer = answer;
@@ -209,7 +224,7 @@ weft_dtls *weft_dtls_greet(
     BIO_ADDR_free(unused);
     *answer_count = dtls->answer_count;
     dtls->datagram = NULL;
-    dtls->secret = NULL;
+    dtls->secrets = NULL;
     dtls->address = NULL;
     dtls->answer = NULL;
     dtls->answer_room = 0;

@@ -46,12 +46,14 @@ import Testing
     private struct Report {
         let answers: [[String: Any]]
         let liars: [String]
+        let refuted: [[String: String]]
 
         init(_ outcome: Outcome) throws {
             #expect(outcome.status == 0, "\(outcome.errors)")
             let report = try outcome.object()
             answers = try #require(report["answers"] as? [[String: Any]], "\(report)")
             liars = report["liars"] as? [String] ?? []
+            refuted = report["refuted"] as? [[String: String]] ?? []
         }
 
         func header(_ name: String, of answer: Int) -> String {
@@ -190,6 +192,14 @@ import Testing
             [Self.task("weft://\(many)/hello", "quorum:2", body: "truth")])
         #expect(two.text(0) == "hello truth", "\(two.answers)")
         #expect(two.liars == [liar.peer], "\(two.answers)")
+        // One of twenty answers is checked after it was given out.
+        var again = Self.task("weft://\(many)/hello", "sample", body: "truth")
+        again["rounds"] = 300
+        let sampled = try Self.show(
+            author.place, peers: [liar.address], contracts: [:], [again])
+        let wrong = try #require(sampled.refuted.first, "\(sampled.answers)")
+        #expect(wrong["url"]?.hasPrefix("weft://\(many)/hello?") == true, "\(wrong)")
+        #expect(wrong["right"] != nil && wrong["right"] != wrong["record"], "\(wrong)")
         await liar.stop()
 
         let friend = try Peer()
@@ -204,6 +214,23 @@ import Testing
             "weft://\(many)/hello")
         #expect(lied.output == "hello friend", "\(lied.errors)")
         #expect(lied.errors.contains("\(page.name): its answer was wrong"), "\(lied.errors)")
+    }
+
+    /// Time is counted from the start, whatever it is spent on.
+    @Test("a call ends by its deadline") func late() throws {
+        let peer = try Peer()
+        defer { peer.node.stop() }
+        let many = try peer.publish(ContractText.many)
+        let loops = (0..<2_900).map { "/loop?\($0)\n" }.joined()
+        let slow: [String: Any] = [
+            "url": "weft://\(many)/all", "method": "POST", "body": loops,
+            "headers": ["weft-gas": "200000000000"], "mesh": ["audit": "self", "deadline": 700],
+        ]
+        let report = try Self.show(
+            peer.place, peers: [peer.address], contracts: ["workers": 1],
+            [slow, Self.task("weft://\(many)/hello", "self", body: "again")])
+        #expect(report.answers[0]["code"] as? String == "deadline", "\(report.answers)")
+        #expect(report.text(1) == "hello again", "\(report.answers)")
     }
 
     /// A contract that does not end is ended with its worker when its time is up, which is no

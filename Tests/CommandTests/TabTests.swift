@@ -39,6 +39,27 @@ import Testing
         #expect(third["count"] as? Int == 5, "\(third)")
     }
 
+    /// A reader that pauses for longer than the other tab waits goes on at its byte, and what fails
+    /// there says why here.
+    @Test("a tab that has paused goes on, and hears why something failed") func pause() throws {
+        let place = try Workplace()
+        let (node, address) = try PageTests.start(place)
+        defer { node.stop() }
+        let content = PageTests.film(16)
+        let cid = try place.weft("add", "-q", place.write("film", content)).output
+        let page = try BrowserPage("visitors.html")
+        let start: [String: Any] = ["tabs": "shared", "patience": 3000, "peers": [address]]
+        _ = try page.run(["visitor": 1, "start": start, "peers": 1, "hurries": true])
+        let early = try page.run(["visitor": 2, "start": start, "open": "ipfs://\(cid)"])
+        #expect(early["count"] as? Int ?? .max < content.count, "\(early)")
+        // Meanwhile the first tab gives the reader up.
+        let absent = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+        let failed = try page.run(["visitor": 2, "url": "ipfs://\(absent)"])
+        #expect(failed["code"] as? String == "absent", "\(failed)")
+        let rest = try page.run(["visitor": 2, "rest": true])
+        #expect(rest["sha256"] as? String == PageTests.hash(content), "\(rest)")
+    }
+
     /// A tab without connections has contracts called by the one that has them.
     @Test("a tab calls contracts through another") func calls() throws {
         let place = try Workplace()

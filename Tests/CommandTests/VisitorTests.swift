@@ -139,6 +139,36 @@ import Wire
         #expect(answer["responder"] as? String == name)
     }
 
+    /// Visitors that have nothing to say to each other do not stay connected.
+    @Test("a visitor with whom nothing goes back or forth is left") func idle() throws {
+        let (here, there) = (try Workplace(), try Workplace())
+        let (owner, ownerAddress) = try PageTests.start(here)
+        defer { owner.stop() }
+        let (host, hostAddress) = try PageTests.start(there)
+        defer { host.stop() }
+        let cid = try here.weft("add", "-q", here.write("file", Data("bread\n".utf8))).output
+        let page = try BrowserPage("visitors.html")
+        let first = try page.run([
+            "visitor": 1, "start": ["serve": true, "peers": [ownerAddress, hostAddress]],
+            "peers": 2, "url": "ipfs://\(cid)",
+        ])
+        #expect(first["count"] as? Int == 6, "\(first)")
+        owner.stop()
+        let met = try page.run([
+            "visitor": 2, "start": ["serve": true, "peers": [hostAddress]], "peers": 1,
+            "url": "ipfs://\(cid)",
+        ])
+        #expect(met["count"] as? Int == 6, "\(met)")
+        let left = try page.run([
+            "visitor": 2, "later": 121_000, "put": "something", "isAlone": true,
+        ])
+        let peers = (left["state"] as? [String: Any])?["peers"] as? [[String: Any]] ?? []
+        #expect(peers.map { $0["kind"] as? String } == ["node"], "\(left)")
+        // Who was left notices, and is met again when there is something to get.
+        let other = try page.run(["visitor": 1, "isAlone": true])
+        #expect(other["error"] == nil, "\(other)")
+    }
+
     /// Pages of Firefox and Chromium, each behind a router that translates addresses.
     @Test("pages of two browsers meet through their routers") func routers() throws {
         let place = try Workplace()

@@ -14,7 +14,7 @@ import Wire
 extension [UInt8] {
     /// Whether it is a datagram of a handshake that begins with this message: 2 is the server's
     /// first, 3 wants a cookie back.
-    fileprivate func isHandshake(_ message: UInt8) -> Bool {
+    func isHandshake(_ message: UInt8) -> Bool {
         count > 25 && self[0] == 22 && self[13] == message
     }
 }

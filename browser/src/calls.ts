@@ -31,7 +31,7 @@ export interface CallsHost {
   read(
     cid: string, names: readonly string[], limit: number, signal: AbortSignal,
   ): Promise<WorkContent>
-  tell(name: 'liar' | 'served', detail: object): void
+  tell(name: 'liar' | 'served' | 'refuted', detail: object): void
 }
 
 /** What the peer's module tells of peers and streams (PageStreamExports.swift). */
@@ -54,6 +54,7 @@ const enum Wish {
   answered = 9,
   failed = 10,
   liar = 11,
+  refuted = 12,
 }
 
 /** How long is waited until connected peers have said whether they run calls, in milliseconds. */
@@ -62,6 +63,12 @@ const INTRODUCTION = 2000
 const TIME = 60_000
 /** How long it may take to tell whether something is a proof. */
 const PROOF_TIME = 10_000
+/** How many answers are remembered that may turn out to be wrong. */
+const MAX_SHOWN = 256
+/** How long it may take to get the records below an answer, in milliseconds. */
+const LOAD_TIME = 30_000
+/** How long the module may take to say that there is no answer in time, in milliseconds. */
+const LATE = 100
 /** How much longer an answer is waited for, so that a run here has come to its end. */
 const GRACE = 1000
 const GAS = 10_000_000_000
@@ -73,12 +80,23 @@ const MAX_INLINE = 32 << 10
 const MAX_RECORD = 512 << 10
 /** What is assumed of this machine's speed before anything has run, in gas a second. */
 const USUAL_SPEED = 500_000_000
+/** What is assumed of how long a call runs here, in milliseconds. */
+const USUAL_RUN = 100
+/** How much longer or shorter the queue has become when peers are told of it, in milliseconds. */
+const QUEUE_STEP = 500
 /** Runs with so much gas tell how fast the machine is. */
 const TELLING_GAS = 5_000_000
 /** How long it takes, about, until a contract can run that is not here, in milliseconds. */
 const LOADING = 500
 /** How many contracts are remembered to have run here. */
 const MAX_KNOWN = 256
+
+/** What became of records that were to be got (CallExports.swift). */
+const enum Loaded {
+  withheld = 0,
+  whole = 1,
+  unknown = 2,
+}
 
 interface Waiting {
   readonly resolve: (answer: { record: Uint8Array; told: string[] }) => void
@@ -107,8 +125,13 @@ export class Calls {
    * waits for one.
    */
   private readonly ends = new Map<string, { waiting: number; end?: WorkEnd }>()
+  /** The answers that were given out last, by their calls. */
+  private readonly shown = new Map<number, { url: string; record: string }>()
   private speed = USUAL_SPEED
-  private toldSpeed = USUAL_SPEED
+  /** How long a call takes here, in milliseconds. */
+  private runTime = USUAL_RUN
+  /** What peers were told of both last. */
+  private told = { speed: USUAL_SPEED, queue: 0 }
   private nextCall = 1
   private isStopped = false
   readonly counts = { own: 0, served: 0, gasServed: 0 }
@@ -155,12 +178,34 @@ export class Calls {
 
   // MARK: Calls of the page
 
-  /** Answers a request for `weft:`. */
+  /** Answers a request for `weft:`, within its time. */
   async fetch(request: Request, mesh: MeshOptions = {}): Promise<Response> {
-    const { signal, url } = request
     checkNumbers(mesh)
-    let audit = auditNumber(mesh.audit ?? 'sample')
     const patience = mesh.deadline ?? (this.options.time ?? TIME) + GRACE
+    const end = this.host.now() + patience
+    // The module gives up first, and knows what was tried.
+    const late = new WeftError('deadline', `there was no whole answer within ${patience} ms`, [])
+    const limit = new AbortController()
+    const stop = (): void => limit.abort(request.signal.reason)
+    const timer = setTimeout(() => limit.abort(late), patience + LATE)
+    request.signal.addEventListener('abort', stop)
+    if (request.signal.aborted) stop()
+    try {
+      const answer = this.answer(request, mesh, limit.signal, end)
+      return await Promise.race([answer, rejection(limit.signal)])
+    } catch (error) {
+      throw error === late ? networkError(request.url, late) : error
+    } finally {
+      clearTimeout(timer)
+      request.signal.removeEventListener('abort', stop)
+    }
+  }
+
+  private async answer(
+    request: Request, mesh: MeshOptions, signal: AbortSignal, finish: number,
+  ): Promise<Response> {
+    const { url } = request
+    let audit = auditNumber(mesh.audit ?? 'sample')
     const body = new Uint8Array(await request.arrayBuffer())
     if (body.length > MAX_INPUT) throw new TypeError(`the body is longer than ${MAX_INPUT} bytes`)
     const canRun = this.options.run !== false
@@ -186,6 +231,7 @@ export class Calls {
       isLong ? '' : body, isLong ? this.keepFile(body) : '',
     ])
     const contract = new URL(url).host
+    const patience = Math.max(0, finish - this.host.now())
     const queue = (this.known.has(contract) ? 0 : LOADING) + this.workers.backlog * 100
     const number = this.nextCall++
     const answer = new Promise<{ record: Uint8Array; told: string[] }>((resolve, reject) => {
@@ -215,6 +261,7 @@ export class Calls {
       const { record, told } = await answer
       this.counts.own += 1
       const parts = recordOf(this.core.ask('record_parts', record))
+      this.show(number, { url, record: parts.cid })
       return await responseTo(request, parts, told, async cid => {
         const found = await this.host.read(cid, [], MAX_INPUT, signal)
         return found.kind === 'file' ? found.bytes : undefined
@@ -301,13 +348,28 @@ export class Calls {
         return this.waiting.get(subject)?.reject(error)
       }
       case Wish.liar: return host.tell('liar', { peer: text(bytes) })
+      case Wish.refuted: return this.refuted(subject, bytes)
     }
+  }
+
+  /** Remembers an answer that was given out, which may turn out to be wrong. */
+  private show(number: number, answer: { url: string; record: string }): void {
+    if (this.shown.size >= MAX_SHOWN) this.shown.delete([...this.shown.keys()][0]!)
+    this.shown.set(number, answer)
+  }
+
+  private refuted(number: number, right: Uint8Array): void {
+    const answer = this.shown.get(number)
+    if (answer === undefined) return
+    this.shown.delete(number)
+    const record = right.length > 0
+      ? recordOf(this.core.ask('record_parts', right)).cid : undefined
+    this.host.tell('refuted', { ...answer, ...(record !== undefined && { right: record }) })
   }
 
   private runCall(order: number, bytes: Uint8Array): void {
     const [call, peer] = unpack(bytes)
     const [url, contract, , , identity] = lines(unpack(this.core.ask('call_parts', call!))[0])
-    const begun = this.host.now()
     if (peer!.length > 0 && !this.host.isServing()) return this.run('ran', order, new Uint8Array())
     const workers = peer!.length === 0 ? this.workers : this.visiting
     this.begin(workers, order, { call: call!, isForPeer: peer!.length > 0 }, end => {
@@ -317,7 +379,7 @@ export class Calls {
         this.run('ran', order, new Uint8Array())
         return
       }
-      this.note(contract!, end.gas, this.host.now() - begun)
+      this.note(contract!, end.gas, end.milliseconds)
       for (const { cid, block } of end.blocks) this.host.ask('keep', cid, block)
       this.run('ran', order, end.record)
       if (peer!.length === 0) return
@@ -332,12 +394,20 @@ export class Calls {
   private note(contract: string, gas: number, time: number): void {
     if (this.known.size >= MAX_KNOWN) this.known.clear()
     this.known.add(contract)
-    if (gas < TELLING_GAS) return
-    this.speed = (this.speed * 7 + gas * 1000 / Math.max(time, 1)) / 8
+    this.runTime = (this.runTime * 7 + time) / 8
+    if (gas >= TELLING_GAS) this.speed = (this.speed * 7 + gas * 1000 / Math.max(time, 1)) / 8
+    this.offer()
+  }
+
+  /** Tells peers how fast this page is, and how long they would wait, if that has changed much. */
+  private offer(): void {
     if (this.options.serve !== true) return
-    if (Math.abs(this.speed - this.toldSpeed) < this.toldSpeed / 4) return
-    this.toldSpeed = this.speed
-    this.run('calls_offer', this.speed, this.slots)
+    const queue = this.visiting.backlog * this.runTime / this.slots
+    const hasChanged = Math.abs(this.speed - this.told.speed) >= this.told.speed / 4
+      || Math.abs(queue - this.told.queue) >= Math.max(QUEUE_STEP, this.told.queue / 4)
+    if (!hasChanged) return
+    this.told = { speed: this.speed, queue }
+    this.run('calls_offer', this.speed, this.slots, queue)
   }
 
   private begin(
@@ -348,6 +418,7 @@ export class Calls {
         kind: 'none', code: 'resource', reason: 'contracts do not run here',
       })
     }
+    if (workers === this.visiting) this.offer()
     const time = this.options.time ?? TIME
     const most = work.isForPeer === true && work.recorded !== undefined ? PROOF_TIME : time
     this.stops.set(order, workers.run(work, Math.min(time, most), end => {
@@ -372,17 +443,24 @@ export class Calls {
   }
 
   private async load(order: number, [, ...cids]: string[]): Promise<void> {
-    // The module has a deadline of its own for that.
-    const { signal } = new AbortController()
-    let blocks: Uint8Array[] | undefined
+    const abort = new AbortController()
+    const timer = setTimeout(() => abort.abort(), LOAD_TIME)
     try {
       const found = await Promise.all(
-        cids.map(cid => this.host.read(cid, [], MAX_RECORD, signal)))
-      blocks = found.map(content => (content.kind === 'file' ? content.bytes : new Uint8Array()))
-    } catch {
-      // Who has committed to them does not give them out.
+        cids.map(cid => this.host.read(cid, [], MAX_RECORD, abort.signal)))
+      const blocks = found.map(
+        content => (content.kind === 'file' ? content.bytes : new Uint8Array()))
+      this.run('loaded', order, pack(blocks), Loaded.whole)
+    } catch (error) {
+      // Who has committed to them may not give them out, or this page may be what lacks something.
+      const code = ((error as Error).cause as WeftError | undefined)?.code ?? (error as WeftError).code
+      const isWithheld = code === 'absent' && this.host.peerCount() > 0
+      if (!this.isStopped) {
+        this.run('loaded', order, pack([]), isWithheld ? Loaded.withheld : Loaded.unknown)
+      }
+    } finally {
+      clearTimeout(timer)
     }
-    this.run('loaded', order, pack(blocks ?? []), blocks === undefined ? 0 : 1)
   }
 
   private content(
@@ -421,6 +499,11 @@ export class Calls {
     this.turns.settle()
   }
 
+  /** Whether nothing can be called any more, because the module has failed or everything has ended. */
+  get isOver(): boolean {
+    return this.isStopped
+  }
+
   private checkIsRunning(): void {
     if (this.isStopped) throw new TypeError('this Weft has been stopped')
   }
@@ -434,6 +517,14 @@ export class Calls {
     this.visiting?.stop()
     for (const { reject } of [...this.waiting.values()]) reject(reason)
   }
+}
+
+/** Never resolved, and rejected when the signal says so. */
+function rejection(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) return reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
 }
 
 /** Refuses numbers that the module would take for others. */

@@ -1,3 +1,7 @@
+// Why something failed, and how other tabs are told.
+
+import type { MeshCause } from './messages.js'
+
 /** Why something could not be had. */
 export type WeftErrorCode =
   /** No peer could be reached, or none that has it. */
@@ -28,6 +32,20 @@ export class WeftError extends Error {
   ) {
     super(trace.length > 0 ? `${what} (${trace.join('; ')})` : what)
   }
+}
+
+/** What went wrong in the mesh, in a form that another tab can be told. */
+export function causeOf(error: unknown): MeshCause | undefined {
+  const cause = error instanceof WeftError ? error : (error as Error).cause
+  if (!(cause instanceof WeftError)) return undefined
+  return { code: cause.code, what: cause.what, trace: cause.trace }
+}
+
+/** The error that another tab has told of. */
+export function toldError(message: string, cause: MeshCause | undefined): TypeError {
+  const { code, what, trace } = cause ?? {}
+  if (code === undefined) return new TypeError(message)
+  return new TypeError(message, { cause: new WeftError(code, what!, trace!) })
 }
 
 /** The error of the fetch standard for what could not be fetched. */

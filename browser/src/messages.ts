@@ -1,6 +1,8 @@
 // What workers and a page say to each other: the service worker over a port for each request, and the
 // worker that keeps blocks on disk.
 
+import type { WeftErrorCode } from './errors.js'
+
 /** What the worker wants of a page. */
 export interface MeshRequest {
   readonly weft: 'fetch'
@@ -30,7 +32,21 @@ export type MeshAnswer =
   | { readonly kind: 'head'; readonly status: number; readonly headers: [string, string][] }
   | { readonly kind: 'piece'; readonly bytes: Uint8Array }
   | { readonly kind: 'end' }
-  | { readonly kind: 'failed'; readonly message: string }
+  | {
+      readonly kind: 'failed'
+      readonly message: string
+      /** Of what went wrong in the mesh. */
+      readonly cause?: MeshCause | undefined
+      /** Whether nothing did, but that nobody has demanded more for long. */
+      readonly isIdle?: boolean
+    }
+
+/** A `WeftError` as it is told. */
+export interface MeshCause {
+  readonly code: WeftErrorCode
+  readonly what: string
+  readonly trace: readonly string[]
+}
 
 /** What the worker says after its request: send the next piece, or stop. */
 export type MeshDemand = 'more' | 'stop'

@@ -104,6 +104,11 @@ export interface WeftEventMap {
   given: CustomEvent<{ peer: string; bytes: number }>
   /** A peer is proven to have lied about a call; it is not asked any more. */
   liar: CustomEvent<{ peer: string }>
+  /**
+   * An answer of peers to a call that was given out has turned out to be wrong: the record of it and, if
+   * it is known, of the right one.
+   */
+  refuted: CustomEvent<{ url: string; record: string; right?: string }>
   /** A contract ran here for a peer. */
   served: CustomEvent<{ url: string; peer: string; gas: number; outcome: string }>
 }
@@ -396,6 +401,8 @@ export class Weft extends EventTarget {
 
   /** Loads what calls take, once. */
   private loadCalls(): Promise<Calls> {
+    // After its module has failed another one is loaded.
+    if (this.calls?.isOver === true && !this.isStopped) this.callsStarting = undefined
     this.callsStarting ??= this.core.whole().then(() => startCalls(this.contracts, {
       seed: this.seed,
       now: this.now,

@@ -1,5 +1,6 @@
 // The page's side of the service worker: it answers the worker's requests out of the mesh.
 
+import { causeOf } from './errors.js'
 import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest, SiteNotice } from './messages.js'
 
 type Fetch = (input: string, init: RequestInit) => Promise<Response>
@@ -87,13 +88,15 @@ export async function answer(
     if (last !== undefined) say(last)
     port.close()
   }
-  const fail = (error: unknown): void => end({ kind: 'failed', message: (error as Error).message })
+  const fail = (error: unknown): void => {
+    end({ kind: 'failed', message: (error as Error).message, cause: causeOf(error) })
+  }
   const awaitDemand = (): void => {
     // There may have been several demands before a piece.
     clearTimeout(timer)
     timer = setTimeout(() => {
       abort.abort()
-      end({ kind: 'failed', message: 'nobody has demanded more for two minutes' })
+      end({ kind: 'failed', message: 'nobody has demanded more for two minutes', isIdle: true })
     }, DEMAND)
   }
   port.onmessage = async ({ data }: MessageEvent<MeshDemand>) => {

@@ -2,7 +2,8 @@
 // that tab is closed, the browser gives the lock to the next, which goes on with what was under way.
 
 import type { MeshOptions, MeshResponse } from './contracts.js'
-import type { MeshAnswer, MeshDemand, MeshRequest } from './messages.js'
+import { causeOf, toldError } from './errors.js'
+import type { MeshAnswer, MeshCause, MeshDemand, MeshRequest } from './messages.js'
 import type { Status } from './node.js'
 import { answer, type AnswerPort } from './site.js'
 
@@ -35,10 +36,21 @@ type CallAnswer =
     readonly body: ArrayBuffer
     readonly mesh: MeshResponse | undefined
   }
-  | { readonly message: string }
+  | TabFault
+
+/** It failed in the tab that was asked. */
+interface TabFault {
+  readonly message: string
+  readonly cause: MeshCause | undefined
+}
+
+/** That it is not done yet, and the tab is still there. */
+interface Busy {
+  readonly isBusy: true
+}
 
 /** What became of what a tab wants to put. */
-type PutAnswer = { readonly cid: string } | { readonly message: string }
+type PutAnswer = { readonly cid: string } | TabFault
 
 /** What a tab does when it has the connections. */
 export interface Leader {
@@ -55,6 +67,9 @@ export interface Leader {
 const NAME = 'weft'
 /** How long the tab that has the connections may take to answer at all, in milliseconds. */
 const PATIENCE = 5000
+/** How often a tab says that it is at it, and how long it may be silent: browsers hold back timers. */
+const BEAT = 20_000
+const SILENCE = 90_000
 /** How often there may be news, in milliseconds. */
 const PAUSE = 500
 /** That the tab that was asked is gone. */
@@ -188,10 +203,19 @@ export class Tabs {
   /** Tells one tab what came of something, or what is wrong. */
   private say(name: string, outcome: Promise<PutAnswer | CallAnswer>): void {
     const channel = new BroadcastChannel(name)
-    outcome.catch(error => ({ message: (error as Error).message })).then(said => {
+    const busy: Busy = { isBusy: true }
+    const beat = setInterval(() => channel.postMessage(busy), BEAT)
+    outcome.catch((error): TabFault => (
+      { message: (error as Error).message, cause: causeOf(error) }
+    )).then(said => {
       if (!this.end.signal.aborted) channel.postMessage(said)
+    }).catch((error): void => {
+      // Something in it cannot be told to another tab.
+      if (!this.end.signal.aborted) channel.postMessage({ message: (error as Error).message })
+    }).finally(() => {
+      clearInterval(beat)
       channel.close()
-    }).catch(reportError)
+    })
   }
 
   private async call({ url, mesh, body, ...init }: Call): Promise<CallAnswer> {
@@ -336,8 +360,9 @@ export class Tabs {
     while (!this.isLeading) {
       request.signal.throwIfAborted()
       try {
-        const said = await this.ask<CallAnswer>(channel => ({ weft: 'calls', channel, call }))
-        if ('message' in said) throw new TypeError(said.message)
+        const said = await this.ask<CallAnswer>(
+          channel => ({ weft: 'calls', channel, call }), request.signal)
+        if ('message' in said) throw toldError(said.message, said.cause)
         const { status, headers, body: bytes } = said
         const response = new Response(bytes.byteLength > 0 ? bytes : null, { status, headers })
         Object.defineProperty(response, 'url', { value: url })
@@ -350,18 +375,26 @@ export class Tabs {
   }
 
   /** Asks the tab that has the connections for something that has one answer. */
-  private ask<Said>(make: (channel: string) => Note): Promise<Said> {
+  private ask<Said extends object>(
+    make: (channel: string) => Note, signal?: AbortSignal,
+  ): Promise<Said> {
     const name = `${NAME}/${crypto.randomUUID()}`
     const channel = new BroadcastChannel(name)
     let lose = (_error?: unknown): void => {}
+    const abort = (): void => lose(signal?.reason)
+    const patience = new Patience(() => lose(silence()), SILENCE)
     return new Promise<Said>((resolve, reject) => {
       lose = (error = LOST) => reject(error)
       this.asked.add(lose)
-      channel.onmessage = ({ data }: MessageEvent<Said>) => {
-        resolve(data)
+      signal?.addEventListener('abort', abort)
+      channel.onmessage = ({ data }: MessageEvent<Said | Busy>) => {
+        if ('isBusy' in data) patience.renew()
+        else resolve(data)
       }
       this.tell(make(name))
     }).finally(() => {
+      patience.end()
+      signal?.removeEventListener('abort', abort)
       this.asked.delete(lose)
       channel.close()
     })
@@ -378,6 +411,28 @@ export class Tabs {
   }
 }
 
+/** How long it is waited that something is said. */
+class Patience {
+  private timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(private readonly lose: () => void, private readonly time: number) {
+    this.renew()
+  }
+
+  renew(time = this.time): void {
+    clearTimeout(this.timer)
+    this.timer = setTimeout(this.lose, time)
+  }
+
+  end(): void {
+    clearTimeout(this.timer)
+  }
+}
+
+function silence(): TypeError {
+  return new TypeError('the tab that has the connections does not answer')
+}
+
 /** What is under way when a tab leaves fails with this. */
 function stopped(): DOMException {
   return new DOMException('Weft has been stopped', 'AbortError')
@@ -392,11 +447,16 @@ function firstByte(headers: Headers): number {
 /** What another tab is answered over. When this one leaves nothing more is said: the next goes on. */
 class Answering implements AnswerPort {
   private readonly channel: BroadcastChannel
+  private readonly beat: ReturnType<typeof setInterval>
   private isClosed = false
 
   constructor(name: string, private readonly end: AbortSignal) {
     this.channel = new BroadcastChannel(name)
+    this.beat = setInterval(() => this.postMessage({ kind: 'taken', isConnected: true }), BEAT)
+    end.addEventListener('abort', this.stop)
   }
+
+  private readonly stop = (): void => clearInterval(this.beat)
 
   set onmessage(take: AnswerPort['onmessage']) {
     this.channel.onmessage = take
@@ -409,6 +469,8 @@ class Answering implements AnswerPort {
 
   close(): void {
     this.isClosed = true
+    this.stop()
+    this.end.removeEventListener('abort', this.stop)
     this.channel.close()
   }
 }
@@ -455,6 +517,7 @@ class ForeignSource implements Source {
   private readonly said: MeshAnswer[] = []
   private waiting: { resolve(said: MeshAnswer): void; reject(error: unknown): void } | undefined
   private failure: { error: unknown } | undefined
+  private readonly patience = new Patience(() => this.fail(silence()), PATIENCE)
 
   constructor(
     name: string,
@@ -465,6 +528,10 @@ class ForeignSource implements Source {
     asked.add(this.lose)
     signal.addEventListener('abort', this.abort)
     this.port.onmessage = ({ data }: MessageEvent<MeshAnswer>) => {
+      this.patience.renew(SILENCE)
+      if (data.kind === 'taken') return
+      // After these nothing more is said.
+      if (data.kind === 'end' || data.kind === 'failed') this.patience.end()
       if (this.waiting === undefined) this.said.push(data)
       this.waiting?.resolve(data)
       this.waiting = undefined
@@ -473,17 +540,10 @@ class ForeignSource implements Source {
 
   /** Waits for the status and headers. */
   async head(): Promise<void> {
-    const silence = new TypeError('the tab that has the connections does not answer')
-    const timer = setTimeout(() => this.fail(silence), PATIENCE)
-    for (;;) {
-      const said = await this.heard()
-      clearTimeout(timer)
-      if (said.kind === 'taken') continue
-      if (said.kind !== 'head') throw this.end(new TypeError('an answer began without its head'))
-      this.status = said.status
-      this.headers = new Headers(said.headers)
-      return
-    }
+    const said = await this.heard()
+    if (said.kind !== 'head') throw this.end(new TypeError('an answer began without its head'))
+    this.status = said.status
+    this.headers = new Headers(said.headers)
   }
 
   async next(): Promise<Uint8Array | undefined> {
@@ -499,8 +559,9 @@ class ForeignSource implements Source {
     if (this.failure !== undefined) throw this.failure.error
     const said = this.said.shift()
       ?? await new Promise<MeshAnswer>((resolve, reject) => { this.waiting = { resolve, reject } })
-    if (said.kind === 'failed') throw this.end(new TypeError(said.message))
-    return said
+    if (said.kind !== 'failed') return said
+    // This side has paused, and goes on now.
+    throw this.end(said.isIdle === true ? LOST : toldError(said.message, said.cause))
   }
 
   private readonly lose = (error: unknown = LOST): void => this.fail(error)
@@ -525,6 +586,7 @@ class ForeignSource implements Source {
   private end<Value>(value: Value): Value {
     this.asked.delete(this.lose)
     this.signal.removeEventListener('abort', this.abort)
+    this.patience.end()
     this.port.close()
     return value
   }

@@ -29,6 +29,8 @@ export type WorkEnd =
     /** The records below it, and the parts of bodies that are too long to be in them. */
     readonly blocks: readonly WorkBlock[]
     readonly gas: number
+    /** How long it ran, without what it waited for. */
+    readonly milliseconds: number
   }
   /** Nothing was called: the contract has no such method, or there is no contract. */
   | { readonly kind: 'unanswered'; readonly status: number }

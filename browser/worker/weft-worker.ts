@@ -98,7 +98,9 @@ class Run {
       try {
         this.nextRecorded = 0
         this.open = []
-        return this.result(runCall(this, call) as Answer)
+        const begun = performance.now()
+        const answer = runCall(this, call) as Answer
+        return this.result(answer, performance.now() - begun)
       } catch (error) {
         if (error instanceof Strayed) return { kind: 'strayed' }
         if (!(error instanceof Missing)) throw error
@@ -111,12 +113,12 @@ class Run {
     }
   }
 
-  private result(answer: Answer): WorkEnd {
+  private result(answer: Answer, milliseconds: number): WorkEnd {
     if (answer.record === undefined) return { kind: 'unanswered', status: answer.status }
     const { recorded } = this.work
     if (recorded !== undefined && this.nextRecorded < recorded.length) return { kind: 'strayed' }
     const record = this.blocks[this.blocks.length - 1]!.block
-    return { kind: 'record', record, blocks: this.blocks, gas: Number(answer.gas) }
+    return { kind: 'record', record, blocks: this.blocks, gas: Number(answer.gas), milliseconds }
   }
 
   // What the host of contracts asks for.

@@ -198,6 +198,11 @@ public struct CallExchange: Sendable {
         caller.loaded(order >> 2, blocks, now: now)
     }
 
+    /// This machine could not find out whether these records are to be had.
+    public mutating func couldNotLoad(_ order: UInt64, now: Instant) {
+        caller.couldNotLoad(order >> 2, now: now)
+    }
+
     /// What came of a replay; nil if this machine could not run it.
     public mutating func replayed(_ order: UInt64, _ replay: Replay?, now: Instant) {
         caller.replayed(order >> 2, replay, now: now)

@@ -129,7 +129,7 @@ public struct NodeCore: Sendable {
     var calls: CallService
     var keyFetch = KeyFetch()
     /// Where the pages meet that are connected.
-    var meeting = MeetingPlace()
+    var meeting: MeetingPlace
     /// The commands that wait for a record, by the number of the question.
     var recordQuestions: [UInt64: UInt64] = [:]
     var searches: [UInt64: Search] = [:]
@@ -187,6 +187,7 @@ public struct NodeCore: Sendable {
         sweeps = [Sweep?](repeating: nil, count: dhts.count)
         reaching = Reaching(configuration)
         driverProtocols = configuration.driverProtocols
+        meeting = MeetingPlace(seed: configuration.seed &+ 0x63)
         pubSub = PubSubService(configuration)
         calls = CallService(configuration)
         own.protocols =

@@ -160,7 +160,10 @@ private struct Pair {
         for number in 0..<5 { accept(number, from: peers[0]) }
         #expect(machine.count == Signaling.maxCallsPerPeer)
         for (number, peer) in peers.enumerated() { accept(100 + number, from: peer) }
-        #expect(machine.count == Signaling.maxCalls)
+        #expect(machine.count == Signaling.maxForeignCalls)
+        // The rest is left to us.
+        for number in 30..<38 { _ = machine.call(peers[number], now: instant(1)) }
+        #expect(machine.count == Signaling.maxCalls && machine.nextEvent() == nil)
         let call = machine.call(peers[39], now: instant(1))
         #expect(machine.nextEvent() == .failed(call, .busy))
     }

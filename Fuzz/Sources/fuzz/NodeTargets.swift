@@ -60,7 +60,7 @@ let nodeTargets: [String: Target] = [
         {
             violated("what is said where pages meet round-trips")
         }
-        var place = MeetingPlace()
+        var place = MeetingPlace(seed: 1)
         var guest = MeetingGuest()
         let now = Instant(nanoseconds: 1)
         let stream = StreamID(connection: 1, stream: 1)

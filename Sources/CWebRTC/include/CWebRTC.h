@@ -25,6 +25,10 @@ weft_dtls_server *_Nullable weft_dtls_server_new(
     size_t key_count);
 void weft_dtls_server_free(weft_dtls_server *_Nonnull server);
 
+/// Makes cookies with a new secret from now on; those of the one before are still taken, older ones
+/// are not. False if there is no randomness.
+bool weft_dtls_renew(weft_dtls_server *_Nonnull server);
+
 /// The server's end of a connection; NULL if there is no memory. Start it before it is used.
 weft_dtls *_Nullable weft_dtls_new(weft_dtls_server *_Nonnull server);
 /// A connection whose peer has proven to be at `address`, if `bytes` are the first message of a

@@ -30,9 +30,13 @@ final class WebRTCListener: ChannelInboundHandler {
 
     /// How long a cookie may be, in bytes, with what is around it.
     private static let cookieRoom = 256
+    /// For how long a cookie is made with the same secret; it is taken for as long again.
+    private static let cookieTime: Duration = .seconds(60)
 
     let context: WebRTCContext
     private let server: OpaquePointer
+    /// When cookies began to be made with a new secret.
+    private var renewed = WebRTCListener.now()
     private let output: OpaquePointer
     private let stack = WebRTCStack.shared
     private var ice: ICEResponder
@@ -149,6 +153,12 @@ final class WebRTCListener: ChannelInboundHandler {
         _ source: UDPAddress, _ datagram: UnsafeBufferPointer<UInt8>, _ path: WebRTCPath
     ) -> OpaquePointer? {
         guard let start = datagram.baseAddress else { return nil }
+        let now = Self.now()
+        if now.since(renewed) >= Self.cookieTime {
+            renewed = now
+            // Cookies that nobody can guess are not to be had otherwise.
+            guard weft_dtls_renew(server) else { return nil }
+        }
         let address = source.ip + [UInt8(source.port >> 8), UInt8(source.port & 255)]
         return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.cookieRoom) { room in
             guard let answer = room.baseAddress else { return nil }

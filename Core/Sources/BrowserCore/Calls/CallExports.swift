@@ -37,10 +37,12 @@ public func startCalls(
     }
 }
 
-/// Tells peers how fast the page has turned out to be.
+/// Tells peers how fast the page has turned out to be, and how long they would wait there, in
+/// milliseconds.
 @c(weft_calls_offer)
-public func offerCalls(_ speed: Double, _ slots: UInt32, _ now: Double) {
+public func offerCalls(_ speed: Double, _ slots: UInt32, _ queue: Double, _ now: Double) {
     unsafe calls?.setOffer(offer(speed, slots))
+    unsafe calls?.setQueue(.milliseconds(Int64(clamping: whole(queue))))
     settle(now)
 }
 
@@ -135,13 +137,18 @@ public func ran(_ order: Double, _ record: UnsafeRawPointer?, _ count: UInt32, _
     settle(now)
 }
 
-/// The blocks of records that were to be got, as parts; `isWhole` is zero if not all came.
+/// The blocks of records that were to be got, as parts. `outcome` is 1 if all came, 0 if a peer
+/// that was asked does not have them, and 2 if that is not known, for what this page lacks.
 @c(weft_loaded)
 public func loaded(
-    _ order: Double, _ blocks: UnsafeRawPointer?, _ count: UInt32, _ isWhole: UInt32, _ now: Double
+    _ order: Double, _ blocks: UnsafeRawPointer?, _ count: UInt32, _ outcome: UInt32, _ now: Double
 ) {
-    let blocks = unsafe isWhole == 0 ? nil : try? parts(of: bytes(blocks, count).rawSpan)
-    unsafe calls?.loaded(whole(order), blocks, now: instant(now))
+    if outcome > 1 {
+        unsafe calls?.couldNotLoad(whole(order), now: instant(now))
+    } else {
+        let blocks = unsafe outcome == 0 ? nil : try? parts(of: bytes(blocks, count).rawSpan)
+        unsafe calls?.loaded(whole(order), blocks, now: instant(now))
+    }
     settle(now)
 }
 
@@ -242,5 +249,6 @@ private func tell(_ event: PageCalls.Event) {
     case .failed(let number, let error):
         tell(10, number, 0, lines([error.kind.told, error.description] + error.trace.told)[...])
     case .convicted(let peer): tell(11, 0, text: peer.description)
+    case .refuted(let number, let right): tell(12, number, 0, (right?.encoded ?? [])[...])
     }
 }

@@ -20,6 +20,8 @@ final class PageCalls {
         case replay(UInt64, ReplayOrder, forPeer: Bool)
         case answered(UInt32, CallResult)
         case failed(UInt32, CallError)
+        /// The answer to a call was wrong. With the right one, if it is known.
+        case refuted(UInt32, CallRecord?)
         /// A peer is proven to have lied.
         case convicted(PeerID)
     }
@@ -33,6 +35,8 @@ final class PageCalls {
 
     /// How many calls of peers may be under way.
     static let maxServed = 64
+    /// How many answers are remembered that may turn out to be wrong.
+    static let maxShown = 256
     /// The most gas of a call of a peer.
     static let maxServedGas: UInt64 = 10_000_000_000
 
@@ -45,6 +49,9 @@ final class PageCalls {
     private var streams: [StreamID: Stream] = [:]
     /// The page's numbers of its calls, by the machine's.
     private var calls: [UInt64: UInt32] = [:]
+    /// The calls that were answered last, whose answers may turn out to be wrong.
+    private var shown: [UInt64: UInt32] = [:]
+    private var shownOrder = BoundedQueue<UInt64>(limit: PageCalls.maxShown)
     /// Proofs that depend on a replay, by the number of the order.
     private var examined: [UInt64: (evidence: Evidence, order: ReplayOrder)] = [:]
 
@@ -112,6 +119,9 @@ final class PageCalls {
         machine.loaded(order, blocks, now: now)
     }
 
+    /// The page could not find out whether these records are to be had.
+    func couldNotLoad(_ order: UInt64, now: Instant) { machine.couldNotLoad(order, now: now) }
+
     /// What came of a replay; nil if the page could not run it.
     func replayed(_ order: UInt64, _ replay: Replay?, now: Instant) {
         guard let (evidence, activation) = examined.removeValue(forKey: order) else {
@@ -122,6 +132,9 @@ final class PageCalls {
 
     /// Changes what peers are told of this page's speed and queue.
     func setOffer(_ offer: CallOffer) { machine.setOffer(offer) }
+
+    /// Changes how long peers are told that they would wait.
+    func setQueue(_ queue: Duration) { machine.setQueue(queue) }
 
     // MARK: Streams and time
 
@@ -198,10 +211,16 @@ final class PageCalls {
         // The page's name and chain end with the page.
         case .keep(let order, _): machine.kept(order, true)
         case .answered(let own, let result):
-            return calls.removeValue(forKey: own).map { .answered($0, result) }
+            guard let number = calls.removeValue(forKey: own) else { return nil }
+            if shownOrder.isFull, let oldest = shownOrder.popFirst() { shown[oldest] = nil }
+            // There is room, as was just seen to.
+            _ = shownOrder.append(own)
+            shown[own] = number
+            return .answered(number, result)
         case .failed(let own, let error):
             return calls.removeValue(forKey: own).map { .failed($0, error) }
-        case .refuted: break
+        case .refuted(let own, let right):
+            return shown.removeValue(forKey: own).map { .refuted($0, right) }
         case .convicted(let peer, _): return .convicted(peer)
         case .vouched, .disbelieve, .changed: break
         }

@@ -36,6 +36,7 @@ extension ContentPeer {
         now: Instant
     ) {
         guard let channel = channels[number] else { return }
+        channel.lastUse = now
         do throws(ConnectionError) {
             try channel.messages?.receive(bytes[...], kind, on: stream, now: now)
         } catch {

@@ -75,7 +75,11 @@ extension ContentPeer {
 
     /// Connects with pages that have a contract, which they may run for this one.
     func seek(_ contract: CID, now: Instant) {
-        visitors?.ask(forContract: contract.hash, now: now)
+        if visitors?.isMeeting == true,
+            visitors?.mayAsk(aboutContract: contract.hash, now: now) == true
+        {
+            visitors?.ask(aboutContract: contract.hash, now: now)
+        }
         settle(now: now)
     }
 
@@ -107,15 +111,24 @@ extension ContentPeer {
 
     private func take(_ event: MeetingGuest.Event, now: Instant) {
         switch event {
-        case .welcomed: reserve()
-        case .found(let hash, let peers, let place):
-            var left = Visitors.maxHolders
-            for peer in peers
-            where peer != self.peer && left > 0 && visitors?.liars.contains(peer) == false {
-                left -= 1
-                if channel(to: peer) == nil {
-                    visitors?.note(peer, at: place)
-                }
+        case .welcomed:
+            reserve()
+            for hash in visitors?.unasked ?? [] {
+                visitors?.ask(aboutContract: hash, now: now)
+            }
+        case .found(let hash, let named, let place):
+            let peers = named.filter {
+                $0 != self.peer && visitors?.liars.contains($0) == false
+            }
+            for peer in peers where channel(to: peer) == nil { visitors?.note(peer, at: place) }
+            let first = peers.prefix(Visitors.maxHolders)
+            if let sessions = visitors?.sessions[hash], peers.count > first.count,
+                visitors?.spares.count ?? 0 < Visitors.maxSpares
+            {
+                let left = Array(peers.dropFirst(first.count))
+                visitors?.spares.append((sessions, Array(first), left))
+            }
+            for peer in first {
                 if visitors?.sought.contains(hash) == true { _ = reach(peer, now: now) }
                 for session in visitors?.sessions[hash] ?? [] {
                     exchange.offer(peer, to: session, as: .provider, now: now)
@@ -183,6 +196,9 @@ extension ContentPeer {
         visitors?.note(unreached: peer, now: now)
         let waiting = visitors?.waiting.removeValue(forKey: peer) ?? []
         for (request, _) in waiting { refused(request, .unreachable, now: now) }
+        for (next, sessions) in visitors?.spares(insteadOf: peer) ?? [] {
+            for session in sessions { exchange.offer(next, to: session, as: .provider, now: now) }
+        }
         if let node = visitors?.nodes.removeValue(forKey: peer) {
             tell(.ended(node.channel, reason: "was not reached through its relay"))
         }
@@ -230,6 +246,27 @@ extension ContentPeer {
             guard let channel = channels[number] else { continue }
             channel.close()
             end(channel, because: "nothing came of it in time", now: now)
+        }
+    }
+
+    /// When a page with which nothing goes back or forth is left.
+    var idleDeadline: Instant? {
+        var earliest: Instant?
+        for number in channelOrder {
+            guard let channel = channels[number], channel.isVisitor else { continue }
+            earliest = earliest.earlier(channel.lastUse + Visitors.idleTime)
+        }
+        return earliest
+    }
+
+    /// Leaves the pages with which nothing has gone back or forth for a while, so that they learn
+    /// no more, and others have their places.
+    func endIdleVisitors(now: Instant) {
+        for number in channelOrder {
+            guard let channel = channels[number], channel.isVisitor,
+                now.since(channel.lastUse) >= Visitors.idleTime
+            else { continue }
+            end(channel, because: "it was not used", now: now)
         }
     }
 
@@ -435,6 +472,7 @@ extension ContentPeer {
             isServer: isServer, agreedWith: peer, options: options, now: now)
         let channel = PageChannel(number, address, connection)
         channel.isVisitor = node == nil
+        channel.lastUse = now
         if isForeign { channel.caller = peer }
         channels[number] = channel
         channelOrder.append(number)

@@ -215,7 +215,7 @@ final class ContentPeer {
     /// When ``advance(to:)`` is to be called next.
     var deadline: Instant? {
         var next = exchange.deadline.earlier(identify.deadline).earlier(ping.deadline)
-            .earlier(visitors?.deadline)
+            .earlier(visitors?.deadline).earlier(idleDeadline)
         for number in channelOrder {
             next = next.earlier(channels[number]?.deadline)
         }
@@ -229,6 +229,7 @@ final class ContentPeer {
         ping.advance(to: now)
         visitors?.advance(to: now)
         endOldCircuits(now: now)
+        endIdleVisitors(now: now)
         for number in channelOrder {
             guard let channel = channels[number] else { continue }
             do throws(ConnectionError) {

@@ -404,6 +404,7 @@ private func send(of channel: PageChannel, _ page: ContentPeer) -> Bool {
     }
     while !channel.isFull, let order = channel.messages?.nextOrder(now: page.lastTime) ?? nil {
         let hasRoom: UInt32
+        channel.lastUse = page.lastTime
         switch order {
         case .close(let stream):
             hasRoom = weft_host_message(channel.number, UInt32(stream), 0, nil, 0)

@@ -57,6 +57,8 @@ final class PageChannel {
     var isVisitor = false
     /// Who called for it, if it was not this page.
     var caller: PeerID?
+    /// When something went over it last.
+    var lastUse = Instant(nanoseconds: 0)
     /// Who is at the other end, once it has proven that.
     var peer: PeerID?
     var streams: [UInt32: Stream] = [:]

@@ -39,6 +39,12 @@ struct Visitors {
     /// contract; and how many of each are remembered.
     static let rest: Duration = .seconds(10)
     static let maxResting = 256
+    /// How long a page stays connected with which nothing goes back or forth.
+    static let idleTime: Duration = .seconds(120)
+    /// How many contracts are remembered about which nobody could be asked yet.
+    static let maxUnasked = 16
+    /// How many contents are remembered whose further holders may be turned to.
+    static let maxSpares = 64
     /// To how many of those that have something it connects for that.
     static let maxHolders = 4
     /// From what size on other pages are looked for although a node has the content, and from how
@@ -65,6 +71,11 @@ struct Visitors {
     /// What holders are connected with for, although nothing of theirs is read: contracts that they
     /// may run.
     var sought: Set<Multihash> = []
+    /// The contracts that are asked about as soon as there is a place where.
+    var unasked: [Multihash] = []
+    /// Who else was named as having something, for these sessions, when one of those cannot be
+    /// reached that were turned to.
+    var spares: [(sessions: [WantTable.SessionID], turnedTo: [PeerID], left: [PeerID])] = []
     /// The sessions that look for holders of a block.
     var sessions: [Multihash: [WantTable.SessionID]] = [:]
     /// Pages that sent wrong bytes, from which nothing more is had; the oldest are forgotten.
@@ -133,13 +144,34 @@ struct Visitors {
         return now.since(time) < Self.rest
     }
 
-    /// Asks the nodes who has a contract, if there are any and none was asked for a while.
-    mutating func ask(forContract hash: Multihash, now: Instant) {
+    /// Whether nobody has been asked for a while who has a contract.
+    mutating func mayAsk(aboutContract hash: Multihash, now: Instant) -> Bool {
         askedContracts = askedContracts.filter { now.since($0.value) < Self.rest }
-        guard askedContracts[hash] == nil, askedContracts.count < Self.maxResting,
-            guest.ask(hash, now: now)
-        else { return }
+        return askedContracts[hash] == nil && askedContracts.count < Self.maxResting
+    }
+
+    /// Asks who has a contract, now or as soon as there is a place where.
+    mutating func ask(aboutContract hash: Multihash, now: Instant) {
+        guard guest.ask(hash, now: now) else {
+            guard unasked.count < Self.maxUnasked, !unasked.contains(hash) else { return }
+            unasked.append(hash)
+            return
+        }
+        unasked.removeAll { $0 == hash }
         askedContracts[hash] = now
         sought.insert(hash)
+    }
+
+    /// A page could not be reached: somebody else who has the same, for each content, and for whom.
+    mutating func spares(insteadOf peer: PeerID) -> [(PeerID, [WantTable.SessionID])] {
+        var found: [(PeerID, [WantTable.SessionID])] = []
+        for place in spares.indices where spares[place].turnedTo.contains(peer) {
+            guard !spares[place].left.isEmpty else { continue }
+            let next = spares[place].left.removeFirst()
+            spares[place].turnedTo.append(next)
+            found.append((next, spares[place].sessions))
+        }
+        spares.removeAll { $0.left.isEmpty }
+        return found
     }
 }

@@ -61,6 +61,15 @@ extension Caller {
         settle(now: now)
     }
 
+    /// This machine could not find out whether they are to be had, which is nobody's fault.
+    public mutating func couldNotLoad(_ order: UInt64, now: Instant) {
+        guard let number = trialOrders.removeValue(forKey: order), trials[number]?.order == order
+        else { return }
+        trials[number]?.dispute.couldNotLoad()
+        proceed(number, now: now)
+        settle(now: now)
+    }
+
     private static func records(_ blocks: [[UInt8]], _ cids: [CID]) -> [CallRecord]? {
         guard blocks.count == cids.count else { return nil }
         var records: [CallRecord] = []

@@ -132,6 +132,9 @@ struct Dispute: Sendable {
         }
     }
 
+    /// Whether a party gives the records that ``next()`` wanted is not known.
+    mutating func couldNotLoad() { isUnresolved = true }
+
     /// What came of the replay that ``next()`` wanted; nil if this node could not run it.
     mutating func replayed(_ replay: Replay?, party: Int) {
         guard let replay, let children = parties[party].children else {

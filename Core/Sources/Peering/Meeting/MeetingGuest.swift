@@ -20,6 +20,8 @@ public struct MeetingGuest: Sendable {
     public static let maxQuestions = 1024
     /// How long an answer is waited for.
     public static let timeout: Duration = .seconds(2)
+    /// When a page comes back to a place that has sent it away.
+    public static let rejoinPause: Duration = .seconds(60)
 
     private var opening: [UInt64: PeerID] = [:]
     private var places: [StreamID: PeerID] = [:]
@@ -29,6 +31,8 @@ public struct MeetingGuest: Sendable {
     /// The places whose answers are awaited.
     private var questions: [Multihash: Set<StreamID>] = [:]
     private var deadlines = DeadlineQueue<Multihash>()
+    /// The places that sent the page away, and when it comes back; the earliest first.
+    private var returns: [(place: PeerID, at: Instant)] = []
     private var nextRequest: UInt64 = 1
     private var orders = Outbox<StreamOrder>()
     private var events = Outbox<Event>()
@@ -46,7 +50,10 @@ public struct MeetingGuest: Sendable {
 
     /// Goes to a place.
     public mutating func join(_ place: PeerID) {
-        guard places.count + opening.count < Self.maxPlaces else { return }
+        returns.removeAll { $0.place == place }
+        guard places.count + opening.count < Self.maxPlaces,
+            !places.values.contains(place), !opening.values.contains(place)
+        else { return }
         opening[nextRequest] = place
         orders.append(.open(place, [PeerProtocols.meeting], request: nextRequest))
         nextRequest += 1
@@ -107,7 +114,7 @@ public struct MeetingGuest: Sendable {
         case .message(let stream, let bytes):
             guard let place = places[stream] else { return }
             guard let message = try? MeetingMessage(decoding: bytes.rawSpan) else {
-                leave(stream)
+                leave(stream, now: now)
                 orders.append(.reset(stream))
                 return
             }
@@ -115,9 +122,9 @@ public struct MeetingGuest: Sendable {
             for holders in message.found { take(holders, from: place, on: stream) }
         case .finished(let stream):
             guard places[stream] != nil else { return }
-            leave(stream)
+            leave(stream, now: now)
             orders.append(.reset(stream))
-        case .reset(let stream): leave(stream)
+        case .reset(let stream): leave(stream, now: now)
         }
     }
 
@@ -141,8 +148,10 @@ public struct MeetingGuest: Sendable {
         endIfAnswered(holders.hash)
     }
 
-    private mutating func leave(_ stream: StreamID) {
-        places[stream] = nil
+    private mutating func leave(_ stream: StreamID, now: Instant) {
+        if let place = places.removeValue(forKey: stream), returns.count < Self.maxPlaces {
+            returns.append((place, now + Self.rejoinPause))
+        }
         isWelcome.remove(stream)
         let asked = questions.filter { $0.value.contains(stream) }.map { $0.key }
         for hash in asked {
@@ -157,8 +166,10 @@ public struct MeetingGuest: Sendable {
         events.append(.answered(hash))
     }
 
-    /// Waits for slow places no longer.
+    /// Waits for slow places no longer, and goes back to those that sent the page away. Of one that
+    /// is not connected any more the opening is refused, which is the end of it.
     public mutating func advance(to now: Instant) {
+        while let first = returns.first, first.at <= now { join(first.place) }
         while let hash = deadlines.popDue(at: now) {
             // The question may have been answered, and asked anew: then it ends early, which costs
             // no more than an answer.
@@ -168,7 +179,7 @@ public struct MeetingGuest: Sendable {
     }
 
     /// When `advance` has something to do.
-    public var deadline: Instant? { deadlines.first }
+    public var deadline: Instant? { deadlines.first.earlier(returns.first?.at) }
 
     /// The next order for streams.
     public mutating func nextTransmit() -> StreamOrder? { orders.popFirst() }

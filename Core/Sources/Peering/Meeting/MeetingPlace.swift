@@ -28,9 +28,10 @@ public struct MeetingPlace: Sendable {
     /// How many hashes all guests have named.
     private(set) var hashTotal = 0
     private var orders = Outbox<StreamOrder>()
+    private var random: SeededGenerator
 
-    /// A place without guests.
-    public init() {}
+    /// A place without guests. The seed makes its choices.
+    public init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
     /// How many pages meet here.
     public var count: Int { guests.count }
@@ -93,20 +94,21 @@ public struct MeetingPlace: Sendable {
         // One answer a message, so that none is too long.
         for hash in message.asked {
             var answer = MeetingMessage()
-            answer.found = [.init(hash: hash, peers: newest(of: hash, for: guest.peer))]
+            answer.found = [.init(hash: hash, peers: some(holding: hash, for: guest.peer))]
             orders.append(.send(stream, answer.encoded))
         }
         return true
     }
 
-    /// Those who came last, so that each newcomer takes its turn.
-    private func newest(of hash: Multihash, for asker: PeerID) -> [PeerID] {
-        var peers: [PeerID] = []
-        for peer in (holders[hash] ?? []).reversed() where peer != asker {
-            guard peers.count < MeetingMessage.maxPeers else { break }
-            peers.append(peer)
+    /// Some of those who have it, by chance: nobody is named more often by coming back.
+    private mutating func some(holding hash: Multihash, for asker: PeerID) -> [PeerID] {
+        var peers = (holders[hash] ?? []).filter { $0 != asker }
+        let count = min(peers.count, MeetingMessage.maxPeers)
+        for place in 0..<count {
+            let other = Int(random.next() % UInt64(peers.count - place))
+            peers.swapAt(place, place + other)
         }
-        return peers
+        return Array(peers.prefix(count))
     }
 
     private mutating func drop(_ stream: StreamID) {

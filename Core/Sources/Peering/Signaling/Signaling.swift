@@ -22,6 +22,8 @@ public struct Signaling: Sendable {
     /// How many are being made at once, and with one peer.
     public static let maxCalls = 32
     public static let maxCallsPerPeer = 2
+    /// How many of them others may have begun, so that these leave us some of our own.
+    public static let maxForeignCalls = 24
     /// How many ways one side may tell.
     public static let maxCandidates = 32
     /// How long all of it may take.
@@ -149,7 +151,9 @@ public struct Signaling: Sendable {
         case .refused(let request, _):
             if remove(request) != nil { events.append(.failed(request, .refused)) }
         case .accepted(let stream, let peer, _):
-            guard hasRoom(for: peer) else {
+            guard hasRoom(for: peer),
+                calls.values.count(where: { !$0.isOurs }) < Self.maxForeignCalls
+            else {
                 orders.append(.reset(stream))
                 return
             }

@@ -66,13 +66,23 @@ function shell(asked: Call): string {
   return parts.join(' ')
 }
 
+/** What is done with the page's peer, one thing after the other: there is one in a page. */
+let turn: Promise<unknown> = Promise.resolve()
+
 /** The page's peer, which runs contracts for the page, and for others, or does not. */
-async function peer(wanted: { run: boolean; serve: boolean }): Promise<Weft> {
+function peer(wanted: Partial<typeof started> = {}): Promise<Weft> {
+  const next = turn.then(() => startedAs({ ...started, ...wanted }))
+  turn = next.catch(() => {})
+  return next
+}
+
+async function startedAs(wanted: typeof started): Promise<Weft> {
   if (weft !== undefined && wanted.run === started.run && wanted.serve === started.serve) return weft
-  if (weft !== undefined) await Weft.stop()
-  started = wanted
+  weft = undefined
+  await Weft.stop()
   const starting = await startPeer({ contracts: wanted })
   weft = starting
+  started = wanted
   byId<HTMLElementTagNameMap['weft-status']>('status').weft = starting
   starting.addEventListener('liar', ({ detail }) => {
     byId('liar').hidden = false
@@ -97,7 +107,7 @@ async function send(asked: Call, signal: AbortSignal): Promise<Response> {
   if (asked.where === 'node') return fetch(`/weft/${contract}/${path}`, init)
   const mesh: MeshOptions = { audit: asked.audit as MeshOptions['audit'] }
   if (asked.price !== '') mesh.maxPrice = Number(asked.price)
-  const own = await peer({ run: asked.where === 'page', serve: started.serve })
+  const own = await peer({ run: asked.where === 'page' })
   return own.fetch(`weft://${contract}/${path}`, { ...init, mesh })
 }
 
@@ -158,7 +168,7 @@ async function show(asked: Call, response: Response, milliseconds: number): Prom
 /** The answer is there, whatever becomes of its records. */
 async function tree(record: string): Promise<void> {
   try {
-    await showTree(byId('calls'), await peer(started), record)
+    await showTree(byId('calls'), await peer(), record)
   } catch (error) {
     byId('calls').textContent = `The records cannot be shown: ${(error as Error).message}`
   }
@@ -226,9 +236,17 @@ if (path.length > 0) byId<HTMLInputElement>('path').value = path.join('/')
 changed()
 void nodeFacts().then(facts => { nodePeer = facts?.peer })
 const serving = byId<HTMLInputElement>('serving')
-serving.addEventListener('change', () => {
-  void peer({ run: started.run, serve: serving.checked }).then(() => {
-    byId('served').textContent = serving.checked ? 'Nobody has asked this page yet.' : ''
-  })
+serving.addEventListener('change', async () => {
+  serving.disabled = true
+  let said = serving.checked ? 'Nobody has asked this page yet.' : ''
+  try {
+    await peer({ serve: serving.checked })
+  } catch (error) {
+    said = `That did not work: ${(error as Error).message}`
+  }
+  // What holds is shown, whatever was wanted.
+  serving.checked = weft !== undefined && started.serve
+  serving.disabled = false
+  byId('served').textContent = said
 })
-await peer(started)
+await peer()
