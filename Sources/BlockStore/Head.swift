@@ -159,6 +159,10 @@ final class Head: Sendable {
                 }
                 state.fresh[block.key] = FreshBlock(
                     place: place, length: block.bytes.readableBytes, flags: block.flags)
+                // What was hashed when it came need not be looked at again until it is forgotten.
+                if block.bytes.readableBytes > BlockStore.smallBlock {
+                    state.checked.insert(place, (), cost: 1)
+                }
                 state.unindexedBytes += block.recordLength
                 state.resize(number, to: end)
                 if let session { _ = state.guardBlock(place, session) }

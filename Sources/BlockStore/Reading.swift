@@ -8,7 +8,7 @@ public import NIOCore
 
 extension BlockStore {
     /// Blocks up to this size are remembered whole.
-    private static let smallBlock = 16 << 10
+    static let smallBlock = 16 << 10
     /// How often a read follows a block that collection moves meanwhile.
     private static let attempts = 8
 
@@ -28,6 +28,15 @@ extension BlockStore {
         }
         try checkOpen()
         return try await readers.run { () throws(StoreError) in try self.readAndWait(key) }
+    }
+
+    /// Whether memory knows that a block is here, and where: then it is read soon. It never waits.
+    public func isAtHand(_ hash: Multihash) -> Bool {
+        guard hash.code != .identity else { return true }
+        let key = BlockKey(hash)
+        return state.withLock { state in
+            if case .nothing = state.remembered(key) { false } else { true }
+        }
     }
 
     /// How long a block is, in bytes; nil if it is not here.

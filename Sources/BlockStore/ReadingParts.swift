@@ -6,8 +6,9 @@ public import NIOCore
 extension BlockStore {
     /// A part of a block; nil if the block is not here or has another size than `size` bytes.
     ///
-    /// The whole block is read and checked with the first part that is asked for; the parts after
-    /// it are read alone, while the block is remembered as checked.
+    /// The whole block is read and checked with the first part that is asked for, unless it was
+    /// written a while ago; the parts after it are read alone, while the block is remembered as
+    /// checked.
     ///
     /// - Throws: ``StoreError/fileChanged(path:)`` as ``block(_:)`` does.
     public func part(

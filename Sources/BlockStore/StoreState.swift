@@ -103,7 +103,7 @@ struct StoreState: Sendable {
 
     var bytes: TwoAgeCache<BlockKey, (bytes: ByteBuffer, place: Place)>
     var places: TwoAgeCache<BlockKey, (place: Place, length: Int)>
-    /// Where large blocks lie that have been read whole and checked a while ago.
+    /// Where large blocks lie that have been written, or read whole and checked, a while ago.
     var checked = TwoAgeCache<Place, Void>(bound: 4_096)
 
     /// Write sessions that have not ended, by number, and why one of them cannot be committed.

@@ -1,11 +1,12 @@
 // Measures calls between processes of this program, on loopback.
 //
-// Usage: calls-bench serve REPOSITORY SLOTS FILE…
+// Usage: calls-bench serve REPOSITORY SLOTS FILE… [-- CALL]
 //        calls-bench remote REPOSITORY ADDRESS URL COUNT
 //        calls-bench spread REPOSITORY SLOTS URL WARM-URL FILE… -- ADDRESS…
 //
-// The first adds the files, prints its address and their CIDs on one line, and answers until its
-// standard input ends. The second runs nothing itself: it asks one peer for COUNT calls, each with
+// The first adds the files, runs a call of the first of them about the last for warming up, as in
+// `count?of=`, prints its address and their CIDs on one line, and answers until its standard input
+// ends. The second runs nothing itself: it asks one peer for COUNT calls, each with
 // another query, in turn with as many round trips of a ping on the same connection, then for as
 // many again with 64 at a time. The third runs a call here and on the peers that are named, after
 // another one for warming up, and prints how long it took.
@@ -101,7 +102,11 @@ if arguments.first == "serve", arguments.count >= 3 {
     let node = try await Node.start(
         at: arguments[1], configuration: configuration { $0.compute.slots = Int(arguments[2]) ?? 0 }
     )
-    let cids = try await add(Array(arguments[3...]), to: node)
+    let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
+    let cids = try await add(Array(arguments[3..<end]), to: node)
+    if let warm = arguments[end...].dropFirst().first, let last = cids.last {
+        try await call(node, "weft://\(cids[0])/\(warm)\(last)")
+    }
     let listening = try await node.mesh.listen(on: [Multiaddr(text: "/ip4/127.0.0.1/tcp/0")])
     print(([listening[0].description] + cids).joined(separator: " "))
     fflush(nil)

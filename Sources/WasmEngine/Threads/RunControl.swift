@@ -19,6 +19,7 @@ public final class RunControl: Sendable {
     private let time: Duration
     private let parent: RunControl?
     private let cancelled = Atomic<Bool>(false)
+    private let waits = Atomic<Int64>(0)
     private let state = Mutex(State())
 
     /// A control of runs that may take some time together.
@@ -80,26 +81,47 @@ public final class RunControl: Sendable {
         guard mayBlock else { throw NotBrief() }
     }
 
-    /// Waits for asynchronous work, on a thread of ``Workers``. The work is cancelled when the runs
-    /// are; it has to end by itself at ``end``.
+    /// Waits for asynchronous work, on a thread of ``Workers``, which does what of it need not wait.
+    /// The work is cancelled when the runs are; it has to end by itself at ``end``.
     public func wait<Value: Sendable>(
         for work: @escaping @Sendable () async throws -> Value
     ) throws -> Value {
         try checkMayBlock()
         try check()
-        let result = Monitor<Result<Value, any Error>?>(nil)
-        let task = Task {
-            let outcome: Result<Value, any Error>
+        let result = Outcome<Value>()
+        let thread = WaitingThread()
+        let task = Task(executorPreference: thread) {
             do {
-                outcome = .success(try await work())
+                result.set(.success(try await work()))
             } catch {
-                outcome = .failure(error)
+                result.set(.failure(error))
             }
-            result.change { $0 = outcome }
         }
-        let waits = onCancel { task.cancel() }
-        defer { for wait in waits { wait() } }
-        return try result.wait { $0 }.get()
+        let watches = onCancel { task.cancel() }
+        defer {
+            for forget in watches { forget() }
+            noteWait(thread.idleTime)
+        }
+        return try thread.work { result.value }.get()
+    }
+
+    /// How long threads have waited for what is asynchronous, of those of these runs. What several
+    /// wait for at a time counts for each.
+    public var waited: Duration { .nanoseconds(waits.load(ordering: .relaxed)) }
+
+    private func noteWait(_ time: Duration) {
+        guard time > .zero else { return }
+        waits.add(Int64(time / .nanoseconds(1)), ordering: .relaxed)
+        parent?.noteWait(time)
+    }
+
+    /// What came of asynchronous work.
+    private final class Outcome<Value: Sendable>: Sendable {
+        private let state = Mutex<Result<Value, any Error>?>(nil)
+
+        var value: Result<Value, any Error>? { state.withLock { $0 } }
+
+        func set(_ outcome: Result<Value, any Error>) { state.withLock { $0 = outcome } }
     }
 
     /// Calls something when the runs are told to stop. What it gives forgets it again.

@@ -82,17 +82,29 @@ final class AskedCall: Sendable {
     private let call: Call
     private let depth: Int
     private let control: RunControl
+    /// What it has in common with those that were begun just before and after it: neighbours mostly
+    /// read what lies side by side.
+    let locality: UInt64
     private let state = Mutex(State())
+
+    /// How many calls that are begun one after the other are neighbours.
+    private static let neighbours = 32
 
     private var line: AskingLine { run.computation.askingLine }
 
     /// A call that is asked as soon as there is a place. It blocks nobody.
-    init(_ run: CallRun, _ asking: CallAsking, _ call: Call, _ control: RunControl, depth: Int) {
+    ///
+    /// - Parameter place: how many calls its caller has begun before.
+    init(
+        _ run: CallRun, _ asking: CallAsking, _ call: Call, _ control: RunControl, depth: Int,
+        place: Int
+    ) {
         self.run = run
         self.asking = asking
         self.call = call
         self.depth = depth
         self.control = control
+        locality = UInt64(place / Self.neighbours)
     }
 
     /// Asks the mesh. Returns whether that is still wanted.

@@ -69,8 +69,9 @@ final class CallContent: Sendable {
 
 /// A file that contracts read by range. What was read last is kept, in windows.
 final class CallFile: ContentFile {
-    private static let windowBytes: Int64 = 64 << 10
-    private static let maxWindows = 64
+    /// Small, because many calls read just a little on either side of their part.
+    private static let windowBytes: Int64 = 16 << 10
+    private static let maxWindows = 256
 
     private struct Windows {
         var bytes: [Int64: ByteBuffer] = [:]
@@ -129,7 +130,8 @@ final class CallFile: ContentFile {
         let stream = file.stream(UInt64(start)..<UInt64(end))
         let bytes = try control.wait {
             var stream = stream
-            var bytes = ByteBufferAllocator().buffer(capacity: Int(end - start))
+            // Most windows are one part of one block, which is taken as it is.
+            var bytes = try await stream.next() ?? ByteBuffer()
             while var part = try await stream.next() { bytes.writeBuffer(&part) }
             return bytes
         }

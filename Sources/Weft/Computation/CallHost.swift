@@ -1,5 +1,6 @@
 // The host of one activation: the calls that it makes and the content that it reads.
 
+import BlockStore
 import Compute
 import IPLD
 import Multiformats
@@ -42,6 +43,8 @@ final class CallHost: ActivationHost {
     private let control: RunControl
     let depth: Int
     private let state = Mutex(Seen())
+    /// How many calls it has begun.
+    private let begun = Atomic<Int>(0)
 
     /// The host of an activation of a contract.
     init(_ run: CallRun, _ contract: CID, _ control: RunControl, depth: Int) {
@@ -64,7 +67,8 @@ final class CallHost: ActivationHost {
             let answer = CallEnd.result(known, isFresh: false).answer(noting: self)
             return Answered { answer() }
         }
-        let child = try run.start(call, control, depth: depth + 1)
+        let place = begun.add(1, ordering: .relaxed).oldValue
+        let child = try run.start(call, control, depth: depth + 1, place: place)
         return PendingCall(child, self)
     }
 
@@ -72,20 +76,13 @@ final class CallHost: ActivationHost {
     private func read(_ fetch: ContractFetch) throws -> any PendingAnswer {
         guard let (root, path) = fetch.content else { throw ContractMisuse() }
         noteRead(root)
-        return try later { [run] control in
-            let answer = try run.content.answer(root, path, control)
-            return { answer }
-        }
-    }
-
-    /// Has something done by a worker, or by the thread that asks for it first.
-    private func later(
-        _ work: @escaping @Sendable (RunControl) throws -> @Sendable () -> ContractAnswer
-    ) throws -> any PendingAnswer {
         let control = RunControl(within: control)
-        let job = try run.engine.workers.submit(inner: true) {
-            Result { try work(control) }
+        let work: @Sendable () -> Result<ContractAnswer, any Error> = { [run] in
+            Result { try run.content.answer(root, path, control) }
         }
+        // What is here the thread that asks for it finds as soon as another could.
+        let isHere = run.computation.store.isAtHand(root.hash)
+        let job = isHere ? Job(work) : try run.engine.workers.submit(inner: true, work)
         return Pending(job, control)
     }
 
@@ -174,16 +171,14 @@ final class Answered: PendingAnswer {
 
 /// An answer that a worker, or the thread that asks for it, brings.
 private final class Pending: PendingAnswer {
-    private let job: Job<Result<@Sendable () -> ContractAnswer, any Error>>
+    private let job: Job<Result<ContractAnswer, any Error>>
     private let control: RunControl
 
-    init(
-        _ job: Job<Result<@Sendable () -> ContractAnswer, any Error>>, _ control: RunControl
-    ) {
+    init(_ job: Job<Result<ContractAnswer, any Error>>, _ control: RunControl) {
         self.job = job
         self.control = control
     }
 
-    func value() throws -> ContractAnswer { try job.value().get()() }
+    func value() throws -> ContractAnswer { try job.value().get() }
     func abandon() { control.cancel() }
 }

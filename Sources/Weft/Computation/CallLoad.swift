@@ -9,7 +9,7 @@ import Wire
 /// How fast this machine runs calls, and how busy it is.
 final class CallLoad: Sendable {
     /// What is assumed before anything was measured, in gas a second.
-    static let usualSpeed: UInt64 = 1_000_000_000
+    static let usualSpeed: UInt64 = 10_000_000_000
     /// How long it takes until a module can run that is in the store, or has to be fetched first.
     static let compiling = Duration.milliseconds(30)
     static let fetching = Duration.milliseconds(500)
@@ -17,6 +17,8 @@ final class CallLoad: Sendable {
     private static let maxMethods = 1_024
     /// Runs with so much gas tell how fast the machine is; shorter ones tell what starting costs.
     private static let tellingGas: UInt64 = 5_000_000
+    /// How much work a call counts for at most whose method has not been run, in nanoseconds.
+    private static let unknownWork: UInt64 = 10_000_000
     /// What is brief: some 50 µs, told by gas because time is longer on a busy machine; and how
     /// many calls of a method pass after one was not.
     private static let briefGas: UInt64 = 50_000
@@ -31,7 +33,7 @@ final class CallLoad: Sendable {
     private struct Figures {
         var gas: UInt64
         var ownGas: UInt64
-        /// How long runs took that called nothing, in nanoseconds.
+        /// How long runs took that called nothing, without what they waited for, in nanoseconds.
         var time: UInt64?
         /// For how many calls it is not tried to run them briefly: some could not.
         var callsUntilRetry: UInt8 = 0
@@ -144,7 +146,7 @@ final class CallLoad: Sendable {
             if whole, let gas = figures?.gas { figures?.ownGas = gas }
             let time = Self.time(of: call, figures, state)
             // What is not known to be long does not keep everything else away.
-            let work = state.figures[method] == nil ? min(time, 1_000_000_000) : time
+            let work = state.figures[method] == nil ? min(time, Self.unknownWork) : time
             state.work += min(work, .max - state.work)
             state.count += 1
             return work
@@ -160,16 +162,23 @@ final class CallLoad: Sendable {
     }
 
     /// An activation came to its end.
+    ///
+    /// - Parameter time: how long it ran, without what it waited for.
     func note(_ record: CallRecord, took time: Duration) {
         let method = Method(record.call)
         let nanoseconds = UInt64(max(1, time / .nanoseconds(1)))
-        let isLeaf = record.children.isEmpty && record.reads.isEmpty
+        let isLeaf = record.children.isEmpty
         state.withLock { state in
             state.activations += 1
             if isLeaf, record.gas >= Self.tellingGas {
                 let measured = UInt64(
                     clamping: UInt128(record.gas) * 1_000_000_000 / UInt128(nanoseconds))
-                state.speed = Self.average(state.speed, measured)
+                // As with peers: what is fast tells more than what is slow.
+                state.speed =
+                    state.speed.map {
+                        $0 < measured ? ($0 + measured) / 2 : $0 - $0 / 8 + measured / 8
+                    }
+                    ?? measured
             }
             if state.figures[method] == nil, state.figures.count >= Self.maxMethods {
                 state.figures = [:]
@@ -178,9 +187,15 @@ final class CallLoad: Sendable {
             state.figures[method] = Figures(
                 gas: Self.average(before?.gas, record.gas),
                 ownGas: Self.average(before?.ownGas, record.ownGas),
-                time: isLeaf ? Self.average(before?.time, nanoseconds) : before?.time,
+                time: isLeaf ? Self.quickened(before?.time, nanoseconds) : before?.time,
                 callsUntilRetry: before?.callsUntilRetry ?? 0)
         }
+    }
+
+    /// The same for times, in which a shorter one counts for half.
+    private static func quickened(_ before: UInt64?, _ new: UInt64) -> UInt64 {
+        guard let before, new < before else { return average(before, new) }
+        return before / 2 + new / 2
     }
 
     private static func average(_ before: UInt64?, _ new: UInt64) -> UInt64 {

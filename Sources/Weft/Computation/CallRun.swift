@@ -57,14 +57,18 @@ final class CallRun: Sendable {
     }
 
     /// Begins a call that a contract makes, or joins one that is under way. It blocks nobody.
-    func start(_ call: Call, _ control: RunControl, depth: Int) throws -> CallChild {
+    ///
+    /// - Parameter place: how many calls the activation has begun before.
+    func start(
+        _ call: Call, _ control: RunControl, depth: Int, place: Int
+    ) throws -> CallChild {
         let cid = call.cid
         return try children.withLock { children in
             if let known = children[cid], known.join() {
                 try count()
                 return known
             }
-            let new = try begin(call, control, depth: depth) { [weak self] child in
+            let new = try begin(call, control, depth: depth, place: place) { [weak self] child in
                 self?.children.withLock { if $0[cid] === child { $0[cid] = nil } }
             }
             children[cid] = new
@@ -73,13 +77,14 @@ final class CallRun: Sendable {
     }
 
     private func begin(
-        _ call: Call, _ control: RunControl, depth: Int,
+        _ call: Call, _ control: RunControl, depth: Int, place: Int,
         ended: @escaping @Sendable (CallChild) -> Void
     ) throws -> CallChild {
         let control = RunControl(within: control)
         if let asking, computation.isWorthAsking(call) {
             try count()
-            let asked = AskedCall(self, asking, call, control, depth: depth)
+            let asked = AskedCall(
+                self, asking, call, control, depth: depth, place: place)
             computation.askingLine.enter(asked.begin)
             return CallChild(asked.value, cancel: asked.abandon, ended: ended)
         }
@@ -169,6 +174,7 @@ final class CallRun: Sendable {
         _ program: Program, _ call: Call, _ memory: Int64, _ control: RunControl, _ host: Host
     ) throws -> CallResult {
         let start = ContinuousClock.now
+        let waited = control.waited
         let request = try request(call, control, host)
         let outcome = try engine.execute(
             program, request,
@@ -178,7 +184,7 @@ final class CallRun: Sendable {
         let time = start.duration(to: .now)
         let seen = host.seen
         let record = try record(call, outcome, seen.reads, seen.children, control)
-        computation.load.note(record, took: time)
+        computation.load.note(record, took: time - (control.waited - waited))
         return CallResult(
             record: record, cid: computation.keep(record), time: time,
             body: .bytes(outcome.response.body), share: seen.share)

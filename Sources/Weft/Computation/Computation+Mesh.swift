@@ -69,7 +69,8 @@ extension Computation {
         }
         let isLocal = canRun
         let loading = isLocal ? await loading(of: call.contract) : .zero
-        let terms = asking.terms(expectedGas: load.expectedGas(of: call), patience: limit)
+        var terms = asking.terms(expectedGas: load.expectedGas(of: call), patience: limit)
+        terms.locality = asked?.locality
         do {
             // What a peer says is remembered as what it is, apart from what was computed here:
             // this node would vouch for that with its own name.

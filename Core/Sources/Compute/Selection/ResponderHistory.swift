@@ -29,7 +29,7 @@ public struct ResponderHistory: Hashable, Sendable {
     /// How many of its last answers are kept.
     static let ratioCount = 32
     /// What is assumed of a peer that says nothing about itself, in gas a second.
-    static let usualSpeed: UInt64 = 500_000_000
+    static let usualSpeed: UInt64 = 5_000_000_000
     /// What is assumed of a way that has not been measured.
     static let usualRoundTrip: UInt64 = 100_000
     /// So much gas tells how fast a peer is; less tells how far it is.
@@ -58,12 +58,15 @@ public struct ResponderHistory: Hashable, Sendable {
 
     /// How long a call with so much gas takes there.
     public func expectedTime(gas: UInt64) -> Duration {
-        // What this node has given it is in its queue, or will be.
-        let own = work / UInt64(max(offer?.slots ?? 1, 1))
-        let waiting = max(offer?.queue.microseconds ?? 0, own)
-        return Duration(
-            microseconds: runningTime(gas: gas).adding(waiting)
+        Duration(
+            microseconds: runningTime(gas: gas).adding(waitingTime)
                 .adding(roundTrip ?? Self.usualRoundTrip))
+    }
+
+    /// How long a call waits there, in microseconds. What this node has given it is in its queue, or
+    /// will be.
+    var waitingTime: UInt64 {
+        max(offer?.queue.microseconds ?? 0, work / UInt64(max(offer?.slots ?? 1, 1)))
     }
 
     /// How long so much gas runs there, in microseconds.
@@ -98,7 +101,9 @@ public struct ResponderHistory: Hashable, Sendable {
     mutating func setRoundTrip(_ time: Duration) { roundTrip = time.microseconds }
 
     /// An answer came.
-    mutating func noteAnswer(gas: UInt64, expected: Duration, took: Duration) {
+    mutating func noteAnswer(
+        gas: UInt64, expected: Duration, took: Duration, load: (all: UInt64, own: UInt64)
+    ) {
         let ratio = took.microseconds.scaled(by: 256, over: max(1, expected.microseconds))
         let kept = UInt32(clamping: ratio)
         if ratios.count < Self.ratioCount {
@@ -107,21 +112,28 @@ public struct ResponderHistory: Hashable, Sendable {
             ratios[nextRatio] = kept
         }
         nextRatio = (nextRatio + 1) % Self.ratioCount
-        measure(gas: gas, took: took.microseconds)
+        measure(gas: gas, took: took.microseconds, load)
         streak = 0
         restsUntil = nil
         answered += 1
         halve()
     }
 
-    private mutating func measure(gas: UInt64, took: UInt64) {
+    private mutating func measure(
+        gas: UInt64, took: UInt64, _ load: (all: UInt64, own: UInt64)
+    ) {
         // The quickest answer is mostly way, one with much gas mostly work.
         let way = min(roundTrip ?? took, took)
         roundTrip = way
-        let running = took - way
+        // Before this call it did what it had been given before.
+        let running = (took - way).scaled(by: max(1, load.own), over: max(1, load.all))
         guard gas >= Self.tellingGas, running > way else { return }
         let measured = max(1, gas.scaled(by: 1_000_000, over: running))
-        speed = speed.map { $0 - $0 / 8 + measured / 8 } ?? measured
+        // What is slow may have had other reasons, as a module that had to come first; what is fast
+        // has none.
+        speed =
+            speed.map { $0 < measured ? $0 / 2 + measured / 2 : $0 - $0 / 8 + measured / 8 }
+            ?? measured
     }
 
     /// It failed. It is left alone for a while, longer each time.

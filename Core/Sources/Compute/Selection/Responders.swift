@@ -16,17 +16,22 @@ public struct CallTerms: Hashable, Sendable {
     public var expectedGas: UInt64?
     /// When the answer is of no use any more.
     public var patience: Duration
+    /// Calls with the same number probably read the same content: they go rather to the same peer,
+    /// which has it at hand. Nil: nothing is known of that.
+    public var locality: UInt64?
 
     /// Usual terms: a second is worth as much as 10⁹ units of gas.
     public init(
         maxPrice: Price = Price(rate: 2_000), secondsValue: UInt64 = 1_000_000_000,
-        value: UInt64 = 0, expectedGas: UInt64? = nil, patience: Duration = .seconds(60)
+        value: UInt64 = 0, expectedGas: UInt64? = nil, patience: Duration = .seconds(60),
+        locality: UInt64? = nil
     ) {
         self.maxPrice = maxPrice
         self.secondsValue = secondsValue
         self.value = value
         self.expectedGas = expectedGas
         self.patience = patience
+        self.locality = locality
     }
 
     /// The gas that is planned with.
@@ -155,22 +160,44 @@ public struct Responders: Sendable {
 
     /// Chooses who runs a call: the cheaper one of two peers at random, so that not all rush to the
     /// same; now and then any, so that others get a chance; or this node, if it is cheaper than
-    /// both. Nil if there is nobody.
+    /// both. One of the two is the peer that other calls of the same locality go to, and it may
+    /// cost a little more. Nil if there is nobody.
     public func choose(
         for call: Call, _ terms: CallTerms, of candidates: [PeerID], here: LocalCapacity?,
         random: inout some RandomNumberGenerator, now: Instant
     ) -> Responder? {
         let peers = eligible(candidates, for: call, terms, now: now)
-        guard let one = Self.pick(peers, &random) else { return here.map { _ in .here } }
-        guard random.next() % Self.explorationOdds != 0 else { return .peer(one) }
-        var best = one
-        var bestCost = cost(of: call, at: one, terms)
-        if let two = Self.pick(peers.filter { $0 != one }, &random) {
+        guard let any = Self.pick(peers, &random) else { return here.map { _ in .here } }
+        guard random.next() % Self.explorationOdds != 0 else { return .peer(any) }
+        let near = terms.locality.flatMap { Self.nearest(to: $0, peers) }
+        var best = near ?? any
+        var bestCost = cost(of: call, at: best, terms)
+        if let two = near == nil ? Self.pick(peers.filter { $0 != any }, &random) : any {
             let other = cost(of: call, at: two, terms)
-            if other < bestCost { (best, bestCost) = (two, other) }
+            let margin = near == nil ? 0 : bestCost / Self.localityShare
+            if other < bestCost - margin { (best, bestCost) = (two, other) }
         }
         if let here, cost(of: call, here: here, terms) <= bestCost { return .here }
         return .peer(best)
+    }
+
+    /// What the peer that has read the same content may cost more: this part of its cost.
+    private static let localityShare: UInt64 = 4
+
+    /// The peer that calls of a locality go to: the same for all of them as long as it is there,
+    /// and another for another locality (highest random weight).
+    static func nearest(to locality: UInt64, _ peers: [PeerID]) -> PeerID? {
+        var best: (peer: PeerID, weight: UInt64)?
+        for peer in peers {
+            var weight = locality
+            for byte in peer.bytes.suffix(8) { weight = weight << 8 ^ weight >> 56 ^ UInt64(byte) }
+            // The finalizer of MurmurHash3: every bit of the input changes half of the output.
+            weight = (weight ^ weight >> 33) &* 0xff51_afd7_ed55_8ccd
+            weight = (weight ^ weight >> 33) &* 0xc4ce_b9fe_1a85_ec53
+            weight ^= weight >> 33
+            if best.map({ weight > $0.weight }) ?? true { best = (peer, weight) }
+        }
+        return best?.peer
     }
 
     static func pick(
@@ -208,10 +235,14 @@ public struct Responders: Sendable {
     }
 
     /// A peer has answered.
+    ///
+    /// - Parameter load: the work that it then had, this call among it, by the work that the call
+    ///   is: what `took` so long was not all for this call.
     public mutating func noteAnswer(
-        of peer: PeerID, gas: UInt64, expected: Duration, took: Duration
+        of peer: PeerID, gas: UInt64, expected: Duration, took: Duration,
+        load: (all: UInt64, own: UInt64) = (1, 1)
     ) {
-        edit(peer) { $0.noteAnswer(gas: gas, expected: expected, took: took) }
+        edit(peer) { $0.noteAnswer(gas: gas, expected: expected, took: took, load: load) }
     }
 
     /// A peer has not answered as it should. Slowness and refusals are told apart from what nobody

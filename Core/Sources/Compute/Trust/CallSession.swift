@@ -88,8 +88,9 @@ struct CallSession: Sendable {
         let responder: Responder
         let started: Instant
         let expected: Duration
-        /// The work that a peer has with it, in microseconds.
+        /// The work that a peer has with it, and what it has to do before, in microseconds.
         var work: UInt64 = 0
+        var waiting: UInt64 = 0
     }
 
     struct Given: Sendable {

@@ -32,7 +32,8 @@ extension Caller {
         guard let attempt = end(question, of: number) else { return }
         responders.noteAnswer(
             of: peer, gas: header.gas, expected: attempt.expected,
-            took: now.since(attempt.started))
+            took: now.since(attempt.started),
+            load: (attempt.work.adding(attempt.waiting), attempt.work))
         sessions[number]?.amount += header.amount
         sessions[number]?.note(attempt, .answered, now: now)
         sessions[number]?.given.append(

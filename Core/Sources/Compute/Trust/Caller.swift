@@ -91,6 +91,7 @@ public struct Caller: Sendable {
     private var leaders: [UInt64: UInt64] = [:]
     var trials: [UInt64: Trial] = [:]
     var trialOrders: [UInt64: UInt64] = [:]
+    private var hedges = HedgeBudget()
     var deadlines = DeadlineQueue<Due>()
     var random: SecretGenerator
     private var nextNumber: UInt64 = 1
@@ -228,10 +229,11 @@ public struct Caller: Sendable {
             nonce: random.bytes(CallProtocol.nonceBytes), patience: patience,
             mayRecall: mayRecall(session), now: now)
         owners[question] = number
+        if session.asked.isEmpty { hedges.noteCall() }
         let history = responders[peer]
         let attempt = CallSession.Attempt(
             responder: .peer(peer), started: now, expected: history.expectedTime(gas: gas),
-            work: history.runningTime(gas: gas))
+            work: history.runningTime(gas: gas), waiting: history.waitingTime)
         sessions[number]?.attempts.append((question, attempt))
         sessions[number]?.asked.insert(peer)
         sessions[number]?.hedgeAt = now + history.patience(gas: gas)
@@ -335,6 +337,11 @@ public struct Caller: Sendable {
         guard let hedge = session.hedgeAt, hedge <= now else { return }
         sessions[number]?.hedgeAt = nil
         guard !session.isDelivered, session.needed == 1 else { return }
+        guard hedges.take() else {
+            let waited = session.attempts.first.map { now.since($0.attempt.started) }
+            sessions[number]?.hedgeAt = now + max(waited ?? .zero, HedgeBudget.pause)
+            return watch(number)
+        }
         // Two at a time are enough: the slower one has had its own time and the other's.
         if session.attempts.count > 1, let first = session.attempts.first {
             guard case .peer(let peer) = first.attempt.responder else { return }

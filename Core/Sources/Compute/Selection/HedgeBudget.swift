@@ -1,0 +1,25 @@
+// How many calls may be asked a second time because the first peer is slow. Where one peer is slow,
+// a second question helps; where all are because all are busy, it makes all slower.
+
+/// Second questions that may be asked: some at any time, and one more for every so many calls.
+struct HedgeBudget: Hashable, Sendable {
+    /// After so many calls there may be one more.
+    private static let calls = 16
+    /// So many may be asked at a time.
+    private static let burst = 8
+    /// How long to wait at least until it is tried again.
+    static let pause: Duration = .milliseconds(50)
+
+    /// What is there, in parts of a question.
+    private var parts = burst * calls
+
+    /// A call was asked of a peer.
+    mutating func noteCall() { parts = min(parts + 1, Self.burst * Self.calls) }
+
+    /// Takes one, if there is one.
+    mutating func take() -> Bool {
+        guard parts >= Self.calls else { return false }
+        parts -= Self.calls
+        return true
+    }
+}
