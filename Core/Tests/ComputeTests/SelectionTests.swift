@@ -205,4 +205,74 @@ import Wire
         let time = responders[peers[0]].expectedTime(gas: 100_000_000)
         #expect(time > .milliseconds(990) && time < .milliseconds(1_010))
     }
+
+    @Test("what a peer had to do before a call does not count as slowness")
+    func speedUnderLoad() {
+        var responders = Responders()
+        responders.setRoundTrip(.milliseconds(10), of: peers[0])
+        // A second of work, of which nine tenths were for calls before this one.
+        responders.noteAnswer(
+            of: peers[0], gas: 100_000_000, expected: .seconds(1), took: .milliseconds(1_010),
+            load: (all: 1_000_000, own: 100_000))
+        let time = responders[peers[0]].expectedTime(gas: 100_000_000)
+        #expect(time == .milliseconds(110))
+    }
+
+    @Test("a faster answer counts for half of a peer's speed, a slower one for an eighth")
+    func quickened() {
+        var responders = Responders()
+        responders.setRoundTrip(.milliseconds(1), of: peers[0])
+        for milliseconds in [1_001, 101] {
+            responders.noteAnswer(
+                of: peers[0], gas: 100_000_000, expected: .seconds(1),
+                took: .milliseconds(milliseconds))
+        }
+        // The mean of 10⁸ and 10⁹ a second, and a millisecond there and back.
+        #expect(responders[peers[0]].expectedTime(gas: 550_000_000) == .milliseconds(1_001))
+        responders.noteAnswer(
+            of: peers[0], gas: 100_000_000, expected: .seconds(1), took: .milliseconds(1_001))
+        #expect(responders[peers[0]].expectedTime(gas: 493_750_000) == .milliseconds(1_001))
+    }
+
+    @Test("calls of one locality go to one peer, unless another one costs much less")
+    func locality() throws {
+        var responders = Responders()
+        for peer in peers { responders.setOffer(CallOffer(speed: 1 << 30, slots: 1), of: peer) }
+        var random = SeededGenerator(seed: 3)
+        func asked(_ locality: UInt64?) -> [PeerID: Int] {
+            var counts: [PeerID: Int] = [:]
+            for _ in 0..<200 {
+                if case .peer(let peer)? = responders.choose(
+                    for: call, CallTerms(locality: locality), of: peers, here: nil,
+                    random: &random, now: now)
+                {
+                    counts[peer, default: 0] += 1
+                }
+            }
+            return counts
+        }
+        let near = try #require(Responders.nearest(to: 7, peers))
+        #expect(asked(7)[near] ?? 0 > 170, "all but those that are asked to get to know them")
+        #expect(asked(nil)[near] ?? 0 < 100)
+        #expect(
+            Set((0..<64).compactMap { Responders.nearest(to: $0, peers) }).count == peers.count,
+            "each peer is the nearest to some")
+        #expect(
+            Responders.nearest(to: 7, peers.filter { $0 != near }) != nil
+                && Responders.nearest(to: 7, peers.reversed()) == near)
+        responders.setQueue(.seconds(1), of: near)
+        #expect(asked(7)[near] ?? 0 < 30)
+    }
+
+    @Test("second questions are rationed: eight at a time, and one for every sixteen calls")
+    func hedges() {
+        var budget = HedgeBudget()
+        var taken = (0..<20).map { _ in budget.take() }
+        #expect(taken.count { $0 } == 8)
+        for _ in 0..<15 { budget.noteCall() }
+        taken = [budget.take()]
+        budget.noteCall()
+        taken += [budget.take(), budget.take()]
+        #expect(taken == [false, true, false])
+    }
 }

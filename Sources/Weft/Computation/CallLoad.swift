@@ -18,7 +18,7 @@ final class CallLoad: Sendable {
     /// Runs with so much gas tell how fast the machine is; shorter ones tell what starting costs.
     private static let tellingGas: UInt64 = 5_000_000
     /// How much work a call counts for at most whose method has not been run, in nanoseconds.
-    private static let unknownWork: UInt64 = 10_000_000
+    private static let unknownWork: UInt64 = 100_000_000
     /// What is brief: some 50 µs, told by gas because time is longer on a busy machine; and how
     /// many calls of a method pass after one was not.
     private static let briefGas: UInt64 = 50_000

@@ -2,7 +2,7 @@
 // a second question helps; where all are because all are busy, it makes all slower.
 
 /// Second questions that may be asked: some at any time, and one more for every so many calls.
-struct HedgeBudget: Hashable, Sendable {
+package struct HedgeBudget: Hashable, Sendable {
     /// After so many calls there may be one more.
     private static let calls = 16
     /// So many may be asked at a time.
@@ -13,11 +13,14 @@ struct HedgeBudget: Hashable, Sendable {
     /// What is there, in parts of a question.
     private var parts = burst * calls
 
+    /// All of them.
+    package init() {}
+
     /// A call was asked of a peer.
-    mutating func noteCall() { parts = min(parts + 1, Self.burst * Self.calls) }
+    package mutating func noteCall() { parts = min(parts + 1, Self.burst * Self.calls) }
 
     /// Takes one, if there is one.
-    mutating func take() -> Bool {
+    package mutating func take() -> Bool {
         guard parts >= Self.calls else { return false }
         parts -= Self.calls
         return true

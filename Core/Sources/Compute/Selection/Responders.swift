@@ -186,7 +186,7 @@ public struct Responders: Sendable {
 
     /// The peer that calls of a locality go to: the same for all of them as long as it is there,
     /// and another for another locality (highest random weight).
-    static func nearest(to locality: UInt64, _ peers: [PeerID]) -> PeerID? {
+    package static func nearest(to locality: UInt64, _ peers: [PeerID]) -> PeerID? {
         var best: (peer: PeerID, weight: UInt64)?
         for peer in peers {
             var weight = locality
