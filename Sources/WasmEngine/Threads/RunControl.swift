@@ -81,8 +81,8 @@ public final class RunControl: Sendable {
         guard mayBlock else { throw NotBrief() }
     }
 
-    /// Waits for asynchronous work, on a thread of ``Workers``, which does what of it need not wait.
-    /// The work is cancelled when the runs are; it has to end by itself at ``end``.
+    /// Waits for asynchronous work, on a thread of ``Workers``, which does what of it need not
+    /// wait. The work is cancelled when the runs are; it has to end by itself at ``end``.
     public func wait<Value: Sendable>(
         for work: @escaping @Sendable () async throws -> Value
     ) throws -> Value {

@@ -63,8 +63,8 @@ public struct ResponderHistory: Hashable, Sendable {
                 .adding(roundTrip ?? Self.usualRoundTrip))
     }
 
-    /// How long a call waits there, in microseconds. What this node has given it is in its queue, or
-    /// will be.
+    /// How long a call waits there, in microseconds. What this node has given it is in its queue,
+    /// or will be.
     var waitingTime: UInt64 {
         max(offer?.queue.microseconds ?? 0, work / UInt64(max(offer?.slots ?? 1, 1)))
     }
