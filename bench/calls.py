@@ -98,7 +98,7 @@ def spread(bench, name, peers, prefix=()):
 
 
 def map_reduce(bench):
-    """The word count over 128 calls: eight nodes on two cores against one node on one of them. Ideal
+    """The word count over 64 calls: eight nodes on two cores against one node on one of them. Ideal
     is twice as fast."""
     subprocess.run(["Scripts/build-contracts", "wordcount"], check=True,
                    stdout=subprocess.DEVNULL)

@@ -13,8 +13,8 @@ public func count() {
         return Response.fail(400, "name the text: /count?of=CID")
     }
     let size = fetch("ipfs://\(cid)").size
-    // Some milliseconds of work each: what a call costs beside its work is a fraction of one.
-    let part = UInt64(max(Request.number("part") ?? 262_144, 64))
+    // Some ten milliseconds of work each: what a call costs beside its work is below one.
+    let part = UInt64(max(Request.number("part") ?? 524_288, 64))
     let parts = (size + part - 1) / part
     guard parts <= maxParts else {
         return Response.fail(400, "that makes \(parts) parts; choose a larger part")
