@@ -360,7 +360,7 @@ extension NIOBSDSocket.Option {
 }
 
 extension SocketAddress {
-    fileprivate var isLoopback: Bool {
+    var isLoopback: Bool {
         ipAddress.map { $0.hasPrefix("127.") || $0 == "::1" } ?? false
     }
 }

@@ -111,10 +111,10 @@ export class Channels {
   /** Begins to keep a connection with who is at this address. Throws if it leads to nobody. */
   add(address: string): void {
     if (this.targets.some(target => target.address === address)) return
-    this.checkRoom()
     const [peer, ...way] = text(this.core.ask('address', utf8(address))).split('\n')
-    if (way.length === 2) this.add(way[0]!)
-    this.checkRoom()
+    const hasRelay = way.length !== 2 || this.targets.some(target => target.address === way[0])
+    this.checkRoom(hasRelay ? 1 : 2)
+    if (!hasRelay) this.add(way[0]!)
     const target: Target = {
       address, peer: peer!, way, channel: undefined, isOpen: false, isReady: false,
       outcome: 'is being dialled', failures: 0, dialledAt: 0,
@@ -124,8 +124,8 @@ export class Channels {
     this.dial(target)
   }
 
-  private checkRoom(): void {
-    if (this.targets.length >= MAX_PEERS) {
+  private checkRoom(count: number): void {
+    if (this.targets.length + count > MAX_PEERS) {
       throw new Error(`a page is connected with ${MAX_PEERS} peers at the most`)
     }
   }

@@ -125,6 +125,29 @@ import Wire
         #expect(offer.addresses.count == 1 && offer.narrowest == .site)
     }
 
+    /// A relay in this network may be reached by everybody, and bring pages from anywhere.
+    @Test("a page by a relay that is in the world as well learns nothing of this network")
+    func open() throws {
+        var run = try run(at: "/ip4/192.168.1.9/tcp/4001")
+        run.receive(
+            .command(
+                2, .connect(Self.relay, [try Multiaddr(text: "/ip4/5.1.0.2/tcp/4001")]),
+                deadline: run.now + .seconds(5)))
+        run.hear(.offer([1]))
+        guard case .associate(_, let offer)? = run.reached.last else {
+            Issue.record("nothing is wanted of the driver")
+            return
+        }
+        #expect(offer.addresses.isEmpty && offer.narrowest == .world)
+    }
+
+    @Test("a page that makes no offer does not keep its place") func silence() throws {
+        var run = try run()
+        run.node.advance(to: run.now + Signaling.offerTimeout)
+        run.drain()
+        #expect(run.resets == [Self.stream])
+    }
+
     @Test("a failure ends the stream, from either side") func failures() throws {
         var run = try run()
         run.hear(.offer([1]))

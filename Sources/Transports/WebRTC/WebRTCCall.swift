@@ -43,13 +43,11 @@ public final class WebRTCCall: Sendable {
         case failed
     }
 
-    /// At how many places the browser is looked for.
+    /// At how many places the browser is looked for, and at one IP address.
     static let maxWays = 8
-    /// How often, and how far apart at first and later.
-    static let maxTries = 20
-    static let firstTries = 8
-    static let firstPause = TimeAmount.milliseconds(250)
-    static let pause = TimeAmount.seconds(1)
+    static let maxWaysPerIP = 2
+    /// When it is looked for, after the time before, in milliseconds; then it is given up.
+    static let pauses: [Int64] = [250, 250, 500, 500, 1000, 1000, 2000, 2000, 4000]
 
     private struct Side {
         let listener: WebRTCListener
@@ -63,6 +61,7 @@ public final class WebRTCCall: Sendable {
         var tries = 0
         var timer: Scheduled<Void>?
         var isOver = false
+        var hasFailed = false
     }
 
     private let offer: WebRTCOffer
@@ -95,7 +94,7 @@ public final class WebRTCCall: Sendable {
             guard let place = listener.expect(expected, agreement) else { continue }
             state.value.sides.append(Side(listener: listener, place: place))
         }
-        guard !state.value.sides.isEmpty else { return fail() }
+        guard !state.value.sides.isEmpty else { return lost() }
         let own = offer.addresses.compactMap { address in
             Self.place(of: address).flatMap { UDPAddress($0) }.map { ICECandidate(.host, $0) }
         }
@@ -120,22 +119,42 @@ public final class WebRTCCall: Sendable {
     /// The browser has been found, and begins its handshake; on the event loop of WebRTC.
     func found() { finish() }
 
+    /// Nothing comes of it: it cannot be found or let in, or its handshake failed. On the event
+    /// loop of WebRTC.
+    func lost() {
+        finish()
+        guard !state.value.hasFailed else { return }
+        state.value.hasFailed = true
+        tell(.failed)
+    }
+
     private static func place(of address: Multiaddr) -> SocketAddress? {
         guard let endpoint = try? WebRTCEndpoint(address) else { return nil }
         return try? SocketAddress(ipAddress: endpoint.ip, port: endpoint.port)
     }
 
-    private func side(for address: SocketAddress) -> Side? {
-        state.value.sides.first { $0.listener.localAddress?.protocol == address.protocol }
+    /// The sockets that reach an address: those of its family, but for those of this machine alone.
+    private func sides(for address: SocketAddress) -> [Side] {
+        state.value.sides.filter { side in
+            guard let own = side.listener.localAddress, own.protocol == address.protocol else {
+                return false
+            }
+            return !own.isLoopback || address.isLoopback
+        }
     }
 
     /// Asks servers where the sockets are seen.
     private func ask(_ servers: [Multiaddr]) {
         let mid = description.mid
         for server in servers.compactMap(Self.place) {
-            side(for: server)?.listener.ask(server) { [weak self] address in
-                guard let self, !state.value.isOver else { return }
-                tell(.candidate(ICECandidate(.reflexive, address).json(mid: mid)))
+            for side in sides(for: server) {
+                side.listener.ask(server) { [weak self] address in
+                    // A server may say what it likes.
+                    guard let self, !state.value.isOver, let place = SocketAddress(address),
+                        admits(place)
+                    else { return }
+                    tell(.candidate(ICECandidate(.reflexive, address).json(mid: mid)))
+                }
             }
         }
     }
@@ -143,30 +162,28 @@ public final class WebRTCCall: Sendable {
     private func add(_ candidate: ICECandidate) {
         guard !state.value.isOver, state.value.ways.count < Self.maxWays,
             let way = SocketAddress(candidate.address), !state.value.ways.contains(way),
+            state.value.ways.count(where: { $0.ipAddress == way.ipAddress }) < Self.maxWaysPerIP,
             admits(way)
         else { return }
         state.value.ways.append(way)
-        check(way)
+        // At first all are looked at together.
+        if state.value.tries > 0 { check(way) }
     }
 
     private func check(_ way: SocketAddress) {
-        side(for: way)?.listener.send(
-            agreement.check(transaction: WebRTCListener.makeTransaction()), to: way)
+        for side in sides(for: way) where side.listener.mayReachOut() {
+            side.listener.send(
+                agreement.check(transaction: WebRTCListener.makeTransaction()), to: way)
+        }
     }
 
     private func search() {
         guard !state.value.isOver else { return }
-        guard state.value.tries < Self.maxTries else { return fail() }
+        guard state.value.tries < Self.pauses.count else { return lost() }
         for way in state.value.ways { check(way) }
+        let pause = TimeAmount.milliseconds(Self.pauses[state.value.tries])
         state.value.tries += 1
-        let pause = state.value.tries < Self.firstTries ? Self.firstPause : Self.pause
         state.value.timer = eventLoop.assumeIsolated().scheduleTask(in: pause) { self.search() }
-    }
-
-    private func fail() {
-        guard !state.value.isOver else { return }
-        finish()
-        tell(.failed)
     }
 
     private func finish() {

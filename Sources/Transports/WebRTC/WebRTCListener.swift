@@ -43,6 +43,10 @@ final class WebRTCListener: ChannelInboundHandler {
     private var peers: [UInt64: WebRTCPeer] = [:]
     /// Who is waited for, by what `ice` calls them.
     private var expected: [UInt64: ExpectedPeer] = [:]
+    /// How many datagrams may go to where nobody has proven to be.
+    private var reach = (level: WebRTCListener.reachBurst, filled: WebRTCListener.now())
+    /// Where a server has seen this socket last.
+    private var seen: (address: UDPAddress, time: Instant)?
     /// What STUN servers were asked, by the transactions, and whom.
     private var questions: [[UInt8]: (server: SocketAddress, answer: (UDPAddress) -> Void)] = [:]
     private var channel: (any Channel)?
@@ -132,7 +136,9 @@ final class WebRTCListener: ChannelInboundHandler {
         guard let dtls = made else { return }
         guard context.admission.enter(from: path.remote) else {
             weft_dtls_free(dtls)
-            return ice.remove(place)
+            ice.remove(place)
+            expected.removeValue(forKey: place)?.call.lost()
+            return
         }
         guard ice.begin(place) else {
             weft_dtls_free(dtls)
@@ -183,6 +189,7 @@ final class WebRTCListener: ChannelInboundHandler {
             if let peer = peers[place], ice.address(of: place) == source { peer.path = path }
         case .seen(let address, let transaction):
             guard questions[transaction]?.server == envelope.remoteAddress else { return }
+            seen = (address, Self.now())
             questions.removeValue(forKey: transaction)?.answer(address)
         }
         setTimer()
@@ -192,6 +199,25 @@ final class WebRTCListener: ChannelInboundHandler {
 
     /// How many STUN servers may be asked at once.
     private static let maxQuestions = 128
+    /// How many datagrams may be sent at once to where a stranger says it is, and how many more
+    /// each second.
+    private static let reachBurst = 128
+    private static let reachRate = 64
+    /// How long it counts where a server sees this socket.
+    private static let seenTime: Duration = .seconds(15)
+    /// When a question is asked again, after the time before, in milliseconds.
+    private static let repetitions: [Int64] = [500, 1000, 2000]
+
+    /// Whether one more datagram may go to where nobody has proven to be.
+    func mayReachOut() -> Bool {
+        let now = Self.now()
+        let pause = 1_000_000_000 / Int64(Self.reachRate)
+        let fill = min(now.since(reach.filled).wholeNanoseconds / pause, Int64(Self.reachBurst))
+        if fill > 0 { reach = (min(reach.level + Int(fill), Self.reachBurst), now) }
+        guard reach.level > 0 else { return false }
+        reach.level -= 1
+        return true
+    }
 
     /// Twelve bytes that nobody can guess.
     static func makeTransaction() -> [UInt8] { (0..<12).map { _ in .random(in: 0...255) } }
@@ -214,17 +240,27 @@ final class WebRTCListener: ChannelInboundHandler {
 
     /// Asks a STUN server where it sees this socket.
     func ask(_ server: SocketAddress, _ answer: @escaping (UDPAddress) -> Void) {
-        guard questions.count < Self.maxQuestions, let channel else { return }
+        if let seen, Self.now().since(seen.time) < Self.seenTime { return answer(seen.address) }
+        guard questions.count < Self.maxQuestions else { return }
         let transaction = Self.makeTransaction()
         questions[transaction] = (server, answer)
-        send(STUNWriter(.request, transaction: transaction).finish(key: nil), to: server)
-        channel.eventLoop.assumeIsolated().scheduleTask(deadline: .now() + Self.patience) {
-            self.questions[transaction] = nil
-        }
+        ask(server, transaction, Self.repetitions[...])
     }
 
-    /// How long a STUN server may take.
-    private static let patience = TimeAmount.seconds(5)
+    /// Asks, and again as long as there is no answer.
+    private func ask(_ server: SocketAddress, _ transaction: [UInt8], _ pauses: ArraySlice<Int64>) {
+        guard questions[transaction] != nil, let channel else { return }
+        guard let pause = pauses.first else {
+            questions[transaction] = nil
+            return
+        }
+        if mayReachOut() {
+            send(STUNWriter(.request, transaction: transaction).finish(key: nil), to: server)
+        }
+        channel.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(pause)) {
+            self.ask(server, transaction, pauses.dropFirst())
+        }
+    }
 
     // MARK: Sending
 

@@ -331,6 +331,8 @@ final class WebRTCPeer: StreamCarrier {
         memory.end()
         pending = nil
         for receiver in receivers.removeAll() { receiver(.ended(error)) }
+        // Who has offered a connection is told that nothing comes of it.
+        if handle == nil { expected?.call.lost() }
         handle?.end(error)
         handle = nil
     }

@@ -9,6 +9,9 @@ public struct SessionOffer: Hashable, Sendable {
     static let maxLength = 16 << 10
     /// How many ways to the peer are taken out of it.
     public static let maxCandidates = 32
+    /// The longest name and password for ICE, in bytes: they are sent to where a stranger says.
+    static let maxName = 32
+    static let maxPassword = 64
     /// The longest name of its one part, in bytes.
     static let maxMid = 16
 
@@ -49,7 +52,8 @@ public struct SessionOffer: Hashable, Sendable {
             throw DecodeError(.malformed, "SDP: the offer has not one part")
         }
         guard ICECredentials.isName(name[...]), ICECredentials.isName(password[...]),
-            password.count >= ICECredentials.leastPassword
+            password.count >= ICECredentials.leastPassword, name.count <= Self.maxName,
+            password.count <= Self.maxPassword
         else { throw DecodeError(.malformed, "SDP: the offer has no name and password for ICE") }
         guard fingerprint.count == 32 else {
             throw DecodeError(.unsupported, "SDP: the offer has no SHA2-256 of a certificate")

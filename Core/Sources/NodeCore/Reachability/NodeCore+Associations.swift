@@ -9,14 +9,17 @@ import Wire
 extension NodeCore {
     /// How many peers are asked where this node is seen from outside, for each association.
     static let addressServers = 3
+    /// How many associations are made at a time that pages offer through one relay.
+    static let associationsPerRelay = 8
 
     mutating func take(_ event: Signaling.Event, now: Instant) {
         switch event {
         case .offered(let number, let peer, let description):
-            guard let offer = offer(of: peer, description, now: now) else {
-                return reaching.signaling.giveUp(number)
-            }
-            reaching.associations[number] = peer
+            guard let (offer, relay) = offer(of: peer, description, now: now),
+                reaching.associations.values.count(where: { $0.relay == relay })
+                    < Self.associationsPerRelay
+            else { return reaching.signaling.giveUp(number) }
+            reaching.associations[number] = (peer, relay)
             outputs.append(.reach(.associate(number, offer)))
         case .candidate(let number, let text):
             outputs.append(.reach(.candidate(number, text)))
@@ -32,27 +35,35 @@ extension NodeCore {
     /// need no other way.
     private func offer(
         of page: PeerID, _ description: [UInt8], now: Instant
-    ) -> AssociationOffer? {
+    ) -> (AssociationOffer, relay: PeerID)? {
         let all = connections.connections(to: page).map { $0.facts.remoteAddress }
-        // The relay that brought it is where the page is, as far as anybody knows.
         guard let way = all.first(where: { $0.isRelayed }), all.allSatisfy({ $0.isRelayed }),
             let relay = way.relayed?.relay
         else { return nil }
-        let scope = way.scope
+        // Pages that come by a relay which everybody reaches may be anywhere: they are told of no
+        // inner address, and send this node to none. Through another they come from within.
+        let isOpen = addresses.addresses(of: relay, now: now).contains {
+            $0.scope == .world && !$0.isRelayed
+        }
+        let scope = isOpen ? .world : way.scope
         let own = (reaching.own.listening + reaching.own.mapped).filter {
             $0.isForBrowsers && $0.scope >= scope
         }
         var servers: [Multiaddr] = []
-        let others = connections.all.map { $0.facts.peer }
+        // Who came by itself may want to have its word told to others.
+        let others = connections.all.filter { $0.facts.direction == .outbound }.map {
+            $0.facts.peer
+        }
         for peer in [relay] + others where servers.count < Self.addressServers {
             let found = addresses.addresses(of: peer, now: now).first {
                 $0.isForBrowsers && $0.scope >= scope && access.admits($0)
             }
             if let found, !servers.contains(found) { servers.append(found) }
         }
-        return AssociationOffer(
+        let offer = AssociationOffer(
             peer: page, description: description, addresses: own, servers: servers,
             narrowest: scope)
+        return (offer, relay)
     }
 
     mutating func told(_ step: AssociationStep, of number: UInt64) {
@@ -68,7 +79,7 @@ extension NodeCore {
     /// A page is there: nothing more is to be said about how.
     mutating func associated(with page: PeerID) {
         for number in reaching.associations.keys.sorted()
-        where reaching.associations[number] == page {
+        where reaching.associations[number]?.page == page {
             reaching.associations[number] = nil
             reaching.signaling.connected(number)
             outputs.append(.reach(.endAssociation(number)))

@@ -136,18 +136,18 @@ extension NodeCore {
             $0.scope >= scope && !$0.isRelayed && $0.peer == relay
         }.compactMap { $0.bare(of: relay) }
         if known.isEmpty, facts.direction == .outbound { known = [facts.remoteAddress] }
-        let circuits = known.prefix(Self.addressesPerRelay).compactMap { address in
-            address.circuit(through: relay).map { (way: address, circuit: $0) }
+        let circuits = known.prefix(Self.addressesPerRelay).compactMap {
+            $0.circuit(through: relay)
         }
         guard reaching.own.listening.contains(where: \.isForBrowsers),
             let agreed = try? Multiaddr.Component(.webrtc)
-        else { return circuits.map { $0.circuit } }
+        else { return circuits }
         // Browsers agree on a connection of their own over it (github.com/libp2p/specs, webrtc).
         let browsers: TransportSet = [.webRTCDirect, .webSocket, .secureWebSocket]
-        let forPages = circuits.filter { browsers.contains($0.way.transport) }.compactMap {
-            try? Multiaddr($0.circuit.components + [agreed])
-        }
-        return circuits.map { $0.circuit } + forPages
+        let forPages = known.filter { browsers.contains($0.transport) }
+            .prefix(Self.addressesPerRelay).compactMap { $0.circuit(through: relay) }
+            .compactMap { try? Multiaddr($0.components + [agreed]) }
+        return circuits + forPages
     }
 
     private func circuitAddress(through relay: PeerID, on connection: UInt64) -> Multiaddr? {

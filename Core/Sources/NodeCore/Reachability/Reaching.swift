@@ -147,8 +147,8 @@ struct Reaching: Sendable {
     var dcutr = DCUtR()
     /// The associations that pages offer.
     var signaling = Signaling()
-    /// With whom, by their numbers.
-    var associations: [UInt64: PeerID] = [:]
+    /// With whom and through whom, by their numbers.
+    var associations: [UInt64: (page: PeerID, relay: PeerID)] = [:]
 
     /// What others were told last, and under which number.
     var announced: [Multiaddr] = []

@@ -26,8 +26,9 @@ public struct Signaling: Sendable {
     public static let maxForeignCalls = 24
     /// How many ways one side may tell.
     public static let maxCandidates = 32
-    /// How long all of it may take.
-    public static let timeout: Duration = .seconds(30)
+    /// How long all of it may take, and how long a peer that calls may take to offer.
+    public static let timeout: Duration = .seconds(15)
+    public static let offerTimeout: Duration = .seconds(5)
 
     /// What is to be done, or has happened. Calls have numbers.
     public enum Event: Hashable, Sendable {
@@ -62,6 +63,8 @@ public struct Signaling: Sendable {
         let peer: PeerID
         let isOurs: Bool
         var phase: Phase
+        /// When it is given up.
+        var end: Instant
         var stream: StreamID?
         var candidatesHeard = 0
         var candidatesTold = 0
@@ -92,7 +95,7 @@ public struct Signaling: Sendable {
             events.append(.failed(number, .busy))
             return number
         }
-        add(Call(peer: peer, isOurs: true, phase: .opening), now: now)
+        add(Call(peer: peer, isOurs: true, phase: .opening, end: now + Self.timeout))
         orders.append(.open(peer, [PeerProtocols.signaling], request: number))
         return number
     }
@@ -158,12 +161,15 @@ public struct Signaling: Sendable {
                 return
             }
             numbers[stream] = nextNumber
-            add(Call(peer: peer, isOurs: false, phase: .awaitingOffer, stream: stream), now: now)
+            add(
+                Call(
+                    peer: peer, isOurs: false, phase: .awaitingOffer, end: now + Self.offerTimeout,
+                    stream: stream))
         case .message(let stream, let bytes):
             guard let number = numbers[stream] else { return }
             // Whoever cannot be understood is not going to be.
             guard let message = try? SignalingMessage(decoding: bytes.rawSpan),
-                take(message, in: number)
+                take(message, in: number, now: now)
             else { return fail(number, .ended) }
         case .finished(let stream):
             // Of two that have agreed the first to be connected has nothing more to say.
@@ -177,11 +183,15 @@ public struct Signaling: Sendable {
     }
 
     /// Returns whether the peer may say this now.
-    private mutating func take(_ message: SignalingMessage, in number: UInt64) -> Bool {
+    private mutating func take(
+        _ message: SignalingMessage, in number: UInt64, now: Instant
+    ) -> Bool {
         guard let call = calls[number] else { return true }
         switch (message, call.phase) {
         case (.offer(let description), .awaitingOffer):
             calls[number]?.phase = .answering
+            calls[number]?.end = now + Self.timeout
+            deadlines.add(number, at: now + Self.timeout)
             events.append(.offered(number, call.peer, description))
         case (.answer(let description), .awaitingAnswer):
             calls[number]?.phase = .agreed
@@ -202,7 +212,10 @@ public struct Signaling: Sendable {
 
     /// Gives up on those that take too long.
     public mutating func advance(to now: Instant) {
-        while let number = deadlines.popDue(at: now) { fail(number, .timedOut) }
+        while let number = deadlines.popDue(at: now) {
+            // One that has offered meanwhile has more time.
+            if let call = calls[number], call.end <= now { fail(number, .timedOut) }
+        }
     }
 
     /// When ``advance(to:)`` has something to do.
@@ -221,9 +234,9 @@ public struct Signaling: Sendable {
             && calls.values.count { $0.peer == peer } < Self.maxCallsPerPeer
     }
 
-    private mutating func add(_ call: Call, now: Instant) {
+    private mutating func add(_ call: Call) {
         calls[nextNumber] = call
-        deadlines.add(nextNumber, at: now + Self.timeout)
+        deadlines.add(nextNumber, at: call.end)
         nextNumber += 1
     }
 
