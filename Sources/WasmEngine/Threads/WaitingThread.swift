@@ -24,6 +24,7 @@ final class WaitingThread: TaskExecutor {
             next().runSynchronously(on: asUnownedTaskExecutor())
         }
     }
+
     private func next() -> UnownedJob {
         if let job = jobs.withLock({ $0.popFirst() }) { return job }
         let start = ContinuousClock.now

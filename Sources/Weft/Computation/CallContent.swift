@@ -130,10 +130,12 @@ final class CallFile: ContentFile {
         let stream = file.stream(UInt64(start)..<UInt64(end))
         let bytes = try control.wait {
             var stream = stream
-            // Most windows are one part of one block, which is taken as it is.
+            // Most windows are one part of a block, read for them alone, which is taken as it is; a
+            // slice of a whole block would keep all of that in memory.
             var bytes = try await stream.next() ?? ByteBuffer()
             while var part = try await stream.next() { bytes.writeBuffer(&part) }
-            return bytes
+            guard bytes.storageCapacity > 2 * Int(Self.windowBytes) else { return bytes }
+            return ByteBuffer(bytes: bytes.readableBytesView)
         }
         windows.withLock { windows in
             guard windows.bytes.updateValue(bytes, forKey: index) == nil else { return }
