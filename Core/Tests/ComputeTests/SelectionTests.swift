@@ -255,7 +255,7 @@ import Wire
         #expect(asked(7)[near] ?? 0 > 170, "all but those that are asked to get to know them")
         #expect(asked(nil)[near] ?? 0 < 100)
         #expect(
-            Set((0..<64).compactMap { Responders.nearest(to: $0, peers) }).count == peers.count,
+            Set((0..<2_000).compactMap { Responders.nearest(to: $0, peers) }).count == peers.count,
             "each peer is the nearest to some")
         #expect(
             Responders.nearest(to: 7, peers.filter { $0 != near }) != nil

@@ -172,6 +172,8 @@ struct CallSession: Sendable {
     var amount: UInt64 = 0
     /// When somebody else is asked as well.
     var hedgeAt: Instant?
+    /// Whether that was put off because too many calls are asked twice.
+    var hasWaitedLonger = false
     /// The result has been given out; what is still going on is a check.
     var isDelivered = false
     /// How many answers there were then.

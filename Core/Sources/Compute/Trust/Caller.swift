@@ -337,11 +337,13 @@ public struct Caller: Sendable {
         guard let hedge = session.hedgeAt, hedge <= now else { return }
         sessions[number]?.hedgeAt = nil
         guard !session.isDelivered, session.needed == 1 else { return }
-        guard hedges.take() else {
-            let waited = session.attempts.first.map { now.since($0.attempt.started) }
+        guard session.hasWaitedLonger || hedges.take() else {
+            let waited = session.attempts.last.map { now.since($0.attempt.started) }
+            sessions[number]?.hasWaitedLonger = true
             sessions[number]?.hedgeAt = now + max(waited ?? .zero, HedgeBudget.pause)
             return watch(number)
         }
+        sessions[number]?.hasWaitedLonger = false
         // Two at a time are enough: the slower one has had its own time and the other's.
         if session.attempts.count > 1, let first = session.attempts.first {
             guard case .peer(let peer) = first.attempt.responder else { return }
