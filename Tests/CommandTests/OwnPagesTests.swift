@@ -16,9 +16,14 @@ import Testing
         let gallery: String
         let film: String
 
-        init() throws {
+        /// - Parameter bandwidth: what it gives in blocks, a second; nil: as much as it can.
+        init(bandwidth: String? = nil) throws {
             place = try Workplace()
             try place.isolate()
+            if let bandwidth {
+                let set = ["config", "set", "mesh.bandwidth-exchange-out", bandwidth]
+                try #require(try place.run(set).status == 0)
+            }
             node = try RunningNode(place, "--listen", "/ip4/127.0.0.1/tcp/0/ws")
             pages = try #require(node.announcement["pages"] as? String)
             let drawing = Process()

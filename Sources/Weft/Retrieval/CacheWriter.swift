@@ -61,7 +61,7 @@ final class CacheWriter: Sendable {
     static let patience: Duration = .seconds(2)
 
     /// How long the first of a few small ones wait for more: a batch costs threads that wake up.
-    private static let gathering: Duration = .milliseconds(50)
+    private static let gathering: Duration = .milliseconds(2)
 
     /// Blocks that are stored together.
     private struct Batch {
