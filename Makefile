@@ -58,7 +58,7 @@ bench: build page ## Measure the installed program against the named peers, side
 	$(SWIFT) build -c release --static-swift-stdlib --product peer-bench
 	$(SWIFT) build -c release --static-swift-stdlib --product engine-bench
 	$(SWIFT) build -c release --static-swift-stdlib --product calls-bench
-	python3 bench/run.py --weft .build/installed/bin/weft
+	.build/venv/bin/python bench/run.py --weft .build/installed/bin/weft
 
 fuzz: ## Fuzz every parser of remote bytes; SECONDS=60 each
 	@Scripts/install-packages build
