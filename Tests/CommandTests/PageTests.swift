@@ -41,6 +41,16 @@ import Wire
         return (node, address)
     }
 
+    /// A node that has a film of 16 MB for pages.
+    static func startWithFilm(
+        _ place: Workplace
+    ) throws -> (node: RunningNode, address: String, content: Data, cid: String) {
+        let (node, address) = try start(place)
+        let content = film(16)
+        let cid = try place.weft("add", "-q", place.write("film", content)).output
+        return (node, address, content, cid)
+    }
+
     static func hash(_ content: Data) -> String {
         SHA256.hash([UInt8](content).rawSpan).map { String(format: "%02x", $0) }.joined()
     }

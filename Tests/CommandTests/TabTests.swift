@@ -11,10 +11,8 @@ import Testing
     /// second goes on where it was. What a tab has put is still there.
     @Test("the tab that has the connections is closed in the middle") func handOver() throws {
         let place = try Workplace()
-        let (node, address) = try PageTests.start(place)
+        let (node, address, content, cid) = try PageTests.startWithFilm(place)
         defer { node.stop() }
-        let content = PageTests.film(16)
-        let cid = try place.weft("add", "-q", place.write("file", content)).output
         let page = try BrowserPage("visitors.html")
         let start: [String: Any] = ["tabs": "shared", "peers": [address]]
         func state(_ answer: [String: Any]) -> [String: Any] {
@@ -43,10 +41,8 @@ import Testing
     /// there says why here.
     @Test("a tab that has paused goes on, and hears why something failed") func pause() throws {
         let place = try Workplace()
-        let (node, address) = try PageTests.start(place)
+        let (node, address, content, cid) = try PageTests.startWithFilm(place)
         defer { node.stop() }
-        let content = PageTests.film(16)
-        let cid = try place.weft("add", "-q", place.write("film", content)).output
         let page = try BrowserPage("visitors.html")
         let start: [String: Any] = ["tabs": "shared", "patience": 3000, "peers": [address]]
         _ = try page.run(["visitor": 1, "start": start, "peers": 1, "hurries": true])

@@ -48,10 +48,8 @@ import Wire
     /// Two visitors watch a film of one node, which is stopped in the middle of it.
     @Test("a film goes on from another visitor when its node is gone") func film() throws {
         let place = try Workplace()
-        let (node, address) = try PageTests.start(place)
+        let (node, address, content, cid) = try PageTests.startWithFilm(place)
         defer { node.stop() }
-        let content = PageTests.film(16)
-        let cid = try place.weft("add", "-q", place.write("film", content)).output
         let page = try BrowserPage("visitors.html")
         let start: [String: Any] = ["serve": true, "peers": [address]]
         _ = try page.run(["visitor": 1, "start": start, "url": "ipfs://\(cid)"])

@@ -98,11 +98,10 @@ public final class RunControl: Sendable {
             }
         }
         let watches = onCancel { task.cancel() }
-        defer {
-            for forget in watches { forget() }
-            noteWait(thread.idleTime)
-        }
-        return try thread.work { result.value }.get()
+        let (outcome, idle) = thread.work { result.value }
+        for forget in watches { forget() }
+        noteWait(idle)
+        return try outcome.get()
     }
 
     /// How long threads have waited for what is asynchronous, of those of these runs. What several

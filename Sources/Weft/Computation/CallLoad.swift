@@ -173,12 +173,8 @@ final class CallLoad: Sendable {
             if isLeaf, record.gas >= Self.tellingGas {
                 let measured = UInt64(
                     clamping: UInt128(record.gas) * 1_000_000_000 / UInt128(nanoseconds))
-                // As with peers: what is fast tells more than what is slow.
-                state.speed =
-                    state.speed.map {
-                        $0 < measured ? ($0 + measured) / 2 : $0 - $0 / 8 + measured / 8
-                    }
-                    ?? measured
+                state.speed = Self.average(
+                    state.speed, measured, isFaster: measured > state.speed ?? 0)
             }
             if state.figures[method] == nil, state.figures.count >= Self.maxMethods {
                 state.figures = [:]
@@ -187,19 +183,21 @@ final class CallLoad: Sendable {
             state.figures[method] = Figures(
                 gas: Self.average(before?.gas, record.gas),
                 ownGas: Self.average(before?.ownGas, record.ownGas),
-                time: isLeaf ? Self.quickened(before?.time, nanoseconds) : before?.time,
+                time: isLeaf
+                    ? Self.average(
+                        before?.time, nanoseconds, isFaster: nanoseconds < before?.time ?? .max)
+                    : before?.time,
                 callsUntilRetry: before?.callsUntilRetry ?? 0)
         }
     }
 
-    /// The same for times, in which a shorter one counts for half.
-    private static func quickened(_ before: UInt64?, _ new: UInt64) -> UInt64 {
-        guard let before, new < before else { return average(before, new) }
-        return before / 2 + new / 2
-    }
-
-    private static func average(_ before: UInt64?, _ new: UInt64) -> UInt64 {
-        before.map { $0 - $0 / 8 + new / 8 } ?? new
+    /// What is measured now counts for an eighth. What is faster than before counts for half: as
+    /// with peers, that tells more than what is slow.
+    private static func average(
+        _ before: UInt64?, _ new: UInt64, isFaster: Bool = false
+    ) -> UInt64 {
+        guard let before else { return new }
+        return isFaster ? before / 2 + new / 2 : before - before / 8 + new / 8
     }
 }
 

@@ -38,7 +38,7 @@ public struct PresharedKey: Sendable {
         lines[2] = Self.trimmed(lines[2])
         var key: [UInt8] = []
         for index in stride(from: lines[2].startIndex, to: lines[2].endIndex - 1, by: 2) {
-            guard let high = Self.digit(lines[2][index]), let low = Self.digit(lines[2][index + 1])
+            guard let high = lines[2][index].hexDigit, let low = lines[2][index + 1].hexDigit
             else { throw DecodeError(.malformed, "the key file's key is not hexadecimal") }
             key.append(high << 4 | low)
         }
@@ -61,15 +61,6 @@ public struct PresharedKey: Sendable {
         var line = line
         while let last = line.last, last <= 32 { line.removeLast() }
         return line
-    }
-
-    private static func digit(_ character: UInt8) -> UInt8? {
-        switch character {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): character - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): character - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): character - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 }
 

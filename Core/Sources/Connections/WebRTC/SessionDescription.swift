@@ -114,21 +114,12 @@ public struct SessionOffer: Hashable, Sendable {
         }
         var digest: [UInt8] = []
         for pair in words[1].split(separator: UInt8(ascii: ":"), maxSplits: 32) {
-            guard pair.count == 2, let high = hex(pair[pair.startIndex]),
-                let low = hex(pair[pair.startIndex + 1])
+            guard pair.count == 2, let high = pair[pair.startIndex].hexDigit,
+                let low = pair[pair.startIndex + 1].hexDigit
             else { return nil }
             digest.append(high << 4 | low)
         }
         return digest.count == 32 ? digest : nil
-    }
-
-    private static func hex(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 }
 
