@@ -9,6 +9,7 @@ import struct
 import sys
 import threading
 import time
+import urllib.parse
 import zlib
 from pathlib import Path
 
@@ -41,13 +42,10 @@ def picture(seed):
             + part(b"IEND", b""))
 
 
-class Site(http.server.BaseHTTPRequestHandler):
-    """The site: what lies in `files`, by path. How much it has sent of pictures is counted."""
+class Visit(http.server.BaseHTTPRequestHandler):
+    """A visitor's connection to the site."""
 
     protocol_version = "HTTP/1.1"
-    files = {}
-    sent = 0
-    lock = threading.Lock()
     kinds = {".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm",
              ".png": "image/png"}
 
@@ -58,7 +56,7 @@ class Site(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         time.sleep(ROUND_TRIP)
-        body = self.files.get(self.path)
+        body = self.server.files.get(urllib.parse.urlsplit(self.path).path)
         self.send_response(200 if body is not None else 404)
         body = body or b""
         self.send_header("content-type", self.kinds.get(Path(self.path).suffix, "text/plain"))
@@ -76,17 +74,47 @@ class Site(http.server.BaseHTTPRequestHandler):
             self.room -= len(piece)
             self.wfile.write(piece)
             if self.path.startswith("/ipfs/"):
-                with self.lock:
-                    Site.sent += len(piece)
+                self.server.count(len(piece))
 
     def log_message(self, *arguments):
         pass
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Site(http.server.ThreadingHTTPServer):
+    """The site: what lies in `files`, by path. How much it has sent of pictures is counted."""
+
     daemon_threads = True
     # Browsers open many connections at once, and wait a second for one that finds no place.
     request_queue_size = 128
+
+    def __init__(self, files):
+        super().__init__(("127.0.0.1", 0), Visit)
+        self.files = files
+        self.url = f"http://localhost:{self.server_port}"
+        self.sent = 0
+        self.visits = 0
+        self.changed = threading.Condition()
+
+    def process_request_thread(self, *arguments):
+        with self.changed:
+            self.visits += 1
+        try:
+            super().process_request_thread(*arguments)
+        finally:
+            with self.changed:
+                self.visits -= 1
+                self.changed.notify_all()
+
+    def count(self, sent):
+        with self.changed:
+            self.sent += sent
+
+    def forget(self):
+        """Counts from nothing, when nobody is there any more."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.visits == 0, timeout=30):
+                raise TimeoutError("a browser that was ended is still connected")
+            self.sent = 0
 
     def handle_error(self, *_):
         """Who has left in the middle of an answer did so on purpose."""
@@ -94,13 +122,14 @@ class Server(http.server.ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def site(files):
-    """The site on a port of its own: yields its URL."""
-    Site.files = files
-    server = Server(("127.0.0.1", 0), Site)
+    """The site on a port of its own."""
+    server = Site(files)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://localhost:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 START = """<script type="module">
@@ -138,24 +167,24 @@ async def visit(tabs, url, first, pictures):
     return await page.until(LOADED), page
 
 
-async def measure(url):
+async def measure(place):
     from devtools import browser
     times = {"plain": [], "weft": []}
     async with browser() as tabs:
         for _ in range(VISITORS):
-            elapsed, _ = await visit(tabs, url, "first.html", "plain.html")
+            elapsed, _ = await visit(tabs, place.url, "first.html", "plain.html")
             times["plain"].append(elapsed)
-    Site.sent = 0
+    place.forget()
     fetched, pages = [], []
     async with browser() as tabs:
         for _ in range(VISITORS):
-            elapsed, page = await visit(tabs, url, "start.html", "pictures.html")
+            elapsed, page = await visit(tabs, place.url, "start.html", "pictures.html")
             times["weft"].append(elapsed)
             pages.append(page)
         for page in pages:
             fetched.append(await page.ask(
                 "weft.status.peers.map(({ kind, bytesFetched }) => [kind, bytesFetched])"))
-    return times, fetched, Site.sent
+    return times, fetched, place.sent
 
 
 def page_visitors(bench):
@@ -174,8 +203,8 @@ def page_visitors(bench):
         served |= {f"/ipfs/{cid}/{name}": body for name, body in files.items()}
         served |= {f"/{path.name}": path.read_bytes() for path in (ROOT / "browser/dist").iterdir()
                    if path.suffix in (".js", ".wasm")}
-        with site(served) as url:
-            times, fetched, sent = asyncio.run(measure(url))
+        with site(served) as place:
+            times, fetched, sent = asyncio.run(measure(place))
     by_kind = {kind: sum(count for peers in fetched for name, count in peers if name == kind)
                for kind in ("node", "page")}
     total = by_kind["node"] + by_kind["page"]

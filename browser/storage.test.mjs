@@ -1,5 +1,6 @@
 // Asks the store of a page's blocks (worker/store.ts) what it keeps, over files in memory that can be
-// full: what goes first, what survives, and what is done about wrong or missing bytes.
+// full: what goes first, what survives, and what is done about wrong or missing bytes. Then the page's side
+// (src/storage.ts) with a worker that says what it is told to.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -8,11 +9,11 @@ import { createHash, webcrypto } from 'node:crypto';
 globalThis.crypto ??= webcrypto;  // Node before version 19
 
 const load = async (name) => {
-    const source = new URL(`worker/${name}.ts`, import.meta.url).pathname;
+    const source = new URL(`${name}.ts`, import.meta.url).pathname;
     const script = execFileSync('esbuild', [source, '--bundle', '--format=esm']);
     return import(`data:text/javascript;base64,${script.toString('base64')}`);
 };
-const [{ Store }, { Space, PAGE }] = [await load('store'), await load('space')];
+const [{ Store }, { Space, PAGE }] = [await load('worker/store'), await load('worker/space')];
 
 /** A disk with so many bytes. */
 class Disk {
@@ -173,6 +174,56 @@ async function open(disk, limit = 1 << 30) {
     const kept = store.blocks;
     assert(kept.length > 25 && kept.includes(blocks[59].hash));
     for (const hash of kept) assert(await read({ hash }));
+}
+
+// What the worker has of blocks that nobody keeps goes: also of one that comes twice, or cannot be hashed.
+{
+    const { Storage } = await load('src/storage');
+    const said = [];
+    const timers = new Map();
+    const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
+    let worker;
+    globalThis.Worker = class {
+        constructor() { worker = this; }
+        postMessage(command) { said.push(command); }
+        terminate() { this.isOver = true; }
+    };
+    globalThis.setTimeout = (run, time) => { timers.set(timers.size + 1, { run, time }); return timers.size; };
+    globalThis.clearTimeout = (timer) => { if (timers.has(timer)) timers.get(timer).run = undefined; };
+    try {
+        const storage = new Storage('weft-store.js', undefined);
+        const answer = (data) => worker.onmessage({ data });
+        answer({ kind: 'opened', blocks: [], byteCount: 0 });
+        const digests = [];
+        const hash = (number) => storage.hash(number, block(1).bytes, (digest) => digests.push(digest));
+        const digest = new Uint8Array(Buffer.from(block(1).hash.slice(4), 'hex'));
+        for (const number of [1, 2, 3]) assert(hash(number));
+        answer({ kind: 'hashed', number: 1, digest });
+        answer({ kind: 'hashed', number: 2, digest });
+        answer({ kind: 'hashed', number: 3, digest: new Uint8Array() });
+        assert.deepEqual(
+            said.filter(({ kind }) => kind === 'forget').map(({ number }) => number), [2, 3]);
+        storage.keep(new Uint8Array(Buffer.from(block(1).hash, 'hex')), block(1).bytes);
+        assert.equal(said.at(-1).block, 1);
+        // Memory counts, not what lies in it: 32 pieces, and the first of more goes.
+        said.length = 0;
+        for (let number = 10; number < 43; number++) {
+            const other = block(number);
+            storage.hash(number, other.bytes, () => {});
+            const digest = new Uint8Array(Buffer.from(other.hash.slice(4), 'hex'));
+            answer({ kind: 'hashed', number, digest });
+        }
+        assert.deepEqual(said.filter(({ kind }) => kind === 'forget').map(({ number }) => number), [10]);
+        // A worker that is silent is waited for only so long.
+        assert(hash(50));
+        const { run } = [...timers.values()].findLast(({ run, time }) => run && time === 5000);
+        run();
+        assert(worker.isOver && digests.length === 4 && digests[3].length === 0);
+        assert.match(storage.fault, /does not answer/);
+        assert(!hash(51) && storage.count === 0);
+    } finally {
+        [globalThis.setTimeout, globalThis.clearTimeout] = [set, clear];
+    }
 }
 
 console.log('what a page keeps on disk: answers as expected');

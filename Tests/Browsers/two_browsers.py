@@ -89,7 +89,7 @@ def until_met(count):
 
 
 async def responder(visitor, url, script=None):
-    """A page that runs contracts for others, and has run this one."""
+    """A page that runs contracts for others; whoever is cheaper has answered its own call of this one."""
     page = await visitor.page()
     await page.look(1280, 900)
     if script is not None:

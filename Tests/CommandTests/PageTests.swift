@@ -209,6 +209,8 @@ import Wire
         #expect(part["type"] as? String == "text/plain; charset=utf-8")
         #expect((report["missing"] as? [String: Any])?["status"] as? Int == 404)
         let outside = report["outside"] as? String
+        #expect(report["wrong"] as? String == "TypeError")
+        #expect(report["others"] as? [String] == ["hello mesh\n", "hello mesh\n"], "\(report)")
         #expect(outside?.contains("put it at the top of the site") == true, "\(report)")
         // Cookies are the site's, which has no such file.
         #expect((report["withCookies"] as? [String: Any])?["status"] as? Int == 404)

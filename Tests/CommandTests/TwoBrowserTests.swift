@@ -36,10 +36,7 @@ extension OwnPagesTests {
     }
 
     /// The playground asks the node and a page of the other browser, then a page there that lies.
-    /// Three pages have to meet, which may take them half a minute.
-    @Test(
-        "a page of another browser runs calls, and one that lies is named",
-        .enabled(if: ProcessInfo.processInfo.environment["WEFT_LONG"] != nil))
+    @Test("a page of another browser runs calls, and one that lies is named")
     func callsOfTwo() throws {
         let shown = try Shown()
         defer { shown.node.stop() }

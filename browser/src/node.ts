@@ -175,62 +175,74 @@ export class Weft extends EventTarget {
       isConnected: () => weft.isConnected,
       siteBrought: bytes => { weft.bytesFromSite += bytes },
     })
-    // Which tab is to have connections is not known yet where they are shared.
-    const early = new EarlySockets(options.tabs === 'shared' ? [] : options.peers ?? [])
-    const loading = Core.load(options.module, {
-      send: (...message) => weft.channels.send(...message),
-      hash: (number, bytes) =>
-        weft.storage.hash(number, bytes, digest => weft.hashed(number, digest)),
-      hashed: (number, digest) => weft.hashed(number, digest),
-      isStored: hash => weft.storage.has(hash),
-      store: (hash, bytes) => weft.storage.keep(hash, bytes),
-      unstore: hash => weft.storage.drop(hash),
-      load: (number, hash) => void weft.load(number, hash),
-      event: (...event) => { weft.turns.add(() => weft.take(...event)) },
-      failed: cause => weft.failed(cause),
-    }, restOf(options))
-    weft.storage = new Storage(
-      options.store ?? (place.base && new URL('weft-store.js', place.base)),
-      disk === Infinity ? undefined : disk)
+    let early: EarlySockets | undefined
     try {
-      weft.core = await loading
-    } catch (error) {
-      early.close()
-      weft.storage.stop()
-      weft.stopAnswering()
-      fail(error)
-      throw error
-    }
-    weft.channels = new Channels(
-      weft.core, weft.now, () => weft.turns.settle(),
-      (detail, isConnected) => {
-        const name = isConnected ? 'connect' : 'disconnect'
-        if (isConnected) weft.stay()
-        weft.tabs?.changed()
-        weft.dispatchEvent(new CustomEvent(name, { detail }))
-      },
-      dialTimeout,
-      early,
-    )
-    try {
-      const argument = new Uint8Array([...secret, ...utf8('weft-page')])
-      weft.isServing = options.serve === true || options.contracts?.serve === true
-      if (weft.isServing) await weft.core.whole().catch(cause => weft.remainReader(cause))
-      weft.peer = text(weft.core.ask('start', argument, memory, weft.isServing ? 1 : 0))
-      if (weft.isServing && options.contracts?.serve === true) await weft.loadCalls()
-      if (weft.isServing) weft.meet()
-      if (options.tabs === 'shared') await weft.share(options.peers ?? [])
-      else for (const address of options.peers ?? []) weft.connect(address)
+      // Which tab is to have connections is not known yet where they are shared.
+      early = new EarlySockets(options.tabs === 'shared' ? [] : options.peers ?? [])
+      await weft.begin(options, secret, memory, disk, dialTimeout, early)
       early.close()
       begin()
-      if (options.serviceWorker !== undefined) await install(options.serviceWorker)
+      const { serviceWorker } = options
+      await Promise.all([
+        weft.beginServing(), serviceWorker === undefined ? undefined : install(serviceWorker),
+      ])
     } catch (error) {
-      early.close()
+      early?.close()
       fail(error)
       weft.stop()
       throw error
     }
     return weft
+  }
+
+  /** Loads the module and begins to dial. */
+  private async begin(
+    options: StartOptions & { module: ModuleSource }, secret: Uint8Array, memory: number, disk: number,
+    dialTimeout: number, early: EarlySockets,
+  ): Promise<void> {
+    const loading = Core.load(options.module, {
+      send: (...message) => this.channels.send(...message),
+      hash: (number, bytes) =>
+        this.storage.hash(number, bytes, digest => this.hashed(number, digest)),
+      hashed: (number, digest) => this.hashed(number, digest),
+      isStored: hash => this.storage.has(hash),
+      store: (hash, bytes) => this.storage.keep(hash, bytes),
+      unstore: hash => this.storage.drop(hash),
+      load: (number, hash) => void this.load(number, hash),
+      event: (...event) => { this.turns.add(() => this.take(...event)) },
+      failed: cause => this.failed(cause),
+    }, restOf(options))
+    loading.catch(() => {})
+    this.storage = new Storage(
+      options.store ?? (place.base && new URL('weft-store.js', place.base)),
+      disk === Infinity ? undefined : disk)
+    this.core = await loading
+    this.channels = new Channels(
+      this.core, this.now, () => this.turns.settle(),
+      (detail, isConnected) => {
+        const name = isConnected ? 'connect' : 'disconnect'
+        if (isConnected) this.stay()
+        this.tabs?.changed()
+        this.dispatchEvent(new CustomEvent(name, { detail }))
+      },
+      dialTimeout,
+      early,
+    )
+    this.isServing = options.serve === true || options.contracts?.serve === true
+    const argument = new Uint8Array([...secret, ...utf8('weft-page')])
+    this.peer = text(this.core.ask('start', argument, memory, 0))
+    // What peers are told to be spoken here they are told when they are connected.
+    if (options.contracts?.serve === true) {
+      await this.core.whole().then(() => this.loadCalls(), cause => this.remainReader(cause))
+    }
+    if (options.tabs === 'shared') await this.share(options.peers ?? [])
+    else for (const address of options.peers ?? []) this.connect(address)
+  }
+
+  /** Gives peers what is kept, as soon as the module can; what is read meanwhile does not wait for it. */
+  private async beginServing(): Promise<void> {
+    if (!this.isServing) return
+    await this.core.whole().then(() => this.serveNow(), cause => this.remainReader(cause))
   }
 
   /** Joins the other tabs of the site, of which one has the connections. */
@@ -495,16 +507,14 @@ export class Weft extends EventTarget {
     this.isServing = isServing
     this.tabs?.note(isServing)
     if (this.tabs?.isLeading === false) return
-    const begin = (): void => {
-      if (this.isStopped) return
-      this.core.run('serve', this.isServing ? 1 : 0)
-      this.meet()
-    }
-    if (this.core.isWhole) {
-      begin()
-    } else if (isServing) {
-      this.core.whole().then(begin, cause => this.remainReader(cause))
-    }
+    if (this.core.isWhole) this.serveNow()
+    else if (isServing) void this.beginServing()
+  }
+
+  private serveNow(): void {
+    if (this.isStopped) return
+    this.core.run('serve', this.isServing ? 1 : 0)
+    this.meet()
   }
 
   /** What giving takes cannot be loaded now; reading goes on, and `serve` may be set again. */
@@ -563,8 +573,9 @@ export class Weft extends EventTarget {
     this.tabs?.stop()
     for (const reading of [...this.readings.values()]) endReading(reading)
     this.calls?.end(this.fault ?? new DOMException('Weft has been stopped', 'AbortError'))
-    this.channels.stop(reason)
-    this.storage.stop()
+    // What fails at its start has none of them.
+    this.channels?.stop(reason)
+    this.storage?.stop()
     this.stopAnswering()
   }
 

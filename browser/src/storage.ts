@@ -17,6 +17,8 @@ const OPENING = 1000
 const WRITING = 64 << 20
 /** How many bytes of blocks the worker has that were hashed, and may be kept yet. */
 const HASHED = 8 << 20
+/** How long the worker may say nothing while it is waited for, in milliseconds: then it is ended. */
+const SILENCE = 5000
 /** How long a piece of memory is that is lent to the worker at the least, and how many wait here. */
 const PIECE = 256 << 10
 const PIECES = 32
@@ -32,10 +34,11 @@ export class Storage {
   private isBusy = false
   /** Whether the worker has begun to work. */
   private isAwake = false
-  /** Blocks that are being hashed, and whoever waits for that; none has more than one order. */
-  private readonly hashing = new Map<number, { length: number; done: (digest: Uint8Array) => void }>()
-  /** Those that were, by their hashes. */
-  private readonly hashed = new Map<string, { number: number; length: number }>()
+  /** Blocks that are being hashed, in memory of that size, and whoever waits for it. */
+  private readonly hashing = new Map<number, { size: number; done: (digest: Uint8Array) => void }>()
+  private timer: ReturnType<typeof setTimeout> | undefined
+  /** Those that were, by their hashes, each once. */
+  private readonly hashed = new Map<string, { number: number; size: number }>()
   private hashedBytes = 0
   private readonly memory: ArrayBuffer[] = []
   /** How many bytes are kept, and why nothing is. */
@@ -78,6 +81,11 @@ export class Storage {
 
   private take(notice: StoreNotice): void {
     this.isAwake = true
+    this.carryOut(notice)
+    this.watch(true)
+  }
+
+  private carryOut(notice: StoreNotice): void {
     switch (notice.kind) {
       case 'free':
         if (this.memory.length < PIECES) this.memory.push(notice.memory)
@@ -111,7 +119,10 @@ export class Storage {
     this.fault = message
     this.held.clear()
     this.byteCount = 0
+    // One that hangs would not close by itself.
+    const worker = this.worker
     this.stop()
+    worker?.terminate()
     this.isOpened()
   }
 
@@ -124,18 +135,36 @@ export class Storage {
   /** Has a block hashed by the worker; false if that cannot be. An empty digest says that it failed. */
   hash(number: number, bytes: Uint8Array, done: (digest: Uint8Array) => void): boolean {
     if (this.worker === undefined || !this.isAwake) return false
-    this.hashing.set(number, { length: bytes.length, done })
     const copy = this.lend(bytes)
+    this.hashing.set(number, { size: copy.buffer.byteLength, done })
     this.say({ kind: 'hash', number, bytes: copy }, [copy.buffer])
+    this.watch()
     return true
+  }
+
+  /** What is read waits for what the worker says: one that is silent for long has come to its end. */
+  private watch(hasSpoken = false): void {
+    const isAwaited = this.hashing.size + this.waiting.size > 0
+    if (hasSpoken || !isAwaited) {
+      clearTimeout(this.timer)
+      this.timer = undefined
+    }
+    if (!isAwaited) return
+    this.timer ??= setTimeout(() => this.fail('weft-store.js does not answer'), SILENCE)
   }
 
   private tookDigest(number: number, digest: Uint8Array): void {
     const order = this.hashing.get(number)
     if (order === undefined) return
     this.hashing.delete(number)
-    this.hashed.set(SHA2_256 + hexadecimal(digest), { number, length: order.length })
-    this.hashedBytes += order.length
+    const name = SHA2_256 + hexadecimal(digest)
+    // The same block may come twice, and what could not be hashed has no name.
+    if (digest.length === 0 || this.hashed.has(name)) {
+      this.say({ kind: 'forget', number })
+      return order.done(digest)
+    }
+    this.hashed.set(name, { number, size: order.size })
+    this.hashedBytes += order.size
     order.done(digest)
     // What nobody wanted to be kept goes, the oldest first.
     for (const name of this.hashed.keys()) {
@@ -147,7 +176,7 @@ export class Storage {
   private takeHashed(name: string): number | undefined {
     const block = this.hashed.get(name)
     this.hashed.delete(name)
-    this.hashedBytes -= block?.length ?? 0
+    this.hashedBytes -= block?.size ?? 0
     return block?.number
   }
 
@@ -187,7 +216,10 @@ export class Storage {
     if (this.worker === undefined) return Promise.resolve(undefined)
     const number = this.nextLoad++
     this.say({ kind: 'load', number, hash: hexadecimal(hash) })
-    return new Promise(resolve => this.waiting.set(number, resolve))
+    return new Promise(resolve => {
+      this.waiting.set(number, resolve)
+      this.watch()
+    })
   }
 
   /** Ends it; what is being written still is. */
@@ -198,6 +230,7 @@ export class Storage {
     this.waiting.clear()
     for (const { done } of this.hashing.values()) done(new Uint8Array())
     this.hashing.clear()
+    this.watch()
   }
 }
 

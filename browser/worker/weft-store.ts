@@ -53,10 +53,25 @@ async function serve(limit: number | undefined): Promise<void> {
   store = undefined
 }
 
+/** What is to be written, a block at a time: what is to be hashed meanwhile does not wait for the disk. */
+const writing: { hash: string; bytes: Uint8Array }[] = []
+const turn = new MessageChannel()
+turn.port1.onmessage = () => {
+  const block = writing.shift()
+  if (block === undefined) return
+  store?.keep(block.hash, block.bytes)
+  free(block.bytes)
+  if (writing.length > 0) turn.port2.postMessage(undefined)
+}
+
 function keep(hash: string, bytes: Uint8Array): void {
   if (store === undefined) return void early?.push({ hash, bytes })
-  store.keep(hash, bytes)
-  free(bytes)
+  if (writing.push({ hash, bytes }) === 1) turn.port2.postMessage(undefined)
+}
+
+/** Writes what waits for its turn. */
+function finish(): void {
+  for (const { hash, bytes } of writing.splice(0)) store?.keep(hash, bytes)
 }
 
 /** Gives the page back what it has lent. */
@@ -99,8 +114,12 @@ self.onmessage = ({ data }: MessageEvent<StoreCommand>) => {
       if (store !== undefined) void store.load(data.number, data.hash)
       else say({ kind: 'loaded', number: data.number, hash: data.hash, block: undefined })
       return
-    case 'drop': return store?.drop(data.hash)
+    case 'drop':
+      // What is dropped may not have been written yet.
+      finish()
+      return store?.drop(data.hash)
     case 'close':
+      finish()
       end()
       self.close()
   }

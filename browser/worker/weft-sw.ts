@@ -129,24 +129,60 @@ async function askPages(
   // Who asks is likely to have it.
   const pages = [...await self.clients.matchAll({ type: 'window' })]
     .sort((left, right) => Number(right.id === client) - Number(left.id === client))
-  for (const page of pages) {
-    if (cancelled.aborted) break
-    const response = await ask(page, message, cancelled, underWay)
-    if (response === undefined) continue
-    if (response.ok || (response.status === 416 && message.range !== null)) return response
-    await response.body?.cancel()
-    throw new TypeError(`the mesh answers ${response.status}`)
-  }
-  throw new TypeError('no page runs Weft')
+  return askFirst(pages, message, cancelled, underWay)
 }
 
-/** What one page answers; undefined if it does not run Weft. */
-function ask(
-  page: Client, message: MeshRequest, cancelled: AbortSignal, underWay: () => void,
-): Promise<Response | undefined> {
+/** Asks one page, and the others if it has no answer. One that has no peers yet is asked beside them. */
+async function askFirst(
+  [page, ...others]: readonly Client[], message: MeshRequest, cancelled: AbortSignal,
+  underWay: () => void,
+): Promise<Response> {
+  if (page === undefined || cancelled.aborted) throw new TypeError('no page runs Weft')
+  const question = ask(page, message, cancelled)
+  question.answer.catch(() => {})
+  const isConnected = await question.taken
+  const askOthers = (signal: AbortSignal): Promise<Response> =>
+    askFirst(others, message, signal, underWay)
+  if (isConnected === undefined) return askOthers(cancelled)
+  if (isConnected) {
+    underWay()
+    return question.answer.catch(error => {
+      if (others.length === 0) throw error
+      return askOthers(cancelled)
+    })
+  }
+  if (others.length === 0) return question.answer
+  const isAnswered = new AbortController()
+  const end = (): void => isAnswered.abort()
+  cancelled.addEventListener('abort', end)
+  const own = question.answer.then(response => {
+    end()
+    return response
+  })
+  const other = askOthers(isAnswered.signal).then(response => {
+    // What the page here answers later nobody wants; what the other one does goes on.
+    question.stop()
+    return response
+  })
+  return Promise.any([own, other])
+}
+
+/** What one page is asked. */
+interface PageQuestion {
+  /** Whether it is connected with peers; undefined if it does not run Weft. */
+  readonly taken: Promise<boolean | undefined>
+  /** Its answer, if that is the content or that it has no such range. */
+  readonly answer: Promise<Response>
+  stop(): void
+}
+
+function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQuestion {
   const { port1: port, port2: theirs } = new MessageChannel()
   const say = (demand: MeshDemand): void => port.postMessage(demand)
-  return new Promise((resolve, reject) => {
+  let take = (_: boolean | undefined): void => {}
+  const taken = new Promise<boolean | undefined>(resolve => { take = resolve })
+  let stop = (): void => {}
+  const answer = new Promise<Response>((resolve, reject) => {
     let controller: ReadableStreamDefaultController<Uint8Array> | undefined
     let timer: ReturnType<typeof setTimeout> | undefined
     const close = (): void => {
@@ -154,13 +190,14 @@ function ask(
       cancelled.removeEventListener('abort', stop)
       port.close()
     }
-    const stop = (): void => {
+    stop = () => {
       say('stop')
-      close()
+      fail('it is not wanted any more')
     }
     const fail = (message: string): void => {
       close()
       const error = new TypeError(message)
+      take(undefined)
       reject(error)
       controller?.error(error)
     }
@@ -171,22 +208,22 @@ function ask(
         fail('the mesh has fallen silent')
       }, ANSWER_PATIENCE)
     }
-    timer = setTimeout(() => {
-      stop()
-      resolve(undefined)
-    }, PATIENCE)
+    timer = setTimeout(() => stop(), PATIENCE)
     cancelled.addEventListener('abort', stop)
     port.onmessage = ({ data }: MessageEvent<MeshAnswer>) => {
       switch (data.kind) {
         case 'taken':
-          if (data.isConnected) underWay()
+          take(data.isConnected)
           return awaitAnswer()
         case 'head': {
           clearTimeout(timer)
           const { status, headers } = data
-          if (message.method === 'HEAD') {
-            stop()
-            return resolve(new Response(null, { status, headers }))
+          const isGood = status < 300 || (status === 416 && message.range !== null)
+          if (!isGood || message.method === 'HEAD') {
+            say('stop')
+            close()
+            if (isGood) return resolve(new Response(null, { status, headers }))
+            return reject(new TypeError(`the mesh answers ${status}`))
           }
           const body = new ReadableStream<Uint8Array>({
             start: started => { controller = started },
@@ -194,7 +231,10 @@ function ask(
               say('more')
               awaitAnswer()
             },
-            cancel: stop,
+            cancel: () => {
+              say('stop')
+              close()
+            },
           })
           return resolve(new Response(body, { status, headers }))
         }
@@ -209,4 +249,5 @@ function ask(
     }
     page.postMessage(message, [theirs])
   })
+  return { taken, answer, stop: () => stop() }
 }

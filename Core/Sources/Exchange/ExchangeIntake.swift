@@ -67,6 +67,12 @@ public struct ExchangeIntake: Sendable {
         if case .asking = kind { true } else { false }
     }
 
+    /// Whether blocks may come for a request of this number.
+    func isAwaiting(_ request: UInt64) -> Bool {
+        guard case .asking(let requests) = kind else { return false }
+        return requests.credit(of: request) > 0
+    }
+
     /// Reads a whole message, whose blocks are hashed but for those whose digests are known. What
     /// it throws is given to ``BlockExchange/malformed(_:on:now:)``.
     public mutating func receive(

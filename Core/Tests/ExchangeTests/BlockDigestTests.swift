@@ -9,9 +9,9 @@ import Wire
 
 @Suite("digests that are computed elsewhere")
 struct BlockDigestTests {
-    private func frame(_ block: [UInt8]) -> [UInt8] {
+    private func frame(_ block: [UInt8], of request: UInt64 = 1) -> [UInt8] {
         var body: [UInt8] = []
-        body.appendField(1, varint: 1)
+        body.appendField(1, varint: request)
         body.appendField(2, bytes: block)
         var out: [UInt8] = []
         out.appendField(4, bytes: body)
@@ -32,6 +32,8 @@ struct BlockDigestTests {
         var intake = try intake(of: cid)
         #expect(intake.blocks(in: message, ofAtLeast: 501).isEmpty)
         #expect(intake.blocks(in: Array(message.dropLast()), ofAtLeast: 500).isEmpty)
+        // Nobody hashes what nobody asked for.
+        #expect(intake.blocks(in: frame(bytes, of: 2), ofAtLeast: 500).isEmpty)
         let range = try #require(intake.blocks(in: message, ofAtLeast: 500).first)
         #expect(Array(message[range]) == bytes)
         let other = SHA256.hash([UInt8](repeating: 8, count: 500).rawSpan)

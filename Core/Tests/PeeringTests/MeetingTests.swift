@@ -16,6 +16,8 @@ private struct Gathering {
     var now = instant(1)
     var events: [[MeetingGuest.Event]]
     var resets = 0
+    /// The guests that no place relays to.
+    var hidden: Set<Int> = []
     /// How often each has come.
     private var visits: [Int: UInt32] = [:]
 
@@ -42,7 +44,14 @@ private struct Gathering {
                     isQuiet = false
                     carryOut(order, of: guest)
                 }
-                while let event = guests[guest].nextEvent() { events[guest].append(event) }
+                while let event = guests[guest].nextEvent() {
+                    events[guest].append(event)
+                    guard case .welcomed(let place) = event, !hidden.contains(guest) else {
+                        continue
+                    }
+                    guests[guest].isReachable(at: place)
+                    isQuiet = false
+                }
             }
             while let order = place.nextTransmit() {
                 isQuiet = false
@@ -135,10 +144,13 @@ private struct Gathering {
         for _ in 0..<60 {
             let isAsked = all.ask(39, film)
             all.run()
-            for case .found(_, let peers, _) in all.events[39] {
-                #expect(isAsked && Set(peers).count == MeetingMessage.maxPeers)
-                named.formUnion(peers)
+            all.events[39].removeAll { $0 == .welcomed(all.host) }
+            guard case .found(_, let peers, _)? = all.events[39].first else {
+                Issue.record("nobody is named")
+                return
             }
+            #expect(isAsked && Set(peers).count == MeetingMessage.maxPeers)
+            named.formUnion(peers)
             all.events[39] = []
             // Two of them do all to be the newest.
             for guest in 0..<2 {
@@ -146,8 +158,91 @@ private struct Gathering {
                 all.guests[guest].have(film)
             }
             all.run()
+            all.events[39] = []
         }
         #expect(named.count == 39)
+    }
+
+    /// Two pages that look for each other meet, whoever is first.
+    @Test("whoever wants something hears of those who get it later") func news() throws {
+        var all = try Gathering(MeetingPlace.maxNews + 3)
+        let asker = all.guests.count - 1
+        let calls = ProtocolName("/weft/call/1")
+        let topic = MeetingMessage.topic(of: calls)
+        for hash in [film, topic] {
+            let isAsked = all.ask(asker, hash)
+            #expect(isAsked)
+        }
+        all.guests[asker].have(film)
+        all.run()
+        all.guests[0].serve(with: calls)
+        all.run()
+        #expect(all.events[asker].last == .found(topic, [all.peers[0]], at: all.host))
+        func named() -> [PeerID] {
+            all.events[asker].flatMap { event -> [PeerID] in
+                guard case .found(film, let peers, _) = event else { return [] }
+                return peers
+            }
+        }
+        // Nobody hears of itself, and of no more than so many.
+        for guest in 0..<(asker - 1) { all.guests[guest].have(film) }
+        all.run()
+        #expect(named() == Array(all.peers[..<MeetingPlace.maxNews]))
+        // A new question is good for as many again; what is not wanted any more is not heard.
+        let isAsked = all.ask(asker, film)
+        all.run()
+        all.events[asker] = []
+        all.guests[asker - 1].have(film)
+        all.run()
+        #expect(isAsked && named() == [all.peers[asker - 1]])
+        all.guests[asker].forget(film)
+        all.guests[0].keep { _ in false }
+        all.guests[0].have(film)
+        all.run()
+        #expect(named() == [all.peers[asker - 1]])
+    }
+
+    @Test("what a place is asked about is bounded, the oldest is forgotten") func manyWants() throws
+    {
+        var all = try Gathering(2)
+        let hashes = (0...UInt8(MeetingPlace.maxWantsPerGuest)).map {
+            Multihash.sha2_256(of: [$0, 1].rawSpan)
+        }
+        // Asked before the guest is welcome, or again, it is the same.
+        all.guests[1] = MeetingGuest()
+        for hash in hashes.prefix(2) + hashes {
+            let isAsked = all.ask(1, hash)
+            #expect(!isAsked)
+        }
+        all.guests[1].join(all.host)
+        all.run()
+        for hash in hashes { all.guests[0].have(hash) }
+        all.run()
+        let found = all.events[1].dropFirst(2)
+        #expect(found.count == MeetingPlace.maxWantsPerGuest)
+        #expect(found.first == .found(hashes[1], [all.peers[0]], at: all.host))
+    }
+
+    /// Whoever heard of it sooner would not reach it.
+    @Test("a page that no node relays to yet is told of to nobody") func hidden() throws {
+        var all = try Gathering(2)
+        all.hidden = [0]
+        all.guests[0] = MeetingGuest()
+        all.guests[0].have(film)
+        all.guests[0].join(all.host)
+        let isAsked = all.ask(1, film)
+        all.run()
+        #expect(isAsked && all.events[1].last == .answered(film))
+        all.guests[0].isReachable(at: all.host)
+        all.guests[0].isReachable(at: all.host)
+        all.run()
+        #expect(all.events[1].last == .found(film, [all.peers[0]], at: all.host))
+        all.guests[0].isUnreachable(at: all.host)
+        all.run()
+        let isAskedAgain = all.ask(1, film)
+        all.run()
+        #expect(isAskedAgain && all.events[1].last == .answered(film))
+        #expect(all.events[1].count { $0 == .found(film, [all.peers[0]], at: all.host) } == 1)
     }
 
     @Test("a guest that was sent away comes back after a while") func returning() throws {
@@ -176,6 +271,7 @@ private struct Gathering {
     {
         var all = try Gathering(2)
         var late = MeetingGuest()
+        // The newest that there is room for.
         for number in 0..<300 {
             late.have(Multihash.sha2_256(of: [UInt8(number & 255), UInt8(number >> 8)].rawSpan))
         }

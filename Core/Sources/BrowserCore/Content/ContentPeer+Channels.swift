@@ -104,6 +104,7 @@ extension ContentPeer {
         identify.disconnected(from: peer)
         if !pageProtocols.isEmpty { tell(.page(.left(peer))) }
         visitors?.relays.disconnected(from: peer)
+        if channel.isVisitor { lost(peer, now: now) }
     }
 
     /// The connection on which a peer is spoken to.
@@ -141,7 +142,11 @@ extension ContentPeer {
             tell(.accepted(channel.id(of: stream), peer, name), of: stream, channel, now: now)
         case .data(let stream, let bytes):
             receive(bytes, on: stream, of: channel, now: now)
-            channel.consume(bytes.count, of: stream, now: now)
+            guard channel.streams[stream] != nil else {
+                return channel.consume(bytes.count, of: stream, now: now)
+            }
+            channel.streams[stream]?.unconsumed += bytes.count
+            channel.consumeTaken(of: stream, now: now)
         case .finished(let stream):
             guard channel.streams[stream]?.unhashed.isEmpty != false else {
                 channel.streams[stream]?.hasFinishedUnhashed = true

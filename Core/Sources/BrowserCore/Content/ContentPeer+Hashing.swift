@@ -33,6 +33,7 @@ extension ContentPeer {
             return read(message, [], on: stream, of: channel, now: now)
         }
         channel.streams[stream]?.unhashed.append(UnhashedMessage(bytes: message, blocks: blocks))
+        channel.streams[stream]?.unhashedBytes += message.count
         for (number, range) in blocks {
             toHash.append(HashOrder(number: number, channel: channel.number, stream: stream))
             if !hash(number, message[range]) {
@@ -58,8 +59,10 @@ extension ContentPeer {
         }
         while let first = channel.streams[order.stream]?.unhashed.first, first.isHashed {
             channel.streams[order.stream]?.unhashed.removeFirst()
+            channel.streams[order.stream]?.unhashedBytes -= first.bytes.count
             read(first.bytes, first.digests, on: order.stream, of: channel, now: now)
         }
+        channel.consumeTaken(of: order.stream, now: now)
         guard let state = channel.streams[order.stream], state.unhashed.isEmpty,
             state.hasFinishedUnhashed
         else { return }

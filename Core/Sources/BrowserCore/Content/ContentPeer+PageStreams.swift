@@ -10,6 +10,8 @@ import Wire
 struct PageProtocol {
     /// The longest message, in bytes.
     let limit: Int
+    /// Whether peers may open streams with it.
+    let isOffered: Bool
 }
 
 /// How much of the messages of peers the page is not told of yet.
@@ -49,15 +51,17 @@ extension ContentPeer {
     static let maxPageProtocols = 8
 
     /// Lets the page speak a protocol. If it is offered, peers may open streams with it, of
-    /// connections that are made from now on.
-    func bring(_ name: ProtocolName, _ brought: PageProtocol, isOffered: Bool, now: Instant) {
+    /// connections that are made from now on, and other pages that look for such find this one.
+    func bring(_ name: ProtocolName, _ brought: PageProtocol, now: Instant) {
         guard pageProtocols[name] == nil, pageProtocols.count < Self.maxPageProtocols else {
             return
         }
         pageProtocols[name] = brought
-        if isOffered {
+        if brought.isOffered {
             options.protocols.append(name)
             identify.own.protocols.append(name)
+            visitors?.guest.serve(with: name)
+            reserve()
         }
         for number in channelOrder {
             if let peer = channels[number]?.peer { identify.identify(peer) }

@@ -11,6 +11,9 @@ extension ContentPeer {
         guard visitors?.isMeeting != true else { return }
         if visitors == nil { visitors = Visitors(clock: clock, firstCall: nextCall) }
         visitors?.isMeeting = true
+        for (name, brought) in pageProtocols where brought.isOffered {
+            visitors?.guest.serve(with: name)
+        }
         for hash in roots where cache.byteCount(of: hash) != nil { visitors?.guest.have(hash) }
         for number in channelOrder {
             if let peer = channels[number]?.peer { visitors?.guest.join(peer) }
@@ -21,6 +24,7 @@ extension ContentPeer {
     /// Leaves the other pages, and meets none any more.
     func leaveVisitors(now: Instant) {
         guard let visitors else { return }
+        self.visitors?.searches.removeAll()
         for number in channelOrder {
             guard let channel = channels[number] else { continue }
             guard channel.isVisitor || channel.carrier != nil else {
@@ -58,11 +62,12 @@ extension ContentPeer {
 
     // MARK: Who has what
 
-    /// Asks the nodes which pages have a block. Returns whether an answer comes.
+    /// Asks the nodes which pages have a block. Returns whether an answer comes; if not, the page goes
+    /// on looking for as long as it reads.
     func look(for hash: Multihash, _ session: WantTable.SessionID, now: Instant) -> Bool {
-        guard visitors?.guest.ask(hash, now: now) == true else { return false }
-        visitors?.sessions[hash, default: []].append(session)
-        return true
+        guard let isAsked = visitors?.guest.ask(hash, now: now) else { return false }
+        turn(visitors?.searches.look(for: hash, session, waits: isAsked), now: now)
+        return isAsked
     }
 
     /// Looks for other pages with what is large, so that they share the work.
@@ -73,12 +78,13 @@ extension ContentPeer {
         _ = look(for: end.hash, open.session, now: now)
     }
 
-    /// Connects with pages that have a contract, which they may run for this one.
+    /// Connects with pages that have a contract, and with such as do for others what this page brings
+    /// protocols for, running contracts: either may run this one.
     func seek(_ contract: CID, now: Instant) {
-        if visitors?.isMeeting == true,
-            visitors?.mayAsk(aboutContract: contract.hash, now: now) == true
-        {
-            visitors?.ask(aboutContract: contract.hash, now: now)
+        guard visitors?.isMeeting == true else { return }
+        visitors?.call(for: contract.hash, now: now)
+        for name in pageProtocols.keys {
+            visitors?.call(for: MeetingMessage.topic(of: name), now: now)
         }
         settle(now: now)
     }
@@ -103,42 +109,42 @@ extension ContentPeer {
         reserve()
     }
 
-    /// Has the nodes keep a place for a page that has something to give.
-    private func reserve() {
-        guard let guest = visitors?.guest, guest.hasSomething else { return }
-        for place in guest.welcomes { visitors?.relays.reserve(at: place, now: lastTime) }
+    /// Has the nodes relay to a page that has something to give.
+    func reserve() {
+        for place in visitors?.guest.welcomes ?? [] {
+            visitors?.reserve(at: place, now: lastTime)
+        }
     }
 
     private func take(_ event: MeetingGuest.Event, now: Instant) {
         switch event {
-        case .welcomed:
-            reserve()
-            for hash in visitors?.unasked ?? [] {
-                visitors?.ask(aboutContract: hash, now: now)
-            }
+        case .welcomed(let place): visitors?.reserve(at: place, now: now)
         case .found(let hash, let named, let place):
             let peers = named.filter {
                 $0 != self.peer && visitors?.liars.contains($0) == false
             }
             for peer in peers where channel(to: peer) == nil { visitors?.note(peer, at: place) }
-            let first = peers.prefix(Visitors.maxHolders)
-            if let sessions = visitors?.sessions[hash], peers.count > first.count,
-                visitors?.spares.count ?? 0 < Visitors.maxSpares
-            {
-                let left = Array(peers.dropFirst(first.count))
-                visitors?.spares.append((sessions, Array(first), left))
-            }
-            for peer in first {
-                if visitors?.sought.contains(hash) == true { _ = reach(peer, now: now) }
-                for session in visitors?.sessions[hash] ?? [] {
-                    exchange.offer(peer, to: session, as: .provider, now: now)
-                }
-            }
+            turn(visitors?.searches.found(peers, for: hash, now: now), now: now)
         case .answered(let hash):
-            visitors?.sought.remove(hash)
-            searching += visitors?.sessions.removeValue(forKey: hash) ?? []
+            searching += visitors?.searches.answered(hash) ?? []
             endSearch(now: now)
         }
+    }
+
+    private func turn(_ turns: [Searches.Turn]?, now: Instant) {
+        for turn in turns ?? [] {
+            if turn.isForCalls, channel(to: turn.peer) == nil, !reach(turn.peer, now: now) {
+                lost(turn.peer, now: now)
+            }
+            for session in turn.sessions {
+                exchange.offer(turn.peer, to: session, as: .provider, now: now)
+            }
+        }
+    }
+
+    /// A page that this one may have turned to is gone.
+    func lost(_ peer: PeerID, now: Instant) {
+        turn(visitors?.searches.lost(peer, now: now), now: now)
     }
 
     // MARK: Reaching
@@ -148,7 +154,10 @@ extension ContentPeer {
     func wait(
         _ request: UInt64, _ names: [ProtocolName], for peer: PeerID, now: Instant
     ) -> Bool {
-        guard reach(peer, now: now) else { return false }
+        guard reach(peer, now: now) else {
+            lost(peer, now: now)
+            return false
+        }
         visitors?.waiting[peer]?.append((request, names))
         return true
     }
@@ -174,9 +183,12 @@ extension ContentPeer {
         guard visitors?.waiting[peer] == nil else { return true }
         // When a node is tried again, the page says.
         let isNode = visitors?.nodes[peer] != nil
-        guard isNode || visitors?.isResting(peer, now: now) == false else { return false }
+        guard isNode || visitors?.isResting(peer, calls: false, now: now) == false else {
+            return false
+        }
         guard visitorCount < Visitors.maxVisitors, channel(to: place) != nil,
-            visitors?.begin(now: now) == true
+            let purpose = visitors?.purpose(of: peer),
+            visitors?.mayBegin(purpose, now: now) == true
         else { return false }
         visitors?.waiting[peer] = []
         if let number = visitors?.relays.connect(to: peer, via: place, now: now) {
@@ -196,9 +208,7 @@ extension ContentPeer {
         visitors?.note(unreached: peer, now: now)
         let waiting = visitors?.waiting.removeValue(forKey: peer) ?? []
         for (request, _) in waiting { refused(request, .unreachable, now: now) }
-        for (next, sessions) in visitors?.spares(insteadOf: peer) ?? [] {
-            for session in sessions { exchange.offer(next, to: session, as: .provider, now: now) }
-        }
+        lost(peer, now: now)
         if let node = visitors?.nodes.removeValue(forKey: peer) {
             tell(.ended(node.channel, reason: "was not reached through its relay"))
         }
@@ -272,10 +282,8 @@ extension ContentPeer {
 
     private func take(_ event: RelayClient.Event, now: Instant) {
         switch event {
-        case .reserved: break
-        case .lost(let relay, _):
-            // A node that is asked again when the next thing is told of.
-            visitors?.relays.release(relay)
+        case .reserved(let relay, _, _): visitors?.guest.isReachable(at: relay)
+        case .lost(let relay, _): visitors?.lost(place: relay, now: now)
         case .connected(let number, let circuit):
             guard visitors?.circuits.removeValue(forKey: number) != nil else {
                 return reset(circuit.stream, now: now)
@@ -353,8 +361,10 @@ extension ContentPeer {
         }
     }
 
+    /// Calls who is at the other end of a circuit, if this page has made it: on the one that a page
+    /// makes which this one calls as well, that page calls.
     func circuitIsReady(_ channel: PageChannel, now: Instant) {
-        guard let peer = channel.peer, visitors?.waiting[peer] != nil,
+        guard let peer = channel.peer, channel.expected == peer, visitors?.waiting[peer] != nil,
             let number = visitors?.signaling.call(peer, now: now)
         else { return }
         visitors?.calls[number] = peer
@@ -390,9 +400,16 @@ extension ContentPeer {
     private func take(_ event: Signaling.Event, now: Instant) {
         switch event {
         case .wanted(let call):
+            guard let peer = visitors?.calls[call], let purpose = visitors?.purpose(of: peer),
+                visitors?.begin(purpose, now: now) == true
+            else { return giveUp(call, now: now) }
             visitors?.unheardCalls.remove(call)
             tell(.signal(call, .wanted, []))
         case .offered(let call, let peer, let offer):
+            // Of two that call each other the one with the lesser name goes on. The other's offer is
+            // not refused: that one would take it that it is not wanted, and this one's offer may
+            // come only after that.
+            if visitors?.waiting[peer] != nil, precedes(peer) { return }
             guard takes(offerOf: peer, now: now) else {
                 visitors?.signaling.giveUp(call)
                 return
@@ -413,21 +430,22 @@ extension ContentPeer {
         }
     }
 
-    /// Of two that call each other the one with the lesser name goes on.
+    private func precedes(_ other: PeerID) -> Bool {
+        peer.bytes.lexicographicallyPrecedes(other.bytes)
+    }
+
     private func takes(offerOf caller: PeerID, now: Instant) -> Bool {
         guard visitors?.isMeeting == true, channel(to: caller) == nil,
             visitors?.liars.contains(caller) == false
         else {
             return false
         }
-        let isCalled = visitors?.waiting[caller] != nil
-        if isCalled, peer.bytes.lexicographicallyPrecedes(caller.bytes) { return false }
-        if isCalled { return visitors?.begin(now: now) == true }
+        if visitors?.waiting[caller] != nil { return visitors?.begin(.page, now: now) == true }
         let callers = channels.values.count { $0.caller != nil && $0.isVisitor }
         return visitorCount < Visitors.maxVisitors
             && callers + (visitors?.foreignCalls.count ?? 0) < Visitors.maxCallers
-            && visitors?.isResting(caller, now: now) == false
-            && visitors?.begin(forOther: true, now: now) == true
+            && visitors?.isResting(caller, calls: true, now: now) == false
+            && visitors?.begin(.caller, now: now) == true
     }
 
     /// What the page's script has to say about an association that it makes.
@@ -448,7 +466,7 @@ extension ContentPeer {
         visitors?.unheardCalls.remove(call)
         let isForeign = visitors?.foreignCalls.remove(call) != nil
         guard let peer = visitors?.calls.removeValue(forKey: call) else { return }
-        if isForeign { visitors?.note(unreached: peer, now: now) }
+        if isForeign { visitors?.note(unreached: peer, isByThem: true, now: now) }
         if !isForeign, let circuit = circuit(to: peer) {
             end(circuit, because: "nothing came of it", now: now)
         }
@@ -477,6 +495,14 @@ extension ContentPeer {
         channels[number] = channel
         channelOrder.append(number)
         settle(now: now)
+        // Of two that called each other the other call is of no more use.
+        for (other, called) in visitors?.calls ?? [:] where called == peer {
+            if visitors?.unheardCalls.contains(other) == true {
+                giveUp(other, now: now)
+            } else {
+                tell(.signal(other, .failed, []))
+            }
+        }
         // Who called hangs up.
         if !isForeign, let circuit = circuit(to: peer) {
             circuit.close()

@@ -30,6 +30,10 @@ final class PageChannel {
         /// Messages that wait to be hashed, or for one before them; and whether the end came after.
         var unhashed: [UnhashedMessage] = []
         var hasFinishedUnhashed = false
+        /// How many bytes these messages are, and how many came that the peer is not told yet to be
+        /// taken.
+        var unhashedBytes = 0
+        var unconsumed = 0
     }
 
     enum Outgoing {
@@ -42,6 +46,8 @@ final class PageChannel {
     /// How many bytes may wait on a stream. A peer that takes so little of what it asked for loses
     /// the stream.
     static let maxWaiting = 8 << 20
+    /// How many bytes of a stream may wait to be hashed before its peer is held back.
+    static let maxUnhashed = 4 << 20
 
     let number: UInt32
     let address: Multiaddr
@@ -167,6 +173,15 @@ extension PageChannel {
     func consume(_ count: Int, of stream: UInt32, now: Instant) {
         messages?.consume(count, of: stream, now: now)
         bytes?.consume(count, of: stream, now: now)
+    }
+
+    /// Lets the peer send as much as was taken of what came, unless too much waits to be hashed.
+    func consumeTaken(of stream: UInt32, now: Instant) {
+        guard let state = streams[stream], state.unconsumed > 0,
+            state.unhashedBytes <= Self.maxUnhashed
+        else { return }
+        streams[stream]?.unconsumed = 0
+        consume(state.unconsumed, of: stream, now: now)
     }
 
     func isOpen(_ stream: UInt32) -> Bool {

@@ -13,7 +13,7 @@ public func bring(
 ) {
     let name = unsafe ProtocolName(utf8: bytes(name, count))
     unsafe page?.bring(
-        name, PageProtocol(limit: Int(min(limit, 16 << 20))), isOffered: isOffered != 0,
+        name, PageProtocol(limit: Int(min(limit, 16 << 20)), isOffered: isOffered != 0),
         now: instant(now))
     drain()
 }

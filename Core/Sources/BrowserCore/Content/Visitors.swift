@@ -25,9 +25,10 @@ struct Visitors {
     static let maxVisitors = 24
     static let maxRoutes = 512
     static let maxLiars = 256
-    /// How many associations it makes within ``period``: browsers have few, and keep them for a
-    /// while when they are closed.
+    /// How many associations with pages it makes within ``period``, and with nodes: browsers have few,
+    /// and keep them for a while when they are closed.
     static let maxAssociations = 60
+    static let maxNodeAssociations = 40
     static let period: Duration = .seconds(600)
     /// How many of both are others' to begin, so that these leave the page some of its own.
     static let maxCallers = 12
@@ -35,18 +36,13 @@ struct Visitors {
     /// How many circuits of others there are, and for how long one is there.
     static let maxForeignCircuits = 8
     static let circuitTime: Duration = .seconds(60)
-    /// How long a page that was not reached is left alone, and nobody is asked again who has a
-    /// contract; and how many of each are remembered.
+    /// How long a page that was not reached is left alone, and how many are remembered.
     static let rest: Duration = .seconds(10)
     static let maxResting = 256
+    /// When a node that does not relay to the page is asked again.
+    static let placeRest: Duration = .seconds(30)
     /// How long a page stays connected with which nothing goes back or forth.
     static let idleTime: Duration = .seconds(120)
-    /// How many contracts are remembered about which nobody could be asked yet.
-    static let maxUnasked = 16
-    /// How many contents are remembered whose further holders may be turned to.
-    static let maxSpares = 64
-    /// To how many of those that have something it connects for that.
-    static let maxHolders = 4
     /// From what size on other pages are looked for although a node has the content, and from how
     /// many bytes on a page tells that it has content which it has not read to its end.
     static let largeSize = 1 << 20
@@ -68,27 +64,20 @@ struct Visitors {
     var calls: [UInt64: PeerID] = [:]
     /// Those that the other page began.
     var foreignCalls: Set<UInt64> = []
-    /// What holders are connected with for, although nothing of theirs is read: contracts that they
-    /// may run.
-    var sought: Set<Multihash> = []
-    /// The contracts that are asked about as soon as there is a place where.
-    var unasked: [Multihash] = []
-    /// Who else was named as having something, for these sessions, when one of those cannot be
-    /// reached that were turned to.
-    var spares: [(sessions: [WantTable.SessionID], turnedTo: [PeerID], left: [PeerID])] = []
-    /// The sessions that look for holders of a block.
-    var sessions: [Multihash: [WantTable.SessionID]] = [:]
+    /// What other pages are looked for.
+    var searches = Searches()
     /// Pages that sent wrong bytes, from which nothing more is had; the oldest are forgotten.
     private(set) var liars: [PeerID] = []
-    /// When associations were begun.
-    private var begun: [(time: Instant, isForOther: Bool)] = []
+    /// When associations were begun, and for whom.
+    private var begun: [(time: Instant, purpose: Purpose)] = []
     /// Those of which the page's script has not heard.
     var unheardCalls: Set<UInt64> = []
     /// When circuits end.
     var circuitEnds = DeadlineQueue<UInt32>()
-    /// The pages that were not reached, and the contracts that were asked about, each with when.
-    private var unreached: [PeerID: Instant] = [:]
-    private var askedContracts: [Multihash: Instant] = [:]
+    /// The pages with which no association came about, when, and whether they had begun it.
+    private var unreached: [PeerID: (time: Instant, isByThem: Bool)] = [:]
+    /// When nodes are asked again to relay to this page.
+    private var placeTries = DeadlineQueue<PeerID>()
     var nextCircuit: UInt32 = 1 << 31
 
     init(clock: WallClock, firstCall: UInt64) {
@@ -98,13 +87,31 @@ struct Visitors {
 
     var deadline: Instant? {
         guest.deadline.earlier(relays.deadline).earlier(signaling.deadline)
-            .earlier(circuitEnds.first)
+            .earlier(circuitEnds.first).earlier(placeTries.first)
     }
 
     mutating func advance(to now: Instant) {
         guest.advance(to: now)
         relays.advance(to: now)
         signaling.advance(to: now)
+        while let place = placeTries.popDue(at: now) {
+            if guest.welcomes.contains(place) { reserve(at: place, now: now) }
+        }
+    }
+
+    /// Has a node relay to this page, if that has something to give. Only then others are told of it:
+    /// who heard sooner would not reach it.
+    mutating func reserve(at place: PeerID, now: Instant) {
+        guard guest.hasSomething else { return }
+        if relays.holdsPlace(at: place) { return guest.isReachable(at: place) }
+        relays.reserve(at: place, now: now)
+    }
+
+    /// A node does not relay to this page, or not any more: it is asked again later.
+    mutating func lost(place: PeerID, now: Instant) {
+        relays.release(place)
+        guest.isUnreachable(at: place)
+        placeTries.add(place, at: now + Self.placeRest)
     }
 
     /// A page has sent wrong bytes.
@@ -114,13 +121,35 @@ struct Visitors {
         routes[liar] = nil
     }
 
-    /// Whether one more association may be begun; if so, it is counted.
-    mutating func begin(forOther isForOther: Bool = false, now: Instant) -> Bool {
+    /// What an association is for.
+    enum Purpose {
+        /// A page, or a node, that this page wants.
+        case page, node
+        /// A page that calls this one.
+        case caller
+    }
+
+    /// What an association with a peer that this page wants is for.
+    func purpose(of peer: PeerID) -> Purpose { nodes[peer] == nil ? .page : .node }
+
+    /// Whether one more association may be begun.
+    func mayBegin(_ purpose: Purpose, now: Instant) -> Bool {
+        let recent = begun.filter { now.since($0.time) < Self.period }
+        let nodeCount = recent.count { $0.purpose == .node }
+        switch purpose {
+        case .node: return nodeCount < Self.maxNodeAssociations
+        case .page: return recent.count - nodeCount < Self.maxAssociations
+        case .caller:
+            return recent.count - nodeCount < Self.maxAssociations
+                && recent.count { $0.purpose == .caller } < Self.maxCallersAssociations
+        }
+    }
+
+    /// Counts an association that the page's script begins; false if it may not.
+    mutating func begin(_ purpose: Purpose, now: Instant) -> Bool {
         begun.removeAll { now.since($0.time) >= Self.period }
-        guard begun.count < Self.maxAssociations,
-            !isForOther || begun.count(where: { $0.isForOther }) < Self.maxCallersAssociations
-        else { return false }
-        begun.append((now, isForOther))
+        guard mayBegin(purpose, now: now) else { return false }
+        begun.append((now, purpose))
         return true
     }
 
@@ -130,48 +159,30 @@ struct Visitors {
         routes[peer] = place
     }
 
-    /// A page was not reached.
-    mutating func note(unreached peer: PeerID, now: Instant) {
+    /// No association came about with a page, which it may have begun.
+    mutating func note(unreached peer: PeerID, isByThem: Bool = false, now: Instant) {
         routes[peer] = nil
         guard nodes[peer] == nil else { return }
-        unreached = unreached.filter { now.since($0.value) < Self.rest }
-        if unreached.count < Self.maxResting { unreached[peer] = now }
+        unreached = unreached.filter { now.since($0.value.time) < Self.rest }
+        if unreached.count < Self.maxResting { unreached[peer] = (now, isByThem) }
     }
 
-    /// Whether a page was not reached a short while ago.
-    func isResting(_ peer: PeerID, now: Instant) -> Bool {
-        guard let time = unreached[peer] else { return false }
+    /// Whether a page is left alone, as it was not reached a short while ago. One that calls is heard,
+    /// unless nothing came of its own call: of two that rest in turns neither would hear the other.
+    func isResting(_ peer: PeerID, calls: Bool, now: Instant) -> Bool {
+        guard let (time, isByThem) = unreached[peer], isByThem || !calls else { return false }
         return now.since(time) < Self.rest
     }
 
-    /// Whether nobody has been asked for a while who has a contract.
-    mutating func mayAsk(aboutContract hash: Multihash, now: Instant) -> Bool {
-        askedContracts = askedContracts.filter { now.since($0.value) < Self.rest }
-        return askedContracts[hash] == nil && askedContracts.count < Self.maxResting
+    /// Looks for pages that have something, or do something for others, for calls.
+    mutating func call(for hash: Multihash, now: Instant) {
+        let (isAsked, over) = searches.call(for: hash, now: now)
+        for old in over { guest.forget(old) }
+        if isAsked { _ = guest.ask(hash, now: now) }
     }
 
-    /// Asks who has a contract, now or as soon as there is a place where.
-    mutating func ask(aboutContract hash: Multihash, now: Instant) {
-        guard guest.ask(hash, now: now) else {
-            guard unasked.count < Self.maxUnasked, !unasked.contains(hash) else { return }
-            unasked.append(hash)
-            return
-        }
-        unasked.removeAll { $0 == hash }
-        askedContracts[hash] = now
-        sought.insert(hash)
-    }
-
-    /// A page could not be reached: somebody else who has the same, for each content, and for whom.
-    mutating func spares(insteadOf peer: PeerID) -> [(PeerID, [WantTable.SessionID])] {
-        var found: [(PeerID, [WantTable.SessionID])] = []
-        for place in spares.indices where spares[place].turnedTo.contains(peer) {
-            guard !spares[place].left.isEmpty else { continue }
-            let next = spares[place].left.removeFirst()
-            spares[place].turnedTo.append(next)
-            found.append((next, spares[place].sessions))
-        }
-        spares.removeAll { $0.left.isEmpty }
-        return found
+    /// A reading is over.
+    mutating func end(_ session: WantTable.SessionID, now: Instant) {
+        for hash in searches.end(session, now: now) { guest.forget(hash) }
     }
 }

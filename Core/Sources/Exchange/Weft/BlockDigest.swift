@@ -24,13 +24,13 @@ extension [BlockDigest] {
 
 extension ExchangeIntake {
     /// Where blocks of at least so many bytes lie in a message that is to come next. None in one
-    /// that ``receive(_:digests:)`` refuses, or hashes by itself.
+    /// that ``receive(_:digests:)`` refuses, or hashes by itself, and none that nobody asked for.
     public func blocks(in message: [UInt8], ofAtLeast byteCount: Int) -> [Range<Int>] {
         guard message.count >= byteCount, isAsking,
             let parts = try? WeftPart.decode(message.rawSpan)
         else { return [] }
         var found: [Range<Int>] = []
-        for case .blocks(_, let ranges) in parts {
+        for case .blocks(let request, let ranges) in parts where isAwaiting(request) {
             for range in ranges where range.count >= byteCount { found.append(range) }
         }
         return found

@@ -1,4 +1,6 @@
-// The page's part: it tells its nodes what it has, and asks them who else has something.
+// The page's part: it tells its nodes what it has, and asks them who else has something. Who gets it
+// later they tell as well, as long as the page wants it: two that look for each other meet whoever
+// comes first.
 
 public import Multiformats
 public import Wire
@@ -7,7 +9,8 @@ public import Wire
 public struct MeetingGuest: Sendable {
     /// What happened.
     public enum Event: Hashable, Sendable {
-        /// The page is known at a place, which relays to it from now on.
+        /// The page is known at a place. What it has is told there as soon as
+        /// ``MeetingGuest/isReachable(at:)``.
         case welcomed(PeerID)
         /// These have what was asked for, and can be reached through the place.
         case found(Multihash, [PeerID], at: PeerID)
@@ -18,6 +21,9 @@ public struct MeetingGuest: Sendable {
     /// How many places there are, and how many questions under way.
     public static let maxPlaces = 64
     public static let maxQuestions = 1024
+    /// How many protocols a page may do something for others with, and how much else it tells of.
+    public static let maxTopics = 8
+    public static let maxHashes = MeetingPlace.maxHashesPerGuest - maxTopics
     /// How long an answer is waited for.
     public static let timeout: Duration = .seconds(2)
     /// When a page comes back to a place that has sent it away.
@@ -26,8 +32,14 @@ public struct MeetingGuest: Sendable {
     private var opening: [UInt64: PeerID] = [:]
     private var places: [StreamID: PeerID] = [:]
     private var isWelcome: Set<StreamID> = []
+    /// Those places that know what the page has.
+    private var isIntroduced: Set<StreamID> = []
     /// What the page has, the newest last.
     private var hashes: [Multihash] = []
+    /// The names of the protocols with which it does something for others.
+    private var topics: [Multihash] = []
+    /// What the page wants, the newest last.
+    private var wanted: [Multihash] = []
     /// The places whose answers are awaited.
     private var questions: [Multihash: Set<StreamID>] = [:]
     private var deadlines = DeadlineQueue<Multihash>()
@@ -41,7 +53,7 @@ public struct MeetingGuest: Sendable {
     public init() {}
 
     /// Whether the page has told of anything.
-    public var hasSomething: Bool { !hashes.isEmpty }
+    public var hasSomething: Bool { !hashes.isEmpty || !topics.isEmpty }
 
     /// The places where the page is known.
     public var welcomes: [PeerID] {
@@ -62,11 +74,23 @@ public struct MeetingGuest: Sendable {
     /// The page has something from now on. The oldest of too much is not told of any more.
     public mutating func have(_ hash: Multihash) {
         guard !hashes.contains(hash) else { return }
-        if hashes.count >= MeetingPlace.maxHashesPerGuest { lose(hashes[0]) }
+        if hashes.count >= Self.maxHashes { lose(hashes[0]) }
         hashes.append(hash)
+        tell(of: hash)
+    }
+
+    /// The page does something for others with this protocol, as long as it is here.
+    public mutating func serve(with name: ProtocolName) {
+        let topic = MeetingMessage.topic(of: name)
+        guard !topics.contains(topic), topics.count < Self.maxTopics else { return }
+        topics.append(topic)
+        tell(of: topic)
+    }
+
+    private mutating func tell(of hash: Multihash) {
         var message = MeetingMessage()
         message.have = [hash]
-        tellAll(message)
+        tell(message, to: isIntroduced)
     }
 
     /// The page has only those left of what it had for which this says so.
@@ -78,26 +102,61 @@ public struct MeetingGuest: Sendable {
         hashes.removeAll { $0 == hash }
         var message = MeetingMessage()
         message.gone = [hash]
-        tellAll(message)
+        tell(message, to: isIntroduced)
     }
 
-    /// Asks all places who has something. Returns whether there is any; then
-    /// ``Event/answered(_:)`` follows.
+    /// Asks all places who has something, now and when the page comes to another one. Returns whether
+    /// there is any yet; then ``Event/answered(_:)`` follows. Who has it later is told of, too, until
+    /// the page does not want it any more.
     public mutating func ask(_ hash: Multihash, now: Instant) -> Bool {
+        forget(hash)
+        if wanted.count >= MeetingPlace.maxWantsPerGuest { wanted.removeFirst() }
+        wanted.append(hash)
         guard questions[hash] == nil else { return true }
         guard !isWelcome.isEmpty, questions.count < Self.maxQuestions else { return false }
         questions[hash] = isWelcome
         deadlines.add(hash, at: now + Self.timeout)
         var message = MeetingMessage()
         message.asked = [hash]
-        tellAll(message)
+        tell(message, to: isWelcome)
         return true
     }
 
-    private mutating func tellAll(_ message: MeetingMessage) {
+    /// The page does not want something any more.
+    public mutating func forget(_ hash: Multihash) { wanted.removeAll { $0 == hash } }
+
+    private mutating func tell(_ message: MeetingMessage, to places: Set<StreamID>) {
         let bytes = message.encoded
-        let all = isWelcome.sorted { ($0.connection, $0.stream) < ($1.connection, $1.stream) }
+        let all = places.sorted { ($0.connection, $0.stream) < ($1.connection, $1.stream) }
         for stream in all { orders.append(.send(stream, bytes)) }
+    }
+
+    /// Others can reach the page through this place: it is told what the page has.
+    public mutating func isReachable(at place: PeerID) {
+        for stream in isWelcome where places[stream] == place {
+            guard isIntroduced.insert(stream).inserted else { continue }
+            tellWhole(on: stream) { $0.have = $1 }
+        }
+    }
+
+    /// Others cannot reach the page through this place any more.
+    public mutating func isUnreachable(at place: PeerID) {
+        for stream in isWelcome where places[stream] == place {
+            guard isIntroduced.remove(stream) != nil else { continue }
+            tellWhole(on: stream) { $0.gone = $1 }
+        }
+    }
+
+    private mutating func tellWhole(
+        on stream: StreamID, _ put: (inout MeetingMessage, [Multihash]) -> Void
+    ) {
+        var rest = (topics + hashes)[...]
+        while !rest.isEmpty {
+            var message = MeetingMessage()
+            put(&message, Array(rest.prefix(MeetingMessage.maxHashes)))
+            rest = rest.dropFirst(MeetingMessage.maxHashes)
+            orders.append(.send(stream, message.encoded))
+        }
     }
 
     /// Takes what happened to a stream of the protocol.
@@ -118,7 +177,7 @@ public struct MeetingGuest: Sendable {
                 orders.append(.reset(stream))
                 return
             }
-            if isWelcome.insert(stream).inserted { introduce(on: stream, place) }
+            if isWelcome.insert(stream).inserted { begin(on: stream, place) }
             for holders in message.found { take(holders, from: place, on: stream) }
         case .finished(let stream):
             guard places[stream] != nil else { return }
@@ -128,24 +187,22 @@ public struct MeetingGuest: Sendable {
         }
     }
 
-    private mutating func introduce(on stream: StreamID, _ place: PeerID) {
+    private mutating func begin(on stream: StreamID, _ place: PeerID) {
         events.append(.welcomed(place))
-        var rest = hashes[...]
-        while !rest.isEmpty {
-            var message = MeetingMessage()
-            message.have = Array(rest.prefix(MeetingMessage.maxHashes))
-            rest = rest.dropFirst(MeetingMessage.maxHashes)
-            orders.append(.send(stream, message.encoded))
-        }
+        guard !wanted.isEmpty else { return }
+        var message = MeetingMessage()
+        message.asked = wanted
+        orders.append(.send(stream, message.encoded))
     }
 
     private mutating func take(
         _ holders: MeetingMessage.Holders, from place: PeerID, on stream: StreamID
     ) {
+        let isAnswer = questions[holders.hash]?.remove(stream) != nil
         // What was not asked is not heard.
-        guard questions[holders.hash]?.remove(stream) != nil else { return }
+        guard isAnswer || wanted.contains(holders.hash) else { return }
         if !holders.peers.isEmpty { events.append(.found(holders.hash, holders.peers, at: place)) }
-        endIfAnswered(holders.hash)
+        if isAnswer { endIfAnswered(holders.hash) }
     }
 
     private mutating func leave(_ stream: StreamID, now: Instant) {
@@ -153,6 +210,7 @@ public struct MeetingGuest: Sendable {
             returns.append((place, now + Self.rejoinPause))
         }
         isWelcome.remove(stream)
+        isIntroduced.remove(stream)
         let asked = questions.filter { $0.value.contains(stream) }.map { $0.key }
         for hash in asked {
             questions[hash]?.remove(stream)

@@ -10,6 +10,10 @@ public struct MeetingPlace: Sendable {
     public static let maxGuests = 1024
     public static let maxHashesPerGuest = 256
     public static let maxHashes = 1 << 16
+    /// What of the things that a guest has asked about it is told of later, of so many others each:
+    /// the newest ones. Every question costs this much at the most.
+    public static let maxWantsPerGuest = 64
+    public static let maxNews = 8
     /// How much a guest may say and ask within ``period``, in hashes.
     public static let maxQuestions = 2048
     public static let period: Duration = .seconds(60)
@@ -17,6 +21,8 @@ public struct MeetingPlace: Sendable {
     private struct Guest {
         let peer: PeerID
         var hashes: Set<Multihash> = []
+        /// What it wants, the newest last, and how many others it is told of yet.
+        var wants: [(hash: Multihash, left: Int)] = []
         var questions = 0
         var periodStart: Instant
     }
@@ -25,6 +31,8 @@ public struct MeetingPlace: Sendable {
     private var streams: [PeerID: StreamID] = [:]
     /// The holders of each hash, in the order in which they came.
     private var holders: [Multihash: [PeerID]] = [:]
+    /// Those who want each hash.
+    private var waiting: [Multihash: [StreamID]] = [:]
     /// How many hashes all guests have named.
     private(set) var hashTotal = 0
     private var orders = Outbox<StreamOrder>()
@@ -72,8 +80,12 @@ public struct MeetingPlace: Sendable {
         _ message: MeetingMessage, on stream: StreamID, now: Instant
     ) -> Bool {
         guard var guest = guests[stream], message.found.isEmpty else { return false }
+        var news: [Multihash] = []
         // Who is sent away is so with all that has been taken of what it said.
-        defer { guests[stream] = guest }
+        defer {
+            guests[stream] = guest
+            for hash in news { tell(of: guest.peer, holding: hash) }
+        }
         if now.since(guest.periodStart) >= Self.period {
             guest.questions = 0
             guest.periodStart = now
@@ -90,14 +102,50 @@ public struct MeetingPlace: Sendable {
             guest.hashes.insert(hash)
             holders[hash, default: []].append(guest.peer)
             hashTotal += 1
+            news.append(hash)
         }
         // One answer a message, so that none is too long.
         for hash in message.asked {
             var answer = MeetingMessage()
             answer.found = [.init(hash: hash, peers: some(holding: hash, for: guest.peer))]
             orders.append(.send(stream, answer.encoded))
+            want(hash, &guest, on: stream)
         }
         return true
+    }
+
+    /// The guest is told of who has it later.
+    private mutating func want(_ hash: Multihash, _ guest: inout Guest, on stream: StreamID) {
+        if let place = guest.wants.firstIndex(where: { $0.hash == hash }) {
+            guest.wants.remove(at: place)
+        } else {
+            waiting[hash, default: []].append(stream)
+        }
+        if guest.wants.count >= Self.maxWantsPerGuest {
+            unwant(guest.wants.removeFirst().hash, on: stream)
+        }
+        guest.wants.append((hash, Self.maxNews))
+    }
+
+    private mutating func unwant(_ hash: Multihash, on stream: StreamID) {
+        waiting[hash]?.removeAll { $0 == stream }
+        if waiting[hash]?.isEmpty == true { waiting[hash] = nil }
+    }
+
+    /// Tells those who want it.
+    private mutating func tell(of holder: PeerID, holding hash: Multihash) {
+        var answer = MeetingMessage()
+        answer.found = [.init(hash: hash, peers: [holder])]
+        for stream in waiting[hash] ?? [] where guests[stream]?.peer != holder {
+            guard let place = guests[stream]?.wants.firstIndex(where: { $0.hash == hash }) else {
+                continue
+            }
+            orders.append(.send(stream, answer.encoded))
+            guests[stream]?.wants[place].left -= 1
+            guard guests[stream]?.wants[place].left == 0 else { continue }
+            guests[stream]?.wants.remove(at: place)
+            unwant(hash, on: stream)
+        }
     }
 
     /// Some of those who have it, by chance: nobody is named more often by coming back.
@@ -121,6 +169,7 @@ public struct MeetingPlace: Sendable {
         guard let guest = guests.removeValue(forKey: stream) else { return }
         streams[guest.peer] = nil
         for hash in guest.hashes { forget(hash, of: guest.peer) }
+        for (hash, _) in guest.wants { unwant(hash, on: stream) }
     }
 
     private mutating func forget(_ hash: Multihash, of peer: PeerID) {

@@ -114,6 +114,9 @@ public struct RelayClient: Sendable {
     /// Whether this node has a place at a relay, or has asked for one.
     public func hasPlace(at relay: PeerID) -> Bool { places[relay] != nil }
 
+    /// Whether this node has a place at a relay.
+    public func holdsPlace(at relay: PeerID) -> Bool { places[relay] == .held }
+
     /// Gives up a place; it ends at the relay by itself.
     public mutating func release(_ relay: PeerID) {
         places[relay] = nil
