@@ -132,7 +132,10 @@ def site(files):
         server.server_close()
 
 
-START = """<script type="module">
+# As docs/browser.md says: what Weft takes is fetched before the pictures are.
+START = """<link rel="modulepreload" href="/weft.js">
+<link rel="preload" href="/weft-content.wasm" as="fetch" crossorigin>
+<script type="module">
 import { Weft } from '/weft.js'
 window.weft = await Weft.start({ peers: %s, serve: true, serviceWorker: '/weft-sw.js' })
 </script>"""

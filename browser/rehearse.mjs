@@ -204,9 +204,9 @@ async function connect(node) {
     page.run('dialling', 1, now);
     node.ask('accept', channel, now);
     page.ask('opened', channel, encoder.encode(address), now);
-    page.run('dialling', 0, now);
     await until(() => page.events.some(({ kind, subject }) => (
         kind === Kind.ready && subject === channel)));
+    page.run('dialling', 0, now);
     // Nodes ask who the page is and whether it is there, offer what it does not speak, and talk nonsense.
     const names = ['/rehearsal', '/ipfs/ping/1.0.0', '/ipfs/id/push/1.0.0', '/weft/exchange/1'];
     for (const [request, name] of names.entries()) {
@@ -237,7 +237,9 @@ page.start(false);
 const film = Buffer.alloc(24 << 20, 'film').map((byte, index) => byte ^ (index >> 8) ^ (index * 7));
 const dust = Buffer.alloc(64 * 900, 'dust').map((byte, index) => byte ^ (index >> 6) ^ (index >> 12));
 const note = Buffer.from('hello');
-let filmCID, dustCID, root;
+const pictures = Array.from({ length: 60 }, (_, number) => Buffer.alloc(40_000 + number, number));
+const names = pictures.map((_, number) => `${number}.png`);
+let filmCID, gallery, root;
 for (const node of [first, second]) {
     node.start(true);
     node.run('bring', encoder.encode('/rehearsal'), 1000, 1, now);
@@ -252,7 +254,31 @@ for (const node of [first, second]) {
     // A node gives what it has in memory: what it has read.
     same(await node.read([root, 'a', 'note.txt']), note);
     same(await node.read([root, 'a', 'dust']), dust);
+    const cids = pictures.map((picture) => node.keep(0x55, picture));
+    gallery = text(node.keep(0x70, folder(Object.fromEntries(
+        names.map((name, number) => [name, cids[number]])))));
+    for (const [number, name] of names.entries()) {
+        same(await node.read([gallery, name]), pictures[number]);
+    }
 }
+
+// A page asks for its pictures all at once, before a node is there; the site is quicker with some.
+const numbers = names.map((_, number) => 4000 + number);
+page.run('dialling', 1, now);
+for (const [number, name] of names.entries()) {
+    page.ask('read', numbers[number], encoder.encode(`${gallery}\0${name}`), NaN, NaN, 0, 30_000, now);
+}
+for (const number of numbers.splice(0, 20)) page.run('cancel', number, now);
+await connect(first);
+for (const number of numbers.splice(0, 10)) page.run('cancel', number, now);
+const came = (number, wanted) => page.events.filter(({ kind, subject }) => (
+    kind === wanted && subject === number));
+await until(() => numbers.every((number) => came(number, Kind.finished).length > 0));
+for (const number of numbers) {
+    const bytes = Buffer.concat(came(number, Kind.bytes).map(({ bytes }) => bytes));
+    assert.ok(bytes.equals(pictures[number - 4000]), `picture ${number}`);
+}
+lose();
 
 await connect(first);
 same(await page.read([root, 'a', 'note.txt']), note);

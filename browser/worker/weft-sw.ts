@@ -16,6 +16,8 @@ declare global {
 const GRACE = 4
 /** The longest that the mesh alone is asked, in milliseconds. */
 const HEAD_START = 100
+/** For how long it is believed which pages are open, in milliseconds. */
+const FRESH = 100
 /** How long a page has to say that it runs Weft, in milliseconds. */
 const PATIENCE = 1000
 /** How long it may take then until it answers, and until each piece comes, in milliseconds. */
@@ -127,9 +129,24 @@ async function askPages(
   const { method, headers } = request
   const message: MeshRequest = { weft: 'fetch', url, method, range: headers.get('range') }
   // Who asks is likely to have it.
-  const pages = [...await self.clients.matchAll({ type: 'window' })]
+  const pages = [...await openPages(client)]
     .sort((left, right) => Number(right.id === client) - Number(left.id === client))
   return askFirst(pages, message, cancelled, underWay)
+}
+
+/** The pages that were open a moment ago: the pictures of a page are asked for all at once. */
+let lately: { readonly time: number; readonly pages: Promise<readonly Client[]> } | undefined
+
+/** The open pages, among them the one that asks. */
+async function openPages(client: string): Promise<readonly Client[]> {
+  const known = lately
+  if (known !== undefined && performance.now() - known.time < FRESH) {
+    const pages = await known.pages
+    if (client === '' || pages.some(({ id }) => id === client)) return pages
+  }
+  const pages = self.clients.matchAll({ type: 'window' })
+  lately = { time: performance.now(), pages }
+  return pages
 }
 
 /** Asks one page, and the others if it has no answer. One that has no peers yet is asked beside them. */

@@ -69,6 +69,11 @@ extension ContentPeer {
         settle(now: now)
     }
 
+    /// The page's protocols, in the order of their names.
+    var ownProtocols: [ProtocolName] {
+        pageProtocols.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
     /// Does what the page wants with a stream of its protocols.
     func order(_ order: StreamOrder, now: Instant) {
         carryOut(order, of: .page, now: now)

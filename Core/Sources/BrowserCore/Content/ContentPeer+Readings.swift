@@ -91,7 +91,7 @@ extension ContentPeer {
         guard let open = readings.removeValue(forKey: number) else { return }
         readingOrder.removeAll { $0 == number }
         exchange.closeSession(open.session, now: now)
-        visitors?.end(open.session, now: now)
+        visitors?.end(open.session)
     }
 
     func reading(of session: WantTable.SessionID) -> UInt32? {

@@ -11,7 +11,7 @@ extension ContentPeer {
         guard visitors?.isMeeting != true else { return }
         if visitors == nil { visitors = Visitors(clock: clock, firstCall: nextCall) }
         visitors?.isMeeting = true
-        for (name, brought) in pageProtocols where brought.isOffered {
+        for name in ownProtocols where pageProtocols[name]?.isOffered == true {
             visitors?.guest.serve(with: name)
         }
         for hash in roots where cache.byteCount(of: hash) != nil { visitors?.guest.have(hash) }
@@ -62,8 +62,8 @@ extension ContentPeer {
 
     // MARK: Who has what
 
-    /// Asks the nodes which pages have a block. Returns whether an answer comes; if not, the page goes
-    /// on looking for as long as it reads.
+    /// Asks the nodes which pages have a block. Returns whether an answer comes; if not, the page
+    /// goes on looking for as long as it reads.
     func look(for hash: Multihash, _ session: WantTable.SessionID, now: Instant) -> Bool {
         guard let isAsked = visitors?.guest.ask(hash, now: now) else { return false }
         turn(visitors?.searches.look(for: hash, session, waits: isAsked), now: now)
@@ -78,12 +78,12 @@ extension ContentPeer {
         _ = look(for: end.hash, open.session, now: now)
     }
 
-    /// Connects with pages that have a contract, and with such as do for others what this page brings
-    /// protocols for, running contracts: either may run this one.
+    /// Connects with pages that have a contract, and with such as do for others what this page
+    /// brings protocols for, running contracts: either may run this one.
     func seek(_ contract: CID, now: Instant) {
         guard visitors?.isMeeting == true else { return }
         visitors?.call(for: contract.hash, now: now)
-        for name in pageProtocols.keys {
+        for name in ownProtocols {
             visitors?.call(for: MeetingMessage.topic(of: name), now: now)
         }
         settle(now: now)
@@ -406,9 +406,9 @@ extension ContentPeer {
             visitors?.unheardCalls.remove(call)
             tell(.signal(call, .wanted, []))
         case .offered(let call, let peer, let offer):
-            // Of two that call each other the one with the lesser name goes on. The other's offer is
-            // not refused: that one would take it that it is not wanted, and this one's offer may
-            // come only after that.
+            // Of two that call each other the one with the lesser name goes on. The other's offer
+            // is not refused: that one would take it that it is not wanted, and this one's offer
+            // may come only after that.
             if visitors?.waiting[peer] != nil, precedes(peer) { return }
             guard takes(offerOf: peer, now: now) else {
                 visitors?.signaling.giveUp(call)
@@ -496,7 +496,8 @@ extension ContentPeer {
         channelOrder.append(number)
         settle(now: now)
         // Of two that called each other the other call is of no more use.
-        for (other, called) in visitors?.calls ?? [:] where called == peer {
+        let others = visitors?.calls.filter { $0.value == peer }.map { $0.key }.sorted() ?? []
+        for other in others {
             if visitors?.unheardCalls.contains(other) == true {
                 giveUp(other, now: now)
             } else {

@@ -1,5 +1,5 @@
-// What a page looks for other pages for: a few of those that have it are turned to, and others instead
-// of those that cannot be reached or leave.
+// What a page looks for other pages for: a few of those that have it are turned to, and others
+// instead of those that cannot be reached or leave.
 
 import Exchange
 import Multiformats
@@ -17,6 +17,7 @@ struct Searches {
     static let rest: Duration = .seconds(10)
 
     private struct Search {
+        let hash: Multihash
         /// The readings that it is for, and those of them that wait for an answer.
         var sessions: [WantTable.SessionID] = []
         var waiting: [WantTable.SessionID] = []
@@ -29,6 +30,18 @@ struct Searches {
         func isCalled(at now: Instant) -> Bool {
             called.map { now.since($0) < Searches.callTime } ?? false
         }
+
+        /// Turns to as many as there may be.
+        mutating func turn(now: Instant) -> [Turn] {
+            let isForCalls = isCalled(at: now)
+            var turns: [Turn] = []
+            while turnedTo.count < Searches.maxHolders, !spares.isEmpty {
+                let peer = spares.removeFirst()
+                turnedTo.append(peer)
+                turns.append(Turn(peer: peer, sessions: sessions, isForCalls: isForCalls))
+            }
+            return turns
+        }
     }
 
     /// Whom to turn to, and for what.
@@ -39,97 +52,92 @@ struct Searches {
         let isForCalls: Bool
     }
 
-    private var searches: [Multihash: Search] = [:]
+    private var searches: [Search] = []
+
+    /// Where the search for a block stands, which is begun if there is none; nil if there are too
+    /// many.
+    private mutating func place(of hash: Multihash) -> Int? {
+        if let place = searches.firstIndex(where: { $0.hash == hash }) { return place }
+        guard searches.count < Self.maxSearches else { return nil }
+        searches.append(Search(hash: hash))
+        return searches.count - 1
+    }
 
     /// A reading looks for a block; it may wait for an answer. Returns to whom the page has turned.
     mutating func look(
         for hash: Multihash, _ session: WantTable.SessionID, waits: Bool
     ) -> [Turn] {
-        guard searches[hash] != nil || searches.count < Self.maxSearches else { return [] }
-        var search = searches[hash] ?? Search()
-        if !search.sessions.contains(session) { search.sessions.append(session) }
-        if waits { search.waiting.append(session) }
-        searches[hash] = search
-        return search.turnedTo.map { Turn(peer: $0, sessions: [session], isForCalls: false) }
+        guard let place = place(of: hash) else { return [] }
+        if !searches[place].sessions.contains(session) {
+            searches[place].sessions.append(session)
+        }
+        if waits { searches[place].waiting.append(session) }
+        return searches[place].turnedTo.map {
+            Turn(peer: $0, sessions: [session], isForCalls: false)
+        }
     }
 
-    /// A call looks for others. Returns whether they are to be asked about, and what is not looked for
-    /// any more.
+    /// A call looks for others. Returns whether they are to be asked about, and what is not looked
+    /// for any more.
     mutating func call(for hash: Multihash, now: Instant) -> (isAsked: Bool, over: [Multihash]) {
-        let over = searches.keys.filter { other in
-            guard other != hash, let search = searches[other] else { return false }
-            return search.sessions.isEmpty && !search.isCalled(at: now)
+        func isOver(_ search: Search) -> Bool {
+            search.hash != hash && search.sessions.isEmpty && !search.isCalled(at: now)
         }
-        for old in over { searches[old] = nil }
-        guard searches[hash] != nil || searches.count < Self.maxSearches else {
-            return (false, over)
-        }
-        var search = searches[hash] ?? Search()
-        search.called = now
-        let isAsked = search.asked.map { now.since($0) >= Self.rest } ?? true
-        if isAsked { search.asked = now }
-        searches[hash] = search
-        return (isAsked, over)
+        let over = searches.filter(isOver).map { $0.hash }
+        searches.removeAll(where: isOver)
+        guard let place = place(of: hash) else { return (false, over) }
+        searches[place].called = now
+        if let asked = searches[place].asked, now.since(asked) < Self.rest { return (false, over) }
+        searches[place].asked = now
+        return (true, over)
     }
 
     /// These have what was looked for. Returns to whom the page turns.
     mutating func found(_ peers: [PeerID], for hash: Multihash, now: Instant) -> [Turn] {
-        guard var search = searches[hash] else { return [] }
+        guard let place = searches.firstIndex(where: { $0.hash == hash }) else { return [] }
+        var search = searches[place]
+        // One that was turned to for a reading need not be connected.
+        let known = search.isCalled(at: now) ? peers.filter { search.turnedTo.contains($0) } : []
         for peer in peers where !search.turnedTo.contains(peer) && !search.spares.contains(peer) {
             if search.spares.count >= Self.maxSpares { search.spares.removeFirst() }
             search.spares.append(peer)
         }
-        searches[hash] = search
-        // One that was turned to for a reading need not be connected.
-        let known = search.isCalled(at: now) ? peers.filter { search.turnedTo.contains($0) } : []
-        return known.map { Turn(peer: $0, sessions: [], isForCalls: true) } + turn(hash, now: now)
-    }
-
-    private mutating func turn(_ hash: Multihash, now: Instant) -> [Turn] {
-        guard var search = searches[hash] else { return [] }
-        let isForCalls = search.isCalled(at: now)
-        var turns: [Turn] = []
-        while search.turnedTo.count < Self.maxHolders, !search.spares.isEmpty {
-            let peer = search.spares.removeFirst()
-            search.turnedTo.append(peer)
-            turns.append(Turn(peer: peer, sessions: search.sessions, isForCalls: isForCalls))
-        }
-        searches[hash] = search
-        return turns
+        let turns = search.turn(now: now)
+        searches[place] = search
+        return known.map { Turn(peer: $0, sessions: [], isForCalls: true) } + turns
     }
 
     /// A page could not be reached, or has left. Returns to whom this one turns instead.
     mutating func lost(_ peer: PeerID, now: Instant) -> [Turn] {
         var turns: [Turn] = []
-        for hash in searches.keys where searches[hash]?.turnedTo.contains(peer) == true {
-            searches[hash]?.turnedTo.removeAll { $0 == peer }
-            turns += turn(hash, now: now)
+        for place in searches.indices where searches[place].turnedTo.contains(peer) {
+            searches[place].turnedTo.removeAll { $0 == peer }
+            turns += searches[place].turn(now: now)
         }
         return turns
     }
 
     /// All have answered: the readings that waited for that.
     mutating func answered(_ hash: Multihash) -> [WantTable.SessionID] {
-        let sessions = searches[hash]?.waiting ?? []
-        searches[hash]?.waiting = []
+        guard let place = searches.firstIndex(where: { $0.hash == hash }) else { return [] }
+        let sessions = searches[place].waiting
+        searches[place].waiting = []
         return sessions
     }
 
     /// A reading is over. Returns what is not looked for any more.
-    mutating func end(_ session: WantTable.SessionID, now: Instant) -> [Multihash] {
+    mutating func end(_ session: WantTable.SessionID) -> [Multihash] {
         var over: [Multihash] = []
-        for hash in searches.keys where searches[hash]?.sessions.contains(session) == true {
-            searches[hash]?.sessions.removeAll { $0 == session }
-            searches[hash]?.waiting.removeAll { $0 == session }
-            guard let search = searches[hash], search.sessions.isEmpty, search.called == nil else {
-                continue
-            }
-            searches[hash] = nil
-            over.append(hash)
+        for place in searches.indices.reversed() {
+            guard searches[place].sessions.contains(session) else { continue }
+            searches[place].sessions.removeAll { $0 == session }
+            searches[place].waiting.removeAll { $0 == session }
+            guard searches[place].sessions.isEmpty, searches[place].called == nil else { continue }
+            over.append(searches.remove(at: place).hash)
         }
         return over
     }
 
     /// Nobody is looked for any more.
-    mutating func removeAll() { searches = [:] }
+    mutating func removeAll() { searches = [] }
 }

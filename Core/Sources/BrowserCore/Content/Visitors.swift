@@ -25,8 +25,8 @@ struct Visitors {
     static let maxVisitors = 24
     static let maxRoutes = 512
     static let maxLiars = 256
-    /// How many associations with pages it makes within ``period``, and with nodes: browsers have few,
-    /// and keep them for a while when they are closed.
+    /// How many associations with pages it makes within ``period``, and with nodes: browsers have
+    /// few, and keep them for a while when they are closed.
     static let maxAssociations = 60
     static let maxNodeAssociations = 40
     static let period: Duration = .seconds(600)
@@ -99,8 +99,8 @@ struct Visitors {
         }
     }
 
-    /// Has a node relay to this page, if that has something to give. Only then others are told of it:
-    /// who heard sooner would not reach it.
+    /// Has a node relay to this page, if that has something to give. Only then others are told of
+    /// it: who heard sooner would not reach it.
     mutating func reserve(at place: PeerID, now: Instant) {
         guard guest.hasSomething else { return }
         if relays.holdsPlace(at: place) { return guest.isReachable(at: place) }
@@ -167,8 +167,9 @@ struct Visitors {
         if unreached.count < Self.maxResting { unreached[peer] = (now, isByThem) }
     }
 
-    /// Whether a page is left alone, as it was not reached a short while ago. One that calls is heard,
-    /// unless nothing came of its own call: of two that rest in turns neither would hear the other.
+    /// Whether a page is left alone, as it was not reached a short while ago. One that calls is
+    /// heard, unless nothing came of its own call: of two that rest in turns neither would hear the
+    /// other.
     func isResting(_ peer: PeerID, calls: Bool, now: Instant) -> Bool {
         guard let (time, isByThem) = unreached[peer], isByThem || !calls else { return false }
         return now.since(time) < Self.rest
@@ -182,7 +183,7 @@ struct Visitors {
     }
 
     /// A reading is over.
-    mutating func end(_ session: WantTable.SessionID, now: Instant) {
-        for hash in searches.end(session, now: now) { guest.forget(hash) }
+    mutating func end(_ session: WantTable.SessionID) {
+        for hash in searches.end(session) { guest.forget(hash) }
     }
 }

@@ -1,6 +1,6 @@
-// The page's part: it tells its nodes what it has, and asks them who else has something. Who gets it
-// later they tell as well, as long as the page wants it: two that look for each other meet whoever
-// comes first.
+// The page's part: it tells its nodes what it has, and asks them who else has something. Who gets
+// it later they tell as well, as long as the page wants it: two that look for each other meet
+// whoever comes first.
 
 public import Multiformats
 public import Wire
@@ -105,9 +105,9 @@ public struct MeetingGuest: Sendable {
         tell(message, to: isIntroduced)
     }
 
-    /// Asks all places who has something, now and when the page comes to another one. Returns whether
-    /// there is any yet; then ``Event/answered(_:)`` follows. Who has it later is told of, too, until
-    /// the page does not want it any more.
+    /// Asks all places who has something, now and when the page comes to another one. Returns
+    /// whether there is any yet; then ``Event/answered(_:)`` follows. Who has it later is told of,
+    /// too, until the page does not want it any more.
     public mutating func ask(_ hash: Multihash, now: Instant) -> Bool {
         forget(hash)
         if wanted.count >= MeetingPlace.maxWantsPerGuest { wanted.removeFirst() }

@@ -38,8 +38,8 @@ public struct MeetingMessage: Hashable, Sendable {
     /// An empty message.
     public init() {}
 
-    /// What stands for a protocol where hashes stand for content: pages that do something for others
-    /// with it "have" this.
+    /// What stands for a protocol where hashes stand for content: pages that do something for
+    /// others with it "have" this.
     public static func topic(of name: ProtocolName) -> Multihash {
         Multihash.sha2_256(of: name.utf8.rawSpan)
     }
