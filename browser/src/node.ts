@@ -116,6 +116,9 @@ export interface WeftEventMap {
 /** When a page that is connected loads the rest of its module, in milliseconds. */
 const STAYING = 30_000
 
+/** How long a page may load before it gives peers what it has, in milliseconds. */
+const LOADING = 2000
+
 /** The most memory that a page may set apart for blocks. */
 const MOST_MEMORY = 1 << 30
 
@@ -138,6 +141,7 @@ export class Weft extends EventTarget {
   private tabs: Tabs | undefined
   private bytesFromSite = 0
   private isServing = false
+  private hasBegun = false
   private isStopped = false
   /** Why the module cannot be called any more. */
   private fault: WeftError | undefined
@@ -165,13 +169,23 @@ export class Weft extends EventTarget {
     const dialTimeout = limited('dialTimeout', options.dialTimeout, 10_000, LONGEST_WAIT)
     const memory = limited('storage.memory', options.storage?.memory, 64 << 20, MOST_MEMORY)
     const disk = limited('storage.disk', options.storage?.disk, Infinity, Infinity)
-    // The page's elements ask before the module is there.
+    // The page's elements ask before the module is there. What waited then begins in tasks of its own,
+    // between which peers are heard.
     let begin = (): void => {}
     let fail = (_: unknown): void => {}
     const begun = new Promise<void>((resolve, reject) => { [begin, fail] = [resolve, reject] })
     begun.catch(() => {})
+    let turn = begun
     weft.stopAnswering = answerWorker({
-      fetch: (input, init) => begun.then(() => weft.fetch(input, init)),
+      fetch: async (input, init) => {
+        const own = turn
+        if (!weft.hasBegun) {
+          turn = own.then(nextTask)
+          turn.catch(() => {})
+        }
+        await own
+        return weft.fetch(input, init)
+      },
       isConnected: () => weft.isConnected,
       siteBrought: bytes => { weft.bytesFromSite += bytes },
     })
@@ -181,6 +195,7 @@ export class Weft extends EventTarget {
       early = new EarlySockets(options.tabs === 'shared' ? [] : options.peers ?? [])
       await weft.begin(options, secret, memory, disk, dialTimeout, early)
       early.close()
+      weft.hasBegun = true
       begin()
       const { serviceWorker } = options
       await Promise.all([
@@ -239,9 +254,10 @@ export class Weft extends EventTarget {
     else for (const address of options.peers ?? []) this.connect(address)
   }
 
-  /** Gives peers what is kept, as soon as the module can; what is read meanwhile does not wait for it. */
+  /** Gives peers what is kept, as soon as the page has loaded, which has better to do before. */
   private async beginServing(): Promise<void> {
     if (!this.isServing) return
+    await loaded()
     await this.core.whole().then(() => this.serveNow(), cause => this.remainReader(cause))
   }
 
@@ -644,6 +660,27 @@ export class Weft extends EventTarget {
       this.readings.get(subject)?.take(kind, number, bytes)
     }
   }
+}
+
+/** Resolves in another task. */
+function nextTask(): Promise<void> {
+  return new Promise(resolve => {
+    const { port1, port2 } = new MessageChannel()
+    port1.onmessage = () => {
+      port1.close()
+      resolve()
+    }
+    port2.postMessage(undefined)
+  })
+}
+
+/** Resolves when the page and what it shows have been loaded, or that takes long. */
+function loaded(): Promise<void> {
+  return new Promise(resolve => {
+    if (document.readyState === 'complete') return resolve()
+    addEventListener('load', () => resolve(), { once: true })
+    setTimeout(resolve, LOADING)
+  })
 }
 
 /** Loads the script for calls, which pages without any do not pay for. */
