@@ -7,7 +7,8 @@ import type { CallRecord, ContractOptions, MeshOptions } from './contracts.js'
 import { Core, text, utf8 } from './core.js'
 import { networkError, WeftError, WeftErrorCode } from './errors.js'
 import { lines, pack, unpack } from './parts.js'
-import { compile } from './pieces.js'
+import { STAYING } from './pieces.js'
+import { restOf } from './place.js'
 import { LONGEST_WAIT, Turns } from './turns.js'
 import type { Work, WorkContent, WorkEnd } from './work.js'
 import { Workers } from './workers.js'
@@ -24,6 +25,8 @@ export interface CallsHost {
   readonly isServing: () => boolean
   /** Dials if nobody is connected; answers whether somebody is. */
   someone(signal: AbortSignal): Promise<boolean>
+  /** Loads the rest of the peer's module, which keeping what is made here takes. */
+  whole(): Promise<void>
   /** Calls a function of the peer's module. */
   run(name: string, ...parameters: (number | Uint8Array)[]): void
   ask(name: string, ...parameters: (number | Uint8Array)[]): Uint8Array
@@ -134,6 +137,7 @@ export class Calls {
   private told = { speed: USUAL_SPEED, queue: 0 }
   private nextCall = 1
   private isStopped = false
+  private staying: ReturnType<typeof setTimeout> | undefined
   readonly counts = { own: 0, served: 0, gasServed: 0 }
 
   private constructor(
@@ -146,17 +150,20 @@ export class Calls {
     host: CallsHost, options: ContractOptions, base: URL, started: (calls: Calls) => void,
   ): Promise<Calls> {
     const calls = new Calls(host, options)
-    const module = await compile(options.module ?? new URL('weft-calls.wasm', base))
-    calls.core = await Core.load(module, {
+    calls.core = await Core.load(options.module ?? new URL('weft-calls.wasm', base), {
       send: () => true,
       event: (kind, subject, number, bytes) => {
         calls.turns.add(() => calls.take(kind as number, subject, number, bytes))
       },
       failed: cause => calls.end(cause),
-    })
+    }, restOf('weft-calls-rest.wasm', options, base))
+    // Who runs contracts for others needs the rest at once, and a page that stays has it later.
+    if (options.serve === true) await calls.core.whole()
+    else calls.staying = setTimeout(() => { calls.core.whole().catch(() => {}) }, STAYING)
     const script = new URL(options.worker ?? 'weft-worker.js', base)
     const makeWorkers = (): Workers =>
-      new Workers(script, module, calls.slots, (...name) => calls.content(...name))
+      new Workers(
+        script, () => calls.core.modules, calls.slots, (...name) => calls.content(...name))
     calls.workers = makeWorkers()
     calls.visiting = makeWorkers()
     const secret = crypto.getRandomValues(new Uint8Array(32))
@@ -228,7 +235,7 @@ export class Calls {
     const argument = pack([
       url, request.method === 'HEAD' ? 'GET' : request.method,
       [...request.headers].map(([name, value]) => `${name}:${value}`).join('\n'),
-      isLong ? '' : body, isLong ? this.keepFile(body) : '',
+      isLong ? '' : body, isLong ? await this.keepFile(body) : '',
     ])
     const contract = new URL(url).host
     const patience = Math.max(0, finish - this.host.now())
@@ -421,10 +428,17 @@ export class Calls {
     if (workers === this.visiting) this.offer()
     const time = this.options.time ?? TIME
     const most = work.isForPeer === true && work.recorded !== undefined ? PROOF_TIME : time
-    this.stops.set(order, workers.run(work, Math.min(time, most), end => {
+    const finish = (end: WorkEnd): void => {
       this.stops.delete(order)
       if (!this.isStopped) done(end)
-    }))
+    }
+    let isWanted = true
+    this.stops.set(order, () => { isWanted = false })
+    this.whole().then(() => {
+      if (isWanted) this.stops.set(order, workers.run(work, Math.min(time, most), finish))
+    }, (cause: Error) => {
+      if (isWanted) finish({ kind: 'none', code: 'resource', reason: cause.message })
+    })
   }
 
   private replay(order: number, records: Uint8Array[], forPeer: boolean): void {
@@ -436,6 +450,7 @@ export class Calls {
     const call = unpack(this.core.ask('record_parts', record!))[5]!
     const workers = forPeer ? this.visiting : this.workers
     this.begin(workers, order, { call, recorded, isForPeer: forPeer }, end => {
+      if (!this.core.isWhole) return
       const result = end.kind === 'record' ? end.record : new Uint8Array()
       const hasStrayed = end.kind === 'strayed' || end.kind === 'unanswered'
       this.run('replayed', order, result, hasStrayed ? 1 : 0)
@@ -443,6 +458,8 @@ export class Calls {
   }
 
   private async load(order: number, [, ...cids]: string[]): Promise<void> {
+    // Without the rest of the module nothing is made of records.
+    if (!await this.core.whole().then(() => true, () => false)) return
     const abort = new AbortController()
     const timer = setTimeout(() => abort.abort(), LOAD_TIME)
     try {
@@ -469,8 +486,14 @@ export class Calls {
     return this.host.read(cid, names, MAX_INPUT, signal)
   }
 
+  /** Loads what asking peers does not take. */
+  private async whole(): Promise<void> {
+    await Promise.all([this.core.whole(), this.host.whole()])
+  }
+
   /** Keeps a file; answers its CID. */
-  private keepFile(bytes: Uint8Array): string {
+  private async keepFile(bytes: Uint8Array): Promise<string> {
+    await this.whole()
     const parts = unpack(this.core.ask('file_blocks', bytes))
     for (let index = 1; index < parts.length; index += 2) {
       this.host.ask('keep', parts[index]!, parts[index + 1]!)
@@ -512,6 +535,7 @@ export class Calls {
   end(reason: unknown): void {
     if (this.isStopped) return
     this.isStopped = true
+    clearTimeout(this.staying)
     this.turns.stop()
     this.workers?.stop()
     this.visiting?.stop()

@@ -20,6 +20,8 @@ export interface ContractOptions {
   /** Where weft-calls.wasm and weft-worker.js are; beside the script if not said. */
   module?: ModuleSource
   worker?: string | URL
+  /** Where `weft-calls-rest.wasm` is, the rest of the module; beside the script if not said. */
+  rest?: string | URL
 }
 
 /** On what terms a call is made: what `fetch` takes as `mesh`. */

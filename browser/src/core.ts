@@ -116,7 +116,9 @@ export class Core {
   ) {}
 
   /** Loads a module, without the rest of it if it is in two pieces. */
-  static async load(source: ModuleSource, host: Host, rest?: URL): Promise<Core> {
+  static async load(
+    source: ModuleSource, host: Host, rest?: URL | WebAssembly.Module,
+  ): Promise<Core> {
     let core: Core | undefined
     const spares = new Spares()
     const view = (pointer: number, count: number): Uint8Array =>
@@ -164,8 +166,11 @@ export class Core {
     return this.pieces.exports['memory'] as WebAssembly.Memory
   }
 
-  /** Loads the rest of the module, which whatever is more than reading from nodes needs. */
+  /** Loads the rest of the module, which whatever is more than reading or asking nodes needs. */
   whole(): Promise<void> { return this.pieces.whole() }
+
+  /** The pieces of the module that are loaded, the first one first. */
+  get modules(): readonly WebAssembly.Module[] { return this.pieces.modules }
 
   /** Whether the rest is there. */
   get isWhole(): boolean { return this.pieces.isWhole }

@@ -5,10 +5,10 @@ import { Core, Count, EventKind, text, utf8 } from './core.js'
 import type { Calls, CallsHost } from './calls.js'
 import type { ContractOptions, MeshOptions } from './contracts.js'
 import { networkError, WeftError } from './errors.js'
-import { place } from './place.js'
+import { place, restOf } from './place.js'
 import { Found, Listing, Reading, Refusal } from './readings.js'
 import { ByteRange, byteRange, contentPath, isOfMesh, mediaType } from './requests.js'
-import type { ModuleSource } from './pieces.js'
+import { type ModuleSource, STAYING } from './pieces.js'
 import { answerWorker, install } from './site.js'
 import { Storage } from './storage.js'
 import { Tabs } from './tabs.js'
@@ -112,9 +112,6 @@ export interface WeftEventMap {
   /** A contract ran here for a peer. */
   served: CustomEvent<{ url: string; peer: string; gas: number; outcome: string }>
 }
-
-/** When a page that is connected loads the rest of its module, in milliseconds. */
-const STAYING = 30_000
 
 /** How long a page may load before it gives peers what it has, in milliseconds. */
 const LOADING = 2000
@@ -226,7 +223,7 @@ export class Weft extends EventTarget {
       load: (number, hash) => void this.load(number, hash),
       event: (...event) => { this.turns.add(() => this.take(...event)) },
       failed: cause => this.failed(cause),
-    }, restOf(options))
+    }, restOf('weft-rest.wasm', options, place.base))
     loading.catch(() => {})
     this.storage = new Storage(
       options.store ?? (place.base && new URL('weft-store.js', place.base)),
@@ -431,7 +428,7 @@ export class Weft extends EventTarget {
   private loadCalls(): Promise<Calls> {
     // After its module has failed another one is loaded.
     if (this.calls?.isOver === true && !this.isStopped) this.callsStarting = undefined
-    this.callsStarting ??= this.core.whole().then(() => startCalls(this.contracts, {
+    this.callsStarting ??= startCalls(this.contracts, {
       seed: this.seed,
       now: this.now,
       peerCount: () => this.channels.connected.length,
@@ -443,12 +440,13 @@ export class Weft extends EventTarget {
         this.turns.settle()
       },
       ask: (name, ...parameters) => this.core.ask(name, ...parameters),
+      whole: () => this.core.whole(),
       read: (cid, names, limit, signal) => this.readWhole([cid, ...names], limit, signal),
       tell: (name, detail) => { this.dispatchEvent(new CustomEvent(name, { detail })) },
     }, calls => {
       this.calls = calls
       if (this.isStopped) calls.end(new DOMException('Weft has been stopped', 'AbortError'))
-    }))
+    })
     this.callsStarting.catch(() => { this.callsStarting = undefined })
     return this.callsStarting
   }
@@ -691,14 +689,6 @@ async function startCalls(
   const script = await import(`${new URL('weft-calls.js', place.base)}`)
   const calls = await (script.Calls as typeof Calls).start(host, options, place.base, started)
   return calls
-}
-
-/** Where the rest of the module is. */
-function restOf({ module, rest }: StartOptions): URL | undefined {
-  if (rest !== undefined) return new URL(rest, document.baseURI)
-  const isPlace = typeof module === 'string' || module instanceof URL
-  const base = isPlace ? new URL(module, document.baseURI) : place.base
-  return base && new URL('weft-rest.wasm', base)
 }
 
 /** A number of the options; the most that there can be if it is more. */

@@ -1,5 +1,5 @@
-// A module in two pieces, as Scripts/build-browser cuts it: what a page runs that reads from nodes, and
-// the rest. The rest is loaded before something is begun that is known to need it, and by a page that
+// A module in two pieces, as Scripts/build-browser cuts it: what a page runs that reads from nodes or asks
+// them for calls, and the rest. The rest is loaded before something is begun that is known to need it, and by a page that
 // stays; should anything else call it before, it is loaded then, while the page waits.
 
 /** Where a module comes from. */
@@ -20,6 +20,9 @@ export async function compile(source: ModuleSource): Promise<WebAssembly.Module>
   return WebAssembly.compile(await response.arrayBuffer())
 }
 
+/** When a page that stays loads the rest of its modules, in milliseconds. */
+export const STAYING = 30_000
+
 /** How the first piece names the table in which both find each other's functions. */
 const TABLE = 'table'
 
@@ -30,23 +33,24 @@ const build = (module: WebAssembly.Module): string =>
 /** What a module that may have a second piece exports. */
 export class Pieces {
   private first!: WebAssembly.Instance
-  private build = ''
+  /** Both, as far as they are loaded. */
+  readonly modules: WebAssembly.Module[] = []
   private loading: Promise<void> | undefined
   /** Whether the rest is there. */
   isWhole = false
 
   private constructor(
     private readonly imports: WebAssembly.Imports,
-    private readonly rest: URL | undefined,
+    private readonly rest: URL | WebAssembly.Module | undefined,
   ) {}
 
   /** Loads the first piece. */
   static async load(
-    source: ModuleSource, rest: URL | undefined, imports: WebAssembly.Imports,
+    source: ModuleSource, rest: URL | WebAssembly.Module | undefined, imports: WebAssembly.Imports,
   ): Promise<Pieces> {
     const pieces = new Pieces(imports, rest)
     const module = await compile(source)
-    pieces.build = build(module)
+    pieces.modules.push(module)
     pieces.first = await WebAssembly.instantiate(module, { ...imports, placeholder: pieces.missing })
     return pieces
   }
@@ -57,7 +61,10 @@ export class Pieces {
   private get missing(): WebAssembly.ModuleImports {
     return new Proxy({}, {
       get: (_, place) => (...parameters: unknown[]) => {
-        if (!this.isWhole) this.add(new WebAssembly.Module(readNow(this.place)))
+        if (!this.isWhole) {
+          const { place } = this
+          this.add(place instanceof URL ? new WebAssembly.Module(readNow(place)) : place)
+        }
         return (this.exports[TABLE] as WebAssembly.Table).get(Number(place))(...parameters)
       },
     })
@@ -74,21 +81,23 @@ export class Pieces {
     this.add(await compile(this.place))
   }
 
-  /** Where the rest is: of the same build, so that no cache has an older one. */
-  private get place(): URL {
-    if (this.rest === undefined) throw new TypeError('say where weft-rest.wasm is: rest')
+  /** The rest, or where it is: of the same build, so that no cache has an older one. */
+  private get place(): URL | WebAssembly.Module {
+    if (this.rest === undefined) throw new TypeError('say where the rest of the module is: rest')
+    if (this.rest instanceof WebAssembly.Module) return this.rest
     const place = new URL(this.rest)
-    place.searchParams.set('build', this.build)
+    place.searchParams.set('build', build(this.modules[0]!))
     return place
   }
 
   /** The rest puts its functions into the table. */
   private add(module: WebAssembly.Module): void {
     if (this.isWhole) return
-    if (build(module) !== this.build) {
-      throw new TypeError('weft-content.wasm and weft-rest.wasm are not of the same build')
+    if (build(module) !== build(this.modules[0]!)) {
+      throw new TypeError('the two pieces of Weft’s module are not of the same build')
     }
     new WebAssembly.Instance(module, { ...this.imports, primary: this.exports as never })
+    this.modules.push(module)
     this.isWhole = true
   }
 }

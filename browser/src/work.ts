@@ -41,7 +41,7 @@ export type WorkEnd =
 
 /** What a page says. */
 export type WorkOrder =
-  | { readonly kind: 'start'; readonly module: WebAssembly.Module }
+  | { readonly kind: 'start'; readonly modules: readonly WebAssembly.Module[] }
   | { readonly kind: 'run'; readonly work: Work }
   | { readonly kind: 'content'; readonly content: WorkContent }
 

@@ -26,7 +26,8 @@ export class Workers {
 
   constructor(
     private readonly script: URL,
-    private readonly module: WebAssembly.Module,
+    /** The module in its two pieces, which are loaded by the time that something is to run. */
+    private readonly modules: () => readonly WebAssembly.Module[],
     private readonly limit: number,
     private readonly source: ContentSource,
   ) {}
@@ -65,7 +66,7 @@ export class Workers {
 
   private make(): Worker {
     const worker = new Worker(this.script)
-    say(worker, { kind: 'start', module: this.module })
+    say(worker, { kind: 'start', modules: this.modules() })
     return worker
   }
 

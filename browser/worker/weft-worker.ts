@@ -288,13 +288,18 @@ async function run(work: Work): Promise<void> {
   say({ kind: 'end', end })
 }
 
+async function begin([first, rest]: readonly WebAssembly.Module[]): Promise<void> {
+  core = await Core.load(first!, {
+    send: () => true, event: () => {}, failed: cause => { throw cause },
+  }, rest)
+  await core.whole()
+}
+
 let started: Promise<void>
 self.onmessage = async ({ data }: MessageEvent<WorkOrder>) => {
   switch (data.kind) {
     case 'start':
-      started = Core.load(data.module, {
-        send: () => true, event: () => {}, failed: cause => { throw cause },
-      }).then(loaded => { core = loaded })
+      started = begin(data.modules)
       // Who wants a run is told.
       started.catch(() => {})
       return
