@@ -170,54 +170,26 @@ extension Call {
         guard bytes.byteCount <= CallLimits.maxCallBytes else {
             throw DecodeError(.overLimit, "call: longer than 64 KiB")
         }
-        try self.init(try DagCBOR.decode(bytes))
+        var reader = CanonicalReader(bytes)
+        try self.init(&reader)
+        try reader.end()
     }
 
-    init(_ value: Value) throws(DecodeError) {
-        let map = try CanonicalMap(value, fields: 8)
-        let rules = try map.number("rules", upTo: UInt64(UInt32.max))
-        let contract = try map.link("contract")
-        let method = try map.text("method")
-        let path = try map.text("path")
-        let query = try map.text("query")
-        let headers = try CallHeaders(try map.value("headers"))
-        let body = try CallBody(try map.value("body"))
-        let gas = try map.number("gas", upTo: CallLimits.maxGas)
+    init(_ reader: inout CanonicalReader) throws(DecodeError) {
+        try reader.map(fields: 8)
+        let gas = try reader.number("gas", upTo: CallLimits.maxGas)
+        let body = try reader.body("body")
+        let path = try reader.text("path")
+        let query = try reader.text("query")
+        let rules = try reader.number("rules", upTo: UInt64(UInt32.max))
+        let method = try reader.text("method")
+        let headers = try reader.headers("headers")
+        let contract = try reader.link("contract")
         do throws(CallFault) {
             try self.init(
                 canonical: contract, UInt32(rules), method, path, query, headers, body, gas)
         } catch {
             throw DecodeError(.malformed, "call: a part of it breaks the rules of calls")
-        }
-    }
-}
-
-extension CallBody {
-    init(_ value: Value) throws(DecodeError) {
-        switch value {
-        case .bytes(let bytes) where bytes.count <= CallLimits.maxInlineBytes: self = .inline(bytes)
-        case .link(let cid) where cid.version == .v1: self = .content(cid)
-        default: throw DecodeError(.malformed, "call: a body is up to 32 KiB or a link")
-        }
-    }
-}
-
-extension CallHeaders {
-    init(_ value: Value) throws(DecodeError) {
-        guard case .list(let elements) = value, elements.count <= CallLimits.maxHeaders else {
-            throw DecodeError(.malformed, "call: headers are a list of up to 32")
-        }
-        var fields: [(name: String, value: String)] = []
-        for element in elements {
-            guard case .list(let pair) = element, pair.count == 2,
-                case .string(let name) = pair[0], case .string(let text) = pair[1]
-            else { throw DecodeError(.malformed, "call: a header is a name and a value") }
-            fields.append((name, text))
-        }
-        do throws(CallFault) {
-            try self.init(canonical: fields)
-        } catch {
-            throw DecodeError(.notCanonical, "call: headers are sorted and in lower case")
         }
     }
 }

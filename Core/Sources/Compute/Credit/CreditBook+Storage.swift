@@ -1,6 +1,5 @@
 // A credit book's accounts as they are kept when a node ends.
 
-import IPLD
 public import Multiformats
 public import Wire
 
@@ -11,11 +10,11 @@ extension CreditBook {
     /// All accounts in canonical dag-cbor.
     public var storedAccounts: [UInt8] {
         let entries = accounts.sorted { $0.key.bytes.lexicographicallyPrecedes($1.key.bytes) }
-        return CanonicalMap.encode(
-            .map([
-                Value.Entry("version", .integer(1)),
-                Value.Entry("accounts", .list(entries.map { $0.value.value(of: $0.key) })),
-            ]))
+        var map = CanonicalWriter(fields: 2)
+        map.write("version", 1)
+        map.list("accounts", count: entries.count)
+        for (peer, account) in entries { account.write(of: peer, into: &map) }
+        return map.bytes
     }
 
     /// Reads what ``storedAccounts`` wrote.
@@ -25,16 +24,17 @@ extension CreditBook {
         guard bytes.byteCount <= maxStoredBytes else {
             throw DecodeError(.overLimit, "accounts: longer than 16 MiB")
         }
-        let map = try CanonicalMap(try DagCBOR.decode(bytes), fields: 2)
-        guard try map.number("version", upTo: 1) == 1 else {
+        var reader = CanonicalReader(bytes)
+        try reader.map(fields: 2)
+        guard try reader.number("version") == 1 else {
             throw DecodeError(.unsupported, "accounts: a version that is not known")
         }
         var accounts: [PeerID: Account] = [:]
-        for value in try map.list("accounts", upTo: maxAccounts) {
-            let entry = try CanonicalMap(value, fields: 6)
-            let peer = try entry.bytes("peer", count: 1...Multihash.maxDigestLength)
-            accounts[try PeerID(decoding: peer.rawSpan)] = try Account(entry)
+        for _ in 0..<(try reader.list("accounts", upTo: maxAccounts)) {
+            let (peer, account) = try Account.read(&reader)
+            accounts[peer] = account
         }
+        try reader.end()
         return accounts
     }
 }
@@ -49,72 +49,79 @@ extension BalanceChange {
 
     /// The change in canonical dag-cbor.
     public var stored: [UInt8] {
-        let (kind, call, amount): (Int, Value, UInt64) =
+        let (kind, call, amount): (Int, CID?, UInt64) =
             switch cause {
-            case .served(let call, let gas): (0, .link(call), gas)
-            case .received(let call, let gas): (1, .link(call), gas)
-            case .writtenOff: (2, .null, 0)
-            case .lied: (3, .null, 0)
-            case .signed(let amount): (4, .null, amount)
-            case .acknowledged(let amount): (5, .null, amount)
+            case .served(let call, let gas): (0, call, gas)
+            case .received(let call, let gas): (1, call, gas)
+            case .writtenOff: (2, nil, 0)
+            case .lied: (3, nil, 0)
+            case .signed(let amount): (4, nil, amount)
+            case .acknowledged(let amount): (5, nil, amount)
             }
-        return CanonicalMap.encode(
-            .map([
-                Value.Entry("call", call), Value.Entry("kind", .string(Self.kinds[kind])),
-                Value.Entry("time", .integer(Int128(time))),
-                Value.Entry("count", .integer(Int128(count))),
-                Value.Entry("change", .integer(Int128(self.amount))),
-                Value.Entry("number", .integer(Int128(amount))),
-                Value.Entry("account", account.value(of: peer)),
-            ]))
+        var map = CanonicalWriter(fields: 7)
+        map.key("call")
+        if let call { map.append(call) } else { map.null() }
+        map.write("kind", Self.kinds[kind])
+        map.write("time", time)
+        map.write("count", UInt64(count))
+        map.write("change", signed: self.amount)
+        map.write("number", amount)
+        map.key("account")
+        account.write(of: peer, into: &map)
+        return map.bytes
     }
 
     /// Reads what ``stored`` wrote.
     public init(storage bytes: RawSpan) throws(DecodeError) {
-        let map = try CanonicalMap(try DagCBOR.decode(bytes), fields: 7)
-        let account = try CanonicalMap(try map.value("account"), fields: 6)
-        let peer = try account.bytes("peer", count: 1...Multihash.maxDigestLength)
-        let number = try map.number("number", upTo: .max)
-        let kind = Array(try map.text("kind").utf8)
+        var reader = CanonicalReader(bytes)
+        try reader.map(fields: 7)
+        let call = try reader.null("call") ? nil : try reader.link()
+        let kind = Array(try reader.text("kind").utf8)
+        let time = try reader.number("time")
+        let count = UInt32(try reader.number("count", upTo: UInt64(UInt32.max)))
+        let amount = try reader.signed("change")
+        let number = try reader.number("number")
+        try reader.key("account")
+        let (peer, account) = try Account.read(&reader)
+        try reader.end()
         let cause: Cause
-        switch Self.kinds.firstIndex(where: { kind.elementsEqual($0.utf8) }) {
-        case 0: cause = .served(call: try map.link("call"), gas: number)
-        case 1: cause = .received(call: try map.link("call"), gas: number)
-        case 2: cause = .writtenOff
-        case 3: cause = .lied
-        case 4: cause = .signed(number)
-        case 5: cause = .acknowledged(number)
+        switch (Self.kinds.firstIndex { kind.elementsEqual($0.utf8) }, call) {
+        case (0, let call?): cause = .served(call: call, gas: number)
+        case (1, let call?): cause = .received(call: call, gas: number)
+        case (2, nil): cause = .writtenOff
+        case (3, nil): cause = .lied
+        case (4, nil): cause = .signed(number)
+        case (5, nil): cause = .acknowledged(number)
         default: throw DecodeError(.unsupported, "balance: a cause that is not known")
         }
-        guard case .integer(let change) = try map.value("change"),
-            let amount = Int64(exactly: change)
-        else { throw DecodeError(.malformed, "balance: a change is a number") }
         self.init(
-            peer: try PeerID(decoding: peer.rawSpan), cause: cause, amount: amount,
-            account: try Account(account), time: try map.number("time", upTo: .max),
-            count: UInt32(try map.number("count", upTo: UInt64(UInt32.max))))
+            peer: peer, cause: cause, amount: amount, account: account, time: time, count: count)
     }
 }
 
 extension Account {
-    fileprivate func value(of peer: PeerID) -> Value {
-        .map([
-            Value.Entry("gas", .integer(Int128(unsignedGas))),
-            Value.Entry("peer", .bytes(peer.bytes)),
-            Value.Entry("served", .integer(Int128(served))),
-            Value.Entry("received", .integer(Int128(received))),
-            Value.Entry("signedHere", .integer(Int128(signedHere))),
-            Value.Entry("signedByPeer", .integer(Int128(signedByPeer))),
-        ])
+    fileprivate func write(of peer: PeerID, into map: inout CanonicalWriter) {
+        map.map(fields: 6)
+        map.write("gas", unsignedGas)
+        map.write("peer", peer.bytes)
+        map.write("served", served)
+        map.write("received", received)
+        map.write("signedHere", signedHere)
+        map.write("signedByPeer", signedByPeer)
     }
 
-    fileprivate init(_ map: CanonicalMap) throws(DecodeError) {
-        self.init()
-        unsignedGas = try map.number("gas", upTo: .max)
-        served = try map.number("served", upTo: .max)
-        received = try map.number("received", upTo: .max)
-        signedHere = try map.number("signedHere", upTo: .max)
-        signedByPeer = try map.number("signedByPeer", upTo: .max)
+    fileprivate static func read(
+        _ reader: inout CanonicalReader
+    ) throws(DecodeError) -> (PeerID, Account) {
+        var account = Account()
+        try reader.map(fields: 6)
+        account.unsignedGas = try reader.number("gas")
+        let peer = try reader.peer("peer")
+        account.served = try reader.number("served")
+        account.received = try reader.number("received")
+        account.signedHere = try reader.number("signedHere")
+        account.signedByPeer = try reader.number("signedByPeer")
+        return (peer, account)
     }
 }
 

@@ -3,7 +3,6 @@
 // proves by itself that its owner lies.
 
 import Cryptography
-import IPLD
 public import Multiformats
 public import Wire
 
@@ -50,29 +49,29 @@ public struct ReceiptTerms: Hashable, Sendable {
             time: time)
     }
 
-    var value: Value {
-        .map([
-            Value.Entry("kind", .integer(Int128(kind.rawValue))),
-            Value.Entry("from", .bytes(from.bytes)), Value.Entry("to", .bytes(to.bytes)),
-            Value.Entry("amount", .integer(Int128(amount))),
-            Value.Entry("quantity", .integer(Int128(quantity))),
-            Value.Entry("time", .integer(Int128(time))),
-        ])
+    func write(into map: inout CanonicalWriter) {
+        map.map(fields: 6)
+        map.write("to", to.bytes)
+        map.write("from", from.bytes)
+        map.write("kind", UInt64(kind.rawValue))
+        map.write("time", time)
+        map.write("amount", amount)
+        map.write("quantity", quantity)
     }
 
-    init(_ value: Value) throws(DecodeError) {
-        let map = try CanonicalMap(value, fields: 6)
-        guard let kind = Kind(rawValue: UInt8(try map.number("kind", upTo: 255))) else {
+    init(_ reader: inout CanonicalReader) throws(DecodeError) {
+        try reader.map(fields: 6)
+        let to = try reader.peer("to")
+        let from = try reader.peer("from")
+        guard let kind = Kind(rawValue: UInt8(try reader.number("kind", upTo: 255))) else {
             throw DecodeError(.unsupported, "receipt: of a kind that is not known")
         }
-        let from = try map.bytes("from", count: 1...Multihash.maxDigestLength)
-        let to = try map.bytes("to", count: 1...Multihash.maxDigestLength)
+        let time = try reader.number("time")
+        let amount = try reader.number("amount")
         self.init(
-            kind, from: try PeerID(decoding: from.rawSpan), to: try PeerID(decoding: to.rawSpan),
-            amount: try map.number("amount", upTo: .max),
-            quantity: try map.number("quantity", upTo: .max),
-            time: try map.number("time", upTo: .max))
-        guard self.from != self.to else {
+            kind, from: from, to: to, amount: amount, quantity: try reader.number("quantity"),
+            time: time)
+        guard from != to else {
             throw DecodeError(.malformed, "receipt: nobody serves itself")
         }
     }
@@ -127,25 +126,25 @@ public struct Receipt: Hashable, Sendable {
 
     /// What the debtor signs at a place of its chain.
     public func debtorText(at position: ChainPosition) -> [UInt8] {
-        CanonicalMap.encode(
-            .map([
-                Value.Entry("prev", .bytes(position.previous)),
-                Value.Entry("seq", .integer(Int128(position.sequence))),
-                Value.Entry("terms", terms.value),
-            ]))
+        var map = CanonicalWriter(fields: 3)
+        map.write("seq", position.sequence)
+        map.write("prev", position.previous)
+        map.key("terms")
+        terms.write(into: &map)
+        return map.bytes
     }
 
     /// What the creditor signs at a place of its chain, which names the debtor's entry; nil as long
     /// as the debtor has not signed.
     public func creditorText(at position: ChainPosition) -> [UInt8]? {
         guard let debtor else { return nil }
-        return CanonicalMap.encode(
-            .map([
-                Value.Entry("half", .bytes(SHA256.hash(debtorText(at: debtor.position).rawSpan))),
-                Value.Entry("prev", .bytes(position.previous)),
-                Value.Entry("seq", .integer(Int128(position.sequence))),
-                Value.Entry("terms", terms.value),
-            ]))
+        var map = CanonicalWriter(fields: 4)
+        map.write("seq", position.sequence)
+        map.write("half", SHA256.hash(debtorText(at: debtor.position).rawSpan))
+        map.write("prev", position.previous)
+        map.key("terms")
+        terms.write(into: &map)
+        return map.bytes
     }
 
     /// What is really signed of such a text. Debtors and creditors sign different things, so that
@@ -188,50 +187,63 @@ public struct Receipt: Hashable, Sendable {
     public static let maxBytes = 1_024
 
     /// The canonical dag-cbor.
-    public var encoded: [UInt8] { CanonicalMap.encode(value) }
+    public var encoded: [UInt8] {
+        var map = CanonicalWriter(fields: 3)
+        writeFields(into: &map)
+        return map.bytes
+    }
 
     /// Decodes the canonical dag-cbor. What is read proves nothing before ``isSigned(by:)``.
     public init(decoding bytes: RawSpan) throws(DecodeError) {
         guard bytes.byteCount <= Self.maxBytes else {
             throw DecodeError(.overLimit, "receipt: longer than 1 KiB")
         }
-        try self.init(try DagCBOR.decode(bytes))
+        var reader = CanonicalReader(bytes)
+        try self.init(&reader)
+        try reader.end()
     }
 
-    var value: Value {
-        .map([
-            Value.Entry("terms", terms.value), Value.Entry("debtor", Self.value(debtor)),
-            Value.Entry("creditor", Self.value(creditor)),
-        ])
+    func write(into map: inout CanonicalWriter) {
+        map.map(fields: 3)
+        writeFields(into: &map)
     }
 
-    init(_ value: Value) throws(DecodeError) {
-        let map = try CanonicalMap(value, fields: 3)
-        terms = try ReceiptTerms(try map.value("terms"))
-        debtor = try Self.side(try map.value("debtor"))
-        creditor = try Self.side(try map.value("creditor"))
+    private func writeFields(into map: inout CanonicalWriter) {
+        map.key("terms")
+        terms.write(into: &map)
+        map.key("debtor")
+        Self.write(debtor, into: &map)
+        map.key("creditor")
+        Self.write(creditor, into: &map)
+    }
+
+    init(_ reader: inout CanonicalReader) throws(DecodeError) {
+        try reader.map(fields: 3)
+        try reader.key("terms")
+        terms = try ReceiptTerms(&reader)
+        debtor = try Self.side("debtor", &reader)
+        creditor = try Self.side("creditor", &reader)
         guard debtor != nil || creditor == nil else {
             throw DecodeError(.malformed, "receipt: who was served signs first")
         }
     }
 
-    private static func value(_ side: Side?) -> Value {
-        guard let side else { return .null }
-        return .map([
-            Value.Entry("seq", .integer(Int128(side.position.sequence))),
-            Value.Entry("prev", .bytes(side.position.previous)),
-            Value.Entry("signature", .bytes(side.signature)),
-        ])
+    private static func write(_ side: Side?, into map: inout CanonicalWriter) {
+        guard let side else { return map.null() }
+        map.map(fields: 3)
+        map.write("seq", side.position.sequence)
+        map.write("prev", side.position.previous)
+        map.write("signature", side.signature)
     }
 
-    private static func side(_ value: Value) throws(DecodeError) -> Side? {
-        if case .null = value { return nil }
-        let map = try CanonicalMap(value, fields: 3)
-        return Side(
-            ChainPosition(
-                sequence: try map.number("seq", upTo: .max),
-                previous: try map.bytes("prev", count: 32...32)),
-            try map.bytes("signature", count: 1...128))
+    private static func side(
+        _ name: StaticString, _ reader: inout CanonicalReader
+    ) throws(DecodeError) -> Side? {
+        if try reader.null(name) { return nil }
+        try reader.map(fields: 3)
+        let position = ChainPosition(
+            sequence: try reader.number("seq"), previous: try reader.bytes("prev", count: 32...32))
+        return Side(position, try reader.bytes("signature", count: 1...128))
     }
 }
 

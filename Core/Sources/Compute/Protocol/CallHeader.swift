@@ -2,7 +2,6 @@
 // that used, and a commitment to the result, so that nobody can copy it and it cannot be changed.
 
 import Cryptography
-import IPLD
 public import Multiformats
 public import Wire
 
@@ -60,37 +59,39 @@ public struct CallHeader: Hashable, Sendable {
     public var amount: UInt64 { price.amount(for: gas) }
 
     /// The canonical dag-cbor.
-    public var encoded: [UInt8] { CanonicalMap.encode(value) }
+    public var encoded: [UInt8] {
+        var map = CanonicalWriter(fields: 5)
+        map.write("gas", gas)
+        map.write("call", call)
+        map.write("nonce", nonce)
+        map.write("price", UInt64(price.rate))
+        map.write("commit", commitment)
+        return map.bytes
+    }
 
     /// What stands for the header in what is signed.
     var hash: [UInt8] { SHA256.hash(encoded.rawSpan) }
-
-    var value: Value {
-        .map([
-            Value.Entry("gas", .integer(Int128(gas))), Value.Entry("call", .link(call)),
-            Value.Entry("nonce", .bytes(nonce)),
-            Value.Entry("price", .integer(Int128(price.rate))),
-            Value.Entry("commit", .bytes(commitment)),
-        ])
-    }
 
     /// Decodes the canonical dag-cbor.
     public init(decoding bytes: RawSpan) throws(DecodeError) {
         guard bytes.byteCount <= 512 else {
             throw DecodeError(.overLimit, "call header: longer than 512 bytes")
         }
-        try self.init(try DagCBOR.decode(bytes))
+        var reader = CanonicalReader(bytes)
+        try self.init(&reader)
+        try reader.end()
     }
 
-    init(_ value: Value) throws(DecodeError) {
-        let map = try CanonicalMap(value, fields: 5)
+    init(_ reader: inout CanonicalReader) throws(DecodeError) {
+        try reader.map(fields: 5)
+        let gas = try reader.number("gas", upTo: CallLimits.maxGas)
+        let call = try reader.link("call")
         let nonceBytes = CallProtocol.nonceBytes
+        let nonce = try reader.bytes("nonce", count: nonceBytes...nonceBytes)
+        let rate = try reader.number("price", upTo: UInt64(UInt32.max))
         self.init(
-            call: try map.link("call"),
-            nonce: try map.bytes("nonce", count: nonceBytes...nonceBytes),
-            commitment: try map.bytes("commit", count: 32...32),
-            gas: try map.number("gas", upTo: CallLimits.maxGas),
-            price: Price(rate: UInt32(try map.number("price", upTo: UInt64(UInt32.max)))))
+            call: call, nonce: nonce, commitment: try reader.bytes("commit", count: 32...32),
+            gas: gas, price: Price(rate: UInt32(rate)))
     }
 }
 
@@ -135,26 +136,26 @@ public struct SignedHeader: Hashable, Sendable {
     /// Whether the header is among what the signature covers, whoever made that.
     var isCovered: Bool { hashes.count <= CallProtocol.maxBatch && hashes.contains(header.hash) }
 
-    var value: Value {
-        .map([
-            Value.Entry("header", header.value), Value.Entry("by", .bytes(responder.bytes)),
-            Value.Entry("hashes", .list(hashes.map { .bytes($0) })),
-            Value.Entry("signature", .bytes(signature)),
-        ])
+    func write(into map: inout CanonicalWriter) {
+        map.map(fields: 4)
+        map.write("by", responder.bytes)
+        map.list("hashes", count: hashes.count)
+        for hash in hashes { map.append(hash) }
+        map.write("header", encoded: header.encoded)
+        map.write("signature", signature)
     }
 
-    init(_ value: Value) throws(DecodeError) {
-        let map = try CanonicalMap(value, fields: 4)
+    init(_ reader: inout CanonicalReader) throws(DecodeError) {
+        try reader.map(fields: 4)
+        let peer = try reader.peer("by")
         var hashes: [[UInt8]] = []
-        for element in try map.list("hashes", upTo: CallProtocol.maxBatch) {
-            guard case .bytes(let hash) = element, hash.count == 32 else {
-                throw DecodeError(.malformed, "evidence: a hash has 32 bytes")
-            }
-            hashes.append(hash)
+        for _ in 0..<(try reader.list("hashes", upTo: CallProtocol.maxBatch)) {
+            hashes.append(try reader.bytes(count: 32...32))
         }
-        let peer = try map.bytes("by", count: 1...Multihash.maxDigestLength)
+        try reader.key("header")
+        let header = try CallHeader(&reader)
         self.init(
-            try CallHeader(try map.value("header")), by: try PeerID(decoding: peer.rawSpan),
-            hashes: hashes, signature: try map.bytes("signature", count: 1...256))
+            header, by: peer, hashes: hashes,
+            signature: try reader.bytes("signature", count: 1...256))
     }
 }

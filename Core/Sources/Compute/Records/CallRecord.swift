@@ -175,9 +175,7 @@ extension CallRecord {
         guard bytes.byteCount <= CallLimits.maxRecordBytes else {
             throw DecodeError(.overLimit, "call record: longer than 512 KiB")
         }
-        let value = try DagCBOR.decode(bytes)
-        let map = try CanonicalMap(value, fields: 7)
-        try self.init(result: map, of: try Call(try map.value("call")))
+        try self.init(bytes, of: nil)
     }
 
     /// The result without the call, as a responder sends it: the caller knows what it asked, and
@@ -198,19 +196,30 @@ extension CallRecord {
         guard bytes.byteCount <= CallLimits.maxRecordBytes else {
             throw DecodeError(.overLimit, "call record: longer than 512 KiB")
         }
-        try self.init(result: try CanonicalMap(try DagCBOR.decode(bytes), fields: 6), of: call)
+        try self.init(bytes, of: call)
     }
 
-    private init(result map: CanonicalMap, of call: Call) throws(DecodeError) {
-        guard
-            let outcome = Outcome(
-                rawValue: UInt8(try map.number("outcome", upTo: UInt64(UInt8.max))))
-        else { throw DecodeError(.malformed, "call record: an outcome that there is not") }
-        let output = try CallOutput.optional(try map.value("output"))
-        let gas = try map.number("gas", upTo: CallLimits.maxGas)
-        let ownGas = try map.number("own", upTo: CallLimits.maxGas)
-        let reads = try map.links("reads", upTo: CallLimits.maxReads)
-        let children = try map.links("children", upTo: CallLimits.maxChildren)
+    /// Reads a record, or a result of `known`.
+    private init(_ bytes: RawSpan, of known: Call?) throws(DecodeError) {
+        var reader = CanonicalReader(bytes)
+        try reader.map(fields: known == nil ? 7 : 6)
+        let gas = try reader.number("gas", upTo: CallLimits.maxGas)
+        let ownGas = try reader.number("own", upTo: CallLimits.maxGas)
+        let call: Call
+        if let known {
+            call = known
+        } else {
+            try reader.key("call")
+            call = try Call(&reader)
+        }
+        let reads = try reader.links("reads", upTo: CallLimits.maxReads)
+        let output = try reader.null("output") ? nil : try CallOutput(&reader)
+        let number = try reader.number("outcome", upTo: UInt64(UInt8.max))
+        guard let outcome = Outcome(rawValue: UInt8(number)) else {
+            throw DecodeError(.malformed, "call record: an outcome that there is not")
+        }
+        let children = try reader.links("children", upTo: CallLimits.maxChildren)
+        try reader.end()
         do throws(RecordFault) {
             try self.init(
                 call, outcome: outcome, output: output, gas: gas, ownGas: ownGas, reads: reads,
@@ -232,15 +241,14 @@ extension CallOutput {
         return map.bytes
     }
 
-    static func optional(_ value: Value) throws(DecodeError) -> CallOutput? {
-        if case .null = value { return nil }
-        let map = try CanonicalMap(value, fields: 3)
+    fileprivate init(_ reader: inout CanonicalReader) throws(DecodeError) {
+        try reader.map(fields: 3)
+        let body = try reader.body("body")
+        let status = try reader.number("status", upTo: 599)
         guard
             let output = CallOutput(
-                status: UInt16(try map.number("status", upTo: 599)),
-                headers: try CallHeaders(try map.value("headers")),
-                body: try CallBody(try map.value("body")))
+                status: UInt16(status), headers: try reader.headers("headers"), body: body)
         else { throw DecodeError(.malformed, "call record: a status that there is not") }
-        return output
+        self = output
     }
 }

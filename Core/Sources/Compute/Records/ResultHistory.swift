@@ -3,7 +3,6 @@
 // with a proof if it is wrong. The nonce in it is that of another question, so it is no answer to
 // this node's own, and nothing is owed for it.
 
-import IPLD
 public import Multiformats
 public import Wire
 
@@ -38,31 +37,39 @@ public struct Voucher: Hashable, Sendable {
 
     /// What is passed on: canonical dag-cbor, without who passed it on before.
     var encoded: [UInt8] {
-        CanonicalMap.encode(
-            .map([Value.Entry("salt", .bytes(salt)), Value.Entry("signed", header.value)]))
+        var map = CanonicalWriter(fields: 2)
+        map.write("salt", salt)
+        map.key("signed")
+        header.write(into: &map)
+        return map.bytes
     }
 
     init(decoding bytes: RawSpan) throws(DecodeError) {
         guard bytes.byteCount <= Self.maxBytes else {
             throw DecodeError(.overLimit, "voucher: longer than 4 KiB")
         }
-        try self.init(try CanonicalMap(try DagCBOR.decode(bytes), fields: 2), via: nil)
+        var reader = CanonicalReader(bytes)
+        try reader.map(fields: 2)
+        try self.init(&reader, via: nil)
     }
 
-    private init(_ map: CanonicalMap, via: PeerID?) throws(DecodeError) {
+    private init(_ reader: inout CanonicalReader, via: PeerID?) throws(DecodeError) {
         let saltBytes = CallProtocol.saltBytes
-        self.init(
-            header: try SignedHeader(try map.value("signed")),
-            salt: try map.bytes("salt", count: saltBytes...saltBytes), via: via)
+        let salt = try reader.bytes("salt", count: saltBytes...saltBytes)
+        try reader.key("signed")
+        self.init(header: try SignedHeader(&reader), salt: salt, via: via)
+        try reader.end()
     }
 
     /// As it is kept: with who passed it on.
     public var stored: [UInt8] {
-        CanonicalMap.encode(
-            .map([
-                Value.Entry("via", via.map { .bytes($0.bytes) } ?? .null),
-                Value.Entry("salt", .bytes(salt)), Value.Entry("signed", header.value),
-            ]))
+        var map = CanonicalWriter(fields: 3)
+        map.key("via")
+        if let via { map.append(via.bytes) } else { map.null() }
+        map.write("salt", salt)
+        map.key("signed")
+        header.write(into: &map)
+        return map.bytes
     }
 
     /// Reads what ``stored`` wrote.
@@ -70,12 +77,10 @@ public struct Voucher: Hashable, Sendable {
         guard bytes.byteCount <= Self.maxBytes + 128 else {
             throw DecodeError(.overLimit, "voucher: longer than 4 KiB")
         }
-        let map = try CanonicalMap(try DagCBOR.decode(bytes), fields: 3)
-        var via: PeerID?
-        if case .bytes(let peer) = try map.value("via") {
-            via = try PeerID(decoding: peer.rawSpan)
-        }
-        try self.init(map, via: via)
+        var reader = CanonicalReader(bytes)
+        try reader.map(fields: 3)
+        let via = try reader.null("via") ? nil : try reader.peer()
+        try self.init(&reader, via: via)
     }
 }
 

@@ -1,7 +1,6 @@
 // What is known of responders, as it is kept when a node ends: how often each has answered and
 // failed, how fast and how far it is. Bans are not in it: they follow from the proofs.
 
-import IPLD
 import Multiformats
 public import Wire
 
@@ -13,19 +12,18 @@ extension Responders {
     public var stored: [UInt8] {
         let entries = known.filter { $0.value.answered + $0.value.failed > 0 }
             .sorted { $0.key.bytes.lexicographicallyPrecedes($1.key.bytes) }
-        let values = entries.map { peer, history -> Value in
-            .map([
-                Value.Entry("peer", .bytes(peer.bytes)),
-                Value.Entry("speed", Self.value(history.speed)),
-                Value.Entry("failed", .integer(Int128(history.failed))),
-                Value.Entry("answered", .integer(Int128(history.answered))),
-                Value.Entry("roundTrip", Self.value(history.roundTrip)),
-            ])
+        var map = CanonicalWriter(fields: 2)
+        map.write("version", 1)
+        map.list("responders", count: entries.count)
+        for (peer, history) in entries {
+            map.map(fields: 5)
+            map.write("peer", peer.bytes)
+            map.write("speed", optional: history.speed)
+            map.write("failed", UInt64(history.failed))
+            map.write("answered", UInt64(history.answered))
+            map.write("roundTrip", optional: history.roundTrip)
         }
-        return CanonicalMap.encode(
-            .map([
-                Value.Entry("version", .integer(1)), Value.Entry("responders", .list(values)),
-            ]))
+        return map.bytes
     }
 
     /// Reads what ``stored`` wrote.
@@ -34,31 +32,23 @@ extension Responders {
             throw DecodeError(.overLimit, "responders: longer than 1 MiB")
         }
         self.init()
-        let map = try CanonicalMap(try DagCBOR.decode(bytes), fields: 2)
-        guard try map.number("version", upTo: 1) == 1 else {
+        var reader = CanonicalReader(bytes)
+        try reader.map(fields: 2)
+        guard try reader.number("version") == 1 else {
             throw DecodeError(.unsupported, "responders: a version that is not known")
         }
-        for value in try map.list("responders", upTo: Self.maxKnown) {
-            let entry = try CanonicalMap(value, fields: 5)
-            let peer = try entry.bytes("peer", count: 1...Multihash.maxDigestLength)
+        for _ in 0..<(try reader.list("responders", upTo: Self.maxKnown)) {
+            try reader.map(fields: 5)
+            let peer = try reader.peer("peer")
+            let speed = try reader.null("speed") ? nil : try reader.number()
+            let failed = UInt32(try reader.number("failed", upTo: 1_000))
+            let answered = UInt32(try reader.number("answered", upTo: 1_000))
+            let roundTrip = try reader.null("roundTrip") ? nil : try reader.number()
             restore(
                 ResponderHistory(
-                    answered: UInt32(try entry.number("answered", upTo: 1_000)),
-                    failed: UInt32(try entry.number("failed", upTo: 1_000)),
-                    roundTrip: try Self.number("roundTrip", entry),
-                    speed: try Self.number("speed", entry)),
-                of: try PeerID(decoding: peer.rawSpan))
+                    answered: answered, failed: failed, roundTrip: roundTrip, speed: speed),
+                of: peer)
         }
-    }
-
-    private static func value(_ number: UInt64?) -> Value {
-        number.map { .integer(Int128($0)) } ?? .null
-    }
-
-    private static func number(
-        _ key: String, _ map: CanonicalMap
-    ) throws(DecodeError) -> UInt64? {
-        if case .null = try map.value(key) { return nil }
-        return try map.number(key, upTo: .max)
+        try reader.end()
     }
 }

@@ -1,7 +1,6 @@
 // Evidence: what proves to anybody that a peer has lied, in one file. It needs nothing but itself,
 // and for a wrong answer the contract (and the content that the activation read).
 
-import IPLD
 public import Multiformats
 public import Wire
 
@@ -138,21 +137,22 @@ extension WrongAnswer {
 extension Evidence {
     /// The file: canonical dag-cbor.
     public var encoded: [UInt8] {
-        let parts: [Value] =
-            switch self {
-            case .wrongAnswer(let wrong):
-                [
-                    wrong.answer.value, .list(wrong.path.map { .integer(Int128($0)) }),
-                    .list(wrong.records.map { .bytes($0.encoded) }),
-                ]
-            case .contradiction(let one, let two): [one.value, two.value]
-            case .fork(let peer, let one, let two): [.bytes(peer.bytes), one.value, two.value]
-            }
-        return CanonicalMap.encode(
-            .map([
-                Value.Entry("weft-evidence", .integer(1)), Value.Entry("kind", .string(kind)),
-                Value.Entry("parts", .list(parts)),
-            ]))
+        var map = CanonicalWriter(fields: 3)
+        map.write("kind", kind)
+        switch self {
+        case .wrongAnswer(let wrong): wrong.write(as: "parts", into: &map)
+        case .contradiction(let one, let two):
+            map.list("parts", count: 2)
+            one.write(into: &map)
+            two.write(into: &map)
+        case .fork(let peer, let one, let two):
+            map.list("parts", count: 3)
+            map.append(peer.bytes)
+            one.write(into: &map)
+            two.write(into: &map)
+        }
+        map.write("weft-evidence", 1)
+        return map.bytes
     }
 
     /// Reads a file, without believing it.
@@ -160,66 +160,68 @@ extension Evidence {
         guard bytes.byteCount <= Self.maxBytes else {
             throw DecodeError(.overLimit, "evidence: longer than 8 MiB")
         }
-        let map = try CanonicalMap(try DagCBOR.decode(bytes), fields: 3)
-        guard try map.number("weft-evidence", upTo: 1) == 1 else {
-            throw DecodeError(.unsupported, "evidence: a version that is not known")
-        }
-        let kind = Array(try map.text("kind").utf8)
-        let parts = try map.list("parts", upTo: 3)
-        switch (kind.count, parts.count) {
+        var reader = CanonicalReader(bytes)
+        try reader.map(fields: 3)
+        let kind = Array(try reader.text("kind").utf8)
+        let count = try reader.list("parts", upTo: 3)
+        switch (kind.count, count) {
         case (12, 3) where kind.elementsEqual("wrong-answer".utf8):
-            self = .wrongAnswer(try WrongAnswer(parts))
+            self = .wrongAnswer(try WrongAnswer(&reader))
         case (13, 2) where kind.elementsEqual("contradiction".utf8):
-            self = .contradiction(try CallAnswer(parts[0]), try CallAnswer(parts[1]))
+            self = .contradiction(try CallAnswer(&reader), try CallAnswer(&reader))
         case (4, 3) where kind.elementsEqual("fork".utf8):
-            guard case .bytes(let peer) = parts[0] else {
-                throw DecodeError(.malformed, "evidence: a fork lacks its owner")
-            }
-            self = .fork(
-                try PeerID(decoding: peer.rawSpan), try Receipt(parts[1]), try Receipt(parts[2]))
+            self = .fork(try reader.peer(), try Receipt(&reader), try Receipt(&reader))
         default: throw DecodeError(.unsupported, "evidence: of a kind that is not known")
         }
+        guard try reader.number("weft-evidence") == 1 else {
+            throw DecodeError(.unsupported, "evidence: a version that is not known")
+        }
+        try reader.end()
     }
 }
 
 extension WrongAnswer {
-    fileprivate init(_ parts: [Value]) throws(DecodeError) {
-        guard case .list(let steps) = parts[1], steps.count < CallLimits.maxDepth,
-            case .list(let blocks) = parts[2],
-            blocks.count <= CallLimits.maxChildren + CallLimits.maxDepth
-        else { throw DecodeError(.malformed, "evidence: not a way to an activation") }
+    fileprivate func write(as name: StaticString, into map: inout CanonicalWriter) {
+        map.list(name, count: 3)
+        answer.write(into: &map)
+        map.list(count: path.count)
+        for step in path { map.append(UInt64(step)) }
+        map.list(count: records.count)
+        for record in records { map.append(record.encoded) }
+    }
+
+    fileprivate init(_ reader: inout CanonicalReader) throws(DecodeError) {
+        let answer = try CallAnswer(&reader)
         var path: [UInt32] = []
-        for step in steps {
-            guard case .integer(let index) = step, 0..<Int128(CallLimits.maxChildren) ~= index
-            else { throw DecodeError(.malformed, "evidence: not the place of a child") }
-            path.append(UInt32(index))
+        for _ in 0..<(try reader.list(upTo: CallLimits.maxDepth - 1)) {
+            path.append(UInt32(try reader.number(upTo: UInt64(CallLimits.maxChildren) - 1)))
         }
         var records: [CallRecord] = []
-        for block in blocks {
-            guard case .bytes(let bytes) = block else {
-                throw DecodeError(.malformed, "evidence: a record is bytes")
-            }
-            records.append(try CallRecord(decoding: bytes.rawSpan))
+        let most = CallLimits.maxChildren + CallLimits.maxDepth
+        for _ in 0..<(try reader.list(upTo: most)) {
+            let record = try reader.bytes(count: 1...CallLimits.maxRecordBytes)
+            records.append(try CallRecord(decoding: record.rawSpan))
         }
-        self.init(try CallAnswer(parts[0]), path: path, records: records)
+        self.init(answer, path: path, records: records)
     }
 }
 
 extension CallAnswer {
-    var value: Value {
-        .map([
-            Value.Entry("signed", header.value), Value.Entry("salt", .bytes(salt)),
-            Value.Entry("record", .bytes(record.encoded)),
-        ])
+    fileprivate func write(into map: inout CanonicalWriter) {
+        map.map(fields: 3)
+        map.write("salt", salt)
+        map.write("record", record.encoded)
+        map.key("signed")
+        header.write(into: &map)
     }
 
-    init(_ value: Value) throws(DecodeError) {
-        let map = try CanonicalMap(value, fields: 3)
-        let record = try map.bytes("record", count: 1...CallLimits.maxRecordBytes)
+    fileprivate init(_ reader: inout CanonicalReader) throws(DecodeError) {
+        try reader.map(fields: 3)
         let saltBytes = CallProtocol.saltBytes
-        self.init(
-            try SignedHeader(try map.value("signed")),
-            salt: try map.bytes("salt", count: saltBytes...saltBytes),
-            record: try CallRecord(decoding: record.rawSpan))
+        let salt = try reader.bytes("salt", count: saltBytes...saltBytes)
+        let bytes = try reader.bytes("record", count: 1...CallLimits.maxRecordBytes)
+        let record = try CallRecord(decoding: bytes.rawSpan)
+        try reader.key("signed")
+        self.init(try SignedHeader(&reader), salt: salt, record: record)
     }
 }

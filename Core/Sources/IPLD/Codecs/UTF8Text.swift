@@ -4,9 +4,12 @@ import Wire
 
 extension String {
     /// The text of bytes that are valid UTF-8; nil if they are not. No normalisation.
-    init?(utf8 bytes: RawSpan) {
-        let text = unsafe bytes.withUnsafeBytes {
-            unsafe String(validating: $0, as: UTF8.self)
+    package init?(utf8 bytes: RawSpan) {
+        let text = unsafe bytes.withUnsafeBytes { bytes -> String? in
+            // Most texts are ASCII, which needs no decoder and is taken over as it is.
+            unsafe bytes.allSatisfy { $0 < 0x80 }
+                ? unsafe String(decoding: bytes, as: UTF8.self)
+                : unsafe String(validating: bytes, as: UTF8.self)
         }
         guard let text else { return nil }
         self = text
