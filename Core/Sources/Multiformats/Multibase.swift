@@ -35,7 +35,32 @@ public enum Multibase: Hashable, Sendable, CaseIterable {
     public static let maxRadixLength = 1024
 
     /// The character that names the base, in ASCII.
-    public var prefix: UInt8 { form.prefix }
+    public var prefix: UInt8 {
+        switch self {
+        case .base2: UInt8(ascii: "0")
+        case .base8: UInt8(ascii: "7")
+        case .base10: UInt8(ascii: "9")
+        case .base16: UInt8(ascii: "f")
+        case .base16Upper: UInt8(ascii: "F")
+        case .base32: UInt8(ascii: "b")
+        case .base32Upper: UInt8(ascii: "B")
+        case .base32Pad: UInt8(ascii: "c")
+        case .base32PadUpper: UInt8(ascii: "C")
+        case .base32Hex: UInt8(ascii: "v")
+        case .base32HexUpper: UInt8(ascii: "V")
+        case .base32HexPad: UInt8(ascii: "t")
+        case .base32HexPadUpper: UInt8(ascii: "T")
+        case .base32Z: UInt8(ascii: "h")
+        case .base36: UInt8(ascii: "k")
+        case .base36Upper: UInt8(ascii: "K")
+        case .base58btc: UInt8(ascii: "z")
+        case .base58flickr: UInt8(ascii: "Z")
+        case .base64: UInt8(ascii: "m")
+        case .base64Pad: UInt8(ascii: "M")
+        case .base64URL: UInt8(ascii: "u")
+        case .base64URLPad: UInt8(ascii: "U")
+        }
+    }
 
     /// The base that a prefix names; nil for one that is not supported.
     public init?(prefix: UInt8) {
@@ -114,36 +139,48 @@ extension Multibase {
     private static let urlLetters64: StaticString =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
+    /// How it is written. The bases in which content and peers are named are kept.
     var form: TextForm {
         switch self {
-        case .base2: TextForm("0", Self.digits36, 2, .bits(1), .caseless)
-        case .base8: TextForm("7", Self.digits36, 8, .bits(3), .caseless)
-        case .base10: TextForm("9", Self.digits36, 10, .number, .caseless)
-        case .base16: TextForm("f", Self.digits36, 16, .bits(4), .caseless)
-        case .base16Upper: TextForm("F", Self.upperDigits36, 16, .bits(4), .caseless)
-        case .base32: TextForm("b", Self.letters32, 32, .bits(5), .caseless)
-        case .base32Upper: TextForm("B", Self.upperLetters32, 32, .bits(5), .caseless)
-        case .base32Pad: TextForm("c", Self.letters32, 32, .bits(5), .caseless, pad: 8)
-        case .base32PadUpper: TextForm("C", Self.upperLetters32, 32, .bits(5), .caseless, pad: 8)
-        case .base32Hex: TextForm("v", Self.digits36, 32, .bits(5), .caseless)
-        case .base32HexUpper: TextForm("V", Self.upperDigits36, 32, .bits(5), .caseless)
-        case .base32HexPad: TextForm("t", Self.digits36, 32, .bits(5), .caseless, pad: 8)
-        case .base32HexPadUpper: TextForm("T", Self.upperDigits36, 32, .bits(5), .caseless, pad: 8)
-        case .base32Z: TextForm("h", "ybndrfg8ejkmcpqxot1uwisza345h769", 32, .bits(5), .caseless)
-        case .base36: TextForm("k", Self.digits36, 36, .number, .caseless)
-        case .base36Upper: TextForm("K", Self.upperDigits36, 36, .number, .caseless)
+        case .base32: Self.base32Form
+        case .base58btc: Self.base58Form
+        default: makeForm()
+        }
+    }
+
+    private static let base32Form = base32.makeForm()
+    private static let base58Form = base58btc.makeForm()
+
+    private func makeForm() -> TextForm {
+        switch self {
+        case .base2: TextForm(Self.digits36, 2, .bits(1), .caseless)
+        case .base8: TextForm(Self.digits36, 8, .bits(3), .caseless)
+        case .base10: TextForm(Self.digits36, 10, .number, .caseless)
+        case .base16: TextForm(Self.digits36, 16, .bits(4), .caseless)
+        case .base16Upper: TextForm(Self.upperDigits36, 16, .bits(4), .caseless)
+        case .base32: TextForm(Self.letters32, 32, .bits(5), .caseless)
+        case .base32Upper: TextForm(Self.upperLetters32, 32, .bits(5), .caseless)
+        case .base32Pad: TextForm(Self.letters32, 32, .bits(5), .caseless, pad: 8)
+        case .base32PadUpper: TextForm(Self.upperLetters32, 32, .bits(5), .caseless, pad: 8)
+        case .base32Hex: TextForm(Self.digits36, 32, .bits(5), .caseless)
+        case .base32HexUpper: TextForm(Self.upperDigits36, 32, .bits(5), .caseless)
+        case .base32HexPad: TextForm(Self.digits36, 32, .bits(5), .caseless, pad: 8)
+        case .base32HexPadUpper: TextForm(Self.upperDigits36, 32, .bits(5), .caseless, pad: 8)
+        case .base32Z: TextForm("ybndrfg8ejkmcpqxot1uwisza345h769", 32, .bits(5), .caseless)
+        case .base36: TextForm(Self.digits36, 36, .number, .caseless)
+        case .base36Upper: TextForm(Self.upperDigits36, 36, .number, .caseless)
         case .base58btc:
             TextForm(
-                "z", "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", 58, .number,
+                "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", 58, .number,
                 .caseful)
         case .base58flickr:
             TextForm(
-                "Z", "123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ", 58, .number,
+                "123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ", 58, .number,
                 .caseful)
-        case .base64: TextForm("m", Self.letters64, 64, .bits(6), .caseful)
-        case .base64Pad: TextForm("M", Self.letters64, 64, .bits(6), .caseful, pad: 4)
-        case .base64URL: TextForm("u", Self.urlLetters64, 64, .bits(6), .caseful)
-        case .base64URLPad: TextForm("U", Self.urlLetters64, 64, .bits(6), .caseful, pad: 4)
+        case .base64: TextForm(Self.letters64, 64, .bits(6), .caseful)
+        case .base64Pad: TextForm(Self.letters64, 64, .bits(6), .caseful, pad: 4)
+        case .base64URL: TextForm(Self.urlLetters64, 64, .bits(6), .caseful)
+        case .base64URLPad: TextForm(Self.urlLetters64, 64, .bits(6), .caseful, pad: 4)
         }
     }
 }

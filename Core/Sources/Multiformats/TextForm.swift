@@ -4,47 +4,43 @@
 import Wire
 
 /// How one multibase is written.
-struct TextForm {
-    enum Grouping {
+struct TextForm: Sendable {
+    enum Grouping: Sendable {
         /// Each character stands for this many bits.
         case bits(Int)
         /// The characters are the digits of one number.
         case number
     }
 
-    enum Letters {
+    enum Letters: Sendable {
         /// The case of a letter says nothing.
         case caseless
         case caseful
     }
 
-    let prefix: UInt8
-    let alphabet: StaticString
     let radix: Int
     let grouping: Grouping
     let letters: Letters
     /// Characters are filled up with `=` to a multiple of this.
     let padding: Int
+    /// The characters by their value.
+    let characters: [UInt8]
+    /// The values by character; 255 for one outside the alphabet.
+    let values: [UInt8]
 
     init(
-        _ prefix: Unicode.Scalar, _ alphabet: StaticString, _ radix: Int, _ grouping: Grouping,
-        _ letters: Letters, pad padding: Int = 1
+        _ alphabet: StaticString, _ radix: Int, _ grouping: Grouping, _ letters: Letters,
+        pad padding: Int = 1
     ) {
-        self.prefix = UInt8(ascii: prefix)
-        self.alphabet = alphabet
         self.radix = radix
         self.grouping = grouping
         self.letters = letters
         self.padding = padding
+        characters = alphabet.withUTF8Buffer { unsafe Array($0.prefix(radix)) }
+        values = Self.values(of: characters, letters)
     }
 
-    /// The characters by their value.
-    var characters: [UInt8] {
-        alphabet.withUTF8Buffer { unsafe Array($0.prefix(radix)) }
-    }
-
-    /// The values by character; 255 for one outside the alphabet.
-    var values: [UInt8] {
+    private static func values(of characters: [UInt8], _ letters: Letters) -> [UInt8] {
         var values = [UInt8](repeating: 255, count: 256)
         for (value, character) in characters.enumerated() {
             values[Int(character)] = UInt8(value)
@@ -66,7 +62,6 @@ struct BitGroups {
     init(_ width: Int) { self.width = width }
 
     func encode(_ bytes: [UInt8], _ form: TextForm, to out: inout [UInt8]) {
-        let characters = form.characters
         let start = out.count
         out.reserveCapacity(start + bytes.count * 8 / width + form.padding)
         let mask = UInt32(1 << width) - 1
@@ -77,23 +72,22 @@ struct BitGroups {
             held += 8
             while held >= width {
                 held -= width
-                out.append(characters[Int(bits >> UInt32(held) & mask)])
+                out.append(form.characters[Int(bits >> UInt32(held) & mask)])
             }
             bits &= (1 << UInt32(held)) - 1
         }
-        if held > 0 { out.append(characters[Int(bits << UInt32(width - held) & mask)]) }
+        if held > 0 { out.append(form.characters[Int(bits << UInt32(width - held) & mask)]) }
         while (out.count - start) % form.padding != 0 { out.append(UInt8(ascii: "=")) }
     }
 
     func decode(_ text: RawSpan, _ form: TextForm) throws(DecodeError) -> [UInt8] {
-        let values = form.values
         var out: [UInt8] = []
         out.reserveCapacity(text.byteCount * width / 8)
         var reader = ByteReader(text)
         var bits: UInt32 = 0
         var held = 0
         while let character = reader.peek, character != UInt8(ascii: "=") || form.padding == 1 {
-            let value = values[Int(character)]
+            let value = form.values[Int(character)]
             guard value != 255 else {
                 throw reader.error(.malformed, "the character is not of this base's alphabet")
             }
@@ -138,23 +132,21 @@ struct RadixNumber {
     init(_ form: TextForm) { self.form = form }
 
     func encode(_ bytes: [UInt8], to out: inout [UInt8]) {
-        let characters = form.characters
         let zeros = bytes.prefix { $0 == 0 }.count
         var digits = Self.convert(bytes.dropFirst(zeros), from: 256, to: form.radix)
         digits.append(contentsOf: repeatElement(0, count: zeros))
-        out.append(contentsOf: digits.reversed().lazy.map { characters[Int($0)] })
+        out.append(contentsOf: digits.reversed().lazy.map { form.characters[Int($0)] })
     }
 
     func decode(_ text: RawSpan) throws(DecodeError) -> [UInt8] {
-        let values = form.values
         var digits: [UInt8] = []
         digits.reserveCapacity(text.byteCount)
         var reader = ByteReader(text)
         while let character = reader.peek {
-            guard values[Int(character)] != 255 else {
+            guard form.values[Int(character)] != 255 else {
                 throw reader.error(.malformed, "the character is not of this base's alphabet")
             }
-            digits.append(values[Int(character)])
+            digits.append(form.values[Int(character)])
             try reader.skip(1)
         }
         let zeros = digits.prefix { $0 == 0 }.count

@@ -96,11 +96,14 @@ extension Computation {
             let info = CallInfo(result, given, isFresh: isFresh)
             response.mesh.root = call.contract
             response.mesh.call = info
-            response.headers[.weftGas] = "\(info.gas)"
-            response.headers[.weftRecord] = "\(info.record)"
-            response.headers[.weftResponder] = info.responderText
-            response.headers[.weftConfidence] = info.confidence
-            response.headers[.weftCost] = "\(info.amount)"
+            // Contracts cannot set these, so that none is there yet.
+            for (name, value) in [
+                (HTTPField.Name.weftGas, "\(info.gas)"), (.weftRecord, "\(info.record)"),
+                (.weftResponder, info.responderText), (.weftConfidence, info.confidence),
+                (.weftCost, "\(info.amount)"),
+            ] {
+                response.headers.append(HTTPField(name: name, value: value))
+            }
             return response
         }
     }

@@ -133,14 +133,9 @@ extension Computation {
 
     private func note(_ steps: [CallTrace], of call: Call, in trace: Trace) {
         for step in steps {
-            let peer =
-                switch step.responder {
-                case .here: "this node"
-                case .peer(let peer): "\(peer)"
-                }
             trace.note(
-                .call, call.url, peer: peer, step.outcome.text,
-                succeeded: step.outcome == .answered, took: step.took)
+                .call, call.url, peer: step.responder.peer.map { "\($0)" } ?? "this node",
+                step.outcome.text, succeeded: step.outcome == .answered, took: step.took)
         }
     }
 }

@@ -62,7 +62,8 @@ struct Fetcher: Sendable {
                 throw FetchError(
                     .redirect, "\(url.text) redirects to \(next.text), which has another hash")
             }
-            trace.note(.decision, url.text, "redirect to \(next.text)", succeeded: true)
+            let from = url.text
+            trace.note(.decision, from, "redirect to \(next.text)", succeeded: true)
             url = next
         }
         throw FetchError(.redirect, "there were more than \(Request.maxRedirects) redirects")

@@ -53,9 +53,32 @@ public final class Trace: Sendable {
     /// How many entries are kept; later ones are only counted.
     public static let maxEntries = 256
 
+    /// An entry, or what makes it: most traces are never read, and texts cost more than notes.
+    private enum Written {
+        case now(Entry)
+        case whenRead(@Sendable () -> Entry)
+
+        var entry: Entry {
+            switch self {
+            case .now(let entry): entry
+            case .whenRead(let make): make()
+            }
+        }
+    }
+
     private struct State {
-        var entries: [Entry] = []
+        var entries: [Written] = []
         var omitted = 0
+
+        /// Adds an entry, if there is room. Returns its place.
+        mutating func append(_ entry: Written) -> Int {
+            guard entries.count < Trace.maxEntries else {
+                omitted += 1
+                return -1
+            }
+            entries.append(entry)
+            return entries.count - 1
+        }
     }
 
     private let state = Mutex(State())
@@ -68,7 +91,7 @@ public final class Trace: Sendable {
     }
 
     /// All entries so far, in the order in which they began.
-    public var entries: [Entry] { state.withLock { $0.entries } }
+    public var entries: [Entry] { state.withLock { $0.entries }.map(\.entry) }
 
     /// How many entries were left out because there were too many.
     public var omitted: Int { state.withLock { $0.omitted } }
@@ -78,18 +101,10 @@ public final class Trace: Sendable {
 
     /// Notes that something begins.
     public func begin(_ step: Entry.Step, _ subject: String, peer: String = "") -> Mark {
-        let now = elapsed
-        return state.withLock { state in
-            guard state.entries.count < Self.maxEntries else {
-                state.omitted += 1
-                return Mark(index: -1)
-            }
-            state.entries.append(
-                Entry(
-                    step: step, subject: subject, peer: peer, outcome: "under way",
-                    succeeded: nil, status: nil, bytes: 0, began: now, took: .zero))
-            return Mark(index: state.entries.count - 1)
-        }
+        let entry = Entry(
+            step: step, subject: subject, peer: peer, outcome: "under way", succeeded: nil,
+            status: nil, bytes: 0, began: elapsed, took: .zero)
+        return Mark(index: state.withLock { $0.append(.now(entry)) })
     }
 
     /// Notes what came of it.
@@ -98,31 +113,33 @@ public final class Trace: Sendable {
     ) {
         let now = elapsed
         state.withLock { state in
-            guard state.entries.indices.contains(mark.index) else { return }
-            state.entries[mark.index].outcome = outcome
-            state.entries[mark.index].succeeded = succeeded
-            state.entries[mark.index].status = status
-            state.entries[mark.index].bytes = bytes
-            state.entries[mark.index].took = now - state.entries[mark.index].began
+            guard state.entries.indices.contains(mark.index),
+                case .now(var entry) = state.entries[mark.index]
+            else { return }
+            entry.outcome = outcome
+            entry.succeeded = succeeded
+            entry.status = status
+            entry.bytes = bytes
+            entry.took = now - entry.began
+            state.entries[mark.index] = .now(entry)
         }
     }
 
-    /// Notes something that is over and took some time, or none.
+    /// Notes something that is over and took some time, or none. Its texts are made when the trace
+    /// is read.
     public func note(
-        _ step: Entry.Step, _ subject: String, peer: String = "", _ outcome: String,
-        succeeded: Bool, took: Duration = .zero
+        _ step: Entry.Step, _ subject: @autoclosure @escaping @Sendable () -> String,
+        peer: @autoclosure @escaping @Sendable () -> String = "",
+        _ outcome: @autoclosure @escaping @Sendable () -> String, succeeded: Bool,
+        took: Duration = .zero
     ) {
         let began = max(elapsed - took, .zero)
-        state.withLock { state in
-            guard state.entries.count < Self.maxEntries else {
-                state.omitted += 1
-                return
-            }
-            state.entries.append(
-                Entry(
-                    step: step, subject: subject, peer: peer, outcome: outcome,
-                    succeeded: succeeded, status: nil, bytes: 0, began: began, took: took))
+        let make: @Sendable () -> Entry = {
+            Entry(
+                step: step, subject: subject(), peer: peer(), outcome: outcome(),
+                succeeded: succeeded, status: nil, bytes: 0, began: began, took: took)
         }
+        _ = state.withLock { $0.append(.whenRead(make)) }
     }
 }
 

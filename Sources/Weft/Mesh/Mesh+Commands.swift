@@ -177,17 +177,20 @@ extension Mesh {
         within limit: Duration, found: (@Sendable (Finding) -> Void)? = nil,
         _ command: @escaping @Sendable () -> NodeCore.Command
     ) async throws -> NodeCore.Answer {
-        let reply = eventLoop.makePromise(of: NodeCore.Answer.self)
         let id = makeCommand()
-        run {
-            $0.ask(id, command(), within: limit, reply, found: found)
-        } stopped: {
-            reply.fail(MeshError.stopped)
-        }
+        let cancel: @Sendable () -> Void = { self.run { _ = $0.perform(.cancel(id)) } }
         return try await withTaskCancellationHandler {
-            try await reply.futureResult.get()
+            try await withCheckedThrowingContinuation { reply in
+                run {
+                    $0.ask(id, command(), within: limit, reply, found: found)
+                } stopped: {
+                    reply.resume(throwing: MeshError.stopped)
+                }
+                // Who was cancelled before this has cancelled what was not asked yet.
+                if Task.isCancelled { cancel() }
+            }
         } onCancel: {
-            run { _ = $0.perform(.cancel(id)) }
+            cancel()
         }
     }
 

@@ -29,7 +29,8 @@ final class MeshDriver {
     /// The dials under way; no more than NodeCore's ceilings allow.
     private var dials: [UInt64: Task<Void, Never>] = [:]
     /// Who waits for a command; no more than NodeCore's ceiling allows.
-    private var replies: [UInt64: EventLoopPromise<NodeCore.Answer>] = [:]
+    private var replies: [UInt64: Reply] = [:]
+    typealias Reply = CheckedContinuation<NodeCore.Answer, any Error>
     private var listeners: [Listener] = []
     /// Where they listen.
     private var listening: [Multiaddr] = []
@@ -95,8 +96,7 @@ final class MeshDriver {
     /// Asks for something; the answer comes within `limit`.
     func ask(
         _ id: UInt64, _ command: NodeCore.Command, within limit: Duration,
-        _ reply: EventLoopPromise<NodeCore.Answer>,
-        found: (@Sendable (Mesh.Finding) -> Void)? = nil
+        _ reply: Reply, found: (@Sendable (Mesh.Finding) -> Void)? = nil
     ) {
         replies[id] = reply
         finders[id] = found
@@ -220,7 +220,7 @@ final class MeshDriver {
                 prompts[id] = answer
             } else {
                 finders[id] = nil
-                replies.removeValue(forKey: id)?.succeed(answer)
+                replies.removeValue(forKey: id)?.resume(returning: answer)
             }
         case .keys(let name, let request, let from, let through, let limit):
             Task { [mesh] in
@@ -276,8 +276,7 @@ final class MeshDriver {
     func listens(_ new: [Listener], _ addresses: [Multiaddr], sequence: UInt64) {
         listeners += new
         discovery?.setAddresses(addresses)
-        let reply = mesh.eventLoop.makePromise(of: NodeCore.Answer.self)
-        ask(mesh.makeCommand(), .listen(addresses, sequence: sequence), within: .zero, reply)
+        _ = perform(.listen(addresses, sequence: sequence))
         listening = addresses
         forwardPorts()
     }
@@ -299,7 +298,7 @@ final class MeshDriver {
         calls.stop()
         discovery?.stop()
         discovery = nil
-        for (_, reply) in replies { reply.fail(MeshError.stopped) }
+        for (_, reply) in replies { reply.resume(throwing: MeshError.stopped) }
         for (_, queue) in subscriptions { queue.end() }
         subscriptions = [:]
         for (_, session) in sessions { session.end(.unreachable("the node stops")) }

@@ -1,5 +1,6 @@
 // `weft://<cid>/<method>/…?query` and the percent encoding of its path (RFC 3986).
 
+import IPLD
 public import Multiformats
 import Wire
 
@@ -17,13 +18,14 @@ public struct CallURL: Hashable, Sendable {
         let limit = 3 * CallLimits.maxPathBytes + CallLimits.maxQueryBytes + 512
         guard text.utf8.count <= limit else { throw .path }
         let scheme = Array("weft://".utf8)
-        let bytes = Array(text.utf8.prefix { $0 != UInt8(ascii: "#") })
+        let all = Array(text.utf8)
+        let bytes = all[..<(all.firstIndex(of: UInt8(ascii: "#")) ?? all.count)]
         guard bytes.count > scheme.count,
             bytes.prefix(4).elementsEqual(scheme.prefix(4), by: { $0 | 0x20 == $1 }),
             bytes[4..<scheme.count].elementsEqual(scheme[4...])
         else { throw .url }
         let rest = bytes[scheme.count...]
-        let name = Array(rest.prefix { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") })
+        let name = rest.prefix { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") }
         do throws(DecodeError) {
             contract = try CID(utf8: name.rawSpan).v1
         } catch {
@@ -32,8 +34,8 @@ public struct CallURL: Hashable, Sendable {
         let encodedPath = rest.dropFirst(name.count).prefix { $0 != UInt8(ascii: "?") }
         let encodedQuery = rest.dropFirst(name.count + encodedPath.count + 1)
         guard let decoded = PercentDecoding.bytes(of: encodedPath),
-            let path = String(validating: decoded, as: UTF8.self),
-            let query = String(validating: encodedQuery, as: UTF8.self)
+            let path = String(utf8: decoded.rawSpan),
+            let query = String(utf8: encodedQuery.rawSpan)
         else { throw .path }
         self.path = path.utf8.isEmpty ? "/" : path
         self.query = query
