@@ -64,12 +64,12 @@ final class CallMemo: Sendable {
 
         subscript(key: Digest) -> Value? { young[key] ?? old[key] }
 
-        /// Begins a new generation. Gives the one that is forgotten, to be let go of by whoever
-        /// does not hold the lock.
+        /// Begins a new generation, which will be about as large. Gives the one that is forgotten,
+        /// to be let go of by whoever does not hold the lock.
         mutating func age() -> [Digest: Value] {
             let gone = old
             old = young
-            young = [:]
+            young = Dictionary(minimumCapacity: old.count)
             return gone
         }
     }
@@ -136,7 +136,7 @@ final class CallMemo: Sendable {
     func keep(_ result: CallResult, of call: CID) {
         guard let key = Digest(call), let record = Digest(result.cid) else { return }
         let bytes = result.memoryBytes
-        let (isFull, _, _) = state.withLock { state in
+        let (isFull, results, _) = state.withLock { state in
             var forgotten: ([Digest: CallResult], [Digest: Digest]) = ([:], [:])
             if bytes <= Self.maxBytes / 4 {
                 if state.youngBytes + bytes > Self.maxBytes / 2 {
@@ -165,6 +165,8 @@ final class CallMemo: Sendable {
             return (isFull, forgotten.0, forgotten.1)
         }
         if isFull { flush() }
+        // Many results are let go of where nobody waits for that.
+        if !results.isEmpty { Task { @concurrent in _ = results.count } }
     }
 
     private func read(_ state: inout State) {
