@@ -87,7 +87,8 @@ enum DNSExchange {
     }
 
     /// Sends one message over a channel of its own and waits for the answer, which a handler of
-    /// the channel puts into the promise, for at most `timeout`.
+    /// the channel puts into the promise, for at most `timeout`. A task that is cancelled waits no
+    /// longer.
     private static func exchange(
         _ message: some Sendable, on loop: any EventLoop, timeout: TimeAmount,
         connect: (EventLoopPromise<DNSMessage.Answer>) async throws -> any Channel
@@ -100,7 +101,11 @@ enum DNSExchange {
             defer { channel.close(promise: nil) }
             let sent: EventLoopFuture<Void> = channel.writeAndFlush(message)
             sent.whenFailure { promise.fail($0) }
-            return try await promise.futureResult.get()
+            return try await withTaskCancellationHandler {
+                try await promise.futureResult.get()
+            } onCancel: {
+                promise.fail(CancellationError())
+            }
         } catch {
             // A promise that is let go of must have been kept.
             promise.fail(error)

@@ -145,6 +145,23 @@ import Testing
         try await server.stop()
     }
 
+    /// Whoever does not want an answer any more does not wait for it: a node that stops, above all.
+    @Test func cancelled() async throws {
+        let (asked, isAsked) = AsyncStream.makeStream(of: Void.self)
+        let server = try await Server { _ in
+            isAsked.yield()
+            return []
+        }
+        let resolver = resolver(server)
+        let question = Task { try await texts(resolver) }
+        for await _ in asked { break }
+        let start = ContinuousClock.now
+        question.cancel()
+        await #expect(throws: CancellationError.self) { try await question.value }
+        #expect(start.duration(to: .now) < .nanoseconds(DNSResolver.serverTimeout.nanoseconds))
+        try await server.stop()
+    }
+
     /// DNS over HTTPS (RFC 8484): one GET with the question in `dns`, and the answer is kept. A
     /// template's `{?dns}` and a query of its own are both understood.
     @Test(arguments: ["/dns-query", "/dns-query{?dns}", "/dns-query?key=a"])
