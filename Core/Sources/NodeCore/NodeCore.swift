@@ -8,12 +8,12 @@
 //
 // To drive it, from one event loop or under one lock:
 //
-//     node.receive(input, now: clock.now)                     // or node.advance(to: clock.now)
+//     node.receive(inputs, now: clock.now)                    // or node.advance(to: clock.now)
 //     while let output = node.nextOutput() { carryOut(output) }
 //     timer.arm(at: node.deadline)                            // then node.advance(to:)
 //
-// Outputs are carried out in their order, after every input; nothing may be left in the node. What
-// the driver owes:
+// Outputs are carried out in their order, after all inputs that are there; nothing may be left in
+// the node. What the driver owes:
 //
 // - Connections. Number them, never twice. Secure, multiplex and prove the peer before `connected`.
 //   The protocols to accept are `protocols`, how each is cut into messages is `framing(of:)`. Ask
@@ -217,6 +217,18 @@ public struct NodeCore: Sendable {
 
     /// Something happened.
     public mutating func receive(_ input: Input, now: Instant) {
+        take(input, now: now)
+        settle(now: now)
+    }
+
+    /// All of this happened, in this order, before anything that follows from it could be carried
+    /// out. It costs less than to tell it one by one, and what answers it goes out together.
+    public mutating func receive(_ inputs: [Input], now: Instant) {
+        for input in inputs { take(input, now: now) }
+        settle(now: now)
+    }
+
+    private mutating func take(_ input: Input, now: Instant) {
         if pubSub.participation == .always, pubSub.machine == nil { takePart(now: now) }
         switch input {
         case .connected(let number, let facts): connected(number, facts, now: now)
@@ -253,7 +265,6 @@ public struct NodeCore: Sendable {
         case .command(let id, let command, let deadline):
             receive(command, id: id, deadline: deadline, now: now)
         }
-        settle(now: now)
     }
 
     /// Time passed.

@@ -35,6 +35,8 @@ final class MeshConnection: Sendable {
         var lastStream: UInt32 = 0
         /// What happened before the machine knew of the connection; nil afterwards.
         var held: [Step]? = []
+        /// Those that go to the machine together, when all that has been read is cut up.
+        var gathered: [Step] = []
         /// How many steps the machine has not dealt with yet.
         var waiting = 0
         var isEnded = false
@@ -214,11 +216,21 @@ final class MeshConnection: Sendable {
             return peer.close()
         }
         state.value.waiting += 1
+        state.value.gathered.append(step)
+        if state.value.gathered.count == 1 { peer.eventLoop.execute { [self] in deliver() } }
+    }
+
+    private func deliver() {
+        let steps = state.value.gathered
+        guard !steps.isEmpty else { return }
+        state.value.gathered = []
         mesh.run { [self] driver in
-            driver.receive(step.inputs)
+            driver.receive(steps.flatMap(\.inputs))
             peer.eventLoop.execute { [self] in
-                state.value.waiting -= 1
-                if step.bytes > 0 { state.value.streams[step.stream]?.consume(step.bytes) }
+                state.value.waiting -= steps.count
+                for step in steps where step.bytes > 0 {
+                    state.value.streams[step.stream]?.consume(step.bytes)
+                }
             }
         }
     }
@@ -231,6 +243,7 @@ final class MeshConnection: Sendable {
     }
 
     private func reportEnd() {
+        deliver()
         mesh.run { [number] in $0.disconnected(number) }
     }
 }

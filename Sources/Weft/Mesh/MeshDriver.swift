@@ -1,7 +1,6 @@
 // Drives NodeCore: hands it what happens and the time, and carries out what it wants.
 
 import Cryptography
-import DequeModule
 import Exchange
 import Logging
 import Multiformats
@@ -31,6 +30,8 @@ final class MeshDriver {
     /// Who waits for a command; no more than NodeCore's ceiling allows.
     private var replies: [UInt64: Reply] = [:]
     typealias Reply = CheckedContinuation<NodeCore.Answer, any Error>
+    /// Those who are told when all that their commands led to at once is carried out.
+    private var answered: [(reply: Reply, answer: NodeCore.Answer)] = []
     private var listeners: [Listener] = []
     /// Where they listen.
     private var listening: [Multiaddr] = []
@@ -52,7 +53,7 @@ final class MeshDriver {
     /// The commands that are being answered at once; one can be given while another is carried out.
     private var prompts: [UInt64: NodeCore.Answer?] = [:]
     /// What happened while orders were carried out, no more than there were orders.
-    private var next: Deque<NodeCore.Input> = []
+    private var next: [NodeCore.Input] = []
 
     init(
         _ core: NodeCore, _ identity: PrivateKey, mesh: Mesh,
@@ -78,16 +79,20 @@ final class MeshDriver {
 
     /// Something happened.
     func receive(_ inputs: [NodeCore.Input]) {
-        for input in inputs { take(input) }
-        while let input = next.popFirst() { take(input) }
+        take(inputs)
+        while !next.isEmpty {
+            let inputs = next
+            next = []
+            take(inputs)
+        }
         setTimer()
     }
 
     /// Something happened while an order of the machine is carried out: it hears of it next.
     func receiveNext(_ input: NodeCore.Input) { next.append(input) }
 
-    private func take(_ input: NodeCore.Input) {
-        core.receive(input, now: Self.now())
+    private func take(_ inputs: [NodeCore.Input]) {
+        core.receive(inputs, now: Self.now())
         mesh.setAwaited(core.isAwaited)
         mesh.setResponders(core.hasResponders)
         carryOut()
@@ -165,6 +170,9 @@ final class MeshDriver {
 
     private func carryOut() {
         while let output = core.nextOutput() { carryOut(output) }
+        let answered = answered
+        self.answered = []
+        for (reply, answer) in answered { reply.resume(returning: answer) }
     }
 
     private func carryOut(_ output: NodeCore.Output) {
@@ -220,7 +228,7 @@ final class MeshDriver {
                 prompts[id] = answer
             } else {
                 finders[id] = nil
-                replies.removeValue(forKey: id)?.resume(returning: answer)
+                if let reply = replies.removeValue(forKey: id) { answered.append((reply, answer)) }
             }
         case .keys(let name, let request, let from, let through, let limit):
             Task { [mesh] in
