@@ -52,6 +52,8 @@ final class MeshDriver {
     private var finders: [UInt64: @Sendable (Mesh.Finding) -> Void] = [:]
     /// The commands that are being answered at once; one can be given while another is carried out.
     private var prompts: [UInt64: NodeCore.Answer?] = [:]
+    /// How many turns are under way, one within the other.
+    private var depth = 0
     /// What happened while orders were carried out, no more than there were orders.
     private var next: [NodeCore.Input] = []
 
@@ -79,20 +81,36 @@ final class MeshDriver {
 
     /// Something happened.
     func receive(_ inputs: [NodeCore.Input]) {
-        take(inputs)
-        while !next.isEmpty {
+        turn { $0.receive(inputs, now: Self.now()) }
+    }
+
+    /// Has the machine do something, and carries out what it wants. What it is asked within this is
+    /// answered when the outermost turn is over, and all is done that came first.
+    private func turn(_ step: (inout NodeCore) -> Void) {
+        depth += 1
+        take(step)
+        while depth == 1, !next.isEmpty {
             let inputs = next
             next = []
-            take(inputs)
+            take { $0.receive(inputs, now: Self.now()) }
         }
+        depth -= 1
+        guard depth == 0 else { return }
+        let answered = answered
+        self.answered = []
+        for (reply, answer) in answered { reply.resume(returning: answer) }
         setTimer()
     }
 
-    /// Something happened while an order of the machine is carried out: it hears of it next.
-    func receiveNext(_ input: NodeCore.Input) { next.append(input) }
+    /// Something happened while an order of the machine is carried out: it hears of it when this
+    /// turn's outputs are done, or in a turn of its own.
+    func receiveNext(_ input: NodeCore.Input) {
+        guard depth > 0 else { return receive([input]) }
+        next.append(input)
+    }
 
-    private func take(_ inputs: [NodeCore.Input]) {
-        core.receive(inputs, now: Self.now())
+    private func take(_ step: (inout NodeCore) -> Void) {
+        step(&core)
         mesh.setAwaited(core.isAwaited)
         mesh.setResponders(core.hasResponders)
         carryOut()
@@ -159,9 +177,7 @@ final class MeshDriver {
         let task = mesh.eventLoop.assumeIsolated().scheduleTask(deadline: at) { [weak self] in
             guard let self else { return }
             timer = nil
-            core.advance(to: Self.now())
-            carryOut()
-            receive([])
+            turn { $0.advance(to: Self.now()) }
         }
         timer = (deadline, task)
     }
@@ -170,9 +186,6 @@ final class MeshDriver {
 
     private func carryOut() {
         while let output = core.nextOutput() { carryOut(output) }
-        let answered = answered
-        self.answered = []
-        for (reply, answer) in answered { reply.resume(returning: answer) }
     }
 
     private func carryOut(_ output: NodeCore.Output) {

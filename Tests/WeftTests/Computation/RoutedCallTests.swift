@@ -71,6 +71,8 @@ enum CallNodes {
 /// Does what its node does, but for what a test does instead.
 struct OtherWorker: CallWorker {
     let node: Node
+    /// Whether it looks for what others have answered before it runs a call; it finds nothing.
+    var looks = false
     let instead:
         @Sendable (Call, RunPurpose, @escaping @Sendable (CallRecord?) -> Void) ->
             (@Sendable () -> Void)
@@ -93,7 +95,7 @@ struct OtherWorker: CallWorker {
     func examine(file: [UInt8]) async -> ProofFinding {
         await node.computation.examine(file: file)
     }
-    func mayRecall(_ call: Call) -> Bool { false }
+    func mayRecall(_ call: Call) -> Bool { looks }
     func recall(_ call: Call) async -> ResultHistory? { nil }
     func vouched(_ answer: CallAnswer, via peer: PeerID?) {}
     func disbelieve(_ record: CallRecord) {}
@@ -304,6 +306,27 @@ struct OtherWorker: CallWorker {
                 try await nodes[0].call(url) { $0.mesh.maxPrice = 2_999 }
             }
             #expect(less?.code == .network)
+        }
+    }
+
+    @Test("a call that is over at once is answered at once, also after others' answers were sought")
+    func lookingFirst() async throws {
+        try await CallNodes.run([CallNodes.idle, CallNodes.usual]) { nodes in
+            let contract = try await nodes[1].publish(contract: ContractText.many)
+            nodes[1].mesh.serveCalls(
+                by: OtherWorker(node: nodes[1], looks: true) { call, _, done in
+                    let output = CallOutput(body: .inline(Array("at once".utf8)))
+                    done(try? CallRecord(call, outcome: .ok, output: output, gas: 1, ownGas: 1))
+                    return {}
+                })
+            for number in 0..<3 {
+                let answer = try await nodes[0].call("weft://\(contract)/hello?\(number)") {
+                    $0.mesh.audit = Audit.none
+                    // Whatever happens next at the other node is later than this.
+                    $0.mesh.deadline = .milliseconds(900)
+                }
+                #expect(answer.text == "at once")
+            }
         }
     }
 
