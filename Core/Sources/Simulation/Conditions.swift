@@ -16,6 +16,8 @@ public struct Conditions: Sendable {
     public var loss = 0.0
     /// The chance that a message is the last of its connection, which both ends notice.
     public var breakage = 0.0
+    /// For how long hosts gather what happens before their nodes hear of it, all at once.
+    public var gathering: Duration = .zero
     /// What becomes of a dial to an address that nobody has.
     public var strangers = Host.Door.silent
 

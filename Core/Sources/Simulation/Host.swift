@@ -31,6 +31,8 @@ public struct Host: Sendable {
     public var isBehindNAT = false
     /// How it lies about the DHT, if it does.
     public var lie: Lie?
+    /// What its node has not heard of yet (``Conditions/gathering``).
+    var gathered: [NodeCore.Input] = []
     /// Whether it is there at all.
     public internal(set) var isAlive = true
     /// The blocks that it has.

@@ -22,6 +22,8 @@ public struct VirtualNetwork {
         case punched(from: Int, attempt: UInt64, PeerID, Multiaddr)
         case breakage(connection: UInt64)
         case wake(Int)
+        /// The node hears of what has been gathered.
+        case hearing(Int)
     }
 
     /// A connection. Its two ends have the numbers 2n and 2n + 1.
@@ -170,8 +172,14 @@ public struct VirtualNetwork {
     /// Lets a node hear of something that nobody on the network caused.
     public mutating func inject(_ host: Int, _ input: NodeCore.Input) {
         guard hosts[host].isAlive else { return }
-        hosts[host].node.receive(input, now: now)
-        drain(host)
+        guard conditions.gathering > .zero else {
+            hosts[host].node.receive(input, now: now)
+            return drain(host)
+        }
+        hosts[host].gathered.append(input)
+        if hosts[host].gathered.count == 1 {
+            events.add(.hearing(host), at: now + conditions.gathering)
+        }
     }
 
     // MARK: Time
@@ -221,6 +229,13 @@ public struct VirtualNetwork {
             guard hosts[host].isAlive, hosts[host].wakeAt == now else { return }
             hosts[host].wakeAt = nil
             hosts[host].node.advance(to: now)
+            drain(host)
+        case .hearing(let host):
+            digest.add(9 << 32 | UInt64(host))
+            let inputs = hosts[host].gathered
+            hosts[host].gathered = []
+            guard hosts[host].isAlive else { return }
+            hosts[host].node.receive(inputs, now: now)
             drain(host)
         }
     }

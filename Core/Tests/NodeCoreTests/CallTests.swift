@@ -10,8 +10,10 @@ struct CallTests {
     static let offer = CallOffer(speed: 1_000_000_000, slots: 2)
 
     /// Nodes that run calls, the first of them connected to all others.
-    private func network(_ count: Int) throws -> VirtualNetwork {
-        var network = VirtualNetwork(seed: 5)
+    private func network(
+        _ count: Int, _ conditions: Conditions = Conditions()
+    ) throws -> VirtualNetwork {
+        var network = VirtualNetwork(seed: 5, conditions: conditions)
         for _ in 0..<count { try network.add(offer: Self.offer) }
         for other in 1..<count { _ = network.connect(0, other) }
         network.run(for: .seconds(2))
@@ -37,6 +39,30 @@ struct CallTests {
         #expect(result.record == network.result(of: call))
         #expect(result.responder == .peer(network.id(1)))
         #expect(result.answer?.header.isValid == true)
+    }
+
+    @Test("answers to what a node hears of at once share a signature, and each is the right one")
+    func together() throws {
+        var conditions = Conditions()
+        conditions.gathering = .milliseconds(10)
+        var network = try network(2, conditions)
+        var calls: [(call: Call, id: UInt64)] = []
+        for number in 0..<8 as Range<UInt64> {
+            let call = try network.call(depth: 0, number: number)
+            let id = network.order(
+                0, .call(.fetch(call, CallTerms(), .usual, candidates: [], known: nil, here: nil)))
+            calls.append((call, id))
+        }
+        network.run(for: .seconds(2))
+        for (call, id) in calls {
+            guard case .result(let result) = report(network, id) else {
+                Issue.record("no result: \(String(describing: network.answer(0, id)))")
+                continue
+            }
+            #expect(result.record == network.result(of: call))
+            #expect(result.answer?.header.hashes.count == 8)
+            #expect(result.answer?.header.isValid == true)
+        }
     }
 
     @Test("a node without peers that run calls runs one itself, or says that nobody does")

@@ -82,12 +82,16 @@ struct SimulationTests {
         func duration(_ change: (inout Conditions) -> Void) throws -> Duration {
             var conditions = Conditions()
             change(&conditions)
+            let gathering = conditions.gathering
+            // A session is there at once.
+            conditions.gathering = .zero
             var network = VirtualNetwork(seed: 9, conditions: conditions)
             let (one, two) = (try network.add(), try network.add())
             let blocks = BlockTests.blocks(100, seed: 1)
             for block in blocks { network.hosts[two].store[block.cid.hash] = block.bytes }
             _ = network.connect(one, two)
             let session = try network.session(one)
+            network.conditions.gathering = gathering
             network.order(one, .want(session, BlockTests.want(blocks)))
             let start = network.now
             while network.hosts[one].blocks.count < 100, network.now.since(start) < .seconds(300) {
@@ -100,7 +104,10 @@ struct SimulationTests {
         let lossy = try duration { $0.loss = 0.1 }
         // A megabyte at a hundred kilobytes a second.
         let narrow = try duration { $0.bandwidth = 100_000 }
+        // Told many things at once, a node does the same, a little later.
+        let gathered = try duration { $0.gathering = .milliseconds(20) }
         #expect(good < .seconds(5))
+        #expect(gathered > good && gathered < .seconds(10))
         #expect(lossy > good && lossy < .seconds(120))
         #expect(narrow > .seconds(8) && narrow < .seconds(60))
     }

@@ -166,7 +166,7 @@ final class CallMemo: Sendable {
         }
         if isFull { flush() }
         // Many results are let go of where nobody waits for that.
-        if !results.isEmpty { Task { @concurrent in _ = results.count } }
+        if !results.isEmpty { Task { @concurrent [results = consume results] in _ = results } }
     }
 
     private func read(_ state: inout State) {

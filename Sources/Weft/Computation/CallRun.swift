@@ -119,8 +119,13 @@ final class CallRun: Sendable {
         try content.admit(call.contract)
         let start = ContinuousClock.now
         let end = try make(call, RunControl.brief(), depth: 1)
-        content.trace.note(
-            .call, call.url, Self.words(end), succeeded: true, took: start.duration(to: .now))
+        let took = start.duration(to: .now)
+        if case .result(let result, _) = end {
+            let (outcome, gas) = (result.record.outcome, result.record.gas)
+            content.trace.note(call, "\(outcome.word), \(gas) gas", succeeded: true, took: took)
+        } else {
+            content.trace.note(call, Self.words(end), succeeded: true, took: took)
+        }
         return end
     }
 

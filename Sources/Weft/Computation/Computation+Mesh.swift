@@ -134,7 +134,7 @@ extension Computation {
     private func note(_ steps: [CallTrace], of call: Call, in trace: Trace) {
         for step in steps {
             trace.note(
-                .call, call.url, peer: step.responder.peer.map { "\($0)" } ?? "this node",
+                call, peer: step.responder.peer.map { "\($0)" } ?? "this node",
                 step.outcome.text, succeeded: step.outcome == .answered, took: step.took)
         }
     }

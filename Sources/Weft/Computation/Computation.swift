@@ -189,7 +189,8 @@ public final class Computation: Sendable {
     /// A result in memory, if it may be used.
     func known(_ call: Call, _ memory: Memory, _ trace: Trace) -> CallEnd? {
         guard memory == .used, let known = memo.result(of: call.cid) else { return nil }
-        trace.note(.call, call.url, "known, \(known.record.outcome.word)", succeeded: true)
+        let outcome = known.record.outcome
+        trace.note(call, "known, \(outcome.word)", succeeded: true)
         return .result(known, isFresh: false)
     }
 

@@ -87,8 +87,8 @@ enum DNSExchange {
     }
 
     /// Sends one message over a channel of its own and waits for the answer, which a handler of
-    /// the channel puts into the promise, for at most `timeout`. A task that is cancelled waits no
-    /// longer.
+    /// the channel puts into the promise, for at most `timeout`. A task that is cancelled waits for
+    /// no answer.
     private static func exchange(
         _ message: some Sendable, on loop: any EventLoop, timeout: TimeAmount,
         connect: (EventLoopPromise<DNSMessage.Answer>) async throws -> any Channel
@@ -99,6 +99,7 @@ enum DNSExchange {
         do {
             let channel = try await connect(promise)
             defer { channel.close(promise: nil) }
+            try Task.checkCancellation()
             let sent: EventLoopFuture<Void> = channel.writeAndFlush(message)
             sent.whenFailure { promise.fail($0) }
             return try await withTaskCancellationHandler {

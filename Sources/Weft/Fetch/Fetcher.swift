@@ -62,8 +62,7 @@ struct Fetcher: Sendable {
                 throw FetchError(
                     .redirect, "\(url.text) redirects to \(next.text), which has another hash")
             }
-            let from = url.text
-            trace.note(.decision, from, "redirect to \(next.text)", succeeded: true)
+            trace.note(.decision, url.text, "redirect to \(next.text)", succeeded: true)
             url = next
         }
         throw FetchError(.redirect, "there were more than \(Request.maxRedirects) redirects")

@@ -1,6 +1,7 @@
 // The trace of a fetch: what was looked up, who was asked, what each answered, how long it took.
 // It is recorded while the work goes on and can be read at any time.
 
+import Compute
 import Synchronization
 
 /// What a fetch did, in order; bounded, and shared by everyone who works for the fetch.
@@ -125,18 +126,28 @@ public final class Trace: Sendable {
         }
     }
 
-    /// Notes something that is over and took some time, or none. Its texts are made when the trace
-    /// is read.
+    /// Notes something that is over and took some time, or none.
     public func note(
-        _ step: Entry.Step, _ subject: @autoclosure @escaping @Sendable () -> String,
-        peer: @autoclosure @escaping @Sendable () -> String = "",
+        _ step: Entry.Step, _ subject: String, peer: String = "", _ outcome: String,
+        succeeded: Bool, took: Duration = .zero
+    ) {
+        let entry = Entry(
+            step: step, subject: subject, peer: peer, outcome: outcome, succeeded: succeeded,
+            status: nil, bytes: 0, began: max(elapsed - took, .zero), took: took)
+        _ = state.withLock { $0.append(.now(entry)) }
+    }
+
+    /// The same of a call, whose texts are made when the trace is read. What they are made of is
+    /// kept until then, so it should be small.
+    func note(
+        _ call: Call, peer: @autoclosure @escaping @Sendable () -> String = "",
         _ outcome: @autoclosure @escaping @Sendable () -> String, succeeded: Bool,
         took: Duration = .zero
     ) {
         let began = max(elapsed - took, .zero)
         let make: @Sendable () -> Entry = {
             Entry(
-                step: step, subject: subject(), peer: peer(), outcome: outcome(),
+                step: .call, subject: call.url, peer: peer(), outcome: outcome(),
                 succeeded: succeeded, status: nil, bytes: 0, began: began, took: took)
         }
         _ = state.withLock { $0.append(.whenRead(make)) }

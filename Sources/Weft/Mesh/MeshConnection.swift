@@ -220,10 +220,18 @@ final class MeshConnection: Sendable {
         if state.value.gathered.count == 1 { peer.eventLoop.execute { [self] in deliver() } }
     }
 
+    /// How many steps go to the machine together at most, so that others get their turn.
+    private static let maxTogether = 256
+
     private func deliver() {
-        let steps = state.value.gathered
-        guard !steps.isEmpty else { return }
-        state.value.gathered = []
+        while !state.value.gathered.isEmpty {
+            let steps = Array(state.value.gathered.prefix(Self.maxTogether))
+            state.value.gathered.removeFirst(steps.count)
+            deliver(steps)
+        }
+    }
+
+    private func deliver(_ steps: [Step]) {
         mesh.run { [self] driver in
             driver.receive(steps.flatMap(\.inputs))
             peer.eventLoop.execute { [self] in
