@@ -40,6 +40,7 @@ page: ## Build browser/dist, with which a web page is a peer, and the pages of `
 test-browser: page ## Build Core as WebAssembly and the page's script, and ask Core questions under node
 	@Scripts/install-packages test
 	node browser/test.mjs
+	node browser/cryptography.test.mjs
 	node browser/storage.test.mjs
 
 test-long: ## Also run the tests that are too slow for every run

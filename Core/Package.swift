@@ -143,6 +143,7 @@ let package = Package(
             dependencies: [
                 "Connections", "Peering", "Exchange", "Compute", "WasmRules", "IPLD",
                 "Multiformats", "Cryptography", "Wire", "CFreestanding",
+                .target(name: "CMonocypher", condition: .when(traits: ["BrowserCrypto"])),
             ],
             swiftSettings: settings),
     ],

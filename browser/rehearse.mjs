@@ -64,6 +64,7 @@ class Peer extends Module {
                 if (kind === Kind.bytes) later.push(() => peer.run('took', subject, count, clock.now));
             },
             message: nothing,
+            bring: nothing,
         });
         return peer;
     }

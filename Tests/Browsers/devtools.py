@@ -130,6 +130,11 @@ class Browser:
         address = f"{self._base}/devtools/page/{target['targetId']}"
         return Page(await self._session.ws_connect(address, max_msg_size=64 << 20))
 
+    async def get(self, url):
+        """What a server says, past all pages."""
+        async with self._session.get(url) as answer:
+            return await answer.text()
+
     async def page(self):
         async with self._session.put(f"{self._base}/json/new?about:blank") as answer:
             target = await answer.json()

@@ -4,8 +4,9 @@ Usage: own_pages.py TASK FILE, where the file has the arguments as JSON:
 
 access {"pages": [[URL, EXPRESSION], …]}: each page, once its expression is true, wide in light and
 narrow in dark: what axe-core finds, and whether it has to be scrolled sideways.
-keyboard {"dashboard": URL}: whether everything in the dashboard is reached by Tab and seen to be, and
-what a slider and a button do when keys are pressed.
+keyboard {"dashboard": URL, "call": URL}: whether everything in the dashboard is reached by Tab and seen to
+be, what a slider and a button do when keys are pressed, and whether the focus stays on a peer and on an
+account when the page shows something new, as after a call.
 visit {"visits": [{"url": URL, "until": EXPRESSION, "then": EXPRESSION}, …]}: what the last expressions
 of the pages are, each opened when the one before has been left open.
 """
@@ -50,6 +51,7 @@ FOCUS = """(() => {
   const element = document.activeElement
   const {outlineStyle} = getComputedStyle(element)
   return {id: element.id, tag: element.localName, text: element.textContent.trim().slice(0, 40),
+          isPeer: element.matches('#peer-rows button'), isAccount: element.matches('.account summary'),
           isSeen: outlineStyle !== 'none'}
 })()"""
 STOPS = """[...document.querySelectorAll(
@@ -57,12 +59,17 @@ STOPS = """[...document.querySelectorAll(
   element => !element.disabled && element.checkVisibility()).length"""
 
 
-async def keyboard(tabs, dashboard):
+ACCOUNT = "document.querySelector('.account summary strong')?.textContent"
+
+
+async def keyboard(tabs, dashboard, call):
     page = await tabs.page()
     await page.look(1280, 900)
     await page.open(dashboard)
     await page.until("document.getElementById('set-mesh-connections-max')?.ariaValueText")
-    seen, slider = [], None
+    await page.until("document.querySelector('#peer-rows button') !== null")
+    await page.until(ACCOUNT)
+    seen, slider, kept = [], None, {}
     # What is set can be set back, which is one more button.
     for _ in range(await page.ask(STOPS) + 2):
         await page.press("Tab")
@@ -76,7 +83,23 @@ async def keyboard(tabs, dashboard):
         if focus["id"] == "examine":
             await page.press("Enter")
             await page.until("document.querySelectorAll('#findings > li').length")
+        if focus["isPeer"] and "peer" not in kept:
+            await page.press("Enter")
+            await page.until("document.querySelector('#peer dl') !== null")
+            # The page looks at the node once more.
+            await page.ask("window.held = document.activeElement; true")
+            looks = "performance.getEntriesByType('resource').length"
+            await page.until(f"{looks} > {await page.ask(looks) + 4}")
+            kept["peer"] = await page.ask("document.activeElement === window.held")
+        if focus["tag"] == "summary" and focus["isAccount"]:
+            await page.press("Enter")
+            before = await page.ask(ACCOUNT)
+            await tabs.get(call)
+            await page.until(f"{ACCOUNT} !== {json.dumps(before)}")
+            kept["account"] = await page.ask("document.activeElement.localName === 'summary'")
+            kept["open"] = await page.ask("document.querySelector('.account').open")
     return {
+        "kept": kept,
         "stops": await page.ask(STOPS), "reached": len(seen), "first": seen[0]["text"], "slider": slider,
         "unseen": [focus for focus in seen if not focus["isSeen"]],
         "findings": await page.ask("document.querySelectorAll('#findings > li').length"),

@@ -2,7 +2,7 @@
 reaches, where /dist/ is what pages take from browser/.
 
 A page finds its argument behind the # of its URL and posts what it reports to /result; each report is
-printed. Whatever is called site.txt is there, in any folder. With hold, the page stays until standard
+printed. Whatever is called site.txt is there, in any folder, and below /lying/ is anything. With hold, the page stays until standard
 input ends, and a GET of /next answers with the next line of that.
 """
 
@@ -18,6 +18,7 @@ import urllib.parse
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 DIST = FOLDER.parent.parent / "browser" / "dist"
+PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" width="11" height="9"/>'
 # What pages report, and None when standard input has ended.
 reports = queue.Queue()
 lines = queue.Queue()
@@ -50,11 +51,21 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         # What a site itself has, beside the mesh.
         if self.path.endswith("/site.txt"):
             return self.say(b"from the site")
+        # What the site has elsewhere.
+        if self.path.endswith("/moved.svg"):
+            self.send_response(302)
+            self.send_header("location", f"http://127.0.0.1:{self.server.server_port}/picture.svg")
+            return self.end_headers()
+        if self.path == "/picture.svg":
+            return self.say(PICTURE, "image/svg+xml")
+        # A gateway that lies.
+        if self.path.startswith("/lying/"):
+            return self.say(b"anything")
         super().do_GET()
 
-    def say(self, text):
+    def say(self, text, kind="text/plain"):
         self.send_response(200)
-        self.send_header("content-type", "text/plain")
+        self.send_header("content-type", kind)
         self.end_headers()
         self.wfile.write(text)
 

@@ -218,16 +218,37 @@ import Testing
         #expect(found.isEmpty, "\(found.joined(separator: "\n"))")
     }
 
-    /// Everything in the dashboard is reached by keys, and seen to be; a slider does what it says.
+    /// Everything in the dashboard is reached by keys, and seen to be; a slider does what it says;
+    /// and what has the focus keeps it when there is news.
     @Test("the dashboard works with the keyboard") func keyboard() throws {
-        let shown = try Shown()
+        let (shown, there) = (try Shown(), try Workplace())
         defer { shown.node.stop() }
-        let report = try shown.browse("keyboard", ["dashboard": try shown.dashboard()])
+        try there.isolate()
+        // It runs nothing itself.
+        let friend = try RunningNode(
+            there, environment: ["WEFT_WASMTIME": there.path("nowhere.so")])
+        defer { friend.stop() }
+        let address = try #require((shown.node.announcement["listen"] as? [String])?.first)
+        #expect(try there.weft("connect", address).status == 0)
+        let module = try shown.place.write(
+            "module.wasm", Data(try ContractText.assemble(ContractText.many)))
+        let many = try shown.place.weft("contract", "publish", "-q", module).output
+        let call = ["fetch", "--audit", "none", "weft://\(many)/hello"]
+        #expect(try there.run(call).status == 0)
+        let report = try shown.browse(
+            "keyboard",
+            [
+                "dashboard": try shown.dashboard(),
+                "call": "\(friend.gateway)/weft/\(many)/hello?again",
+            ])
         #expect((report["faults"] as? [String]) == [])
         #expect(report["first"] as? String == "To the content")
         #expect((report["unseen"] as? [Any])?.isEmpty == true, "\(report)")
         #expect(report["reached"] as? Int == report["stops"] as? Int, "\(report)")
         #expect(report["findings"] as? Int ?? 0 > 3)
+        #expect(
+            report["kept"] as? [String: Bool] == ["peer": true, "account": true, "open": true],
+            "\(report)")
         let said = report["slider"] as? String ?? ""
         let value = try shown.place.weft("config", "get", "mesh.connections-max").output
         #expect(said == "Connections: \(value), from now on." && value == "150", "\(said) \(value)")

@@ -17,13 +17,15 @@ import Wire
         "/ip4/127.0.0.1/tcp/1/ws/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 
     /// What a page fetches, and what came of it.
-    private static func show(
-        _ place: Workplace, peers: [String], options: [String: Any] = [:], _ tasks: [[String: Any]]
+    static func show(
+        _ place: Workplace, in browser: String = "chromium", peers: [String],
+        options: [String: Any] = [:], _ tasks: [[String: Any]]
     ) throws -> (answers: [[String: Any]], status: [String: Any]) {
         let argument = try JSONSerialization.data(
             withJSONObject: ["peers": peers, "options": options, "tasks": tasks])
         let outcome = try place.python(
-            "../Browsers/chromium.py", ["content.html", String(decoding: argument, as: UTF8.self)])
+            "../Browsers/\(browser).py",
+            ["content.html", String(decoding: argument, as: UTF8.self)])
         #expect(outcome.status == 0, "\(outcome.errors)")
         let report = try outcome.object()
         let answers = try #require(report["answers"] as? [[String: Any]], "\(report)")
@@ -219,6 +221,9 @@ import Wire
             #expect(answer?["text"] as? String == "from the site", "\(name)")
         }
         #expect(report["bytesFetched"] as? Int ?? 0 > 100_000)
+        // Far less than the mesh may take.
+        #expect(report["moved"] as? Int == 11)
+        #expect(report["movedAfter"] as? Double ?? .infinity < 20_000)
     }
 
     /// A sound of 8,000 samples in a second, of a byte each (RIFF WAVE).

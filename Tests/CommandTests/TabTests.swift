@@ -45,7 +45,7 @@ import Testing
         defer { node.stop() }
         let page = try BrowserPage("visitors.html")
         let start: [String: Any] = ["tabs": "shared", "patience": 3000, "peers": [address]]
-        _ = try page.run(["visitor": 1, "start": start, "peers": 1, "hurries": true])
+        _ = try page.run(["visitor": 1, "start": start, "peers": 1, "hurries": 100_000])
         let early = try page.run(["visitor": 2, "start": start, "open": "ipfs://\(cid)"])
         #expect(early["count"] as? Int ?? .max < content.count, "\(early)")
         // Meanwhile the first tab gives the reader up.
@@ -54,6 +54,29 @@ import Testing
         #expect(failed["code"] as? String == "absent", "\(failed)")
         let rest = try page.run(["visitor": 2, "rest": true])
         #expect(rest["sha256"] as? String == PageTests.hash(content), "\(rest)")
+    }
+
+    /// A tab that has the connections and hangs, as in a debugger, keeps nobody waiting for ever;
+    /// and when it is gone the next one has them.
+    @Test("a tab that is silent is given up") func silence() throws {
+        let place = try Workplace()
+        let (node, address) = try PageTests.start(place)
+        defer { node.stop() }
+        let cid = try place.weft("add", "-q", place.write("file", Data("bread\n".utf8))).output
+        let page = try BrowserPage("visitors.html")
+        _ = try page.run(["visitor": 1, "holds": true])
+        let failed = try page.run([
+            "visitor": 2, "hurries": 4000, "start": ["tabs": "shared", "peers": [address]],
+            "url": "ipfs://\(cid)",
+        ])
+        let message = "TypeError: the tab that has the connections does not answer"
+        #expect(failed["error"] as? String == message, "\(failed)")
+        let put = try page.run(["visitor": 2, "put": "cake"])
+        #expect(put["error"] as? String == message, "\(put)")
+        _ = try page.run(["visitor": 2, "hurries": NSNull()])
+        _ = try page.run(["visitor": 1, "leaves": true])
+        let next = try page.run(["visitor": 2, "peers": 1, "url": "ipfs://\(cid)"])
+        #expect(next["count"] as? Int == 6, "\(next)")
     }
 
     /// A tab without connections has contracts called by the one that has them.

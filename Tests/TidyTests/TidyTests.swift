@@ -29,7 +29,7 @@ import Testing
         "simulate": ["Wire", "Simulation", "Glibc"],
         "BrowserCore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "Connections", "Peering", "Exchange",
-            "Compute", "WasmRules", "CFreestanding",
+            "Compute", "WasmRules", "CFreestanding", "CMonocypher",
         ],
         "BlockStore": [
             "Wire", "Cryptography", "Multiformats", "IPLD", "NIOCore", "NIOPosix", "GRDB",

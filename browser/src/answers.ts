@@ -2,6 +2,7 @@
 
 import type { MeshResponse } from './contracts.js'
 import { WeftError } from './errors.js'
+import { at } from './responses.js'
 import { lines, pairs, unpack } from './parts.js'
 
 /** A record in parts, as the module for calls takes it apart. */
@@ -72,9 +73,7 @@ export async function responseTo(
     gas: record.gas, record: record.cid, responder: responder!, confidence: confidence!,
     cost: Number(cost), trace,
   }
-  return Object.defineProperties(response, {
-    url: { value: request.url }, mesh: { value: mesh },
-  })
+  return Object.defineProperties(at(request.url, response), { mesh: { value: mesh } })
 }
 
 /**
@@ -96,5 +95,5 @@ const transport = new Set([
 export function refusal(request: Request, status: number, message: string): Response {
   const body = request.method === 'HEAD' ? null : `${message}\n`
   const headers = { 'content-type': 'text/plain; charset=utf-8' }
-  return Object.defineProperty(new Response(body, { status, headers }), 'url', { value: request.url })
+  return at(request.url, new Response(body, { status, headers }))
 }

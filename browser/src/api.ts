@@ -42,8 +42,8 @@ export const Weft = {
 export type Weft = Node
 
 /**
- * Fetches what `window.fetch` would, and `ipfs://CID/path` from the mesh. Of that, every byte has
- * been checked against the CID before it is handed on. `weft://CID/method?query` has a contract
+ * Fetches what `window.fetch` would, and `ipfs://CID/path` and `ipns://NAME/path` from the mesh. Of that,
+ * every byte has been checked against the CID before it is handed on. `weft://CID/method?query` has a contract
  * answer, on the terms that `mesh` says.
  */
 export async function fetch(

@@ -30,9 +30,12 @@ export interface CallsHost {
   /** Calls a function of the peer's module. */
   run(name: string, ...parameters: (number | Uint8Array)[]): void
   ask(name: string, ...parameters: (number | Uint8Array)[]): Uint8Array
-  /** Reads a file whole, up to so many bytes, a folder's names, or a block of another kind. */
+  /**
+   * Reads a file whole, up to so many bytes, a folder's names, or a block of another kind. That a page has
+   * what a peer has it read it tells nobody.
+   */
   read(
-    cid: string, names: readonly string[], limit: number, signal: AbortSignal,
+    cid: string, names: readonly string[], limit: number, signal: AbortSignal, isForPeer?: boolean,
   ): Promise<WorkContent>
   tell(name: 'liar' | 'served' | 'refuted', detail: object): void
 }
@@ -106,6 +109,13 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
+/** A call of the page that is run here: how many wait for it, and what became of it. */
+interface Underway {
+  waiting: number
+  end?: WorkEnd
+  own?: { record: string; body: Uint8Array }
+}
+
 /** The calls of a page. */
 export class Calls {
   private core!: Core
@@ -124,10 +134,10 @@ export class Calls {
   /** The contracts that have run here. */
   private readonly known = new Set<string>()
   /**
-   * Why calls of the page that were run here have no record, by their identities, as long as somebody
-   * waits for one.
+   * Why calls of the page that were run here have no record, or the long body that they answered, by
+   * their identities, as long as somebody waits for them.
    */
-  private readonly ends = new Map<string, { waiting: number; end?: WorkEnd }>()
+  private readonly ends = new Map<string, Underway>()
   /** The answers that were given out last, by their calls. */
   private readonly shown = new Map<number, { url: string; record: string }>()
   private speed = USUAL_SPEED
@@ -161,11 +171,11 @@ export class Calls {
     if (options.serve === true) await calls.core.whole()
     else calls.staying = setTimeout(() => { calls.core.whole().catch(() => {}) }, STAYING)
     const script = new URL(options.worker ?? 'weft-worker.js', base)
-    const makeWorkers = (): Workers =>
-      new Workers(
-        script, () => calls.core.modules, calls.slots, (...name) => calls.content(...name))
-    calls.workers = makeWorkers()
-    calls.visiting = makeWorkers()
+    const makeWorkers = (isForPeer: boolean): Workers => new Workers(
+      script, () => calls.core.modules, calls.slots,
+      (cid, names, signal) => host.read(cid, names, MAX_INPUT, signal, isForPeer))
+    calls.workers = makeWorkers(false)
+    calls.visiting = makeWorkers(true)
     const secret = crypto.getRandomValues(new Uint8Array(32))
     const epoch = (Date.now() - host.now()) / 1000
     const slots = options.serve === true ? calls.slots : 0
@@ -260,7 +270,7 @@ export class Calls {
       this.waiting.delete(number)
       throw new TypeError(`${url}: ${(error as Error).message}`)
     }
-    const entry = this.ends.get(identity) ?? { waiting: 0 }
+    const entry: Underway = this.ends.get(identity) ?? { waiting: 0 }
     this.ends.set(identity, entry)
     entry.waiting += 1
     this.turns.settle()
@@ -270,6 +280,8 @@ export class Calls {
       const parts = recordOf(this.core.ask('record_parts', record))
       this.show(number, { url, record: parts.cid })
       return await responseTo(request, parts, told, async cid => {
+        // What was run here need not be kept, and found again.
+        if (entry.own?.record === parts.cid) return entry.own.body
         const found = await this.host.read(cid, [], MAX_INPUT, signal)
         return found.kind === 'file' ? found.bytes : undefined
       })
@@ -387,6 +399,11 @@ export class Calls {
         return
       }
       this.note(contract!, end.gas, end.milliseconds)
+      const waiting = peer!.length === 0 ? this.ends.get(identity!) : undefined
+      if (waiting !== undefined && end.body !== undefined) {
+        const record = recordOf(this.core.ask('record_parts', end.record)).cid
+        waiting.own = { record, body: end.body }
+      }
       for (const { cid, block } of end.blocks) this.host.ask('keep', cid, block)
       this.run('ran', order, end.record)
       if (peer!.length === 0) return
@@ -478,12 +495,6 @@ export class Calls {
     } finally {
       clearTimeout(timer)
     }
-  }
-
-  private content(
-    cid: string, names: readonly string[], signal: AbortSignal,
-  ): Promise<WorkContent> {
-    return this.host.read(cid, names, MAX_INPUT, signal)
   }
 
   /** Loads what asking peers does not take. */

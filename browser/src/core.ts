@@ -27,6 +27,8 @@ export interface Host {
   unstore?(hash: Uint8Array): void
   /** Reads a block from disk for the module, under this number. */
   load?(number: number, hash: Uint8Array): void
+  /** Brings a block for a reading from elsewhere than peers, under this number; false if nobody is left. */
+  bring?(number: number, reading: number, attempt: number, cid: string): boolean
   /** Something has happened. */
   event(kind: EventKind, subject: number, number: number, bytes: Uint8Array): void
   /** The module has failed, and is not called any more. */
@@ -43,6 +45,8 @@ export const enum EventKind {
   failed = 6,
   news = 7,
   signal = 8,
+  named = 9,
+  unnamed = 10,
   arrived = 30,
   gave = 31,
   /** From here on those of streams of protocols that the page brings. */
@@ -149,6 +153,8 @@ export class Core {
         unstore: (hash: number, count: number) => host.unstore?.(view(hash, count)),
         load: (number: number, hash: number, count: number) =>
           host.load?.(number, view(hash, count)),
+        bring: (number: number, reading: number, attempt: number, cid: number, count: number) =>
+          (host.bring?.(number, reading, attempt, text(view(cid, count))) ? 1 : 0),
         event: (kind: number, subject: number, number: number, pointer: number, count: number) => {
           let at = 0
           for (; kind === EventKind.bytes && count - at > PIECE; at += PIECE) {

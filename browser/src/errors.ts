@@ -12,6 +12,8 @@ export type WeftErrorCode =
   | 'unverifiable'
   /** It did not come in time. */
   | 'deadline'
+  /** A name that pages cannot resolve. */
+  | 'unsupported'
   /** It is there, and cannot be read as a file. */
   | 'unreadable'
   /** The page or its peers lack time, memory or credit for it. */

@@ -6,10 +6,12 @@ import type { WeftErrorCode } from './errors.js'
 /** What the worker wants of a page. */
 export interface MeshRequest {
   readonly weft: 'fetch'
-  /** An `ipfs:` URL. */
+  /** An `ipfs:` or `ipns:` URL. */
   readonly url: string
   readonly method: string
   readonly range: string | null
+  /** What may be answered from what is kept, as in a `Request`; it matters for names. */
+  readonly cache?: RequestCache
 }
 
 /** What a page wants of the worker: that it serves the page, too. */

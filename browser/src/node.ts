@@ -5,9 +5,12 @@ import { Core, Count, EventKind, text, utf8 } from './core.js'
 import type { Calls, CallsHost } from './calls.js'
 import type { ContractOptions, MeshOptions } from './contracts.js'
 import { networkError, WeftError } from './errors.js'
+import { Gateways } from './gateways.js'
+import { Names } from './names.js'
 import { place, restOf } from './place.js'
 import { Found, Listing, Reading, Refusal } from './readings.js'
-import { ByteRange, byteRange, contentPath, isOfMesh, mediaType } from './requests.js'
+import { ByteRange, byteRange, isOfMesh, mediaType } from './requests.js'
+import { at, checked, refusal } from './responses.js'
 import { type ModuleSource, STAYING } from './pieces.js'
 import { answerWorker, install } from './site.js'
 import { Storage } from './storage.js'
@@ -24,6 +27,11 @@ export interface StartOptions {
    * listeners, such as `/ip4/127.0.0.1/tcp/4002/ws/p2p/12D3…`.
    */
   peers?: readonly string[]
+  /**
+   * Trustless gateways, such as `https://example.org`, eight at the most: they are asked for what no peer
+   * brings, and know then what the page reads. What they send is checked like what peers send.
+   */
+  gateways?: readonly (string | URL)[]
   /** What is kept. */
   storage?: {
     /** How many bytes of blocks are kept in memory at the most; 64 MiB if not said. */
@@ -76,6 +84,8 @@ export interface Status {
   readonly bytesServed: number
   /** How many bytes the site brought because the mesh was not as quick, as the service worker tells. */
   readonly bytesFromSite: number
+  /** How many bytes of blocks gateways brought because no peer did. */
+  readonly bytesFromGateways: number
   /** What is kept in memory. */
   readonly cachedBytes: number
   readonly cachedBlocks: number
@@ -116,6 +126,9 @@ export interface WeftEventMap {
 /** How long a page may load before it gives peers what it has, in milliseconds. */
 const LOADING = 2000
 
+/** How long a peer is waited for before gateways are asked, in milliseconds. */
+const HEAD_START = 500
+
 /** The most memory that a page may set apart for blocks. */
 const MOST_MEMORY = 1 << 30
 
@@ -130,6 +143,8 @@ export class Weft extends EventTarget {
   private core!: Core
   private channels!: Channels
   private storage!: Storage
+  private gateways!: Gateways
+  private names: Names | undefined
   private peer = ''
   private nextReading = 1
   private nextPutting = 1
@@ -166,6 +181,9 @@ export class Weft extends EventTarget {
     const dialTimeout = limited('dialTimeout', options.dialTimeout, 10_000, LONGEST_WAIT)
     const memory = limited('storage.memory', options.storage?.memory, 64 << 20, MOST_MEMORY)
     const disk = limited('storage.disk', options.storage?.disk, Infinity, Infinity)
+    weft.gateways = new Gateways(
+      options.gateways ?? [], weft.patience, (...block) => weft.brought(...block),
+      (reading, line) => weft.readings.get(reading)?.note(line))
     // The page's elements ask before the module is there. What waited then begins in tasks of its own,
     // between which peers are heard.
     let begin = (): void => {}
@@ -221,6 +239,12 @@ export class Weft extends EventTarget {
       store: (hash, bytes) => this.storage.keep(hash, bytes),
       unstore: hash => this.storage.drop(hash),
       load: (number, hash) => void this.load(number, hash),
+      bring: (...order) => {
+        const isAsked = this.gateways.bring(...order)
+        // What takes a gateway's block is in the rest.
+        if (isAsked) this.core.whole().catch(() => {})
+        return isAsked
+      },
       event: (...event) => { this.turns.add(() => this.take(...event)) },
       failed: cause => this.failed(cause),
     }, restOf('weft-rest.wasm', options, place.base))
@@ -240,6 +264,13 @@ export class Weft extends EventTarget {
       dialTimeout,
       early,
     )
+    this.names = new Names(this.core, {
+      now: this.now,
+      settle: () => this.turns.settle(),
+      someone: signal => this.channels.someone(signal),
+      hasPeers: () => this.channels.connected.length > 0,
+      unreachable: trace => this.unreachable(trace),
+    }, this.gateways)
     this.isServing = options.serve === true || options.contracts?.serve === true
     const argument = new Uint8Array([...secret, ...utf8('weft-page')])
     this.peer = text(this.core.ask('start', argument, memory, 0))
@@ -289,13 +320,15 @@ export class Weft extends EventTarget {
 
   /**
    * Waits until a peer is connected or about to be, or none can be for now, or something is kept on
-   * disk. What is read meanwhile is asked for as soon as the peer has proven who it is.
+   * disk, or gateways have to do. What is read meanwhile is asked for as soon as the peer has proven who it is.
    */
   private async someone(signal: AbortSignal): Promise<boolean> {
     const peer = this.channels.someoneNear(signal)
     peer.catch(() => {})
     const disk = this.storage.opened.then(() => this.storage.count > 0 || peer)
-    const hasPeer = await Promise.race([peer, disk])
+    const gateway = this.gateways.isThere
+      ? new Promise<boolean>(resolve => setTimeout(() => resolve(true), HEAD_START)) : peer
+    const hasPeer = await Promise.race([peer, disk, gateway])
     if (!hasPeer) await disk
     return hasPeer
   }
@@ -316,50 +349,52 @@ export class Weft extends EventTarget {
   }
 
   /**
-   * Fetches what `window.fetch` would, what `ipfs://CID/path` names from the mesh, and has
-   * `weft://CID/method` answered by a contract, here or by peers.
+   * Fetches what `window.fetch` would, what `ipfs://CID/path` and `ipns://NAME/path` name from the mesh,
+   * and has `weft://CID/method` answered by a contract, here or by peers.
    */
   async fetch(
     input: RequestInfo | URL, init?: RequestInit & { mesh?: MeshOptions },
   ): Promise<Response> {
     if (!isOfMesh(input)) return globalThis.fetch(input, init)
     const request = new Request(input, init)
+    return checked(await this.answer(request, init?.mesh), request)
+  }
+
+  private async answer(request: Request, mesh: MeshOptions | undefined): Promise<Response> {
     const url = new URL(request.url)
     this.checkIsRunning()
     if (url.protocol === 'weft:') {
       // Another tab that is gone by then leaves it to this one.
       const copy = this.tabs?.isLeading === false ? request.clone() : undefined
-      const answer = copy && await this.tabs?.foreignCall(copy, init?.mesh)
+      const answer = copy && await this.tabs?.foreignCall(copy, mesh)
       if (answer !== undefined) return answer
       const calls = await this.loadCalls()
       this.checkIsRunning()
       this.seek(url)
-      return calls.fetch(request, init?.mesh)
+      return calls.fetch(request, mesh)
     }
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       throw new TypeError(`${request.method} changes something, and ${url.href} cannot be changed`)
     }
-    if (request.integrity !== '') {
-      throw new TypeError('what a CID names is checked against it; leave integrity out')
-    }
     request.signal.throwIfAborted()
     if (this.tabs?.isLeading === false) return this.tabs.fetch(request)
-    const { cid, names } = contentPath(url)
+    const { root, names } = await this.names!.lead(url, request.cache, request.signal)
     const range = byteRange(request.headers.get('range'))
-    const hasPeer = await this.someone(request.signal)
+    const isLocal = request.cache === 'only-if-cached'
+    const hasPeer = isLocal ? await this.storage.opened : await this.someone(request.signal)
     this.checkIsRunning()
     request.signal.throwIfAborted()
-    if (!hasPeer && this.storage.count === 0) {
+    if (hasPeer === false && this.storage.count === 0 && !this.gateways.isThere) {
       throw networkError(url.href, this.unreachable([]))
     }
-    const found = await this.find(url.href, [cid, ...names], range, request.signal)
+    const found = await this.find(url.href, [root, ...names], range, request.signal, { isLocal })
     if (found instanceof Listing) throw new TypeError(`${url.href} is a folder`)
-    if (found instanceof Refusal) return refusal(found, url, request)
+    if (found instanceof Refusal) return refusal(found, url.href, request.method)
     const headers = new Headers({
       'content-type': mediaType(found.isIndex ? 'index.html' : names.at(-1) ?? ''),
       'content-length': `${found.end - found.start}`,
       'accept-ranges': 'bytes',
-      'x-ipfs-path': `/ipfs/${[cid, ...names].join('/')}`,
+      'x-ipfs-path': `/ipfs/${[root, ...names.map(encodeURIComponent)].join('/')}`,
     })
     if (range !== undefined) {
       headers.set('content-range', `bytes ${found.start}-${found.end - 1}/${found.size}`)
@@ -370,7 +405,7 @@ export class Weft extends EventTarget {
       body = null
     }
     const status = range === undefined ? 200 : 206
-    return at(url, new Response(body, { status, headers }))
+    return at(url.href, new Response(body, { status, headers }))
   }
 
   /** Connects with other pages that have a contract, as they may run it: if not this time, the next. */
@@ -387,12 +422,13 @@ export class Weft extends EventTarget {
   /** Finds what a path leads to. */
   private async find(
     url: string, path: readonly string[], range: ByteRange | undefined, signal: AbortSignal,
-    isListing = false,
+    { isListing = false, isLocal = false, isSecret = false } = {},
   ): Promise<Found | Listing | Refusal> {
     const number = this.nextReading++
     const forget = (): void => {
       this.readings.delete(number)
       this.places.delete(number)
+      this.gateways.end(number)
       signal.removeEventListener('abort', abort)
     }
     const reading = new Reading(
@@ -408,7 +444,7 @@ export class Weft extends EventTarget {
     try {
       this.core.ask(
         'read', number, utf8(path.join('\0')), range?.from ?? NaN, range?.to ?? NaN,
-        isListing ? 1 : 0, this.patience, this.now())
+        (isListing ? 1 : 0) | (isLocal ? 2 : 0) | (isSecret ? 4 : 0), this.patience, this.now())
     } catch (error) {
       forget()
       this.checkIsRunning()
@@ -441,7 +477,8 @@ export class Weft extends EventTarget {
       },
       ask: (name, ...parameters) => this.core.ask(name, ...parameters),
       whole: () => this.core.whole(),
-      read: (cid, names, limit, signal) => this.readWhole([cid, ...names], limit, signal),
+      read: (cid, names, limit, signal, isForPeer) =>
+        this.readWhole([cid, ...names], limit, signal, isForPeer === true),
       tell: (name, detail) => { this.dispatchEvent(new CustomEvent(name, { detail })) },
     }, calls => {
       this.calls = calls
@@ -453,11 +490,11 @@ export class Weft extends EventTarget {
 
   /** Reads what contracts see of a path. */
   private async readWhole(
-    path: readonly string[], limit: number, signal: AbortSignal,
+    path: readonly string[], limit: number, signal: AbortSignal, isSecret: boolean,
   ): Promise<WorkContent> {
     const name = path.join('/')
     if (this.channels.connected.length === 0) await this.someone(signal)
-    const found = await this.find(name, path, undefined, signal, true)
+    const found = await this.find(name, path, undefined, signal, { isListing: true, isSecret })
     if (found instanceof Refusal) return { kind: 'nothing' }
     if (found instanceof Listing) return { kind: 'folder', names: found.names }
     if (found.size > limit) {
@@ -558,6 +595,7 @@ export class Weft extends EventTarget {
       bytesFetched: count(Count.fetched),
       bytesServed: count(Count.served),
       bytesFromSite: this.bytesFromSite,
+      bytesFromGateways: this.gateways.byteCount,
       cachedBytes: count(Count.cachedBytes),
       cachedBlocks: count(Count.cachedBlocks),
       calls: { ...this.calls?.counts ?? { own: 0, served: 0, gasServed: 0 } },
@@ -585,6 +623,7 @@ export class Weft extends EventTarget {
     clearTimeout(this.staying)
     this.turns.stop()
     this.tabs?.stop()
+    this.names?.stop()
     for (const reading of [...this.readings.values()]) endReading(reading)
     this.calls?.end(this.fault ?? new DOMException('Weft has been stopped', 'AbortError'))
     // What fails at its start has none of them.
@@ -623,6 +662,16 @@ export class Weft extends EventTarget {
     this.turns.settle()
   }
 
+  /** A gateway has sent a block, or nothing; answers whether the bytes are right. */
+  private brought(number: number, digest: Uint8Array, bytes: Uint8Array | undefined): boolean {
+    if (this.isStopped) return true
+    const isThere = bytes === undefined ? 0 : 1
+    const isRight = this.core.run(
+      'brought', number, isThere, digest, bytes ?? new Uint8Array(), this.now())
+    this.turns.settle()
+    return isRight !== 0
+  }
+
   private hashed(number: number, digest: Uint8Array): void {
     if (this.isStopped) return
     this.core.run('hashed', number, digest, this.now())
@@ -654,6 +703,8 @@ export class Weft extends EventTarget {
       this.calls?.stream(kind, subject, number, bytes)
     } else if (kind === EventKind.signal) {
       this.channels.signal(subject, number, bytes)
+    } else if (kind === EventKind.named || kind === EventKind.unnamed) {
+      this.names?.take(kind, subject, number, bytes)
     } else {
       this.readings.get(subject)?.take(kind, number, bytes)
     }
@@ -696,20 +747,4 @@ function limited(name: string, value: number | undefined, usual: number, most: n
   if (value === undefined) return usual
   if (!(value >= 0)) throw new TypeError(`${name} is to be a number from 0 on, not ${value}`)
   return Math.min(value, most)
-}
-
-/** A response that says where it is from. */
-function at(url: URL, response: Response): Response {
-  return Object.defineProperty(response, 'url', { value: url.href })
-}
-
-function refusal(found: Refusal, url: URL, request: Request): Response {
-  const headers = new Headers({ 'content-type': 'text/plain; charset=utf-8' })
-  let message = found.message
-  if (found.status === 416) {
-    headers.set('content-range', `bytes */${message}`)
-    message = `the content has ${message} bytes`
-  }
-  const body = request.method === 'HEAD' ? null : `${message}\n`
-  return at(url, new Response(body, { status: found.status, headers }))
 }

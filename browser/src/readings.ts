@@ -84,6 +84,9 @@ export class Reading {
     }
   }
 
+  /** What became of whoever was asked besides peers. */
+  note(line: string): void { this.trace.push(line) }
+
   /** Ends the reading because whoever wanted it does not any more. */
   abort(reason: unknown): void {
     this.isOver()

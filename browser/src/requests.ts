@@ -2,17 +2,18 @@
 
 /** A root and the names below it. */
 export interface ContentPath {
-  readonly cid: string
+  /** A CID, or a name at first. */
+  readonly root: string
   readonly names: readonly string[]
 }
 
-/** The path that an `ipfs://` URL names. Throws a TypeError if it names none. */
+/** The path that an `ipfs://` or `ipns://` URL names. Throws a TypeError if it names none. */
 export function contentPath(url: URL): ContentPath {
-  const cid = url.host
-  if (cid === '') throw new TypeError(`${url.href} names no CID: ipfs://CID/path`)
+  const root = url.host
+  if (root === '') throw new TypeError(`${url.href} names nothing: ipfs://CID/path, ipns://NAME/path`)
   const names = url.pathname.split('/').filter(name => name !== '')
   try {
-    return { cid, names: names.map(decodeURIComponent) }
+    return { root, names: names.map(decodeURIComponent) }
   } catch {
     throw new TypeError(`the path of ${url.href} is not percent-encoded UTF-8`)
   }
@@ -39,11 +40,16 @@ export function byteRange(header: string | null): ByteRange | undefined {
   return to < from ? undefined : { from, to }
 }
 
+/** How a request says what may be answered from what is kept; one mode takes another of it (fetch, 5.4). */
+export function cacheMode(cache: RequestCache): RequestInit {
+  return cache === 'only-if-cached' ? { cache, mode: 'same-origin' } : { cache }
+}
+
 /** Whether a request names something in the mesh. All else is the browser's, which looks closer. */
 export function isOfMesh(input: RequestInfo | URL): boolean {
   try {
     const { protocol } = new URL(input instanceof Request ? input.url : input)
-    return protocol === 'ipfs:' || protocol === 'weft:'
+    return protocol === 'ipfs:' || protocol === 'ipns:' || protocol === 'weft:'
   } catch {
     // A relative URL, or none.
     return false

@@ -1,6 +1,7 @@
 // The page's side of the service worker: it answers the worker's requests out of the mesh.
 
 import { causeOf } from './errors.js'
+import { cacheMode } from './requests.js'
 import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest, SiteNotice } from './messages.js'
 
 type Fetch = (input: string, init: RequestInit) => Promise<Response>
@@ -117,8 +118,9 @@ export async function answer(
   say({ kind: 'taken', isConnected })
   try {
     const headers: Record<string, string> = request.range === null ? {} : { range: request.range }
-    const { method, url } = request
-    const response = await fetch(url, { method, headers, signal: abort.signal })
+    const { method, url, cache } = request
+    const response = await fetch(
+      url, { method, headers, signal: abort.signal, ...cacheMode(cache ?? 'default') })
     reader = response.body?.getReader()
     say({ kind: 'head', status: response.status, headers: [...response.headers] })
     awaitDemand()

@@ -5,6 +5,8 @@ import type { MeshOptions, MeshResponse } from './contracts.js'
 import { causeOf, toldError } from './errors.js'
 import type { MeshAnswer, MeshCause, MeshDemand, MeshRequest } from './messages.js'
 import type { Status } from './node.js'
+import { cacheMode } from './requests.js'
+import { at } from './responses.js'
 import { answer, type AnswerPort } from './site.js'
 
 /** What tabs tell all others. */
@@ -262,11 +264,14 @@ export class Tabs {
 
   /** Fetches through the tab that has the connections, and goes on when another has them. */
   async fetch(request: Request): Promise<Response> {
-    const { url, method, signal } = request
+    const { url, method, cache, signal } = request
     const range = request.headers.get('range')
-    const ask = (wanted: string | null): Promise<Source> => this.source(url, method, wanted, signal)
-    let source = await ask(range)
+    const ask = (place: string, wanted: string | null): Promise<Source> =>
+      this.source(place, method, wanted, cache, signal)
+    let source = await ask(url, range)
     const { status, headers } = source
+    // A name may lead elsewhere when another tab is asked for the rest.
+    const place = headers.get('x-ipfs-path')?.replace('/ipfs/', 'ipfs://') ?? url
     const start = firstByte(headers)
     let count = 0
     const size = headers.get('content-length')
@@ -286,7 +291,7 @@ export class Tabs {
             // The last byte had come, and only the end had not.
             if (count >= length) return controller.close()
             const next = start + count
-            source = await ask(`bytes=${next}-${start + length - 1}`)
+            source = await ask(place, `bytes=${next}-${start + length - 1}`)
             if (source.status !== 206 || firstByte(source.headers) !== next) {
               source.stop()
               throw new TypeError(`the rest of ${url} is not to be had from another tab`)
@@ -299,21 +304,22 @@ export class Tabs {
     const isEmpty = method === 'HEAD'
     if (isEmpty) source.stop()
     const response = new Response(isEmpty ? null : body, { status, headers })
-    return Object.defineProperty(response, 'url', { value: url })
+    return at(url, response)
   }
 
   /** What answers a request: another tab, or this one if it has the connections by now. */
   private async source(
-    url: string, method: string, range: string | null, signal: AbortSignal,
+    url: string, method: string, range: string | null, cache: RequestCache, signal: AbortSignal,
   ): Promise<Source> {
     for (;;) {
       signal.throwIfAborted()
       if (this.isLeading) {
         const headers: Record<string, string> = range === null ? {} : { range }
-        return new OwnSource(await this.leader.fetch(url, { method, headers, signal }))
+        const init = { method, headers, signal, ...cacheMode(cache) }
+        return new OwnSource(await this.leader.fetch(url, init))
       }
       try {
-        return await this.foreign({ weft: 'fetch', url, method, range }, signal)
+        return await this.foreign({ weft: 'fetch', url, method, range, cache }, signal)
       } catch (error) {
         if (error !== LOST) throw error
       }
@@ -365,8 +371,7 @@ export class Tabs {
         if ('message' in said) throw toldError(said.message, said.cause)
         const { status, headers, body: bytes } = said
         const response = new Response(bytes.byteLength > 0 ? bytes : null, { status, headers })
-        Object.defineProperty(response, 'url', { value: url })
-        return Object.defineProperty(response, 'mesh', { value: said.mesh })
+        return Object.defineProperty(at(url, response), 'mesh', { value: said.mesh })
       } catch (error) {
         if (error !== LOST) throw error
       }

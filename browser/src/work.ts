@@ -28,6 +28,8 @@ export type WorkEnd =
     readonly record: Uint8Array
     /** The records below it, and the parts of bodies that are too long to be in them. */
     readonly blocks: readonly WorkBlock[]
+    /** The body of the answer to the page itself, if it is too long to be in the record. */
+    readonly body?: Uint8Array | undefined
     readonly gas: number
     /** How long it ran, without what it waited for. */
     readonly milliseconds: number

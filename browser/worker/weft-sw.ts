@@ -18,6 +18,8 @@ const GRACE = 4
 const HEAD_START = 100
 /** For how long it is believed which pages are open, in milliseconds. */
 const FRESH = 100
+/** How much later than an answer of the site that the worker cannot look at, in milliseconds. */
+const UNSEEN_GRACE = 1000
 /** How long a page has to say that it runs Weft, in milliseconds. */
 const PATIENCE = 1000
 /** How long it may take then until it answers, and until each piece comes, in milliseconds. */
@@ -67,9 +69,12 @@ async function answer(request: Request, url: string, client: string): Promise<Re
   }
   const abort = new AbortController()
   const asked = performance.now()
-  const site = fetch(request, { signal: abort.signal }).then(response => {
-    if (!response.ok) throw response
+  const site = fetch(request, { signal: abort.signal }).then(async response => {
+    // Where the site sends the browser to another one, this may be an error: the mesh goes before it.
+    const isUnseen = response.type === 'opaque'
+    if (!response.ok && !isUnseen) throw response
     siteTime = Math.min(HEAD_START, performance.now() - asked)
+    if (isUnseen) await Promise.race([mesh.answer.catch(() => {}), after(UNSEEN_GRACE)])
     return response
   })
   try {

@@ -118,7 +118,12 @@ class Run {
     const { recorded } = this.work
     if (recorded !== undefined && this.nextRecorded < recorded.length) return { kind: 'strayed' }
     const record = this.blocks[this.blocks.length - 1]!.block
-    return { kind: 'record', record, blocks: this.blocks, gas: Number(answer.gas), milliseconds }
+    const { body } = answer
+    const isLong = this.work.isForPeer !== true && body instanceof Uint8Array && body.length > MAX_INLINE
+    return {
+      kind: 'record', record, blocks: this.blocks, body: isLong ? body : undefined,
+      gas: Number(answer.gas), milliseconds,
+    }
   }
 
   // What the host of contracts asks for.

@@ -14,6 +14,19 @@ public enum SignatureScheme: Hashable, Sendable {
     case ecdsa
 }
 
+extension SignatureScheme {
+    /// Whether this build can tell valid signatures of the scheme from others.
+    public var canBeChecked: Bool {
+        #if HostCrypto
+            true
+        #elseif BrowserCrypto
+            self == .ed25519
+        #else
+            false
+        #endif
+    }
+}
+
 /// Why a private key could not be used.
 public enum SigningError: Error, Hashable, Sendable {
     /// The private key's bytes are no key of its scheme.

@@ -69,6 +69,9 @@ public struct PublicKey: Hashable, Sendable {
     /// The protobuf.
     public var encoded: [UInt8] { encodeKey(type, data) }
 
+    /// Whether this build can tell this key's signatures from others.
+    public var canVerify: Bool { type.scheme.canBeChecked }
+
     /// Whether `signature` is one of `message` by the holder of this key. Always false in builds
     /// without a cryptographic library.
     public func verify(signature: [UInt8], of message: [UInt8]) -> Bool {

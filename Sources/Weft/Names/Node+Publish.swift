@@ -169,10 +169,11 @@ extension Node {
         do {
             let parsed = try ContentPath(encoded: path)
             if parsed.namespace == .ipfs { _ = try CID(text: parsed.root) }
+            // Records name paths as they are, without percent encoding.
+            return parsed.text
         } catch {
             throw PublishError.notAPath(value)
         }
-        return path
     }
 
     private static func nanoseconds(_ duration: Duration) -> UInt64 {

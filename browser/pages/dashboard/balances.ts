@@ -16,35 +16,60 @@ function said(balance: number): string {
   return balance > 0 ? `owes this node ${number(balance)}` : `is owed ${number(-balance)}`
 }
 
-/** Shows all accounts, each with its changes; those that are open stay open. */
+/** What the page shows of one account. */
+interface Account {
+  readonly element: HTMLDetailsElement
+  readonly balance: HTMLElement
+  readonly sums: HTMLElement
+  readonly changes: HTMLElement
+}
+
+const shown = new Map<string, Account>()
+
+/** Shows all accounts, each with its changes. Their elements stay, with the focus and what is open. */
 export function showBalances(place: HTMLElement, lines: readonly BalanceLine[]): void {
   const accounts = lines.filter(line => line.cause === undefined)
-  const open = new Set(
-    [...place.querySelectorAll<HTMLDetailsElement>('details[open]')].map(({ dataset }) => dataset['peer']))
+  const peers = new Set(accounts.map(({ peer }) => peer))
+  for (const [peer, { element }] of shown) {
+    if (peers.has(peer)) continue
+    element.remove()
+    shown.delete(peer)
+  }
   if (accounts.length === 0) {
     place.replaceChildren(make('p', { class: 'soft' },
       'No contract has been run for a peer, or by one for this node.'))
     return
   }
+  if (shown.size === 0) place.replaceChildren()
   accounts.sort((left, right) => Math.abs(right.balance) - Math.abs(left.balance))
-  place.replaceChildren(...accounts.map(account => {
-    const changes = lines.filter(line => line.cause !== undefined && line.peer === account.peer)
-    const details = make('details', { class: 'account', 'data-peer': account.peer },
-      make('summary', {},
-        make('span', { class: 'mono', title: account.peer }, short(account.peer)),
-        make('strong', { class: 'number' }, said(account.balance))),
-      make('p', { class: 'soft small' },
-        `Done for it: ${number(account.served ?? 0)}. Done by it: ${number(account.received ?? 0)}.`),
-      make('ul', { class: 'changes', tabindex: 0, 'aria-label': `Changes with ${short(account.peer)}` },
-        ...changes.slice(-MOST).reverse().map(change => {
-          const time = new Date((change.time ?? 0) * 1000)
-          return make('li', {},
-            make('span', {}, change.cause,
-              (change.count ?? 1) > 1 ? ` (${number(change.count!)} times)` : ''),
-            make('strong', { class: 'number' }, `${signed(change.change ?? 0)} → ${number(change.balance)}`),
-            make('time', { class: 'small', datetime: time.toISOString() }, time.toLocaleString('en')))
-        })))
-    details.open = open.has(account.peer)
-    return details
-  }))
+  let previous: Element | null = null
+  for (const { peer, balance, served, received } of accounts) {
+    const account = shown.get(peer) ?? add(peer)
+    account.balance.textContent = said(balance)
+    account.sums.textContent = `Done for it: ${number(served ?? 0)}. Done by it: ${number(received ?? 0)}.`
+    const changes = lines.filter(line => line.cause !== undefined && line.peer === peer)
+    account.changes.replaceChildren(...changes.slice(-MOST).reverse().map(line))
+    const next: Element | null = previous === null ? place.firstElementChild : previous.nextElementSibling
+    const isFocused = account.element.contains(document.activeElement)
+    if (next !== account.element && !isFocused) place.insertBefore(account.element, next)
+    previous = account.element
+  }
+}
+
+function add(peer: string): Account {
+  const [balance, sums] = [make('strong', { class: 'number' }), make('p', { class: 'soft small' })]
+  const changes = make('ul', { class: 'changes', tabindex: 0, 'aria-label': `Changes with ${short(peer)}` })
+  const element = make('details', { class: 'account' },
+    make('summary', {}, make('span', { class: 'mono', title: peer }, short(peer)), balance), sums, changes)
+  const account = { element, balance, sums, changes }
+  shown.set(peer, account)
+  return account
+}
+
+function line({ cause, count = 1, change = 0, balance, time: seconds = 0 }: BalanceLine): HTMLElement {
+  const time = new Date(seconds * 1000)
+  return make('li', {},
+    make('span', {}, cause, count > 1 ? ` (${number(count)} times)` : ''),
+    make('strong', { class: 'number' }, `${signed(change)} → ${number(balance)}`),
+    make('time', { class: 'small', datetime: time.toISOString() }, time.toLocaleString('en')))
 }

@@ -78,7 +78,8 @@ final class PageCalls {
 
     /// A connected peer runs calls, or does not.
     func note(_ peer: PeerID, runsCalls: Bool, now: Instant) {
-        if runsCalls {
+        // What others sign could not be checked.
+        if runsCalls, peer.publicKey?.canVerify == true {
             speakers.insert(peer)
             machine.meet(peer, now: now)
         } else {

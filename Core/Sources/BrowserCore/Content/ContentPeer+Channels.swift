@@ -250,6 +250,7 @@ extension ContentPeer {
         case .peering(PeerProtocols.relayHop), .peering(PeerProtocols.relayStop):
             visitors?.relays.receive(event, now: now)
         case .peering(PeerProtocols.signaling): visitors?.signaling.receive(event, now: now)
+        case .peering(PeerProtocols.fetch): names?.fetch.receive(event, now: now)
         case .circuit(let number): receive(event, onCircuit: number, now: now)
         case .peering: identify.receive(event, addresses: &addresses, now: now)
         case .page:

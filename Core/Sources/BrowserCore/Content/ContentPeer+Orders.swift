@@ -57,6 +57,7 @@ extension ContentPeer {
         case .meeting: visitors?.guest.receive(event, now: now)
         case .relays: visitors?.relays.receive(event, now: now)
         case .signaling: visitors?.signaling.receive(event, now: now)
+        case .names: names?.fetch.receive(event, now: now)
         }
     }
 
@@ -183,10 +184,24 @@ extension ContentPeer {
         settle(now: now)
     }
 
-    /// Keeps a block that the page has made and that has been checked.
+    /// Keeps a block that the page has made and that has been checked. Peers who know of it, as of
+    /// the record of an answer, ask for it a little later: new content does not drive out the
+    /// newest of these.
     func keep(_ cid: CID, _ bytes: [UInt8]) {
-        cache.insert(cid.hash, bytes[...])
+        if cache.pin(cid.hash, bytes) {
+            if made.isFull { letGo() }
+            // There is room, as was just seen to.
+            _ = made.append((cid.hash, bytes.count))
+            madeBytes += bytes.count
+            while madeBytes > cache.limit / Self.madeShare { letGo() }
+        }
         if isServing { exchange.stored(cid.hash, byteCount: bytes.count) }
+    }
+
+    private func letGo() {
+        guard let (hash, count) = made.popFirst() else { return }
+        madeBytes -= count
+        cache.unpin(hash)
     }
 
     private func keep(_ block: ReceivedBlock, now: Instant) {

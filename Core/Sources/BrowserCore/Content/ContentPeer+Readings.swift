@@ -38,13 +38,27 @@ struct OpenReading {
     /// Whether other pages have been looked for, and told.
     var isSought = false
     var isShared = false
+    /// Whether only what is kept is read.
+    let isLocal: Bool
+    /// Whether nobody is told that the page has it then.
+    let isSecret: Bool
+    /// What has been asked for elsewhere than at peers, and why those that were asked first failed.
+    var soughtElsewhere: Set<Multihash> = []
+    var failedInMesh: [Multihash: WantTable.Failure] = [:]
+    /// Whether a block came from elsewhere: then the others are asked for there at once.
+    var isElsewhere = false
 }
 
 extension ContentPeer {
-    /// Begins to read what lies at the end of a path.
-    func read(_ number: UInt32, _ reading: Reading, patience: Duration, now: Instant) {
+    /// Begins to read what lies at the end of a path; only from what is kept if `isLocal`, and
+    /// without telling anybody that the page has it then if `isSecret`.
+    func read(
+        _ number: UInt32, _ reading: Reading, isLocal: Bool, isSecret: Bool, patience: Duration,
+        now: Instant
+    ) {
         let session = exchange.openSession(patience: patience, now: now)
-        readings[number] = OpenReading(reading: reading, session: session)
+        readings[number] = OpenReading(
+            reading: reading, session: session, isLocal: isLocal, isSecret: isSecret)
         readingOrder.append(number)
         for channel in channelOrder {
             guard let channel = channels[channel], let peer = channel.peer, isAsked(channel) else {
@@ -107,7 +121,7 @@ extension ContentPeer {
         goOn(number, now: now)
     }
 
-    /// A block came from disk, or nil if it is to be asked for after all.
+    /// A block came from disk or elsewhere, or nil if it is to be asked for after all.
     func arrived(_ block: ReceivedBlock?, _ cid: CID, of number: UInt32, now: Instant) {
         guard readings[number]?.asked.remove(cid.hash) != nil else { return }
         if let block {
@@ -120,9 +134,15 @@ extension ContentPeer {
     func failed(
         _ cid: CID, _ failure: WantTable.Failure, in session: WantTable.SessionID, now: Instant
     ) {
-        guard let number = reading(of: session) else { return }
-        readings[number]?.asked.remove(cid.hash)
-        readings[number]?.missing[cid.hash] = failure
+        guard let number = reading(of: session), var open = readings.removeValue(forKey: number)
+        else { return }
+        if seekElsewhere(cid, for: number, &open) {
+            open.failedInMesh[cid.hash] = failure
+        } else {
+            open.asked.remove(cid.hash)
+            open.missing[cid.hash] = failure
+        }
+        readings[number] = open
         goOn(number, now: now)
     }
 
@@ -142,11 +162,13 @@ extension ContentPeer {
                         try open.reading.supply(bytes.rawSpan)
                         continue
                     }
+                    if !open.asked.contains(cid.hash), open.missing[cid.hash] == nil {
+                        ask(cid, of: number, &open, now: now)
+                    }
                     if let failure = open.missing[cid.hash] {
                         fault = .unavailable(cid, failure)
                         continue
                     }
-                    if !open.asked.contains(cid.hash) { ask(cid, of: number, &open, now: now) }
                     askAhead(number, &open, now: now)
                     handPieces(to: number, &open)
                     readings[number] = open
@@ -234,6 +256,14 @@ extension ContentPeer {
         _ cid: CID, of number: UInt32, _ open: inout OpenReading, now: Instant
     ) -> Bool {
         if load(cid, for: number) {
+            open.asked.insert(cid.hash)
+            return true
+        }
+        if open.isLocal {
+            open.missing[cid.hash] = .absent
+            return true
+        }
+        if isElsewhere(open), seekElsewhere(cid, for: number, &open) {
             open.asked.insert(cid.hash)
             return true
         }

@@ -91,7 +91,7 @@ extension ContentPeer {
 
     /// Tells the nodes of what has been read.
     func share(_ open: inout OpenReading) {
-        guard !open.isShared else { return }
+        guard !open.isShared, !open.isSecret else { return }
         open.isShared = true
         share(open.reading.root)
         if let end = open.reading.end, end != open.reading.root { share(end) }

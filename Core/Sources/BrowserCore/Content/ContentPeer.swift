@@ -40,6 +40,11 @@ final class ContentPeer {
         case page(PageStreamEvent)
         /// What is to be done about an association with another page that is being made.
         case signal(UInt64, SignalStep, [UInt8])
+        /// What a name leads to.
+        case named(UInt32, IPNSRecord)
+        /// Nobody has a valid record of a name: whether one that does not hold was sent, and what
+        /// became of whoever was asked, in lines.
+        case unnamed(UInt32, hasLie: Bool, [UInt8])
     }
 
     /// Why a reading failed.
@@ -78,6 +83,10 @@ final class ContentPeer {
     /// bounds them.
     var loads: [DiskLoad] = []
     var loadCount: UInt32 = 0
+    /// Blocks that are asked for elsewhere than at peers, and how many ever were. What readings may
+    /// ask for bounds them, too.
+    var elsewhere: [ElsewhereOrder] = []
+    var elsewhereCount: UInt32 = 0
     /// Blocks that the browser hashes, and how many it was ever given. What streams may receive
     /// bounds them.
     var toHash: [HashOrder] = []
@@ -99,15 +108,22 @@ final class ContentPeer {
     var pageProtocols: [ProtocolName: PageProtocol] = [:]
     /// Messages of these that the page is not told of yet.
     var untold = UntoldMessages()
+    /// The newest blocks that the page has made, and their bytes, of which those beyond so small a
+    /// share of the memory may go.
+    var made = BoundedQueue<(hash: Multihash, byteCount: Int)>(limit: 4_096)
+    var madeBytes = 0
+    static let madeShare = 4
     /// What has been read or added last, of which other pages are told.
     var roots: [Multihash] = []
     /// How it meets other pages, if it does.
     var visitors: Visitors?
+    /// What is known of names, if any was asked for.
+    var names: Names?
     /// The number of the next call to another page when there are visitors again.
     var nextCall: UInt64 = 1
 
     /// Whose streams are opened; `page` is whatever brings protocols of its own.
-    enum Machine { case exchange, identify, ping, meeting, relays, signaling, page }
+    enum Machine { case exchange, identify, ping, meeting, relays, signaling, names, page }
 
     /// The protocols that other peers may open streams with.
     static let protocols =
@@ -215,7 +231,7 @@ final class ContentPeer {
     /// When ``advance(to:)`` is to be called next.
     var deadline: Instant? {
         var next = exchange.deadline.earlier(identify.deadline).earlier(ping.deadline)
-            .earlier(visitors?.deadline).earlier(idleDeadline)
+            .earlier(visitors?.deadline).earlier(idleDeadline).earlier(names?.deadline)
         for number in channelOrder {
             next = next.earlier(channels[number]?.deadline)
         }
@@ -228,6 +244,7 @@ final class ContentPeer {
         identify.advance(to: now)
         ping.advance(to: now)
         visitors?.advance(to: now)
+        names?.fetch.advance(to: now)
         endOldCircuits(now: now)
         endIdleVisitors(now: now)
         for number in channelOrder {
@@ -274,6 +291,7 @@ final class ContentPeer {
             }
             while ping.nextEvent() != nil {}
             if visitors != nil, settleVisitors(now: now) { isBusy = true }
+            if let names, settle(names, now: now) { isBusy = true }
         }
     }
 }

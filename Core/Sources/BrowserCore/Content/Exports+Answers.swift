@@ -33,3 +33,17 @@ public func loaded(
 func askForHash(_ number: UInt32, _ bytes: ArraySlice<UInt8>) -> Bool {
     unsafe bytes.withUnsafeBytes { unsafe weft_host_hash(number, $0.baseAddress, $0.count) != 0 }
 }
+
+/// Whoever `weft_host_bring` has asked has sent a block, and the browser may have computed the
+/// SHA2-256 of its bytes; or nothing, if `isThere` is zero. Zero if the bytes are wrong.
+@c(weft_brought)
+public func brought(
+    _ number: UInt32, _ isThere: UInt32, _ digest: UnsafeRawPointer?, _ digestCount: UInt32,
+    _ block: UnsafeRawPointer?, _ count: UInt32, _ now: Double
+) -> UInt32 {
+    defer { drain() }
+    let isRight = unsafe page?.brought(
+        number, isThere != 0 ? bytes(block, count) : nil,
+        sha2_256: digestCount == 32 ? bytes(digest, digestCount) : nil, now: instant(now))
+    return isRight == false ? 0 : 1
+}

@@ -40,7 +40,7 @@ public func start(
 /// Whether the page meets other pages from now on. The time is in seconds since the start of 1970.
 @c(weft_meet)
 public func meet(_ isMeeting: UInt32, _ time: Double, _ now: Double) {
-    let clock = WallClock(Timestamp(seconds: whole(time), nanoseconds: 0), at: instant(now))
+    let clock = WallClock(Timestamp(seconds: wholeNumber(time), nanoseconds: 0), at: instant(now))
     if isMeeting != 0 {
         unsafe page?.meet(clock: clock, now: instant(now))
     } else {
@@ -126,7 +126,8 @@ public func reach(
     defer { drain() }
     return unsafe reply(to: text, count) { text throws(DecodeError) in
         let address = try multiaddr(text)
-        let clock = WallClock(Timestamp(seconds: whole(time), nanoseconds: 0), at: instant(now))
+        let clock = WallClock(
+            Timestamp(seconds: wholeNumber(time), nanoseconds: 0), at: instant(now))
         guard let page = unsafe page, let node = address.peer, let relay = address.pageRelay,
             page.reach(
                 address, node, via: relay.peer, on: channel, clock: clock, now: instant(now))
@@ -262,12 +263,13 @@ public func deadline() -> Double {
 
 /// Begins to read: a CID's text and the names of a path, each after a zero byte. The bytes from
 /// `from` to `to`, both included; negative counts from the end; `to` that is no number is the end,
-/// `from` that is none is all. If `isListing` is not zero, the names in a folder are read, and not
-/// its index.html. An empty reply, or what is wrong.
+/// `from` that is none is all. With the first bit of `how` the names in a folder are read, and not
+/// its index.html; with the second one nobody is asked; with the third nobody is told of it. An
+/// empty reply, or what is wrong.
 @c(weft_read)
 public func read(
     _ reading: UInt32, _ text: UnsafeRawPointer?, _ count: UInt32, _ from: Double, _ to: Double,
-    _ isListing: UInt32, _ patience: Double, _ now: Double
+    _ how: UInt32, _ patience: Double, _ now: Double
 ) -> UnsafeMutableRawPointer? {
     defer { drain() }
     return unsafe reply(to: text, count) { text throws(DecodeError) in
@@ -279,10 +281,11 @@ public func read(
         let path = parts.dropFirst().map { String(decoding: $0, as: UTF8.self) }
         let wanted =
             from.isNaN
-            ? nil : EntityBytes(from: whole(from), to: to.isNaN ? nil : whole(to))
+            ? nil : EntityBytes(from: wholeNumber(from), to: to.isNaN ? nil : wholeNumber(to))
         page.read(
-            reading, Reading(root: root, path: path, wanted: wanted, isListing: isListing != 0),
-            patience: .milliseconds(min(max(whole(patience), 0), longestPatience)),
+            reading, Reading(root: root, path: path, wanted: wanted, isListing: how & 1 != 0),
+            isLocal: how & 2 != 0, isSecret: how & 4 != 0,
+            patience: .milliseconds(min(max(wholeNumber(patience), 0), longestPatience)),
             now: instant(now))
         return []
     }
@@ -362,7 +365,7 @@ func instant(_ milliseconds: Double) -> Instant {
 private let longestPatience: Int64 = 0x7fff_ffff
 
 /// The whole part of a number, or the nearest one that scripts count to; 0 if it is no number.
-private func whole(_ number: Double) -> Int64 {
+func wholeNumber(_ number: Double) -> Int64 {
     number.isNaN ? 0 : Int64(min(max(number, -0x1p53), 0x1p53))
 }
 
@@ -444,6 +447,9 @@ private func tell(_ event: ContentPeer.Event) {
     case .page(let event): tell(event)
     case .signal(let call, let step, let text):
         tell(8, UInt32(truncatingIfNeeded: call), Double(step.rawValue), text[...])
+    case .named(let request, let record): tell(9, request, 0, record.value[...])
+    case .unnamed(let request, let hasLie, let outcomes):
+        tell(10, request, hasLie ? 8 : 6, outcomes[...])
     }
 }
 

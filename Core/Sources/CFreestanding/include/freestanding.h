@@ -44,6 +44,13 @@ void weft_host_unstore(const void *hash, size_t hash_count);
 WEFT_IMPORT("load")
 void weft_host_load(uint32_t number, const void *hash, size_t hash_count);
 
+// Has the page bring the block with this CID, which is text, for a reading: from the first of those
+// that it knows besides peers, or the one after that, as `attempt` says. It is told later
+// (`weft_brought`). Zero if there are not so many.
+WEFT_IMPORT("bring")
+uint32_t weft_host_bring(
+    uint32_t number, uint32_t reading, uint32_t attempt, const void *cid, size_t cid_count);
+
 // Tells what has happened: its kind, what it happened to, a number, and bytes, which are copied
 // before it returns. The page calls the module no sooner than the module has returned.
 WEFT_IMPORT("event")

@@ -79,6 +79,11 @@ extension CallClient {
         guard history.vouchers.count == vouchers.count,
             vouchers.allSatisfy({ $0.signer.publicKey != nil })
         else { return fail(number, .brokenCommitment, now: now) }
+        // Who passes on what is signed by a kind of key that this build does not know is not to
+        // blame.
+        guard vouchers.allSatisfy({ $0.signer.publicKey?.canVerify == true }) else {
+            return fail(number, .unreachable(.unsupported), now: now)
+        }
         questions[number]?.recalled = history.vouchers.map { history.answer($0) }
         for voucher in vouchers {
             let order = makeNumber()

@@ -1,5 +1,6 @@
 // What somebody says to be a proof, looked at: what it comes to, or what has to be run to tell.
 
+import Multiformats
 import Wire
 
 /// What can be told of a proof without running anything.
@@ -11,9 +12,16 @@ public enum ProofQuestion: Sendable {
 
     /// Looks at a file.
     public init(file: [UInt8]) {
-        guard let evidence = try? Evidence(decoding: file.rawSpan),
-            let verdict = try? evidence.examine()
-        else {
+        guard let evidence = try? Evidence(decoding: file.rawSpan) else {
+            self = .answered(.baseless)
+            return
+        }
+        // Nobody is to be blamed for a key that this build does not know.
+        if evidence.accused.publicKey?.canVerify == false {
+            self = .answered(.undecided)
+            return
+        }
+        guard let verdict = try? evidence.examine() else {
             self = .answered(.baseless)
             return
         }
