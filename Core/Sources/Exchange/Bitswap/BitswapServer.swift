@@ -148,17 +148,23 @@ public struct BitswapServer: Sendable {
         for step in 0..<slots.count {
             let slot = (lookUpTurn + step) % slots.count
             guard slots[slot]?.hasUnknown == true, let peer = slots[slot]?.peer else { continue }
-            let count = slots[slot]?.allowance.take(limits.cidsPerLookUp, now: now) ?? 0
-            let taken = slots[slot]?.takeUnknown(count) ?? []
-            slots[slot]?.allowance.giveBack(count - taken.count)
-            guard !taken.isEmpty else { continue }
-            lookUpTurn = slot + 1
-            let id = nextTicket
-            nextTicket += 1
-            lookUps[id] = taken.map { Waiting(slot: slot, cid: $0.cid, ticket: $0.ticket) }
-            return LookUp(id: id, peer: peer, cids: taken.map { $0.cid })
+            if let lookUp = lookUp(slot, of: peer) { return lookUp }
         }
         return nil
+    }
+
+    // By itself, so that pages that give nothing do without it.
+    @inline(never)
+    private mutating func lookUp(_ slot: Int, of peer: PeerID) -> LookUp? {
+        let count = slots[slot]?.allowance.take(limits.cidsPerLookUp, now: now) ?? 0
+        let taken = slots[slot]?.takeUnknown(count) ?? []
+        slots[slot]?.allowance.giveBack(count - taken.count)
+        guard !taken.isEmpty else { return nil }
+        lookUpTurn = slot + 1
+        let id = nextTicket
+        nextTicket += 1
+        lookUps[id] = taken.map { Waiting(slot: slot, cid: $0.cid, ticket: $0.ticket) }
+        return LookUp(id: id, peer: peer, cids: taken.map { $0.cid })
     }
 
     /// Takes the answer to a look-up: the number of bytes of each block, nil for one that is not
@@ -198,29 +204,32 @@ public struct BitswapServer: Sendable {
 
     /// The next message to be sent; nil if there is none now.
     public mutating func nextTransmit() -> Transmit? {
-        while unacknowledged < limits.unacknowledgedBytes, let slot = nextSlot(),
-            var ledger = slots[slot], let version = ledger.version
-        {
-            // Nothing may refer to the ledger twice, or its tables would be copied.
-            slots[slot] = nil
-            turn = max(turn, ledger.served)
-            ledger.served = turn
-            let (message, wants) = compose(&ledger, version)
-            ledger.served += UInt64(message.byteCount)
-            ledger.unacknowledged += message.blockBytes
-            unacknowledged += message.blockBytes
-            // Nothing fits until something has left.
-            ledger.isBlocked = message.isEmpty && ledger.unacknowledged > 0
-            slots[slot] = ledger
-            guard !message.isEmpty else { continue }
-            let id = nextTicket
-            nextTicket += 1
-            inFlight[id] = InFlight(
-                slot: slot, generation: ledger.generation, bytes: message.blockBytes,
-                wants: wants)
-            return Transmit(id: id, peer: ledger.peer, message: message)
+        while unacknowledged < limits.unacknowledgedBytes, let slot = nextSlot() {
+            if let transmit = transmit(slot) { return transmit }
         }
         return nil
+    }
+
+    @inline(never)
+    private mutating func transmit(_ slot: Int) -> Transmit? {
+        guard var ledger = slots[slot], let version = ledger.version else { return nil }
+        // Nothing may refer to the ledger twice, or its tables would be copied.
+        slots[slot] = nil
+        turn = max(turn, ledger.served)
+        ledger.served = turn
+        let (message, wants) = compose(&ledger, version)
+        ledger.served += UInt64(message.byteCount)
+        ledger.unacknowledged += message.blockBytes
+        unacknowledged += message.blockBytes
+        // Nothing fits until something has left.
+        ledger.isBlocked = message.isEmpty && ledger.unacknowledged > 0
+        slots[slot] = ledger
+        guard !message.isEmpty else { return nil }
+        let id = nextTicket
+        nextTicket += 1
+        inFlight[id] = InFlight(
+            slot: slot, generation: ledger.generation, bytes: message.blockBytes, wants: wants)
+        return Transmit(id: id, peer: ledger.peer, message: message)
     }
 
     /// Whose turn it is: of those who can be sent something, the one that was sent least.

@@ -211,16 +211,22 @@ public struct WeftServer: Sendable {
 
     private mutating func goOn() {
         while questions.count < limits.orders, let stream = restless.popLast() {
-            streams[stream]?.isRestless = false
-            guard let count = streams[stream]?.requests.count, let peer = streams[stream]?.peer
+            goOn(stream)
+        }
+    }
+
+    // By itself, so that pages that give nothing do without it.
+    @inline(never)
+    private mutating func goOn(_ stream: StreamID) {
+        streams[stream]?.isRestless = false
+        guard let count = streams[stream]?.requests.count, let peer = streams[stream]?.peer
+        else { return }
+        for index in 0..<count {
+            // Only what can be sent soon is found out beforehand.
+            guard let need = streams[stream]?.requests[index].advance(),
+                let request = streams[stream]?.requests[index].id
             else { continue }
-            for index in 0..<count {
-                // Only what can be sent soon is found out beforehand.
-                guard let need = streams[stream]?.requests[index].advance(),
-                    let request = streams[stream]?.requests[index].id
-                else { continue }
-                ask(need, request, stream, peer)
-            }
+            ask(need, request, stream, peer)
         }
     }
 
@@ -259,24 +265,28 @@ public struct WeftServer: Sendable {
 
     /// The next message to be sent; nil if there is none now.
     public mutating func nextTransmit() -> Transmit? {
-        while unacknowledged < limits.unacknowledgedBytes, let stream = nextStream(),
-            var entry = streams.removeValue(forKey: stream)
-        {
-            // The entry is out of the table, so that its arrays are not copied.
-            turn = max(turn, entry.served)
-            let (message, bytes) = compose(&entry)
-            entry.served = turn + UInt64(message.byteCount)
-            entry.unacknowledged += bytes
-            unacknowledged += bytes
-            entry.isBlocked = message.isEmpty
-            streams[stream] = entry
-            disturb(stream)
-            guard !message.isEmpty else { continue }
-            nextNumber += 1
-            inFlight[nextNumber] = (stream, bytes)
-            return Transmit(id: nextNumber, stream: stream, message: message)
+        while unacknowledged < limits.unacknowledgedBytes, let stream = nextStream() {
+            if let transmit = transmit(on: stream) { return transmit }
         }
         return nil
+    }
+
+    @inline(never)
+    private mutating func transmit(on stream: StreamID) -> Transmit? {
+        // The entry is out of the table, so that its arrays are not copied.
+        guard var entry = streams.removeValue(forKey: stream) else { return nil }
+        turn = max(turn, entry.served)
+        let (message, bytes) = compose(&entry)
+        entry.served = turn + UInt64(message.byteCount)
+        entry.unacknowledged += bytes
+        unacknowledged += bytes
+        entry.isBlocked = message.isEmpty
+        streams[stream] = entry
+        disturb(stream)
+        guard !message.isEmpty else { return nil }
+        nextNumber += 1
+        inFlight[nextNumber] = (stream, bytes)
+        return Transmit(id: nextNumber, stream: stream, message: message)
     }
 
     private func nextStream() -> StreamID? {
