@@ -27,7 +27,8 @@ def page_size(bench):
         sizes[name] = len(packed) / 1024
     detail = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
     content = sizes["weft.js"] + sizes["weft-content.wasm"]
-    asking = content + sizes["weft-calls.js"] + sizes["weft-calls.wasm"]
+    asking = content + sum(
+        sizes[name] for name in ("weft-rest.wasm", "weft-calls.js", "weft-calls.wasm"))
     bench.row("page: script and module, brotli, KiB", "WebTorrent's 64 KB", content, 64, "low",
               detail)
     bench.row("page: the same with asking for calls, brotli, KiB", "–", asking, 160, "low", detail)

@@ -13,9 +13,9 @@ const DEFINED = 'filled", fillcolor="white', PASSED = 'filled, rounded';
 
 const [whole, rehearsed] = process.argv.slice(2).map((file) => readFileSync(file, 'utf8'));
 
-/** Functions of the standard library that make room in arrays, dictionaries and sets. */
+/** Functions of the standard library that make room in arrays, dictionaries and sets, or look into them. */
 const makesRoom = (name) => (
-    /^\$e(s22_ContiguousArrayBuffer|Sp14moveInitialize|s17_NativeDictionary|s10_NativeSet)/.test(name));
+    /^\$e(s22_ContiguousArrayBuffer|Sp14moveInitialize|s17_NativeDictionary|s10_NativeSet|SDy)/.test(name));
 /** Functions that move, copy and destroy values; others are passed some, which no call names then. */
 const moves = (name) => /^\$eSp14moveInitialize|CfD|WO[a-z]\w*$/.test(name);
 

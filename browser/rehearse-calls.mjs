@@ -168,7 +168,7 @@ const contract = base32(Buffer.concat([Buffer.from([1, 0x55, 0x12, 0x20]), sha25
 let number = 0;
 
 /** Has a call answered: gives the record and what is told with it, or why there is none. */
-async function ask(query, audit, { body = '', speed = 0, headers = '', patience = 30_000 } = {}) {
+async function ask(query, audit, { body = '', speed = 0, headers = '', patience = 30_000, gas = 1e10 } = {}) {
     number += 1;
     let fate;
     page.fates.set(number, (told) => { fate = told; });
@@ -176,7 +176,7 @@ async function ask(query, audit, { body = '', speed = 0, headers = '', patience 
         encoder.encode(`weft://${contract}/run?${query}`), encoder.encode(body === '' ? 'GET' : 'POST'),
         encoder.encode(headers), encoder.encode(body), new Uint8Array(),
     ]);
-    page.ask('call', number, argument, 1e9, audit, 2000, 0, patience, speed, 0, clock.now);
+    page.ask('call', number, argument, gas, audit, 2000, 0, patience, speed, 0, clock.now);
     await goOn(() => fate !== undefined || (speed > 0 && page.own.length > 0));
     return fate;
 }
@@ -193,6 +193,7 @@ assert.equal((await ask('alone', NONE))[0], 'unreachable');
 for (const peer of peers) meet(peer, true);
 await answered('a=1', NONE);
 await answered('a=1', NONE);
+for (const gas of [2000, 70_000, 1e9]) await answered(`gas=${gas}`, NONE, { gas });
 await answered('b', NONE, { body: 'hello', headers: 'weft-arg-x:y\naccept:text/plain\nuser-agent:z' });
 // Of so many some are asked for again.
 for (let count = 0; count < 100; count += 1) await answered(`sample=${count}`, SAMPLE);

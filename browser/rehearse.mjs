@@ -1,4 +1,4 @@
-// Rehearses a page that reads what is named by a CID from a node and has streams of its own, and writes down which functions of
+// Rehearses a page that reads what is named by a CID from a node, and writes down which functions of
 // its module that takes: these are what a page loads at first (Scripts/build-browser). It is also a
 // test: what is read has to be what was added.
 //
@@ -12,8 +12,7 @@ const [pageFile, partnerFile, profile] = process.argv.slice(2);
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 
 const Kind = {
-    ready: 1, ended: 2, found: 3, bytes: 4, finished: 5, failed: 6, opened: 22, refused: 23, accepted: 24,
-    message: 25, listed: 28,
+    ready: 1, ended: 2, found: 3, bytes: 4, finished: 5, failed: 6, opened: 22, refused: 23, listed: 28,
 };
 
 /** What is to be done when the module that is called has returned, and when all of that is done. */
@@ -242,24 +241,6 @@ assert.equal((await page.read([root, 'a', 'nothing'])).failed.number, 1);
 assert.equal((await page.read([root])).failed.number, 2);
 same(await page.read([text(page.keep(0x55, Buffer.from('kept')))]), Buffer.from('kept'));
 assert.throws(() => page.ask('read', 1000, encoder.encode('b'), NaN, NaN, 0, 1000, clock.now));
-
-// The page speaks a protocol that it brings, as that of calls.
-page.run('bring', encoder.encode('/rehearsal'), 1000, 0, clock.now);
-for (const end of ['finish', 'reset']) {
-    for (const peer of [page, first]) peer.events = [];
-    page.run('stream_open', 1, encoder.encode(`${first.name}\n/rehearsal`), clock.now);
-    const find = (peer, wanted) => peer.events.find(({ kind }) => kind === wanted);
-    await goOn(() => find(page, Kind.opened) !== undefined && find(first, Kind.accepted) !== undefined);
-    const [ours, theirs] = [find(page, Kind.opened).number, find(first, Kind.accepted).number];
-    page.run('stream_send', ours, new Uint8Array(900), clock.now);
-    first.run('stream_send', theirs, new Uint8Array(900), clock.now);
-    await goOn(() => find(page, Kind.message) !== undefined && find(first, Kind.message) !== undefined);
-    first.run(`stream_${end}`, theirs, clock.now);
-    page.run(`stream_${end}`, ours, clock.now);
-    await quiet();
-}
-page.run('stream_open', 2, encoder.encode(`${second.name}\n/rehearsal`), clock.now);
-await goOn(() => page.events.some(({ kind }) => kind === Kind.refused));
 
 // Nobody has it; the node does not answer.
 const absent = text(Buffer.concat([Buffer.from([1, 0x55, 0x12, 0x20]), sha256('?')]));

@@ -156,9 +156,11 @@ import Testing
             [Self.task("weft://\(many)/hello", "none", body: "page")])
         #expect(asked.text(0) == "hello page", "\(asked.answers)")
         #expect(asked.header("weft-responder", of: 0) == author.name)
-        // What runs contracts is not loaded to ask for a call, nor what gives and adds content.
+        // What runs contracts is not loaded to ask for a call.
         let modules = asked.answers[0]["modules"] as? [String]
-        #expect(modules == ["weft-content.wasm", "weft-calls.wasm"], "\(asked.answers)")
+        #expect(
+            modules == ["weft-content.wasm", "weft-rest.wasm", "weft-calls.wasm"],
+            "\(asked.answers)")
         let page = try OpenPage.serving(
             [author.address, poor.address], ["serve": true], having: many)
         defer { page.close() }

@@ -25,8 +25,6 @@ export interface CallsHost {
   readonly isServing: () => boolean
   /** Dials if nobody is connected; answers whether somebody is. */
   someone(signal: AbortSignal): Promise<boolean>
-  /** Loads the rest of the peer's module, which keeping what is made here takes. */
-  whole(): Promise<void>
   /** Calls a function of the peer's module. */
   run(name: string, ...parameters: (number | Uint8Array)[]): void
   ask(name: string, ...parameters: (number | Uint8Array)[]): Uint8Array
@@ -451,7 +449,7 @@ export class Calls {
     }
     let isWanted = true
     this.stops.set(order, () => { isWanted = false })
-    this.whole().then(() => {
+    this.core.whole().then(() => {
       if (isWanted) this.stops.set(order, workers.run(work, Math.min(time, most), finish))
     }, (cause: Error) => {
       if (isWanted) finish({ kind: 'none', code: 'resource', reason: cause.message })
@@ -497,14 +495,9 @@ export class Calls {
     }
   }
 
-  /** Loads what asking peers does not take. */
-  private async whole(): Promise<void> {
-    await Promise.all([this.core.whole(), this.host.whole()])
-  }
-
   /** Keeps a file; answers its CID. */
   private async keepFile(bytes: Uint8Array): Promise<string> {
-    await this.whole()
+    await this.core.whole()
     const parts = unpack(this.core.ask('file_blocks', bytes))
     for (let index = 1; index < parts.length; index += 2) {
       this.host.ask('keep', parts[index]!, parts[index + 1]!)

@@ -464,7 +464,7 @@ export class Weft extends EventTarget {
   private loadCalls(): Promise<Calls> {
     // After its module has failed another one is loaded.
     if (this.calls?.isOver === true && !this.isStopped) this.callsStarting = undefined
-    this.callsStarting ??= startCalls(this.contracts, {
+    this.callsStarting ??= this.core.whole().then(() => startCalls(this.contracts, {
       seed: this.seed,
       now: this.now,
       peerCount: () => this.channels.connected.length,
@@ -476,14 +476,13 @@ export class Weft extends EventTarget {
         this.turns.settle()
       },
       ask: (name, ...parameters) => this.core.ask(name, ...parameters),
-      whole: () => this.core.whole(),
       read: (cid, names, limit, signal, isForPeer) =>
         this.readWhole([cid, ...names], limit, signal, isForPeer === true),
       tell: (name, detail) => { this.dispatchEvent(new CustomEvent(name, { detail })) },
     }, calls => {
       this.calls = calls
       if (this.isStopped) calls.end(new DOMException('Weft has been stopped', 'AbortError'))
-    })
+    }))
     this.callsStarting.catch(() => { this.callsStarting = undefined })
     return this.callsStarting
   }
