@@ -17,8 +17,12 @@ const OPENING = 1000
 const WRITING = 64 << 20
 /** How many bytes of blocks the worker has that were hashed, and may be kept yet. */
 const HASHED = 8 << 20
-/** How long the worker may say nothing while it is waited for, in milliseconds: then it is ended. */
-const SILENCE = 5000
+/**
+ * How long the worker may say nothing while it is waited for: so many times so many milliseconds, then it is
+ * ended. Between them its messages are heard, so the time that a page or a computer sleeps counts once.
+ */
+const SILENCES = 5
+const SILENCE = 1000
 /** How long a piece of memory is that is lent to the worker at the least, and how many wait here. */
 const PIECE = 256 << 10
 const PIECES = 32
@@ -150,7 +154,14 @@ export class Storage {
       this.timer = undefined
     }
     if (!isAwaited) return
-    this.timer ??= setTimeout(() => this.fail('weft-store.js does not answer'), SILENCE)
+    this.timer ??= this.listen(SILENCES)
+  }
+
+  private listen(times: number): ReturnType<typeof setTimeout> {
+    return setTimeout(() => {
+      if (times > 1) this.timer = this.listen(times - 1)
+      else this.fail('weft-store.js does not answer')
+    }, SILENCE)
   }
 
   private tookDigest(number: number, digest: Uint8Array): void {
@@ -222,7 +233,7 @@ export class Storage {
     })
   }
 
-  /** Ends it; what is being written still is. */
+  /** Ends it; what is being written still is, unless the worker hangs. */
   stop(): void {
     this.say({ kind: 'close' })
     this.worker = undefined

@@ -74,6 +74,15 @@ function finish(): void {
   for (const { hash, bytes } of writing.splice(0)) store?.keep(hash, bytes)
 }
 
+/** What is dropped may wait to be written. The rest goes on waiting, so that who reads does not. */
+function forget(hash: string): void {
+  const place = writing.findIndex(block => block.hash === hash)
+  const [block] = place < 0 ? [] : writing.splice(place, 1)
+  if (block === undefined || store === undefined) return
+  say({ kind: 'changed', written: block.bytes.length, added: undefined, removed: [], byteCount: store.byteCount })
+  free(block.bytes)
+}
+
 /** Gives the page back what it has lent. */
 function free(bytes: Uint8Array): void {
   const memory = bytes.buffer as ArrayBuffer
@@ -115,8 +124,7 @@ self.onmessage = ({ data }: MessageEvent<StoreCommand>) => {
       else say({ kind: 'loaded', number: data.number, hash: data.hash, block: undefined })
       return
     case 'drop':
-      // What is dropped may not have been written yet.
-      finish()
+      forget(data.hash)
       return store?.drop(data.hash)
     case 'close':
       finish()

@@ -202,6 +202,37 @@ private struct Gathering {
         #expect(named() == [all.peers[asker - 1]])
     }
 
+    /// One whose place at its relay comes and goes, or that means harm.
+    @Test("a guest that comes and goes does not use up the news of others") func flipping() throws {
+        var all = try Gathering(5)
+        let isAsked = all.ask(4, film)
+        all.run()
+        for _ in 0..<(MeetingPlace.maxNews + 2) {
+            all.guests[0].have(film)
+            all.guests[0].keep { _ in false }
+            all.run()
+        }
+        // It is told of twice, as it may not have been reached at first.
+        func count(of guest: Int) -> Int {
+            all.events[4].count { $0 == .found(film, [all.peers[guest]], at: all.host) }
+        }
+        #expect(isAsked && count(of: 0) == MeetingPlace.maxNewsOfOne)
+        for guest in 1...2 {
+            all.guests[guest].have(film)
+            all.run()
+            #expect(count(of: guest) == 1)
+        }
+        // One that says too much is sent away, and nobody is told of it.
+        var message = MeetingMessage()
+        for part in 0..<UInt8(5) {
+            message.have = [film] + (0..<60).map { Multihash.sha2_256(of: [$0, part].rawSpan) }
+            if part < 4 { message.have.removeFirst() }
+            all.place.receive(.message(all.stream(of: 3), message.encoded), now: all.now)
+        }
+        all.run()
+        #expect(!all.place.isGuest(all.peers[3]) && count(of: 3) == 0)
+    }
+
     @Test("what a place is asked about is bounded, the oldest is forgotten") func manyWants() throws
     {
         var all = try Gathering(2)

@@ -192,6 +192,17 @@ import Wire
                     return
                 }
             }
+            // One that was given up and had again is renewed once.
+            trio.clients[0].release(trio.relayID)
+            trio.clients[0].reserve(at: trio.relayID, now: trio.now)
+            trio.run()
+            while trio.clients[0].nextEvent() != nil {}
+            trio.now = instant(6 * 2_701)
+            trio.clients[0].advance(to: trio.now)
+            trio.run()
+            var renewals = 0
+            while case .reserved = trio.clients[0].nextEvent() { renewals += 1 }
+            #expect(renewals == 1)
             trio.remotes[1] = try address("/ip4/7.7.7.7/tcp/1/p2p/\(trio.ids[0])/p2p-circuit")
             trio.clients[1].reserve(at: trio.relayID, now: trio.now)
             trio.run()

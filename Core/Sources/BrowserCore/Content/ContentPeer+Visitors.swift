@@ -118,7 +118,7 @@ extension ContentPeer {
 
     private func take(_ event: MeetingGuest.Event, now: Instant) {
         switch event {
-        case .welcomed(let place): visitors?.reserve(at: place, now: now)
+        case .welcomed(let place): visitors?.welcomed(at: place, now: now)
         case .found(let hash, let named, let place):
             let peers = named.filter {
                 $0 != self.peer && visitors?.liars.contains($0) == false
@@ -132,9 +132,18 @@ extension ContentPeer {
     }
 
     private func turn(_ turns: [Searches.Turn]?, now: Instant) {
-        for turn in turns ?? [] {
-            if turn.isForCalls, channel(to: turn.peer) == nil, !reach(turn.peer, now: now) {
-                lost(turn.peer, now: now)
+        var turns = (turns ?? [])[...]
+        while let turn = turns.popFirst() {
+            if turn.isForCalls, channel(to: turn.peer) == nil {
+                switch reach(turn.peer, now: now) {
+                case .underWay: break
+                case .noRoom:
+                    visitors?.searches.postpone(turn.peer)
+                    continue
+                case .impossible:
+                    turns += visitors?.searches.lost(turn.peer, now: now) ?? []
+                    continue
+                }
             }
             for session in turn.sessions {
                 exchange.offer(turn.peer, to: session, as: .provider, now: now)
@@ -142,9 +151,10 @@ extension ContentPeer {
         }
     }
 
-    /// A page that this one may have turned to is gone.
+    /// A page that this one may have turned to is gone. Whoever is wanted may have its place.
     func lost(_ peer: PeerID, now: Instant) {
         turn(visitors?.searches.lost(peer, now: now), now: now)
+        turn(visitors?.searches.turn(now: now), now: now)
     }
 
     // MARK: Reaching
@@ -154,12 +164,14 @@ extension ContentPeer {
     func wait(
         _ request: UInt64, _ names: [ProtocolName], for peer: PeerID, now: Instant
     ) -> Bool {
-        guard reach(peer, now: now) else {
-            lost(peer, now: now)
-            return false
+        switch reach(peer, now: now) {
+        case .underWay:
+            visitors?.waiting[peer]?.append((request, names))
+            return true
+        case .noRoom: visitors?.searches.postpone(peer)
+        case .impossible: turn(visitors?.searches.lost(peer, now: now), now: now)
         }
-        visitors?.waiting[peer]?.append((request, names))
-        return true
+        return false
     }
 
     /// Connects with a node by an address that leads through a peer which is connected: both agree
@@ -171,30 +183,42 @@ extension ContentPeer {
         if visitors == nil { visitors = Visitors(clock: clock, firstCall: nextCall) }
         visitors?.nodes[node] = (channel, address)
         visitors?.note(node, at: relay)
-        let isUnderWay = reach(node, now: now)
+        let isUnderWay = reach(node, now: now) == .underWay
         if !isUnderWay { visitors?.nodes[node] = nil }
         settle(now: now)
         return isUnderWay
     }
 
-    /// Begins to connect with a page, if that is not under way. Returns false if it cannot be.
-    private func reach(_ peer: PeerID, now: Instant) -> Bool {
-        guard let place = visitors?.routes[peer], channel(to: peer) == nil else { return false }
-        guard visitors?.waiting[peer] == nil else { return true }
+    /// What comes of connecting with a page.
+    private enum Reach {
+        case underWay
+        /// Not now, as this page has or begins as many connections as it may.
+        case noRoom
+        case impossible
+    }
+
+    /// Begins to connect with a page, if that is not under way.
+    private func reach(_ peer: PeerID, now: Instant) -> Reach {
+        guard let place = visitors?.routes[peer], channel(to: peer) == nil else {
+            return .impossible
+        }
+        guard visitors?.waiting[peer] == nil else { return .underWay }
         // When a node is tried again, the page says.
         let isNode = visitors?.nodes[peer] != nil
         guard isNode || visitors?.isResting(peer, calls: false, now: now) == false else {
-            return false
+            return .impossible
         }
-        guard visitorCount < Visitors.maxVisitors, channel(to: place) != nil,
-            let purpose = visitors?.purpose(of: peer),
+        guard channel(to: place) != nil, let purpose = visitors?.purpose(of: peer) else {
+            return .impossible
+        }
+        guard visitorCount < Visitors.maxVisitors,
             visitors?.mayBegin(purpose, now: now) == true
-        else { return false }
+        else { return .noRoom }
         visitors?.waiting[peer] = []
         if let number = visitors?.relays.connect(to: peer, via: place, now: now) {
             visitors?.circuits[number] = peer
         }
-        return true
+        return .underWay
     }
 
     /// How many pages are connected or being connected.

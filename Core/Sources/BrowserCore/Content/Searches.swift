@@ -117,6 +117,22 @@ struct Searches {
         return turns
     }
 
+    /// There may be room for more pages now. Returns to whom this one turns.
+    mutating func turn(now: Instant) -> [Turn] {
+        var turns: [Turn] = []
+        for place in searches.indices { turns += searches[place].turn(now: now) }
+        return turns
+    }
+
+    /// There is no room for a page that this one has turned to: its turn comes later.
+    mutating func postpone(_ peer: PeerID) {
+        for place in searches.indices where searches[place].turnedTo.contains(peer) {
+            searches[place].turnedTo.removeAll { $0 == peer }
+            guard searches[place].spares.count < Self.maxSpares else { continue }
+            searches[place].spares.insert(peer, at: 0)
+        }
+    }
+
     /// All have answered: the readings that waited for that.
     mutating func answered(_ hash: Multihash) -> [WantTable.SessionID] {
         guard let place = searches.firstIndex(where: { $0.hash == hash }) else { return [] }

@@ -76,8 +76,9 @@ struct Visitors {
     var circuitEnds = DeadlineQueue<UInt32>()
     /// The pages with which no association came about, when, and whether they had begun it.
     private var unreached: [PeerID: (time: Instant, isByThem: Bool)] = [:]
-    /// When nodes are asked again to relay to this page.
-    private var placeTries = DeadlineQueue<PeerID>()
+    /// The nodes that do not relay to this page, each once, and when they are asked again; the
+    /// earliest first.
+    private var placeTries: [(place: PeerID, at: Instant)] = []
     var nextCircuit: UInt32 = 1 << 31
 
     init(clock: WallClock, firstCall: UInt64) {
@@ -87,23 +88,31 @@ struct Visitors {
 
     var deadline: Instant? {
         guest.deadline.earlier(relays.deadline).earlier(signaling.deadline)
-            .earlier(circuitEnds.first).earlier(placeTries.first)
+            .earlier(circuitEnds.first).earlier(placeTries.first?.at)
     }
 
     mutating func advance(to now: Instant) {
         guest.advance(to: now)
         relays.advance(to: now)
         signaling.advance(to: now)
-        while let place = placeTries.popDue(at: now) {
+        while let (place, at) = placeTries.first, at <= now {
+            placeTries.removeFirst()
             if guest.welcomes.contains(place) { reserve(at: place, now: now) }
         }
     }
 
+    /// A node knows this page from now on. Whatever it said on an earlier connection is over.
+    mutating func welcomed(at place: PeerID, now: Instant) {
+        placeTries.removeAll { $0.place == place }
+        reserve(at: place, now: now)
+    }
+
     /// Has a node relay to this page, if that has something to give. Only then others are told of
-    /// it: who heard sooner would not reach it.
+    /// it: who heard sooner would not reach it. A node that has refused is left alone for a while.
     mutating func reserve(at place: PeerID, now: Instant) {
         guard guest.hasSomething else { return }
         if relays.holdsPlace(at: place) { return guest.isReachable(at: place) }
+        guard !placeTries.contains(where: { $0.place == place }) else { return }
         relays.reserve(at: place, now: now)
     }
 
@@ -111,7 +120,9 @@ struct Visitors {
     mutating func lost(place: PeerID, now: Instant) {
         relays.release(place)
         guest.isUnreachable(at: place)
-        placeTries.add(place, at: now + Self.placeRest)
+        placeTries.removeAll { $0.place == place }
+        if placeTries.count >= MeetingGuest.maxPlaces { placeTries.removeFirst() }
+        placeTries.append((place, now + Self.placeRest))
     }
 
     /// A page has sent wrong bytes.

@@ -10,10 +10,13 @@ public struct MeetingPlace: Sendable {
     public static let maxGuests = 1024
     public static let maxHashesPerGuest = 256
     public static let maxHashes = 1 << 16
-    /// What of the things that a guest has asked about it is told of later, of so many others each:
-    /// the newest ones. Every question costs this much at the most.
+    /// What of the things that a guest has asked about it is told of later, so many times each: the
+    /// newest ones. Every question costs this much at the most.
     public static let maxWantsPerGuest = 64
     public static let maxNews = 8
+    /// How often it is told of one other: of one that comes back once more, but nobody uses up what
+    /// there is for the rest.
+    public static let maxNewsOfOne = 2
     /// How much a guest may say and ask within ``period``, in hashes.
     public static let maxQuestions = 2048
     public static let period: Duration = .seconds(60)
@@ -21,8 +24,8 @@ public struct MeetingPlace: Sendable {
     private struct Guest {
         let peer: PeerID
         var hashes: Set<Multihash> = []
-        /// What it wants, the newest last, and how many others it is told of yet.
-        var wants: [(hash: Multihash, left: Int)] = []
+        /// What it wants, the newest last, and whom it has been told of since it asked.
+        var wants: [(hash: Multihash, told: [PeerID])] = []
         var questions = 0
         var periodStart: Instant
     }
@@ -82,10 +85,7 @@ public struct MeetingPlace: Sendable {
         guard var guest = guests[stream], message.found.isEmpty else { return false }
         var news: [Multihash] = []
         // Who is sent away is so with all that has been taken of what it said.
-        defer {
-            guests[stream] = guest
-            for hash in news { tell(of: guest.peer, holding: hash) }
-        }
+        defer { guests[stream] = guest }
         if now.since(guest.periodStart) >= Self.period {
             guest.questions = 0
             guest.periodStart = now
@@ -111,6 +111,8 @@ public struct MeetingPlace: Sendable {
             orders.append(.send(stream, answer.encoded))
             want(hash, &guest, on: stream)
         }
+        // Of who is sent away nobody is told.
+        for hash in news { tell(of: guest.peer, holding: hash) }
         return true
     }
 
@@ -124,7 +126,7 @@ public struct MeetingPlace: Sendable {
         if guest.wants.count >= Self.maxWantsPerGuest {
             unwant(guest.wants.removeFirst().hash, on: stream)
         }
-        guest.wants.append((hash, Self.maxNews))
+        guest.wants.append((hash, []))
     }
 
     private mutating func unwant(_ hash: Multihash, on stream: StreamID) {
@@ -137,12 +139,13 @@ public struct MeetingPlace: Sendable {
         var answer = MeetingMessage()
         answer.found = [.init(hash: hash, peers: [holder])]
         for stream in waiting[hash] ?? [] where guests[stream]?.peer != holder {
-            guard let place = guests[stream]?.wants.firstIndex(where: { $0.hash == hash }) else {
-                continue
-            }
+            guard let wants = guests[stream]?.wants,
+                let place = wants.firstIndex(where: { $0.hash == hash }),
+                wants[place].told.count(where: { $0 == holder }) < Self.maxNewsOfOne
+            else { continue }
             orders.append(.send(stream, answer.encoded))
-            guests[stream]?.wants[place].left -= 1
-            guard guests[stream]?.wants[place].left == 0 else { continue }
+            guests[stream]?.wants[place].told.append(holder)
+            guard wants[place].told.count + 1 >= Self.maxNews else { continue }
             guests[stream]?.wants.remove(at: place)
             unwant(hash, on: stream)
         }

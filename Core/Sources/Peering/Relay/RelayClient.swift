@@ -77,7 +77,8 @@ public struct RelayClient: Sendable {
 
     private enum Place {
         case asking
-        case held
+        /// Until it is renewed.
+        case held(Instant)
     }
 
     /// What time of day it is, by which reservations end.
@@ -115,7 +116,10 @@ public struct RelayClient: Sendable {
     public func hasPlace(at relay: PeerID) -> Bool { places[relay] != nil }
 
     /// Whether this node has a place at a relay.
-    public func holdsPlace(at relay: PeerID) -> Bool { places[relay] == .held }
+    public func holdsPlace(at relay: PeerID) -> Bool {
+        guard case .held = places[relay] else { return false }
+        return true
+    }
 
     /// Gives up a place; it ends at the relay by itself.
     public mutating func release(_ relay: PeerID) {
@@ -158,7 +162,7 @@ public struct RelayClient: Sendable {
             orders.append(.send(stream, message.framed(.hop)))
         case .refused(let request, let fault): fail(request, .stream(fault))
         case .accepted(let stream, let peer, _):
-            guard places[peer] == .held, stops.count < Self.maxPending else {
+            guard holdsPlace(at: peer), stops.count < Self.maxPending else {
                 orders.append(.reset(stream))
                 return
             }
@@ -182,7 +186,10 @@ public struct RelayClient: Sendable {
             switch due {
             case .request(let number): fail(number, .stream(.timedOut))
             case .renewal(let relay):
-                if places[relay] != nil { ask(.reserve(relay), relay, now: now) }
+                // One that was lost and had again is renewed for the later time only.
+                guard case .held(let at) = places[relay], at <= now else { continue }
+                places[relay] = .held(now + Self.timeout)
+                ask(.reserve(relay), relay, now: now)
             case .stop(let stream):
                 if stops.removeValue(forKey: stream) != nil { orders.append(.reset(stream)) }
             }
@@ -249,8 +256,9 @@ public struct RelayClient: Sendable {
         let time = UInt64(clamping: clock.time(at: now).seconds)
         let left = reservation.expires > time ? reservation.expires - time : 0
         let whole = min(.seconds(Int64(min(left, 1 << 32))), Self.longestReservation)
-        deadlines.add(.renewal(relay), at: now + max(whole * 3 / 4, .seconds(30)))
-        places[relay] = .held
+        let renewal = now + max(whole * 3 / 4, .seconds(30))
+        deadlines.add(.renewal(relay), at: renewal)
+        places[relay] = .held(renewal)
         events.append(.reserved(relay: relay, reservation, message.limit))
     }
 
