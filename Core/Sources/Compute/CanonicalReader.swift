@@ -122,11 +122,7 @@ struct CanonicalReader: ~Escapable, ~Copyable {
         guard try argument(of: 6) == 42 else {
             throw reader.error(.malformed, "compute: not a link")
         }
-        let bytes = try string(of: 2)
-        guard !bytes.isEmpty, unsafe bytes.unsafeLoad(as: UInt8.self) == 0 else {
-            throw reader.error(.malformed, "compute: a link starts with a zero byte")
-        }
-        let cid = try CID(decoding: bytes.extracting(droppingFirst: 1))
+        let cid = try CID(cborLink: try string(of: 2))
         guard cid.version == .v1 else {
             throw reader.error(.malformed, "compute: not a link of version 1")
         }
@@ -175,23 +171,10 @@ struct CanonicalReader: ~Escapable, ~Copyable {
     /// The argument of an item of this major type, in its shortest form.
     @_lifetime(self: copy self)
     private mutating func argument(of type: UInt8) throws(DecodeError) -> UInt64 {
-        let first = try reader.readByte()
-        guard first >> 5 == type else {
+        if let first = reader.peek, first >> 5 != type {
             throw reader.error(.malformed, "compute: a value is not of its field's type")
         }
-        let (value, least): (UInt64, UInt64)
-        switch first & 0x1f {
-        case let small where small < 24: return UInt64(small)
-        case 24: (value, least) = (UInt64(try reader.readByte()), 24)
-        case 25: (value, least) = (UInt64(try reader.readBigEndian(UInt16.self)), 1 << 8)
-        case 26: (value, least) = (UInt64(try reader.readBigEndian(UInt32.self)), 1 << 16)
-        case 27: (value, least) = (try reader.readBigEndian(), 1 << 32)
-        default: throw reader.error(.notCanonical, "dag-cbor: indefinite or reserved length")
-        }
-        guard value >= least else {
-            throw reader.error(.notCanonical, "dag-cbor: not the shortest form")
-        }
-        return value
+        return try reader.readCBORArgument(isShortest: true)
     }
 
     /// The content of a string of this major type.

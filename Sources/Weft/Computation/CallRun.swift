@@ -122,16 +122,20 @@ final class CallRun: Sendable {
         let took = start.duration(to: .now)
         if case .result(let result, _) = end {
             let (outcome, gas) = (result.record.outcome, result.record.gas)
-            content.trace.note(call, "\(outcome.word), \(gas) gas", succeeded: true, took: took)
+            content.trace.note(call, Self.words(outcome, gas), succeeded: true, took: took)
         } else {
             content.trace.note(call, Self.words(end), succeeded: true, took: took)
         }
         return end
     }
 
+    private static func words(_ outcome: Outcome, _ gas: UInt64) -> String {
+        "\(outcome.word), \(gas) gas"
+    }
+
     private static func words(_ end: CallEnd) -> String {
         switch end {
-        case .result(let result, _): "\(result.record.outcome.word), \(result.record.gas) gas"
+        case .result(let result, _): words(result.record.outcome, result.record.gas)
         case .noMethod: "no such method"
         case .noContract: "no contract"
         }

@@ -1,8 +1,8 @@
 // Reading CBOR (RFC 8949) in three degrees of strictness
 // (ipld.io/specs/codecs/dag-cbor/spec, "Strictness").
 
-import Multiformats
-import Wire
+package import Multiformats
+package import Wire
 
 /// Which forms a CBOR parser takes.
 enum CBORForm {
@@ -156,33 +156,9 @@ struct CBORParser: ~Escapable, ~Copyable {
         return first & 0x1f == 31
     }
 
-    /// Reads an initial byte and its argument, in shortest form where that is demanded.
     @_lifetime(self: copy self)
     private mutating func readArgument() throws(DecodeError) -> UInt64 {
-        let start = reader.offset
-        let value: UInt64
-        let shortest: UInt64
-        switch try reader.readByte() & 0x1f {
-        case let small where small < 24: return UInt64(small)
-        case 24:
-            value = UInt64(try reader.readByte())
-            shortest = 24
-        case 25:
-            value = UInt64(try reader.readBigEndian(UInt16.self))
-            shortest = 1 << 8
-        case 26:
-            value = UInt64(try reader.readBigEndian(UInt32.self))
-            shortest = 1 << 16
-        case 27:
-            value = try reader.readBigEndian()
-            shortest = 1 << 32
-        default:
-            throw DecodeError(.notCanonical, "cbor: indefinite or reserved length", at: start)
-        }
-        guard form != .canonical || value >= shortest else {
-            throw DecodeError(.notCanonical, "dag-cbor: not the shortest form", at: start)
-        }
-        return value
+        try reader.readCBORArgument(isShortest: form == .canonical)
     }
 
     /// Reads the head of a string; its content must be there.
@@ -257,13 +233,10 @@ struct CBORParser: ~Escapable, ~Copyable {
             throw reader.error(.malformed, "dag-cbor: a link is a byte string")
         }
         let range = try readStringRange()
-        guard !range.isEmpty, reader.bytes.byte(at: range.lowerBound) == 0 else {
-            throw DecodeError(.malformed, "dag-cbor: a link starts with a zero byte", at: start)
-        }
         do throws(DecodeError) {
-            return try CID(decoding: reader.bytes.extracting(range.dropFirst()))
+            return try CID(cborLink: reader.bytes.extracting(range))
         } catch {
-            throw DecodeError(error.kind, error.reason, at: range.lowerBound + 1 + error.offset)
+            throw DecodeError(error.kind, error.reason, at: range.lowerBound + error.offset)
         }
     }
 
@@ -292,6 +265,44 @@ struct CBORParser: ~Escapable, ~Copyable {
             throw DecodeError(.notCanonical, "dag-cbor: negative zero", at: start)
         }
         return .float(number)
+    }
+}
+
+extension ByteReader {
+    /// Reads an initial byte and its argument, in shortest form where that is demanded.
+    @_lifetime(self: copy self)
+    package mutating func readCBORArgument(isShortest: Bool) throws(DecodeError) -> UInt64 {
+        let start = offset
+        let (value, least): (UInt64, UInt64)
+        switch try readByte() & 0x1f {
+        case let small where small < 24: return UInt64(small)
+        case 24: (value, least) = (UInt64(try readByte()), 24)
+        case 25: (value, least) = (UInt64(try readBigEndian(UInt16.self)), 1 << 8)
+        case 26: (value, least) = (UInt64(try readBigEndian(UInt32.self)), 1 << 16)
+        case 27: (value, least) = (try readBigEndian(), 1 << 32)
+        default:
+            throw DecodeError(.notCanonical, "cbor: indefinite or reserved length", at: start)
+        }
+        guard !isShortest || value >= least else {
+            throw DecodeError(.notCanonical, "dag-cbor: not the shortest form", at: start)
+        }
+        return value
+    }
+}
+
+extension CID {
+    /// What a link of dag-cbor names: a zero byte, then the binary form.
+    package init(cborLink bytes: RawSpan) throws(DecodeError) {
+        var reader = ByteReader(bytes)
+        guard reader.peek == 0 else {
+            throw DecodeError(.malformed, "dag-cbor: a link starts with a zero byte")
+        }
+        try reader.skip(1)
+        do throws(DecodeError) {
+            self = try CID(decoding: try reader.readSpan(reader.remaining))
+        } catch {
+            throw DecodeError(error.kind, error.reason, at: 1 + error.offset)
+        }
     }
 }
 
