@@ -7,9 +7,9 @@
 // The first adds the files, runs a call of the first of them about the last for warming up, as in
 // `count?of=`, prints its address and their CIDs on one line, and answers until its standard input
 // ends. The second runs nothing itself: it asks one peer for COUNT calls, each with
-// another query, in turn with as many round trips of a ping on the same connection, then for as
-// many again with 64 at a time. The third runs a call here and on the peers that are named, after
-// another one for warming up, and prints how long it took.
+// another query, in runs of 50 that take turns with as many round trips of a ping on the same
+// connection, then for as many again with 64 at a time. The third runs a call here and on the
+// peers that are named, after another one for warming up, and prints how long it took.
 
 import CMimalloc
 import Glibc
@@ -56,6 +56,9 @@ func add(_ files: [String], to node: Node) async throws -> [String] {
     return cids
 }
 
+/// How many pings or calls follow each other before it is the other's turn.
+let runLength = 50
+
 func remote(_ node: Node, _ address: Multiaddr, _ url: String, _ count: Int) async throws {
     let peer = try await node.mesh.connect(to: address).peer
     // Who has just connected has not said yet what it speaks.
@@ -65,13 +68,19 @@ func remote(_ node: Node, _ address: Multiaddr, _ url: String, _ count: Int) asy
     }
     var pings: [Duration] = []
     var calls: [Duration] = []
-    for number in 0..<count {
-        var start = ContinuousClock.now
-        _ = try await node.mesh.ping(peer)
-        pings.append(start.duration(to: .now))
-        start = .now
-        try await call(node, "\(url)?\(number)")
-        calls.append(start.duration(to: .now))
+    // In runs of some of each: what is left to do after one, such as closing a ping's stream, is
+    // its own and not the other's.
+    for first in stride(from: 0, to: count, by: runLength) {
+        for _ in 0..<runLength {
+            let start = ContinuousClock.now
+            _ = try await node.mesh.ping(peer)
+            pings.append(start.duration(to: .now))
+        }
+        for number in first..<first + runLength {
+            let start = ContinuousClock.now
+            try await call(node, "\(url)?\(number)")
+            calls.append(start.duration(to: .now))
+        }
     }
     print("ping: \(median(pings)) µs")
     print("call: \(median(calls)) µs")

@@ -62,6 +62,8 @@ final class CallDesk {
     private let finished: Finished
     /// How long peers were told that calls wait.
     private var queue = Duration.zero
+    /// What is to be put down when this turn of the machine is over.
+    private var entries: [NodeCore.CallOrder] = []
 
     /// Completions that wait for the loop, which takes all that there are at once.
     private final class Finished: Sendable {
@@ -102,8 +104,8 @@ final class CallDesk {
             let isValid = peer.publicKey?.verify(signature: signature, of: message) ?? false
             driver.receiveNext(.call(.verified(number, isValid)))
         case .sign(let number, let message):
-            // The answers that come before it is told share the next one.
-            finished.add(.signed(number, try? identity.sign(message)))
+            tellQueue(driver)
+            driver.receiveNext(.call(.signed(number, try? identity.sign(message))))
         case .run(let number, let call, let purpose): run(number, call, purpose, for: driver)
         case .stop(let number): stops.removeValue(forKey: number)?()
         case .load(let number, let cids, let peer):
@@ -119,10 +121,27 @@ final class CallDesk {
                 .examined(number, await worker?.examine(file: file) ?? .undecided)
             }
             stops[number] = { task.cancel() }
-        case .vouched(let answer, let peer): remember(answer, via: peer)
-        case .disbelieve(let record): worker?.disbelieve(record)
-        case .keep(let number, let receipt): keep(receipt, number)
-        case .changed(let change): worker?.changed(change)
+        case .vouched, .disbelieve, .keep, .changed: entries.append(order)
+        }
+    }
+
+    /// The machine's turn is over. What is to be put down is, when the answers have gone out.
+    func turnIsOver() {
+        guard !entries.isEmpty else { return }
+        mesh.run { $0.calls.putDown() }
+    }
+
+    private func putDown() {
+        let all = entries
+        entries = []
+        for order in all {
+            switch order {
+            case .vouched(let answer, let peer): remember(answer, via: peer)
+            case .disbelieve(let record): worker?.disbelieve(record)
+            case .keep(let number, let receipt): keep(receipt, number)
+            case .changed(let change): worker?.changed(change)
+            default: break
+            }
         }
     }
 
@@ -236,21 +255,21 @@ final class CallDesk {
 
     private func report(to driver: MeshDriver) {
         let all = finished.take()
-        var isSigned = false
         for completion in all {
             switch completion {
             case .ran(let number, _), .recalled(let number, _), .examined(let number, _):
                 stops[number] = nil
-            case .signed: isSigned = true
             default: break
             }
         }
-        // What is signed goes out with how long calls wait.
-        if isSigned, let now = worker?.queue, Self.differ(now, queue) {
-            queue = now
-            _ = driver.perform(.call(.setQueue(now)))
-        }
         driver.receive(all.map { .call($0) })
+    }
+
+    /// Tells the machine how long calls wait, which goes out with what is signed.
+    private func tellQueue(_ driver: MeshDriver) {
+        guard let now = worker?.queue, Self.differ(now, queue) else { return }
+        queue = now
+        _ = driver.perform(.call(.setQueue(now)))
     }
 
     /// Whether that is worth saying.
@@ -262,6 +281,7 @@ final class CallDesk {
     func stop() {
         for (_, stop) in stops { stop() }
         stops = [:]
+        putDown()
         remembering?.cancel()
         for (answer, peer) in takeVouched() { worker?.vouched(answer, via: peer) }
     }

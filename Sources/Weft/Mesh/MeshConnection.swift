@@ -114,9 +114,10 @@ final class MeshConnection: Sendable {
         }
     }
 
-    /// Does something with a stream, if it is still there.
+    /// Does something with a stream, if it is still there. On the connection's event loop that is
+    /// done at once, so that it leaves with what is to be sent already.
     func carryOut(_ work: StreamWork, on number: UInt32) {
-        peer.eventLoop.execute { [self] in
+        onLoop { [self] in
             if let stream = state.value.streams[number] {
                 stream.carryOut(work)
             } else if case .transmit(_, let message) = work {

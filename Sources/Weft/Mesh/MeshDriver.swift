@@ -99,6 +99,7 @@ final class MeshDriver {
         let answered = answered
         self.answered = []
         for (reply, answer) in answered { reply.resume(returning: answer) }
+        calls.turnIsOver()
         setTimer()
     }
 
