@@ -84,6 +84,8 @@ final class CallMemo: Sendable {
         /// Pairs that are not on disk yet, by the file that they belong to; the last one is the
         /// younger.
         var unwritten: [[UInt8]] = [[]]
+        /// Whether somebody is about to write them.
+        var isWriting = false
     }
 
     private let path: String
@@ -136,7 +138,7 @@ final class CallMemo: Sendable {
     func keep(_ result: CallResult, of call: CID) {
         guard let key = Digest(call), let record = Digest(result.cid) else { return }
         let bytes = result.memoryBytes
-        let (isFull, results, _) = state.withLock { state in
+        let (mustWrite, results, _) = state.withLock { state in
             var forgotten: ([Digest: CallResult], [Digest: Digest]) = ([:], [:])
             if bytes <= Self.maxBytes / 4 {
                 if state.youngBytes + bytes > Self.maxBytes / 2 {
@@ -159,12 +161,18 @@ final class CallMemo: Sendable {
             if state.written >= Self.maxPairs {
                 forgotten.1 = state.pairs?.age() ?? [:]
                 state.unwritten.append([])
+                // There is no third file, so that no more than two wait for a disk that hangs.
+                if state.unwritten.count > 3 { state.unwritten.removeFirst() }
+                if state.unwritten.count == 3 { state.unwritten[0] = [] }
                 state.written = 0
                 isFull = true
             }
-            return (isFull, forgotten.0, forgotten.1)
+            let mustWrite = isFull && !state.isWriting
+            if mustWrite { state.isWriting = true }
+            return (mustWrite, forgotten.0, forgotten.1)
         }
-        if isFull { flush() }
+        // A disk can be slow, and who keeps a result may be the mesh's event loop.
+        if mustWrite { Task { @concurrent in self.flush() } }
         // Many results are let go of where nobody waits for that.
         if !results.isEmpty { Task { @concurrent [results = consume results] in _ = results } }
     }
@@ -193,7 +201,10 @@ final class CallMemo: Sendable {
     func flush() {
         file.withLock { _ in
             let files = state.withLock { state in
-                defer { state.unwritten = [[]] }
+                defer {
+                    state.unwritten = [[]]
+                    state.isWriting = false
+                }
                 return state.unwritten
             }
             for (index, bytes) in files.enumerated() {
