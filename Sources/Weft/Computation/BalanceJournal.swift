@@ -11,7 +11,7 @@ import Wire
 ///
 /// What others have signed, and all that follows from it, is handed to the system at once. Of what
 /// was served and received as much may be lost with a killed process as happened within
-/// ``writeInterval``.
+/// ``writeInterval``: who notes that does not wait for a disk.
 final class BalanceJournal: Sendable {
     /// How long a file gets before it takes the place of the one before it, in bytes.
     private static let maxFileBytes = 4 << 20
@@ -22,48 +22,55 @@ final class BalanceJournal: Sendable {
 
     private struct State {
         var pending: [BalanceChange] = []
-        var lastWrite: ContinuousClock.Instant?
         var isScheduled = false
         var mergeAt = BalanceJournal.maxPending
     }
 
     private let path: String
     private let state = Mutex(State())
+    /// Held while the file is written.
+    private let file = Mutex(())
 
+    /// A journal at a path.
     init(_ path: String) { self.path = path }
 
     /// Notes a change.
     func note(_ change: BalanceChange) {
-        let mustWait = state.withLock { state in
+        let isFirst = state.withLock { state in
             state.pending.append(change)
             if state.pending.count > state.mergeAt {
                 Self.merge(&state.pending)
                 state.mergeAt = max(Self.maxPending, 2 * state.pending.count)
             }
-            let now = ContinuousClock.now
-            let isBusy = state.lastWrite.map { now - $0 < Self.writeInterval } ?? false
-            guard isBusy, !change.isSettled else {
-                write(&state)
-                return false
-            }
             defer { state.isScheduled = true }
             return !state.isScheduled
         }
-        guard mustWait else { return }
-        Task { @concurrent [weak self] in
+        guard !change.isSettled else { return flush() }
+        guard isFirst else { return }
+        Task { @concurrent in
             // Cancelled is the only way in which sleeping fails, and nobody cancels this.
             try? await Task.sleep(for: Self.writeInterval)
-            self?.flush()
+            self.flush()
         }
     }
 
     /// Hands what is noted to the system.
-    func flush() { state.withLock { write(&$0) } }
+    func flush() {
+        file.withLock { _ in
+            let changes = state.withLock { state in
+                state.isScheduled = false
+                state.mergeAt = Self.maxPending
+                defer { state.pending = [] }
+                return state.pending
+            }
+            write(changes)
+        }
+    }
 
     /// All changes that are still there, the oldest first.
     func read() -> [BalanceChange] {
-        state.withLock { write(&$0) }
-        return Self.changes(path + ".old") + Self.changes(path)
+        flush()
+        return file.withLock { _ in Self.changes(path + ".old") + Self.changes(path) }
     }
 
     private static func changes(_ path: String) -> [BalanceChange] {
@@ -98,18 +105,14 @@ final class BalanceJournal: Sendable {
         pending = merged
     }
 
-    private func write(_ state: inout State) {
-        state.isScheduled = false
-        guard !state.pending.isEmpty else { return }
-        state.lastWrite = .now
+    private func write(_ changes: [BalanceChange]) {
+        guard !changes.isEmpty else { return }
         var bytes: [UInt8] = []
-        for change in state.pending {
+        for change in changes {
             let stored = change.stored
             bytes += [UInt8(truncatingIfNeeded: stored.count >> 8), UInt8(stored.count & 0xff)]
             bytes += stored
         }
-        state.pending = []
-        state.mergeAt = Self.maxPending
         let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard file >= 0 else { return }
         defer { close(file) }
