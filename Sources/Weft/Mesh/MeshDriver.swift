@@ -98,8 +98,9 @@ final class MeshDriver {
         guard depth == 0 else { return }
         let answered = answered
         self.answered = []
-        for (reply, answer) in answered { reply.resume(returning: answer) }
+        // Before those who are answered can ask what it says.
         calls.turnIsOver()
+        for (reply, answer) in answered { reply.resume(returning: answer) }
         setTimer()
     }
 
