@@ -137,6 +137,13 @@ let package = Package(
                 "TestSupport",
             ],
             swiftSettings: settings),
+        .testTarget(
+            name: "BrowserCoreTests",
+            dependencies: [
+                "BrowserCore", "Connections", "Peering", "Exchange", "IPLD", "Multiformats",
+                "Cryptography", "Wire", "TestSupport",
+            ],
+            swiftSettings: settings),
         .target(name: "CFreestanding"),
         .target(
             name: "BrowserCore",

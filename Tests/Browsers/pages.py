@@ -2,8 +2,9 @@
 reaches, where /dist/ is what pages take from browser/.
 
 A page finds its argument behind the # of its URL and posts what it reports to /result; each report is
-printed. Whatever is called site.txt is there, in any folder, and below /lying/ is anything. With hold, the page stays until standard
-input ends, and a GET of /next answers with the next line of that.
+printed. Whatever is called site.txt is there, in any folder, below /lying/ is anything, and what is below
+/silent/ and /stalling/ never comes. With hold, the page stays until standard input ends, and a GET of
+/next answers with the next line of that.
 """
 
 import functools
@@ -61,6 +62,16 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         # A gateway that lies.
         if self.path.startswith("/lying/"):
             return self.say(b"anything")
+        # A gateway that says nothing, and one that stops in the middle of what it says, until the page
+        # has enough of it.
+        if self.path.startswith(("/silent/", "/stalling/")):
+            if self.path.startswith("/stalling/"):
+                self.send_response(200)
+                self.send_header("content-length", "1000000")
+                self.end_headers()
+                self.wfile.write(b"anything")
+            self.connection.recv(1)
+            return
         super().do_GET()
 
     def say(self, text, kind="text/plain"):

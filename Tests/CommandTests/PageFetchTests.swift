@@ -117,4 +117,24 @@ import Testing
         let error = answers[0]["error"] as? String
         #expect(error?.contains("/lying sent wrong bytes") == true, "\(answers[0])")
     }
+
+    /// One that accepts and says nothing, or that stops in the middle of a block, is waited for as
+    /// long as the page has patience.
+    @Test("a gateway that stalls is passed over", arguments: ["/silent", "/stalling"])
+    func stalling(way: String) throws {
+        let place = try Workplace()
+        let (node, _) = try PageTests.start(place)
+        defer { node.stop() }
+        let content = PageTests.content(300_000)
+        let cid = try place.weft("add", "-q", place.write("file", content)).output
+        let tasks = [["url": "ipfs://\(cid)"]]
+        let (answers, status) = try PageTests.show(
+            place, peers: [], options: ["gateways": [way, node.gateway], "patience": 1500], tasks)
+        #expect(answers[0]["sha256"] as? String == PageTests.hash(content), "\(answers[0])")
+        #expect(status["bytesFromGateways"] as? Int == content.count)
+        let (failures, _) = try PageTests.show(
+            place, peers: [], options: ["gateways": [way], "patience": 1500], tasks)
+        let error = failures[0]["error"] as? String
+        #expect(error?.contains("\(way) did not answer in time") == true, "\(failures[0])")
+    }
 }

@@ -45,6 +45,42 @@ import Wire
         #expect(served >= content.count)
     }
 
+    /// Small pictures come from the node as long as it is there. Who reads them has met the others
+    /// that have read of the same folder when it is gone.
+    @Test("a third page gets small pictures from two others when their node is gone")
+    func pictures() throws {
+        let place = try Workplace()
+        let (node, address) = try PageTests.start(place)
+        defer { node.stop() }
+        let contents = (0..<24).map { PageTests.content(20_000 + $0) }
+        for (number, content) in contents.enumerated() {
+            try place.write("pictures/\(number).png", content)
+        }
+        let added = try place.weft("add", "-q", place.path("pictures")).output
+        let cid = try #require(added.split(separator: "\n").last)
+        let page = try BrowserPage("visitors.html")
+        func read(_ number: Int, by visitor: Int) throws {
+            let url = "ipfs://\(cid)/\(number).png"
+            let answer = try page.run(["visitor": visitor, "url": url])
+            let isRight = answer["sha256"] as? String == PageTests.hash(contents[number])
+            #expect(isRight, "\(number), visitor \(visitor): \(answer)")
+        }
+        for visitor in 1...3 {
+            _ = try page.run([
+                "visitor": visitor, "start": ["serve": true, "peers": [address]], "peers": 1,
+            ])
+        }
+        for visitor in 1...2 {
+            for number in contents.indices { try read(number, by: visitor) }
+        }
+        for number in 0..<8 { try read(number, by: 3) }
+        let met = try page.run(["visitor": 3, "meets": 3])["state"] as? [String: Any]
+        let peers = met?["peers"] as? [[String: Any]] ?? []
+        #expect(peers.count { $0["kind"] as? String == "page" } == 2, "\(peers)")
+        node.stop()
+        for number in 8..<contents.count { try read(number, by: 3) }
+    }
+
     /// Two visitors watch a film of one node, which is stopped in the middle of it.
     @Test("a film goes on from another visitor when its node is gone") func film() throws {
         let place = try Workplace()

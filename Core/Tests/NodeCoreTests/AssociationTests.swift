@@ -66,6 +66,26 @@ import Wire
         mutating func hear(_ message: SignalingMessage) {
             receive(.stream(.message(stream, message.encoded)))
         }
+
+        /// How many pages the driver was told to look for.
+        var lookedFor: Int {
+            reached.count { if case .associate = $0 { true } else { false } }
+        }
+
+        /// A page offers an association through a relay, on a connection of this number and a
+        /// stream of it. Returns whether it is looked for; else the stream has to be gone.
+        mutating func isTaken(
+            _ connection: UInt64, _ number: UInt32 = 1, from page: PeerID, via relay: PeerID
+        ) throws -> Bool {
+            let (before, stream) = (lookedFor, StreamID(connection: connection, stream: number))
+            if number == 1 {
+                try connect(connection, page, "/ip4/5.1.0.2/tcp/4001/p2p/\(relay)/p2p-circuit")
+            }
+            receive(.stream(.accepted(stream, page, PeerProtocols.signaling)))
+            receive(.stream(.message(stream, SignalingMessage.offer([1]).encoded)))
+            #expect((lookedFor > before) != resets.contains(stream))
+            return lookedFor > before
+        }
     }
 
     /// A node with a page on a circuit, which has opened a stream for signalling.
@@ -173,6 +193,45 @@ import Wire
             Issue.record("a page that does not come is looked for without end")
             return
         }
+    }
+
+    /// docs/limits.md, "connections that pages offer over relays".
+    @Test("so many pages are looked for: of one page, through one relay, and through all")
+    func budgets() throws {
+        func name(_ number: UInt8) -> PeerID { PeerID(PrivateKey.test(number).publicKey) }
+        var run = try run()
+        run.receive(.stream(.reset(Self.stream)))
+        var connection: UInt64 = 100
+        func offer(_ page: UInt8, via relay: UInt8) throws -> Bool {
+            connection += 1
+            return try run.isTaken(connection, from: name(page), via: name(relay))
+        }
+        for relay in UInt8(10)..<14 {
+            try run.connect(UInt64(relay), name(relay), "/ip4/5.1.0.2/tcp/4001", .outbound)
+        }
+        // However often it is there, a page is looked for twice.
+        for number in UInt32(1)...4 {
+            let isTaken = try run.isTaken(99, number, from: name(20), via: name(10))
+            #expect(isTaken == (number <= Signaling.maxCallsPerPeer))
+        }
+        for page in UInt8(21)..<30 {
+            let isTaken = try offer(page, via: 10)
+            #expect(isTaken == (page < 27), "page \(page)")
+        }
+        for page in UInt8(30)..<46 {
+            let isTaken = try offer(page, via: page < 38 ? 11 : 12)
+            #expect(isTaken, "page \(page)")
+        }
+        #expect(run.lookedFor == Signaling.maxForeignCalls)
+        var isTaken = try offer(50, via: 13)
+        #expect(!isTaken)
+        // When one comes to nothing there is room for another, through its own relay.
+        guard case .associate(let first, _)? = run.reached.first else { return }
+        run.receive(.association(first, .failed))
+        isTaken = try offer(51, via: 13)
+        #expect(isTaken)
+        isTaken = try offer(52, via: 10)
+        #expect(!isTaken)
     }
 
     @Test("nothing is taken by a node that does not listen, nor from a page that is there")

@@ -323,6 +323,51 @@ private struct Gathering {
         }
     }
 
+    /// A page with many small pictures asks about all of them with hardly more than one message.
+    @Test("what nobody waits for is asked about together, and not too often") func aside() throws {
+        var all = try Gathering(2)
+        all.guests[0].have(film)
+        all.run()
+        for hash in [film, song, film] { all.guests[1].askAside(hash, now: all.now) }
+        #expect(all.guests[1].nextTransmit() == nil)
+        #expect(all.guests[1].deadline == all.now + MeetingGuest.gathering)
+        all.now = all.now + MeetingGuest.gathering
+        all.guests[1].advance(to: all.now)
+        guard case .send(let stream, let bytes)? = all.guests[1].nextTransmit() else {
+            Issue.record("nothing was asked")
+            return
+        }
+        #expect(try MeetingMessage(decoding: bytes.rawSpan).asked == [film, song])
+        #expect(all.guests[1].nextTransmit() == nil && all.guests[1].deadline == nil)
+        all.place.receive(.message(stream, bytes), now: all.now)
+        all.run()
+        // Whoever has it later is told of, too, and that all have answered is not.
+        all.guests[0].have(song)
+        all.run()
+        #expect(
+            all.events[1].dropFirst() == [
+                .found(film, [all.peers[0]], at: all.host),
+                .found(song, [all.peers[0]], at: all.host),
+            ])
+        // The rest of what it may say is left for what it has and what is waited for.
+        func count(from first: Int) throws -> Int {
+            for number in first..<(first + 2 * MeetingGuest.maxAside) {
+                let bytes = [UInt8(number & 255), UInt8(number >> 8)]
+                all.guests[1].askAside(Multihash.sha2_256(of: bytes.rawSpan), now: all.now)
+            }
+            all.guests[1].advance(to: all.now + MeetingGuest.gathering)
+            var count = 0
+            while case .send(_, let bytes)? = all.guests[1].nextTransmit() {
+                count += try MeetingMessage(decoding: bytes.rawSpan).asked.count
+            }
+            return count
+        }
+        #expect(try count(from: 0) == MeetingGuest.maxAside - 2)
+        #expect(try count(from: 5000) == 0)
+        all.now = all.now + MeetingPlace.period
+        #expect(try count(from: 10_000) == MeetingGuest.maxAside)
+    }
+
     @Test("a place that does not answer is not waited for") func silence() throws {
         var guest = MeetingGuest()
         let peer = try Gathering(1).host

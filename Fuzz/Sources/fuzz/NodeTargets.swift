@@ -72,6 +72,16 @@ let nodeTargets: [String: Target] = [
             }
         }
         if place.hashTotal > MeetingPlace.maxHashesPerGuest { violated("hashes are limited") }
+        for hash in (try? MeetingMessage(decoding: bytes))?.asked ?? [] {
+            guest.askAside(hash, now: now)
+        }
+        guest.advance(to: now + MeetingGuest.gathering)
+        while let order = guest.nextTransmit() {
+            guard case .send(_, let question) = order else { continue }
+            if (try? MeetingMessage(decoding: question.rawSpan)) == nil {
+                violated("questions can be read")
+            }
+        }
         place.receive(.reset(stream), now: now)
         if place.count != 0 || place.hashTotal != 0 { violated("who leaves is forgotten") }
     },

@@ -35,8 +35,9 @@ struct OpenReading {
     var pieces: [UInt8] = []
     /// How many bytes have been handed to the page.
     var total = 0
-    /// Whether other pages have been looked for, and told.
+    /// Whether other pages have been looked for, because of its size and in passing, and told.
     var isSought = false
+    var isGlancedFor = false
     var isShared = false
     /// Whether only what is kept is read.
     let isLocal: Bool
@@ -272,6 +273,7 @@ extension ContentPeer {
             return false
         }
         open.asked.insert(cid.hash)
+        glance(&open, now: now)
         return true
     }
 }

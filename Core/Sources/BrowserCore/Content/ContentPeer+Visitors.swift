@@ -78,6 +78,16 @@ extension ContentPeer {
         _ = look(for: end.hash, open.session, now: now)
     }
 
+    /// Has the nodes asked which pages have what a reading asks its peers for, by its root: one
+    /// question is good for all the pictures of a folder. Nothing waits for the answer.
+    func glance(_ open: inout OpenReading, now: Instant) {
+        guard !open.isGlancedFor, !open.isSecret, visitors?.isMeeting == true,
+            let found = visitors?.glance(for: open.reading.root.hash, open.session, now: now)
+        else { return }
+        open.isGlancedFor = true
+        turn(found, now: now)
+    }
+
     /// Connects with pages that have a contract, and with such as do for others what this page
     /// brings protocols for, running contracts: either may run this one.
     func seek(_ contract: CID, now: Instant) {
@@ -123,8 +133,11 @@ extension ContentPeer {
             let peers = named.filter {
                 $0 != self.peer && visitors?.liars.contains($0) == false
             }
-            for peer in peers where channel(to: peer) == nil { visitors?.note(peer, at: place) }
-            turn(visitors?.searches.found(peers, for: hash, now: now), now: now)
+            let strangers = peers.filter { channel(to: $0) == nil }
+            for peer in strangers { visitors?.note(peer, at: place) }
+            // Those that are connected already come first.
+            let known = peers.filter { channel(to: $0) != nil }
+            turn(visitors?.searches.found(known + strangers, for: hash, now: now), now: now)
         case .answered(let hash):
             searching += visitors?.searches.answered(hash) ?? []
             endSearch(now: now)

@@ -12,7 +12,8 @@ struct Searches {
     static let maxSpares = 32
     /// How many searches there are. Readings bound those that are for them.
     static let maxSearches = ContentPeer.maxReadings + 64
-    /// How long calls want others after the last one, and when these are asked about again.
+    /// How long calls want others after the last one, and who has what is small is remembered; and
+    /// when these are asked about again.
     static let callTime: Duration = .seconds(60)
     static let rest: Duration = .seconds(10)
 
@@ -21,8 +22,10 @@ struct Searches {
         /// The readings that it is for, and those of them that wait for an answer.
         var sessions: [WantTable.SessionID] = []
         var waiting: [WantTable.SessionID] = []
-        /// When a call last wanted it, and when it was asked about for calls.
+        /// When a call last wanted it, or something small of it was read, and when it was asked
+        /// about for that.
         var called: Instant?
+        var glanced: Instant?
         var asked: Instant?
         var turnedTo: [PeerID] = []
         var spares: [PeerID] = []
@@ -31,10 +34,24 @@ struct Searches {
             called.map { now.since($0) < Searches.callTime } ?? false
         }
 
+        /// Whether it is kept although nothing of it is read.
+        func isKept(at now: Instant) -> Bool {
+            isCalled(at: now) || glanced.map { now.since($0) < Searches.callTime } ?? false
+        }
+
+        /// Whether the places are to be asked again, which are then.
+        mutating func isToBeAsked(now: Instant) -> Bool {
+            if let asked, now.since(asked) < Searches.rest { return false }
+            asked = now
+            return true
+        }
+
         /// Turns to as many as there may be.
         mutating func turn(now: Instant) -> [Turn] {
             let isForCalls = isCalled(at: now)
             var turns: [Turn] = []
+            // Nobody is turned to for what was read.
+            guard isForCalls || !sessions.isEmpty else { return [] }
             while turnedTo.count < Searches.maxHolders, !spares.isEmpty {
                 let peer = spares.removeFirst()
                 turnedTo.append(peer)
@@ -58,7 +75,12 @@ struct Searches {
     /// many.
     private mutating func place(of hash: Multihash) -> Int? {
         if let place = searches.firstIndex(where: { $0.hash == hash }) { return place }
-        guard searches.count < Self.maxSearches else { return nil }
+        if searches.count >= Self.maxSearches {
+            // What is only remembered makes room.
+            guard let old = searches.firstIndex(where: { $0.sessions.isEmpty && $0.called == nil })
+            else { return nil }
+            searches.remove(at: old)
+        }
         searches.append(Search(hash: hash))
         return searches.count - 1
     }
@@ -77,19 +99,35 @@ struct Searches {
         }
     }
 
+    /// A reading of something small looks for others with what it is a part of. Returns to whom the
+    /// page turns, whether the places are to be asked, and what is not looked for any more.
+    mutating func glance(
+        for hash: Multihash, _ session: WantTable.SessionID, now: Instant
+    ) -> (turns: [Turn], isAsked: Bool, over: [Multihash]) {
+        let over = removeOver(besides: hash, now: now)
+        let turns = look(for: hash, session, waits: false)
+        guard let place = place(of: hash) else { return ([], false, over) }
+        searches[place].glanced = now
+        let isAsked = searches[place].isToBeAsked(now: now)
+        return (turns + searches[place].turn(now: now), isAsked, over)
+    }
+
     /// A call looks for others. Returns whether they are to be asked about, and what is not looked
     /// for any more.
     mutating func call(for hash: Multihash, now: Instant) -> (isAsked: Bool, over: [Multihash]) {
+        let over = removeOver(besides: hash, now: now)
+        guard let place = place(of: hash) else { return (false, over) }
+        searches[place].called = now
+        return (searches[place].isToBeAsked(now: now), over)
+    }
+
+    private mutating func removeOver(besides hash: Multihash, now: Instant) -> [Multihash] {
         func isOver(_ search: Search) -> Bool {
-            search.hash != hash && search.sessions.isEmpty && !search.isCalled(at: now)
+            search.hash != hash && search.sessions.isEmpty && !search.isKept(at: now)
         }
         let over = searches.filter(isOver).map { $0.hash }
         searches.removeAll(where: isOver)
-        guard let place = place(of: hash) else { return (false, over) }
-        searches[place].called = now
-        if let asked = searches[place].asked, now.since(asked) < Self.rest { return (false, over) }
-        searches[place].asked = now
-        return (true, over)
+        return over
     }
 
     /// These have what was looked for. Returns to whom the page turns.
@@ -148,7 +186,9 @@ struct Searches {
             guard searches[place].sessions.contains(session) else { continue }
             searches[place].sessions.removeAll { $0 == session }
             searches[place].waiting.removeAll { $0 == session }
-            guard searches[place].sessions.isEmpty, searches[place].called == nil else { continue }
+            guard searches[place].sessions.isEmpty, searches[place].called == nil,
+                searches[place].glanced == nil
+            else { continue }
             over.append(searches.remove(at: place).hash)
         }
         return over

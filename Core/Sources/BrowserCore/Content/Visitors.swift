@@ -193,6 +193,17 @@ struct Visitors {
         if isAsked { _ = guest.ask(hash, now: now) }
     }
 
+    /// Looks for pages that have what something small is a part of, for a reading. Returns to whom
+    /// the page turns.
+    mutating func glance(
+        for hash: Multihash, _ session: WantTable.SessionID, now: Instant
+    ) -> [Searches.Turn] {
+        let (turns, isAsked, over) = searches.glance(for: hash, session, now: now)
+        for old in over { guest.forget(old) }
+        if isAsked { guest.askAside(hash, now: now) }
+        return turns
+    }
+
     /// A reading is over.
     mutating func end(_ session: WantTable.SessionID) {
         for hash in searches.end(session) { guest.forget(hash) }

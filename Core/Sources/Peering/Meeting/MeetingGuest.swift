@@ -24,6 +24,10 @@ public struct MeetingGuest: Sendable {
     /// How many protocols a page may do something for others with, and how much else it tells of.
     public static let maxTopics = 8
     public static let maxHashes = MeetingPlace.maxHashesPerGuest - maxTopics
+    /// For how long questions that nobody waits for are gathered, and how many there are within
+    /// ``MeetingPlace/period``.
+    public static let gathering: Duration = .milliseconds(10)
+    public static let maxAside = MeetingPlace.maxQuestions / 4
     /// How long an answer is waited for.
     public static let timeout: Duration = .seconds(2)
     /// When a page comes back to a place that has sent it away.
@@ -43,6 +47,11 @@ public struct MeetingGuest: Sendable {
     /// The places whose answers are awaited.
     private var questions: [Multihash: Set<StreamID>] = [:]
     private var deadlines = DeadlineQueue<Multihash>()
+    /// What is going to be asked about with the next message, when that leaves, and how much was
+    /// since a period began.
+    private var aside: (hashes: [Multihash], end: Instant?) = ([], nil)
+    private var asideCount = 0
+    private var asidePeriod: Instant?
     /// The places that sent the page away, and when it comes back; the earliest first.
     private var returns: [(place: PeerID, at: Instant)] = []
     private var nextRequest: UInt64 = 1
@@ -109,9 +118,8 @@ public struct MeetingGuest: Sendable {
     /// whether there is any yet; then ``Event/answered(_:)`` follows. Who has it later is told of,
     /// too, until the page does not want it any more.
     public mutating func ask(_ hash: Multihash, now: Instant) -> Bool {
-        forget(hash)
-        if wanted.count >= MeetingPlace.maxWantsPerGuest { wanted.removeFirst() }
-        wanted.append(hash)
+        want(hash)
+        aside.hashes.removeAll { $0 == hash }
         guard questions[hash] == nil else { return true }
         guard !isWelcome.isEmpty, questions.count < Self.maxQuestions else { return false }
         questions[hash] = isWelcome
@@ -120,6 +128,33 @@ public struct MeetingGuest: Sendable {
         message.asked = [hash]
         tell(message, to: isWelcome)
         return true
+    }
+
+    /// Asks all places who has something, in one message with what else is asked so within a
+    /// moment, and waits for no answer. Of more than so much in a while nobody is asked.
+    public mutating func askAside(_ hash: Multihash, now: Instant) {
+        if asidePeriod.map({ now.since($0) >= MeetingPlace.period }) ?? true {
+            (asidePeriod, asideCount) = (now, 0)
+        }
+        guard asideCount < Self.maxAside, !aside.hashes.contains(hash) else { return }
+        asideCount += 1
+        want(hash)
+        aside.hashes.append(hash)
+        if aside.end == nil { aside.end = now + Self.gathering }
+        if aside.hashes.count == MeetingMessage.maxHashes { sayAside() }
+    }
+
+    private mutating func sayAside() {
+        var message = MeetingMessage()
+        message.asked = aside.hashes
+        aside = ([], nil)
+        if !message.asked.isEmpty { tell(message, to: isWelcome) }
+    }
+
+    private mutating func want(_ hash: Multihash) {
+        forget(hash)
+        if wanted.count >= MeetingPlace.maxWantsPerGuest { wanted.removeFirst() }
+        wanted.append(hash)
     }
 
     /// The page does not want something any more.
@@ -227,6 +262,7 @@ public struct MeetingGuest: Sendable {
     /// Waits for slow places no longer, and goes back to those that sent the page away. Of one that
     /// is not connected any more the opening is refused, which is the end of it.
     public mutating func advance(to now: Instant) {
+        if let end = aside.end, end <= now { sayAside() }
         while let first = returns.first, first.at <= now { join(first.place) }
         while let hash = deadlines.popDue(at: now) {
             // The question may have been answered, and asked anew: then it ends early, which costs
@@ -237,7 +273,9 @@ public struct MeetingGuest: Sendable {
     }
 
     /// When `advance` has something to do.
-    public var deadline: Instant? { deadlines.first.earlier(returns.first?.at) }
+    public var deadline: Instant? {
+        deadlines.first.earlier(returns.first?.at).earlier(aside.end)
+    }
 
     /// The next order for streams.
     public mutating func nextTransmit() -> StreamOrder? { orders.popFirst() }
