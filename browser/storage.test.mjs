@@ -1,5 +1,5 @@
 // Asks the store of a page's blocks (worker/store.ts) what it keeps, over files in memory that can be
-// full: what goes first, what survives, and what is done about wrong or missing bytes. Then the page's side
+// full: what goes first, what survives, and what is done about wrong or missing bytes. Then the node's side
 // (src/storage.ts) with a worker that says what it is told to.
 
 import assert from 'node:assert/strict';
@@ -191,7 +191,10 @@ async function open(disk, limit = 1 << 30) {
     globalThis.setTimeout = (run, time) => { timers.set(timers.size + 1, { run, time }); return timers.size; };
     globalThis.clearTimeout = (timer) => { if (timers.has(timer)) timers.get(timer).run = undefined; };
     try {
-        const storage = new Storage('weft-store.js', undefined);
+        const storage = new Storage('weft-store.js', undefined, () => {});
+        // The worker is started a little later.
+        assert(worker === undefined);
+        timers.get(1).run();
         const answer = (data) => worker.onmessage({ data });
         answer({ kind: 'opened', blocks: [], byteCount: 0 });
         const digests = [];

@@ -37,8 +37,10 @@ class Page:
                 self.faults.append(details.get("exception", {}).get("description", details["text"]))
             elif answer["method"] == "Log.entryAdded":
                 entry = answer["params"]["entry"]
-                # Networks fail; what the browser forbids is the page's fault.
-                if entry["level"] == "error" and entry["source"] != "network":
+                # Networks fail, also for workers; what the browser forbids is the page's fault.
+                is_of_network = entry["source"] == "network" or (
+                    entry["source"] == "worker" and entry["text"].startswith("WebSocket connection"))
+                if entry["level"] == "error" and not is_of_network:
                     self.faults.append(entry["text"])
 
     async def send(self, method, **parameters):

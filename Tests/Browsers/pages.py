@@ -9,6 +9,7 @@ printed. Whatever is called site.txt is there, in any folder, below /lying/ is a
 
 import functools
 import http.server
+import json
 import pathlib
 import queue
 import subprocess
@@ -23,6 +24,7 @@ PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" width="11" height="9"/>'
 # What pages report, and None when standard input has ended.
 reports = queue.Queue()
 lines = queue.Queue()
+modules = []
 
 
 def end(browser):
@@ -47,6 +49,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return super().translate_path(path)
 
     def do_GET(self):
+        name = urllib.parse.urlparse(self.path).path.split("/")[-1]
+        if name.endswith(".wasm"):
+            modules.append(name)
+        if self.path == "/modules":
+            return self.say(json.dumps(modules).encode(), "application/json")
         if self.path == "/next":
             return self.say(lines.get().encode())
         # What a site itself has, beside the mesh.

@@ -93,12 +93,14 @@ async def responder(visitor, url, script=None):
     page = await visitor.page()
     await page.look(1280, 900)
     if script is not None:
-        # A page cannot be told to lie, so its worker is another one.
+        # A page cannot be told to lie, so its worker is another one: its node, which starts that, is on the
+        # page's thread.
         await page.send("Page.enable")
         await page.send("Page.setBypassCSP", enabled=True)
         source = json.dumps(pathlib.Path(script).read_text().split("importScripts")[0])
         await page.send("Page.addScriptToEvaluateOnNewDocument", source=(
             "globalThis.Worker = class extends Worker { constructor(script, ...rest) {"
+            " if (`${script}`.endsWith('weft-node.js')) throw new TypeError('not here');"
             " if (!`${script}`.endsWith('weft-worker.js')) return super(script, ...rest), this;"
             f" const lying = {source} + `importScripts('${{script}}')`;"
             " super(URL.createObjectURL(new Blob([lying], {type: 'text/javascript'})), ...rest)"

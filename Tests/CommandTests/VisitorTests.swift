@@ -129,7 +129,8 @@ import Wire
             answer = try page.run(["visitor": 2, "url": "ipfs://\(cid)"])
         }
         #expect(answer["count"] as? Int == 6, "\(answer)")
-        let left = try page.run(["visitor": 1, "serve": false])["state"] as? [String: Any]
+        let left =
+            try page.run(["visitor": 1, "serve": false, "isAlone": true])["state"] as? [String: Any]
         #expect((left?["peers"] as? [Any])?.count == 1, "\(left ?? [:])")
         let late = try page.run(["visitor": 2, "url": "ipfs://\(other)"])
         #expect(late["code"] as? String == "absent", "\(late)")
@@ -189,8 +190,8 @@ import Wire
         #expect(first["count"] as? Int == 6, "\(first)")
         owner.stop()
         let met = try page.run([
-            "visitor": 2, "start": ["serve": true, "peers": [hostAddress]], "peers": 1,
-            "url": "ipfs://\(cid)",
+            "visitor": 2, "onPage": true, "start": ["serve": true, "peers": [hostAddress]],
+            "peers": 1, "url": "ipfs://\(cid)",
         ])
         #expect(met["count"] as? Int == 6, "\(met)")
         let left = try page.run([

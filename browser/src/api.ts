@@ -2,7 +2,8 @@
 
 import type { ModuleSource } from './pieces.js'
 import type { MeshOptions } from './contracts.js'
-import { StartOptions, Weft as Node } from './node.js'
+import type { StartOptions } from './options.js'
+import { Weft as Page } from './page.js'
 import { place } from './place.js'
 import { isOfMesh } from './requests.js'
 
@@ -11,18 +12,18 @@ export type { WeftErrorCode } from './errors.js'
 export type { ModuleSource } from './pieces.js'
 export type { CallRecord, ContractOptions, MeshOptions, MeshResponse } from './contracts.js'
 export type { ConnectedPeer } from './channels.js'
-export type { StartOptions, Status, WeftEventMap } from './node.js'
+export type { StartOptions, Status, WeftEventMap } from './options.js'
 
-let started: Promise<Node> | undefined
+let started: Promise<Page> | undefined
 
 /** The page's peer. */
 export const Weft = {
   /** Starts it, once. Its connections are made in the background. */
-  start(options: StartOptions = {}): Promise<Node> {
+  start(options: StartOptions = {}): Promise<Page> {
     const module: ModuleSource | undefined = options.module ?? place.module
     if (module === undefined) throw new TypeError('say where weft-content.wasm is: module')
     if (started !== undefined) throw new TypeError('Weft runs already in this page')
-    const starting = Node.start({ ...options, module })
+    const starting = Page.start({ ...options, module })
     started = starting
     starting.catch(() => {
       if (started === starting) started = undefined
@@ -39,7 +40,7 @@ export const Weft = {
 }
 
 /** What is running: the type of what `Weft.start` gives. */
-export type Weft = Node
+export type Weft = Page
 
 /**
  * Fetches what `window.fetch` would, and `ipfs://CID/path` and `ipns://NAME/path` from the mesh. Of that,

@@ -3,12 +3,12 @@
 // asked, and checks what comes; contracts run in workers.
 
 import { recordOf, refusal, responseTo } from './answers.js'
-import type { CallRecord, ContractOptions, MeshOptions } from './contracts.js'
+import type { CallRecord, MeshOptions } from './contracts.js'
 import { Core, text, utf8 } from './core.js'
 import { networkError, WeftError, WeftErrorCode } from './errors.js'
+import type { NodeContracts } from './options.js'
 import { lines, pack, unpack } from './parts.js'
 import { STAYING } from './pieces.js'
-import { restOf } from './place.js'
 import { LONGEST_WAIT, Turns } from './turns.js'
 import type { Work, WorkContent, WorkEnd } from './work.js'
 import { Workers } from './workers.js'
@@ -150,33 +150,32 @@ export class Calls {
 
   private constructor(
     private readonly host: CallsHost,
-    private readonly options: ContractOptions,
+    private readonly options: NodeContracts,
   ) {}
 
   /** Loads the module, and lets the peer speak the protocol. */
   static async start(
-    host: CallsHost, options: ContractOptions, base: URL, started: (calls: Calls) => void,
+    host: CallsHost, options: NodeContracts, started: (calls: Calls) => void,
   ): Promise<Calls> {
     const calls = new Calls(host, options)
-    calls.core = await Core.load(options.module ?? new URL('weft-calls.wasm', base), {
+    calls.core = await Core.load(options.module!, {
       send: () => true,
       event: (kind, subject, number, bytes) => {
         calls.turns.add(() => calls.take(kind as number, subject, number, bytes))
       },
       failed: cause => calls.end(cause),
-    }, restOf('weft-calls-rest.wasm', options, base))
+    }, options.rest)
     // Who runs contracts for others needs the rest at once, and a page that stays has it later.
-    if (options.serve === true) await calls.core.whole()
+    if (options.serve) await calls.core.whole()
     else calls.staying = setTimeout(() => { calls.core.whole().catch(() => {}) }, STAYING)
-    const script = new URL(options.worker ?? 'weft-worker.js', base)
     const makeWorkers = (isForPeer: boolean): Workers => new Workers(
-      script, () => calls.core.modules, calls.slots,
+      options.worker!, () => calls.core.modules, calls.slots,
       (cid, names, signal) => host.read(cid, names, MAX_INPUT, signal, isForPeer))
     calls.workers = makeWorkers(false)
     calls.visiting = makeWorkers(true)
     const secret = crypto.getRandomValues(new Uint8Array(32))
     const epoch = (Date.now() - host.now()) / 1000
-    const slots = options.serve === true ? calls.slots : 0
+    const slots = options.serve ? calls.slots : 0
     const told = calls.core.ask(
       'calls_start', new Uint8Array([...host.seed, ...secret]), calls.speed, slots, epoch)
     const [protocol, limit] = lines(told)
@@ -223,7 +222,7 @@ export class Calls {
     let audit = auditNumber(mesh.audit ?? 'sample')
     const body = new Uint8Array(await request.arrayBuffer())
     if (body.length > MAX_INPUT) throw new TypeError(`the body is longer than ${MAX_INPUT} bytes`)
-    const canRun = this.options.run !== false
+    const canRun = this.options.run
     const isLong = body.length > MAX_INLINE
     if (isLong && !this.host.isServing()) {
       // Peers would have to get the body from here, and are given nothing.

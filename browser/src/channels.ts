@@ -1,8 +1,9 @@
 // The connections to other peers: dialled, dialled again when they break, and closed.
 
 import { Core, EventKind, text, utf8 } from './core.js'
-import { Step, Visitors } from './visitors.js'
-import { openWebRTC } from './webrtc.js'
+import { DataChannels } from './data-channels.js'
+import { Step } from './signals.js'
+import type { AssociationNotice, AssociationOrder, Listener } from './talk.js'
 import { EarlySockets, openWebSocket } from './websocket.js'
 import type { Wire, WireOwner } from './wires.js'
 
@@ -36,8 +37,6 @@ const LONGEST_PAUSE = 30_000
 /** How long after an attempt whoever wants something has a peer dialled anew, in milliseconds. */
 const LEAST_PAUSE = 5000
 
-/** How many events of an association may come before it is a channel. */
-const MAX_EARLY = 256
 /** How many of the peers are asked how the page is seen from outside. */
 const STUN_SERVERS = 2
 
@@ -56,14 +55,8 @@ export class Channels {
   private readonly targets: Target[] = []
   /** Other pages by their channels; undefined as long as the module has not taken them. */
   private readonly visitors = new Map<number, ConnectedPeer | undefined>()
-  private readonly meetings = new Visitors({
-    servers: () => this.servers,
-    say: (call, step, bytes) => {
-      this.core.run('signal', call, step, bytes, this.now())
-      this.settle()
-    },
-    adopt: (call, isServer) => this.adopt(call, isServer),
-  })
+  /** The associations that the page makes, by their numbers. */
+  private readonly associations = new Map<number, DataChannels>()
   private readonly wires = new Map<number, Wire>()
   private readonly waiting = new Set<() => void>()
   private nextChannel = 1
@@ -76,6 +69,7 @@ export class Channels {
     private readonly changed: (peer: ConnectedPeer, isConnected: boolean) => void,
     private readonly dialTimeout: number,
     private readonly early: EarlySockets,
+    private readonly order: (order: AssociationOrder) => void,
   ) {}
 
   /** The peers that are connected, and where they are. */
@@ -86,7 +80,7 @@ export class Channels {
 
   /** Makes no association with another page any more. */
   stopMeeting(): void {
-    this.meetings.stop()
+    this.order({ kind: 'part' })
   }
 
   /** The STUN servers among the peers. */
@@ -192,10 +186,10 @@ export class Channels {
       const [first, port, fingerprint] = target.way
       const wire = port === undefined
         ? openWebSocket(first!, owner, this.early.take(first!))
-        : openWebRTC({ ip: first!, port, fingerprint: fingerprint! }, owner, this.core.whole())
+        : this.associate(channel, { ip: first!, port, fingerprint: fingerprint! }, owner)
       this.wires.set(channel, wire)
     } catch (error) {
-      // A page of https may not open ws://, and some browsers have no WebRTC.
+      // A page of https may not open ws://.
       return this.lost(channel, `the browser refuses to dial (${(error as Error).message})`)
     }
     this.tell()
@@ -276,39 +270,49 @@ export class Channels {
     }
   }
 
-  /** What makes an association with another page a channel. What comes early waits. */
-  private adopt(
-    call: number, isServer: () => boolean,
-  ): { owner: WireOwner; own(wire: Wire): void } {
-    const channel = this.nextChannel++
-    const early: (() => void)[] = []
-    const owner = this.owner(channel, '')
-    let isOpen = false
-    const later = (event: () => void): void => {
-      if (isOpen) event()
-      else if (early.length < MAX_EARLY) early.push(event)
+  /** Has the page make an association. */
+  private associate(channel: number, listener: Listener, owner: WireOwner): Wire {
+    this.order({ kind: 'dial', association: channel, listener })
+    return this.adopt(channel, owner, this.core.whole())
+  }
+
+  private adopt(association: number, owner: WireOwner, isReady: Promise<void>): DataChannels {
+    isReady.catch(() => {})
+    const wire = new DataChannels(owner, order => {
+      if (order.kind === 'close') this.associations.delete(association)
+      this.order({ ...order, association })
+    }, isReady)
+    this.associations.set(association, wire)
+    return wire
+  }
+
+  /** What became of an association. */
+  associated(notice: AssociationNotice): void {
+    switch (notice.kind) {
+      case 'signal':
+        this.core.run('signal', notice.call, notice.step, notice.bytes, this.now())
+        return this.settle()
+      case 'making': return this.meet(notice.association, notice.call)
+      default: this.associations.get(notice.association)?.take(notice)
     }
-    return {
-      own: wire => {
+  }
+
+  /** What makes an association with another page a channel when it is there. */
+  private meet(association: number, call: number): void {
+    const channel = this.nextChannel++
+    const wire = this.adopt(association, {
+      ...this.owner(channel, ''),
+      opened: (_, isServer) => {
         this.wires.set(channel, wire)
         this.visitors.set(channel, undefined)
+        try {
+          this.core.ask('met', call, channel, isServer ? 1 : 0, this.now())
+        } catch (error) {
+          this.lost(channel, (error as Error).message)
+        }
+        this.settle()
       },
-      owner: {
-        ...owner,
-        opened: () => {
-          try {
-            this.core.ask('met', call, channel, isServer() ? 1 : 0, this.now())
-          } catch (error) {
-            this.lost(channel, (error as Error).message)
-          }
-          this.settle()
-          isOpen = true
-          for (const event of early.splice(0)) event()
-        },
-        message: (stream, kind, bytes) => later(() => owner.message(stream, kind, bytes)),
-        messageEnd: (stream, isByPeer) => later(() => owner.messageEnd(stream, isByPeer)),
-      },
-    }
+    }, Promise.resolve())
   }
 
   /** A wire is gone, which the module does not know. */
@@ -388,13 +392,13 @@ export class Channels {
 
   /** What is to be done about an association with another page. */
   signal(call: number, step: Step, bytes: Uint8Array): void {
-    if (!this.isStopped) this.meetings.take(call, step, bytes)
+    if (!this.isStopped) this.order({ kind: 'signal', call, step, bytes, servers: this.servers })
   }
 
   /** Ends all connections, for this reason. */
   stop(reason: string): void {
     this.isStopped = true
-    this.meetings.stop()
+    this.order({ kind: 'part' })
     for (const channel of this.visitors.keys()) this.core.run('close', channel, this.now())
     for (const target of this.targets) {
       clearTimeout(target.timer)

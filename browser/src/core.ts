@@ -111,7 +111,8 @@ export class OutOfMemory extends Error {
 
 /** The module, running. */
 export class Core {
-  private fault: WeftError | undefined
+  /** Why it cannot be called any more. */
+  fault: WeftError | undefined
 
   private constructor(
     private readonly pieces: Pieces,
@@ -121,7 +122,7 @@ export class Core {
 
   /** Loads a module, without the rest of it if it is in two pieces. */
   static async load(
-    source: ModuleSource, host: Host, rest?: URL | WebAssembly.Module,
+    source: ModuleSource, host: Host, rest?: string | WebAssembly.Module,
   ): Promise<Core> {
     let core: Core | undefined
     const spares = new Spares()

@@ -1,6 +1,6 @@
-// Why something failed, and how other tabs are told.
+// Why something failed, and how others are told: other tabs, and the page by its node.
 
-import type { MeshCause } from './messages.js'
+import type { Fault } from './messages.js'
 
 /** Why something could not be had. */
 export type WeftErrorCode =
@@ -36,21 +36,32 @@ export class WeftError extends Error {
   }
 }
 
-/** What went wrong in the mesh, in a form that another tab can be told. */
-export function causeOf(error: unknown): MeshCause | undefined {
-  const cause = error instanceof WeftError ? error : (error as Error).cause
-  if (!(cause instanceof WeftError)) return undefined
-  return { code: cause.code, what: cause.what, trace: cause.trace }
+/** What went wrong, in a form that others can be told. */
+export function faultOf(error: unknown): Fault {
+  const { name, message, cause } = error as Error
+  const told = [error, cause].find(isWeftError)
+  if (told === undefined) return { name, message }
+  return { name, message, cause: { code: told.code, what: told.what, trace: told.trace } }
 }
 
-/** The error that another tab has told of. */
-export function toldError(message: string, cause: MeshCause | undefined): TypeError {
-  const { code, what, trace } = cause ?? {}
-  if (code === undefined) return new TypeError(message)
-  return new TypeError(message, { cause: new WeftError(code, what!, trace!) })
+/** The script for calls has a class of its own. */
+const isWeftError = (error: unknown): error is WeftError => (error as Error | undefined)?.name === 'WeftError'
+
+/** The error that somebody has told of. */
+export function toldError({ name, message, cause: told }: Fault): Error {
+  const cause = told && new WeftError(told.code, told.what, told.trace)
+  if (name === 'WeftError' && cause !== undefined) return cause
+  if (name === 'AbortError') return new DOMException(message, name)
+  const Kind = name === 'RangeError' ? RangeError : TypeError
+  return new Kind(message, cause && { cause })
 }
 
 /** The error of the fetch standard for what could not be fetched. */
 export function networkError(what: string, cause: WeftError): TypeError {
   return new TypeError(`${what} could not be fetched: ${cause.message}`, { cause })
+}
+
+/** What is under way when Weft is stopped fails with this. */
+export function stopped(): DOMException {
+  return new DOMException('Weft has been stopped', 'AbortError')
 }

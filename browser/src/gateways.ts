@@ -1,6 +1,8 @@
 // Blocks, and records of names, from trustless gateways (specs.ipfs.tech, http-gateways) when no peer
 // brings them. Nothing of that is trusted: the module hashes every block, and checks who signed a record.
 
+import { whole } from './bodies.js'
+
 /** How many gateways are asked at the most. */
 const MOST_GATEWAYS = 8
 /** How many blocks they are asked for at a time. */
@@ -32,7 +34,7 @@ export class Gateways {
 
   /** Throws a TypeError if one of them is no URL of a web server. */
   constructor(
-    urls: readonly (string | URL)[],
+    urls: readonly string[],
     private readonly patience: number,
     private readonly take: TakeBlock,
     private readonly note: (reading: number, line: string) => void,
@@ -41,7 +43,7 @@ export class Gateways {
       throw new TypeError(`a page asks ${MOST_GATEWAYS} gateways at the most`)
     }
     this.urls = urls.map(url => {
-      const { protocol, origin, pathname } = new URL(url, document.baseURI)
+      const { protocol, origin, pathname } = new URL(url)
       if (protocol !== 'https:' && protocol !== 'http:') {
         throw new TypeError(`${url} is no gateway: https://…`)
       }
@@ -110,15 +112,9 @@ export class Gateways {
       const response = await globalThis.fetch(
         url, { signal: end.signal, credentials: 'omit', referrerPolicy: 'no-referrer' })
       if (!response.ok || response.body === null) throw new Error(`answers ${response.status}`)
-      const pieces: Uint8Array[] = []
-      let count = 0
-      for (const reader = response.body.getReader(); ;) {
-        const { done, value } = await reader.read()
-        if (done) return new Uint8Array(await new Blob(pieces).arrayBuffer())
-        pieces.push(value)
-        count += value.length
-        if (count > most) throw new Error('sends more than it may')
-      }
+      const body = await whole(response.body, most)
+      if (body === undefined) throw new Error('sends more than it may')
+      return new Uint8Array(await body.arrayBuffer())
     } catch (error) {
       if (signal.aborted) throw new Error('is not asked any more')
       if (end.signal.aborted) throw new Error('did not answer in time')

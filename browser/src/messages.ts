@@ -1,9 +1,10 @@
-// What workers and a page say to each other: the service worker over a port for each request, and the
-// worker that keeps blocks on disk.
+// What workers say to each other: the service worker, or another tab, and the page's node for each request;
+// and the worker that keeps blocks on disk.
 
+import type { MeshResponse } from './contracts.js'
 import type { WeftErrorCode } from './errors.js'
 
-/** What the worker wants of a page. */
+/** What the service worker, or another tab, wants. */
 export interface MeshRequest {
   readonly weft: 'fetch'
   /** An `ipfs:` or `ipns:` URL. */
@@ -26,31 +27,39 @@ export interface SiteNotice {
 }
 
 /**
- * What a page says: at once that it runs Weft and whether peers are connected, later what it answers, then a piece for each `more`, then
- * the end.
+ * What is answered: at once that Weft runs and whether peers are connected, later the head, then a piece for
+ * each `more`, then the end.
  */
 export type MeshAnswer =
   | { readonly kind: 'taken'; readonly isConnected: boolean }
-  | { readonly kind: 'head'; readonly status: number; readonly headers: [string, string][] }
+  | {
+      readonly kind: 'head'
+      readonly status: number
+      readonly headers: [string, string][]
+      /** Of a call. */
+      readonly mesh?: MeshResponse
+    }
   | { readonly kind: 'piece'; readonly bytes: Uint8Array }
   | { readonly kind: 'end' }
   | {
       readonly kind: 'failed'
-      readonly message: string
-      /** Of what went wrong in the mesh. */
-      readonly cause?: MeshCause | undefined
-      /** Whether nothing did, but that nobody has demanded more for long. */
+      readonly fault: Fault
+      /** Whether nothing went wrong, but that nobody has demanded more for long. */
       readonly isIdle?: boolean
     }
 
-/** A `WeftError` as it is told. */
-export interface MeshCause {
-  readonly code: WeftErrorCode
-  readonly what: string
-  readonly trace: readonly string[]
+/** An error as it is told, with the `WeftError` that it has or is. */
+export interface Fault {
+  readonly name: string
+  readonly message: string
+  readonly cause?: {
+    readonly code: WeftErrorCode
+    readonly what: string
+    readonly trace: readonly string[]
+  }
 }
 
-/** What the worker says after its request: send the next piece, or stop. */
+/** What is said after a request: send the next piece, or stop. */
 export type MeshDemand = 'more' | 'stop'
 
 /** What a page wants of the worker that keeps blocks. Hashes are in hexadecimal. */
@@ -88,5 +97,7 @@ export type StoreNotice =
   | { readonly kind: 'hashed'; readonly number: number; readonly digest: Uint8Array }
   /** Memory that is needed no more, and may serve for another block. */
   | { readonly kind: 'free'; readonly memory: ArrayBuffer }
+  /** All is written, and the worker is gone. */
+  | { readonly kind: 'closed' }
   /** Nothing can be kept. */
   | { readonly kind: 'failed'; readonly message: string }

@@ -1,6 +1,6 @@
 // A module in two pieces, as Scripts/build-browser cuts it: what a page runs that reads from nodes or asks
 // them for calls, and the rest. The rest is loaded before something is begun that is known to need it, and by a page that
-// stays; should anything else call it before, it is loaded then, while the page waits.
+// stays; should anything else call it before, it is loaded then, while the thread waits.
 
 /** Where a module comes from. */
 export type ModuleSource = string | URL | Response | BufferSource | WebAssembly.Module
@@ -41,12 +41,12 @@ export class Pieces {
 
   private constructor(
     private readonly imports: WebAssembly.Imports,
-    private readonly rest: URL | WebAssembly.Module | undefined,
+    private readonly rest: string | WebAssembly.Module | undefined,
   ) {}
 
   /** Loads the first piece. */
   static async load(
-    source: ModuleSource, rest: URL | WebAssembly.Module | undefined, imports: WebAssembly.Imports,
+    source: ModuleSource, rest: string | WebAssembly.Module | undefined, imports: WebAssembly.Imports,
   ): Promise<Pieces> {
     const pieces = new Pieces(imports, rest)
     const module = await compile(source)
@@ -102,11 +102,11 @@ export class Pieces {
   }
 }
 
-/** The bytes of a file, for which the page waits. */
+/** The bytes of a file, for which the thread waits. */
 function readNow(place: URL): Uint8Array {
   const request = new XMLHttpRequest()
   request.open('GET', place, false)
-  // A page is given no ArrayBuffer in this way: each character is a byte.
+  // Pages are given no ArrayBuffer in this way: each character is a byte.
   request.overrideMimeType('text/plain; charset=x-user-defined')
   request.send()
   if (request.status !== 200) throw new TypeError(`${place} answers ${request.status}`)

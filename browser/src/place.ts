@@ -9,9 +9,9 @@ export const place: { module: URL | undefined; base: URL | undefined } = {
 export function restOf(
   name: string, { module, rest }: { module?: ModuleSource; rest?: string | URL },
   base: URL | undefined,
-): URL | undefined {
-  if (rest !== undefined) return new URL(rest, document.baseURI)
+): string | undefined {
+  if (rest !== undefined) return `${new URL(rest, document.baseURI)}`
   const isPlace = typeof module === 'string' || module instanceof URL
   const beside = isPlace ? new URL(module, document.baseURI) : base
-  return beside && new URL(name, beside)
+  return beside && `${new URL(name, beside)}`
 }

@@ -1,5 +1,7 @@
 // What is read out of a request: the URL, the range, and the type of what is named.
 
+import type { MeshRequest } from './messages.js'
+
 /** A root and the names below it. */
 export interface ContentPath {
   /** A CID, or a name at first. */
@@ -43,6 +45,12 @@ export function byteRange(header: string | null): ByteRange | undefined {
 /** How a request says what may be answered from what is kept; one mode takes another of it (fetch, 5.4). */
 export function cacheMode(cache: RequestCache): RequestInit {
   return cache === 'only-if-cached' ? { cache, mode: 'same-origin' } : { cache }
+}
+
+/** The request that the service worker, or another tab, means. */
+export function requestOf({ url, method, range, cache }: MeshRequest, signal: AbortSignal): Request {
+  const headers: Record<string, string> = range === null ? {} : { range }
+  return new Request(url, { method, headers, signal, ...cacheMode(cache ?? 'default') })
 }
 
 /** Whether a request names something in the mesh. All else is the browser's, which looks closer. */

@@ -1,5 +1,6 @@
 // The responses that a page gets, as the browser's own would be.
 
+import { whole } from './bodies.js'
 import { networkError, WeftError } from './errors.js'
 import type { Refusal } from './readings.js'
 
@@ -42,26 +43,17 @@ export async function checked(response: Response, { integrity, url }: Request): 
     networkError(url, new WeftError('unverifiable', what, []))
   if (crypto.subtle === undefined) throw refuse('an insecure page cannot check its integrity')
   if (response.body === null) throw refuse('there is no body whose integrity could be checked')
-  const pieces: Uint8Array[] = []
-  let count = 0
-  for (const reader = response.body.getReader(); ;) {
-    const { done, value } = await reader.read()
-    if (done) break
-    count += value.length
-    if (count > MOST_CHECKED) {
-      await reader.cancel()
-      throw refuse(`it has more than ${MOST_CHECKED} bytes, of which the integrity is not checked`)
-    }
-    pieces.push(value)
+  const body = await whole(response.body, MOST_CHECKED)
+  if (body === undefined) {
+    throw refuse(`it has more than ${MOST_CHECKED} bytes, of which the integrity is not checked`)
   }
-  const whole = new Blob(pieces)
-  const digest = new Uint8Array(await crypto.subtle.digest(name, await whole.arrayBuffer()))
+  const digest = new Uint8Array(await crypto.subtle.digest(name, await body.arrayBuffer()))
   if (!digests.includes(btoa(String.fromCharCode(...digest)))) {
     throw refuse(`its ${name} is not that of its integrity`)
   }
   const { status, statusText, headers } = response
   const own = Object.getOwnPropertyDescriptors(response)
-  return Object.defineProperties(new Response(whole.stream(), { status, statusText, headers }), own)
+  return Object.defineProperties(new Response(body.stream(), { status, statusText, headers }), own)
 }
 
 /** The strongest hash function that integrity metadata names, and the digests of it. */

@@ -1,15 +1,10 @@
-// The page's side of the service worker: it answers the worker's requests out of the mesh.
+// The page's side of the service worker.
 
-import { causeOf } from './errors.js'
-import { cacheMode } from './requests.js'
-import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest, SiteNotice } from './messages.js'
-
-type Fetch = (input: string, init: RequestInit) => Promise<Response>
+import type { ClaimRequest, MeshRequest, SiteNotice } from './messages.js'
+import type { PageSaid } from './talk.js'
 
 /** How long the service worker may take until it serves the page, in milliseconds. */
 const INSTALLATION = 10_000
-/** How long an answer is kept of which nobody demands more, in milliseconds: workers may be ended. */
-const DEMAND = 120_000
 
 /**
  * Has the service worker at this URL serve the page. Resolves when it does, or when it has not in time:
@@ -47,84 +42,18 @@ async function takeOver(container: ServiceWorkerContainer, url: string | URL): P
   await isControlled
 }
 
-/** What the page's side needs of a `Weft`. */
-export interface Mesh {
-  fetch: Fetch
-  isConnected(): boolean
-  /** The site has brought so many bytes. */
-  siteBrought(bytes: number): void
-}
-
-/** Answers the service worker's requests, until the function that it returns is called. */
-export function answerWorker(mesh: Mesh): () => void {
+/**
+ * Hears what the service worker wants, until the function that it returns is called: its requests are passed
+ * on to the page's node, which answers the worker itself.
+ */
+export function listenToWorker(hear: (said: PassedOn) => void): () => void {
   const listen = ({ data, ports }: MessageEvent<MeshRequest | SiteNotice>): void => {
     const port = ports[0]
-    if (data?.weft === 'site') mesh.siteBrought(data.bytes)
-    if (data?.weft === 'fetch' && port !== undefined) {
-      const isConnected = mesh.isConnected()
-      void answer((input, init) => mesh.fetch(input, init), data, port, isConnected)
-    }
+    if (data?.weft === 'site') hear({ kind: 'site', bytes: data.bytes })
+    if (data?.weft === 'fetch' && port !== undefined) hear({ kind: 'pass', request: data, port })
   }
   navigator.serviceWorker?.addEventListener('message', listen)
   return () => navigator.serviceWorker?.removeEventListener('message', listen)
 }
 
-/** What an answer goes over. */
-export interface AnswerPort {
-  onmessage: ((event: MessageEvent<MeshDemand>) => void) | null
-  postMessage(answer: MeshAnswer): void
-  close(): void
-}
-
-/** Answers a request piece by piece, as the other side demands them. */
-export async function answer(
-  fetch: Fetch, request: MeshRequest, port: AnswerPort, isConnected = true,
-): Promise<void> {
-  const say = (answer: MeshAnswer): void => port.postMessage(answer)
-  const abort = new AbortController()
-  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const end = (last?: MeshAnswer): void => {
-    clearTimeout(timer)
-    if (last !== undefined) say(last)
-    port.close()
-  }
-  const fail = (error: unknown): void => {
-    end({ kind: 'failed', message: (error as Error).message, cause: causeOf(error) })
-  }
-  const awaitDemand = (): void => {
-    // There may have been several demands before a piece.
-    clearTimeout(timer)
-    timer = setTimeout(() => {
-      abort.abort()
-      end({ kind: 'failed', message: 'nobody has demanded more for two minutes', isIdle: true })
-    }, DEMAND)
-  }
-  port.onmessage = async ({ data }: MessageEvent<MeshDemand>) => {
-    clearTimeout(timer)
-    if (data === 'stop') {
-      abort.abort()
-      return end()
-    }
-    try {
-      const next = await reader?.read()
-      if (next === undefined || next.done) return end({ kind: 'end' })
-      say({ kind: 'piece', bytes: next.value })
-      awaitDemand()
-    } catch (error) {
-      fail(error)
-    }
-  }
-  say({ kind: 'taken', isConnected })
-  try {
-    const headers: Record<string, string> = request.range === null ? {} : { range: request.range }
-    const { method, url, cache } = request
-    const response = await fetch(
-      url, { method, headers, signal: abort.signal, ...cacheMode(cache ?? 'default') })
-    reader = response.body?.getReader()
-    say({ kind: 'head', status: response.status, headers: [...response.headers] })
-    awaitDemand()
-  } catch (error) {
-    fail(error)
-  }
-}
+type PassedOn = Extract<PageSaid, { kind: 'pass' | 'site' }>

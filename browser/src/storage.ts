@@ -1,6 +1,6 @@
-// The page's side of what is kept on disk (weft-store.js): which blocks are there is known here, so that
-// the module learns it at once; their bytes come from the worker. The worker also hashes blocks, which
-// browsers otherwise do while the page waits; the one copy that it gets for that is what it keeps, in
+// The node's side of what is kept on disk (weft-store.js): which blocks are there is known here, so that
+// the module learns it at once; their bytes come from that worker. It also hashes blocks, which
+// browsers otherwise do while the node waits; the one copy that it gets for that is what it keeps, in
 // memory that goes back and forth, since new memory costs more than the copy.
 
 import type { StoreCommand, StoreNotice } from './messages.js'
@@ -11,6 +11,11 @@ export interface StoredBlock {
   readonly digest: Uint8Array
 }
 
+/**
+ * How long it takes until the worker is started if nothing is to be kept before, in milliseconds: what is read
+ * first comes sooner while there are fewer of them.
+ */
+const PAUSE = 60
 /** How long is waited until the worker has said what is there, in milliseconds. */
 const OPENING = 1000
 /** How many bytes may be on their way to the disk before blocks are not kept there. */
@@ -52,23 +57,39 @@ export class Storage {
   /** Resolves when it is known what is there. */
   readonly opened: Promise<void>
   private isOpened: () => void = () => {}
+  private starting: ReturnType<typeof setTimeout> | undefined
 
-  /** Opens it, for at most so many bytes if that is said. */
-  constructor(script: string | URL | undefined, limit: number | undefined) {
+  /** Opens it soon, for at most so many bytes if that is said. */
+  constructor(
+    private readonly script: string | undefined,
+    private readonly limit: number | undefined,
+    /** What there is has changed. */
+    private readonly changed: () => void,
+  ) {
     this.opened = new Promise(resolve => { this.isOpened = resolve })
-    if (limit === 0) {
-      this.isOpened()
-      return
-    }
+    if (limit === 0) this.isOpened()
+    else this.starting = setTimeout(() => this.start(), PAUSE)
+  }
+
+  /** Starts the worker, if it has not been. */
+  private start(): void {
+    if (this.starting === undefined) return
+    this.forgo()
     try {
-      if (script === undefined) throw new Error('it is not known where weft-store.js is')
-      this.start(new Worker(script), limit)
+      if (this.script === undefined) throw new Error('it is not known where weft-store.js is')
+      this.open(new Worker(this.script))
     } catch (error) {
       this.fail((error as Error).message)
     }
   }
 
-  private start(worker: Worker, limit: number | undefined): void {
+  /** The worker is not to be started any more. */
+  private forgo(): void {
+    clearTimeout(this.starting)
+    this.starting = undefined
+  }
+
+  private open(worker: Worker): void {
     this.worker = worker
     setTimeout(this.isOpened, OPENING)
     worker.onerror = event => {
@@ -76,7 +97,7 @@ export class Storage {
       this.fail(event.message || 'weft-store.js cannot be loaded')
     }
     worker.onmessage = ({ data }: MessageEvent<StoreNotice>) => this.take(data)
-    this.say({ kind: 'open', limit })
+    this.say({ kind: 'open', limit: this.limit })
   }
 
   private say(command: StoreCommand, transfer: Transferable[] = []): void {
@@ -86,6 +107,7 @@ export class Storage {
   private take(notice: StoreNotice): void {
     this.isAwake = true
     this.carryOut(notice)
+    this.changed()
     this.watch(true)
   }
 
@@ -116,6 +138,7 @@ export class Storage {
         this.waiting.delete(notice.number)
         return
       case 'failed': return this.fail(notice.message)
+      case 'closed':
     }
   }
 
@@ -125,7 +148,7 @@ export class Storage {
     this.byteCount = 0
     // One that hangs would not close by itself.
     const worker = this.worker
-    this.stop()
+    void this.stop()
     worker?.terminate()
     this.isOpened()
   }
@@ -205,6 +228,7 @@ export class Storage {
   keep(hash: Uint8Array, bytes: Uint8Array): void {
     const name = hexadecimal(hash)
     const number = this.takeHashed(name)
+    this.start()
     if (this.worker === undefined) return
     if (this.isBusy || this.held.has(name) || this.writing + bytes.length > WRITING) {
       if (number !== undefined) this.say({ kind: 'forget', number })
@@ -233,15 +257,26 @@ export class Storage {
     })
   }
 
-  /** Ends it; what is being written still is, unless the worker hangs. */
-  stop(): void {
-    this.say({ kind: 'close' })
+  /** Ends it. What is being written still is, which is waited for unless the worker hangs. */
+  async stop(): Promise<void> {
+    const { worker } = this
+    this.forgo()
     this.worker = undefined
     for (const answer of this.waiting.values()) answer(undefined)
     this.waiting.clear()
     for (const { done } of this.hashing.values()) done(new Uint8Array())
     this.hashing.clear()
     this.watch()
+    if (worker === undefined) return
+    await new Promise<void>(resolve => {
+      setTimeout(resolve, SILENCES * SILENCE)
+      worker.onerror = () => resolve()
+      worker.onmessage = ({ data }: MessageEvent<StoreNotice>) => {
+        if (data.kind === 'closed') resolve()
+      }
+      const close: StoreCommand = { kind: 'close' }
+      worker.postMessage(close)
+    })
   }
 }
 

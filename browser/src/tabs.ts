@@ -1,13 +1,13 @@
 // One of a site's tabs has the connections, and the others fetch through it. A lock says which: when
 // that tab is closed, the browser gives the lock to the next, which goes on with what was under way.
 
+import { answer, type AnswerPort } from './answering.js'
 import type { MeshOptions, MeshResponse } from './contracts.js'
-import { causeOf, toldError } from './errors.js'
-import type { MeshAnswer, MeshCause, MeshDemand, MeshRequest } from './messages.js'
-import type { Status } from './node.js'
-import { cacheMode } from './requests.js'
+import { faultOf, stopped, toldError } from './errors.js'
+import type { Fault, MeshAnswer, MeshDemand, MeshRequest } from './messages.js'
+import type { Status } from './options.js'
+import { requestOf } from './requests.js'
 import { at } from './responses.js'
-import { answer, type AnswerPort } from './site.js'
 
 /** What tabs tell all others. */
 type Note =
@@ -38,13 +38,7 @@ type CallAnswer =
     readonly body: ArrayBuffer
     readonly mesh: MeshResponse | undefined
   }
-  | TabFault
-
-/** It failed in the tab that was asked. */
-interface TabFault {
-  readonly message: string
-  readonly cause: MeshCause | undefined
-}
+  | Fault
 
 /** That it is not done yet, and the tab is still there. */
 interface Busy {
@@ -52,11 +46,11 @@ interface Busy {
 }
 
 /** What became of what a tab wants to put. */
-type PutAnswer = { readonly cid: string } | TabFault
+type PutAnswer = { readonly cid: string } | Fault
 
 /** What a tab does when it has the connections. */
 export interface Leader {
-  fetch(url: string, init: RequestInit & { mesh?: MeshOptions }): Promise<Response>
+  fetch(request: Request, mesh?: MeshOptions): Promise<Response>
   put(content: Blob): Promise<string>
   connect(address: string): void
   serve(isServing: boolean): void
@@ -192,7 +186,7 @@ export class Tabs {
         return this.changed()
       case 'asks': {
         const port = new Answering(note.channel, this.end.signal)
-        return void answer((url, init) => this.leader.fetch(url, init), note.request, port)
+        return void answer(signal => this.leader.fetch(requestOf(note.request, signal)), port)
           .finally(() => this.changed())
       }
       case 'puts':
@@ -207,13 +201,11 @@ export class Tabs {
     const channel = new BroadcastChannel(name)
     const busy: Busy = { isBusy: true }
     const beat = setInterval(() => channel.postMessage(busy), BEAT)
-    outcome.catch((error): TabFault => (
-      { message: (error as Error).message, cause: causeOf(error) }
-    )).then(said => {
+    outcome.catch(faultOf).then(said => {
       if (!this.end.signal.aborted) channel.postMessage(said)
     }).catch((error): void => {
       // Something in it cannot be told to another tab.
-      if (!this.end.signal.aborted) channel.postMessage({ message: (error as Error).message })
+      if (!this.end.signal.aborted) channel.postMessage(faultOf(error))
     }).finally(() => {
       clearInterval(beat)
       channel.close()
@@ -221,8 +213,7 @@ export class Tabs {
   }
 
   private async call({ url, mesh, body, ...init }: Call): Promise<CallAnswer> {
-    const terms = { ...(body && { body }), ...(mesh && { mesh }) }
-    const response = await this.leader.fetch(url, { ...init, ...terms })
+    const response = await this.leader.fetch(new Request(url, { ...init, ...(body && { body }) }), mesh)
     return {
       status: response.status, headers: [...response.headers], body: await response.arrayBuffer(),
       mesh: (response as Response & { mesh?: MeshResponse }).mesh,
@@ -313,13 +304,12 @@ export class Tabs {
   ): Promise<Source> {
     for (;;) {
       signal.throwIfAborted()
+      const request: MeshRequest = { weft: 'fetch', url, method, range, cache }
       if (this.isLeading) {
-        const headers: Record<string, string> = range === null ? {} : { range }
-        const init = { method, headers, signal, ...cacheMode(cache) }
-        return new OwnSource(await this.leader.fetch(url, init))
+        return new OwnSource(await this.leader.fetch(requestOf(request, signal)))
       }
       try {
-        return await this.foreign({ weft: 'fetch', url, method, range, cache }, signal)
+        return await this.foreign(request, signal)
       } catch (error) {
         if (error !== LOST) throw error
       }
@@ -355,7 +345,7 @@ export class Tabs {
   private async foreignPut(content: Blob): Promise<string> {
     const said = await this.ask<PutAnswer>(channel => ({ weft: 'puts', channel, content }))
     if ('cid' in said) return said.cid
-    throw new RangeError(said.message)
+    throw toldError(said)
   }
 
   /** Has a contract called by the tab that has the connections, while that is another. */
@@ -368,7 +358,7 @@ export class Tabs {
       try {
         const said = await this.ask<CallAnswer>(
           channel => ({ weft: 'calls', channel, call }), request.signal)
-        if ('message' in said) throw toldError(said.message, said.cause)
+        if ('message' in said) throw toldError(said)
         const { status, headers, body: bytes } = said
         const response = new Response(bytes.byteLength > 0 ? bytes : null, { status, headers })
         return Object.defineProperty(at(url, response), 'mesh', { value: said.mesh })
@@ -436,11 +426,6 @@ class Patience {
 
 function silence(): TypeError {
   return new TypeError('the tab that has the connections does not answer')
-}
-
-/** What is under way when a tab leaves fails with this. */
-function stopped(): DOMException {
-  return new DOMException('Weft has been stopped', 'AbortError')
 }
 
 /** Where the bytes of an answer begin in the content. */
@@ -566,7 +551,7 @@ class ForeignSource implements Source {
       ?? await new Promise<MeshAnswer>((resolve, reject) => { this.waiting = { resolve, reject } })
     if (said.kind !== 'failed') return said
     // This side has paused, and goes on now.
-    throw this.end(said.isIdle === true ? LOST : toldError(said.message, said.cause))
+    throw this.end(said.isIdle === true ? LOST : toldError(said.fault))
   }
 
   private readonly lose = (error: unknown = LOST): void => this.fail(error)

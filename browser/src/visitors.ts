@@ -1,29 +1,19 @@
 // The associations with other pages. What the two say to each other goes through a node and is the
 // module's; here are the browser's part of it and its answers, which are passed on as they are.
 
-import { text, utf8 } from './core.js'
+import { Step } from './signals.js'
 import { Association, line } from './webrtc.js'
-import type { Wire, WireOwner } from './wires.js'
 
-/** What there is to be said about an association that is being made, as the module numbers it. */
-export const enum Step {
-  offer = 0,
-  answer = 1,
-  candidate = 2,
-  /** Make an offer. */
-  wanted = 3,
-  /** Nothing comes of it. */
-  failed = 4,
-}
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-/** Who makes associations, and has them when they are there. */
+/** What is made of associations with other pages. */
 export interface Host {
-  /** The STUN servers that tell a page how it is seen from outside. */
-  servers(): RTCIceServer[]
   /** Says something to the other page. */
   say(call: number, step: Step, bytes: Uint8Array): void
-  /** Makes the owner of a wire that does not exist yet; `opened` says that it does. */
-  adopt(call: number, isServer: () => boolean): { owner: WireOwner; own(wire: Wire): void }
+  /** Adopts an association that is being made for a call; answers who is told that it is there. */
+  adopt(connection: RTCPeerConnection, call: number, ignored: string): {
+    readonly association: Association; made(isServer: boolean): void
+  }
 }
 
 /** The channel with which the one that offers gives the session something to agree on. */
@@ -37,14 +27,17 @@ export class Visitors {
 
   constructor(private readonly host: Host) {}
 
-  take(number: number, step: Step, bytes: Uint8Array): void {
+  take(number: number, step: Step, bytes: Uint8Array, servers: RTCIceServer[]): void {
     const known = this.calls.get(number)
-    if (known !== undefined) return known.take(step, text(bytes))
+    const text = new TextDecoder().decode(bytes)
+    if (known !== undefined) return known.take(step, text)
     if (step !== Step.wanted && step !== Step.offer) return
     try {
-      const call = new Call(number, step === Step.wanted, this.host, () => this.calls.delete(number))
+      const connection = new RTCPeerConnection({ iceServers: servers })
+      const call = new Call(
+        number, step === Step.wanted, connection, this.host, () => this.calls.delete(number))
       this.calls.set(number, call)
-      call.take(step, text(bytes))
+      call.take(step, text)
     } catch {
       // The browser has no more of them.
       this.host.say(number, Step.failed, new Uint8Array())
@@ -82,8 +75,7 @@ function isWay(candidate: unknown): boolean {
 
 /** One association that is being made. */
 class Call {
-  private readonly connection: RTCPeerConnection
-  private readonly wire: Association
+  private readonly association: Association
   private readonly timer: ReturnType<typeof setTimeout>
   /** What is said is done in its order. */
   private done: Promise<void> = Promise.resolve()
@@ -93,13 +85,12 @@ class Call {
   constructor(
     private readonly number: number,
     private readonly isOffering: boolean,
+    private readonly connection: RTCPeerConnection,
     private readonly host: Host,
     private readonly forget: () => void,
   ) {
-    const connection = new RTCPeerConnection({ iceServers: host.servers() })
-    this.connection = connection
-    const { owner, own } = host.adopt(number, () => this.isServer)
-    this.wire = new Association(connection, owner, INIT)
+    const { association, made } = host.adopt(connection, number, INIT)
+    this.association = association
     this.timer = setTimeout(() => this.fail(), PATIENCE)
     connection.onicecandidate = ({ candidate }) => {
       if (candidate !== null && candidate.candidate !== '') {
@@ -112,9 +103,8 @@ class Call {
       if (state === 'failed' || state === 'closed') return this.fail()
       if (state !== 'connected') return
       this.end(true)
-      this.wire.watch()
-      own(this.wire)
-      owner.opened()
+      association.watch()
+      made(this.isServer)
       init?.close()
     }
   }
@@ -166,13 +156,13 @@ class Call {
     this.host.say(this.number, Step.failed, new Uint8Array())
   }
 
-  /** Nothing more is done about it; the wire is closed if nobody has it. */
+  /** Nothing more is done about it; the association is closed if nobody has it. */
   end(isConnected = false): void {
     if (this.isOver) return
     this.isOver = true
     clearTimeout(this.timer)
     this.forget()
     this.connection.onicecandidate = null
-    if (!isConnected) this.wire.close()
+    if (!isConnected) this.association.close()
   }
 }

@@ -1,54 +1,28 @@
-// A WebRTC association as the wire of a connection: its data channels, and how one is made with a
-// native peer (github.com/libp2p/specs, webrtc-direct, version 2). The page's own session description
-// is left as the browser makes it, which browsers are about to demand; only the answer is written
-// here, in the peer's name.
+// WebRTC associations as a page makes them, whose data channels are its node's: how one is made with a native
+// peer (github.com/libp2p/specs, webrtc-direct, version 2). The page's own session description is left as the
+// browser makes it, which browsers are about to demand; only the answer is written here, in the peer's name.
 
-import { Wire, WireOwner, WIRE_ROOM } from './wires.js'
+import type { Listener } from './talk.js'
 
 /** The number of the channel on which a page and a native peer prove who they are. */
-const HANDSHAKE = 0
-/** What messages are, as SCTP numbers it. */
-const CONTROL = 50
-const TEXT = 51
-const BINARY = 53
+export const HANDSHAKE = 0
 
 const encoder = new TextEncoder()
 
-/** A listener for WebRTC, and the SHA2-256 of its certificate in hexadecimal with colons. */
-export interface Listener {
-  readonly ip: string
-  readonly port: string
-  readonly fingerprint: string
-}
-
-/** Begins to make an association, which is not before the module can take it. */
-export function openWebRTC(listener: Listener, owner: WireOwner, isReady: Promise<void>): Wire {
-  const connection = new RTCPeerConnection()
-  const association = new Association(connection, owner)
-  dial(connection, listener, association, owner, isReady)
-    .catch(error => association.fail((error as Error).message))
-  return association
-}
-
-async function dial(
+/** Has an association made with a listener. */
+export async function dial(
   connection: RTCPeerConnection,
   { ip, port, fingerprint }: Listener,
   association: Association,
-  owner: WireOwner,
-  isReady: Promise<void>,
+  certified: (fingerprint: Uint8Array) => void,
 ): Promise<void> {
-  const handshake = connection.createDataChannel('', { negotiated: true, id: HANDSHAKE })
-  association.add(HANDSHAKE, handshake)
+  association.hand(HANDSHAKE, connection.createDataChannel('', { negotiated: true, id: HANDSHAKE }))
   await connection.setLocalDescription()
   const sdp = connection.localDescription?.sdp ?? ''
   const own = line(sdp, 'fingerprint').split(' ')[1] ?? ''
-  handshake.onopen = () => {
-    const bytes = own.split(':').map(digits => parseInt(digits, 16))
-    owner.opened(Uint8Array.from(bytes))
-  }
+  certified(Uint8Array.from(own.split(':').map(digits => parseInt(digits, 16))))
   const name = `libp2p+webrtc+v2/${line(sdp, 'ice-pwd')}`
   const version = ip.includes(':') ? 'IP6' : 'IP4'
-  await isReady
   await connection.setRemoteDescription({
     type: 'answer',
     sdp: [
@@ -62,26 +36,29 @@ async function dial(
   })
 }
 
-/** The data channels of a peer connection. */
-export class Association implements Wire {
-  /** The channels by the numbers that the module gives them. */
-  private readonly channels = new Map<number, RTCDataChannel>()
-  private waiting = 0
-  private isFull = false
+/** Who has the data channels of an association. */
+export interface AssociationOwner {
+  /** A data channel is there, just made; with the message that opened it if the peer did. */
+  channel(stream: number, channel: RTCDataChannel, opening?: Uint8Array): void
+  /** The association is gone, or could not be made. */
+  lost(reason: string): void
+}
+
+/** A peer connection, whose data channels are somebody else's. */
+export class Association {
   private isOver = false
 
   constructor(
     private readonly connection: RTCPeerConnection,
-    private readonly owner: WireOwner,
+    private readonly owner: AssociationOwner,
     /** The label of a channel that serves to make the association and carries nothing. */
     ignored?: string,
   ) {
     this.watch()
     connection.ondatachannel = ({ channel }) => {
       if (channel.id === null || (ignored !== undefined && channel.label === ignored)) return
-      this.add(channel.id, channel)
       // The browser has read what opened it, which the module has to know of.
-      owner.message(channel.id, CONTROL, opening(channel))
+      this.owner.channel(channel.id, channel, opening(channel))
     }
   }
 
@@ -99,35 +76,13 @@ export class Association implements Wire {
     })
   }
 
-  add(number: number, channel: RTCDataChannel): void {
-    channel.binaryType = 'arraybuffer'
-    channel.bufferedAmountLowThreshold = WIRE_ROOM / 4
-    this.channels.set(number, channel)
-    channel.onmessage = ({ data }) => {
-      if (typeof data === 'string') this.owner.message(number, TEXT, encoder.encode(data))
-      else this.owner.message(number, BINARY, new Uint8Array(data as ArrayBuffer))
-    }
-    channel.onbufferedamountlow = () => this.drained()
-    channel.onclose = () => {
-      if (this.channels.get(number) !== channel) return
-      this.channels.delete(number)
-      // Browsers close both directions at once.
-      this.owner.messageEnd(number, true)
-      this.owner.messageEnd(number, false)
-      this.drained()
-    }
+  /** Opens a channel, which the browser gives the number that the module expects. */
+  open(stream: number): void {
+    if (!this.isOver) this.hand(stream, this.connection.createDataChannel(''))
   }
 
-  private get buffered(): number {
-    let sum = 0
-    for (const channel of this.channels.values()) sum += channel.bufferedAmount
-    return sum
-  }
-
-  private drained(): void {
-    if (!this.isFull || this.buffered >= WIRE_ROOM / 2) return
-    this.isFull = false
-    this.owner.writable()
+  hand(stream: number, channel: RTCDataChannel): void {
+    this.owner.channel(stream, channel)
   }
 
   fail(reason: string): void {
@@ -136,52 +91,9 @@ export class Association implements Wire {
     this.owner.lost(reason)
   }
 
-  send(bytes: Uint8Array, stream: number, kind: number): boolean {
-    if (this.isOver) return true
-    const channel = this.channels.get(stream)
-    if (kind === 0) {
-      channel?.close()
-      return true
-    }
-    if (kind === CONTROL) {
-      // The browser opens channels in its own words, and confirms those of the peer by itself.
-      if (bytes[0] === 3) this.add(stream, this.connection.createDataChannel(''))
-      return true
-    }
-    if (channel === undefined) return true
-    if (channel.readyState === 'connecting') {
-      this.queue(channel, bytes)
-    } else if (channel.readyState === 'open') {
-      channel.send(bytes)
-    }
-    if (this.buffered + this.waiting < WIRE_ROOM) return true
-    this.isFull = true
-    return false
-  }
-
-  /** Keeps what is to be sent on a channel that is not open yet. */
-  private queue(channel: RTCDataChannel, bytes: Uint8Array): void {
-    this.waiting += bytes.length
-    channel.addEventListener('open', () => {
-      this.waiting -= bytes.length
-      try {
-        channel.send(bytes)
-      } catch (error) {
-        return this.fail((error as Error).message)
-      }
-      if (this.waiting === 0) this.drained()
-    }, { once: true })
-  }
-
-  ready(): void {
-    this.channels.get(HANDSHAKE)?.close()
-  }
-
   close(): void {
     if (this.isOver) return
     this.isOver = true
-    for (const channel of this.channels.values()) channel.onclose = null
-    this.channels.clear()
     this.connection.onconnectionstatechange = null
     this.connection.ondatachannel = null
     this.connection.close()

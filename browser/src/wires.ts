@@ -11,8 +11,11 @@ export interface Wire {
 
 /** Who made a wire. */
 export interface WireOwner {
-  /** The wire is there; a WebRTC association has the fingerprint of the page's certificate. */
-  opened(fingerprint?: Uint8Array): void
+  /**
+   * The wire is there; of an association with a node the fingerprint of the page's certificate is told, of one
+   * with another page whether this one is the server.
+   */
+  opened(fingerprint?: Uint8Array, isServer?: boolean): void
   /** Bytes came, in memory of their own, which is the owner's from now on. */
   received(bytes: Uint8Array): void
   /** A message came on a data channel, whose kind has its number in SCTP. */

@@ -25,7 +25,7 @@ export class Workers {
   private isStopped = false
 
   constructor(
-    private readonly script: URL,
+    private readonly script: string,
     /** The module in its two pieces, which are loaded by the time that something is to run. */
     private readonly modules: () => readonly WebAssembly.Module[],
     private readonly limit: number,

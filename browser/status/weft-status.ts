@@ -2,7 +2,7 @@
 // decide whether others get what the page has loaded. It is off until the visitor turns it on, and
 // the choice is remembered on this site.
 
-import type { Weft } from '../src/node.js'
+import type { Weft } from '../src/page.js'
 
 /** Where the visitor's choice is kept. */
 const CHOICE = 'weft-serve'

@@ -129,6 +129,7 @@ self.onmessage = ({ data }: MessageEvent<StoreCommand>) => {
     case 'close':
       finish()
       end()
+      say({ kind: 'closed' })
       self.close()
   }
 }

@@ -266,7 +266,7 @@ function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQu
         case 'end':
           close()
           return controller?.close()
-        case 'failed': return fail(data.message)
+        case 'failed': return fail(data.fault.message)
       }
     }
     page.postMessage(message, [theirs])

@@ -1,0 +1,80 @@
+// What a page's node does in its worker while the page has no time, and how it does without what
+// some browsers lack.
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct PageWorkerTests {
+    init() throws { try Browser.check() }
+
+    /// A page between two nodes, of which one has what the page reads.
+    private struct Between {
+        let here: Workplace
+        let there: Workplace
+        let owner: (node: RunningNode, address: String)
+        let asker: (node: RunningNode, address: String)
+        let content = PageTests.content(3 << 20)
+        let large: String
+        let small: String
+
+        init(listening: String) throws {
+            (here, there) = (try Workplace(), try Workplace())
+            owner = try PageTests.start(here)
+            asker = try PageTests.start(there, at: listening)
+            large = try here.weft("add", "-q", here.write("large", content)).output
+            small = try here.weft("add", "-q", here.write("small", Data("bread".utf8))).output
+        }
+
+        /// A page that has read both.
+        func show(_ terms: [String: Any]) throws -> OpenPage {
+            let argument: [String: Any] = [
+                "peers": [owner.address, asker.address],
+                "urls": ["ipfs://\(large)", "ipfs://\(small)"],
+            ]
+            let page = try OpenPage("busy.html", argument.merging(terms) { $1 })
+            let hashes = page.report["hashes"] as? [String]
+            #expect(hashes?.first == PageTests.hash(content), "\(page.report)")
+            owner.node.stop()
+            return page
+        }
+
+        /// The node that has nothing gets something from the page.
+        func give(_ cid: String, _ content: Data) throws {
+            let got = try there.weft("fetch", "ipfs://\(cid)", "-o", there.path(cid))
+            #expect(got.status == 0, "\(got.errors)")
+            #expect(try Data(contentsOf: URL(filePath: there.path(cid))) == content)
+        }
+
+        func stop() {
+            owner.node.stop()
+            asker.node.stop()
+        }
+    }
+
+    /// Peers get what the page has although nothing runs on the page's own thread.
+    @Test(
+        "a page whose thread is blocked goes on giving",
+        arguments: [PageTests.webSocket, PageTests.webRTC])
+    func blocked(listening: String) throws {
+        let between = try Between(listening: listening)
+        defer { between.stop() }
+        let page = try between.show(["blocks": true])
+        defer { page.close() }
+        let isHanded = page.report["handed"] as? Int ?? 0 > 0
+        #expect(isHanded == (listening == PageTests.webRTC), "\(page.report)")
+        // As soon as it has given something it is blocked, which is the last that it says.
+        try between.give(between.small, Data("bread".utf8))
+        #expect(try page.next()["isBlocked"] as? Bool == true)
+        try between.give(between.large, between.content)
+    }
+
+    /// Where a browser hands no data channels over, their messages go through the page.
+    @Test("a page relays what its browser does not hand over") func relayed() throws {
+        let between = try Between(listening: PageTests.webRTC)
+        defer { between.stop() }
+        let page = try between.show(["relays": true])
+        defer { page.close() }
+        #expect(page.report["handed"] as? Int == 0, "\(page.report)")
+        try between.give(between.large, between.content)
+    }
+}

@@ -1,0 +1,242 @@
+// A page in the mesh. What is done is done by its node (node.ts), in a worker as a rule; here is what pages
+// see of that, and what browsers have in windows alone.
+
+import { Associations } from './associations.js'
+import type { CallRecord, MeshOptions } from './contracts.js'
+import { stopped, toldError, faultOf } from './errors.js'
+import { Incoming } from './incoming.js'
+import { Link } from './link.js'
+import { nodeOptions, type StartOptions, type Status, type WeftEventMap, whereIs } from './options.js'
+import { compile, type ModuleSource } from './pieces.js'
+import { isOfMesh } from './requests.js'
+import { install, listenToWorker } from './site.js'
+import { HEARD, type NodeLetter, type Wish } from './talk.js'
+
+/** How long a page may load before it gives peers what it has, in milliseconds. */
+const LOADING = 2000
+
+interface Waiting {
+  readonly resolve: (value: never) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** A page that is a peer. */
+export class Weft extends EventTarget {
+  private readonly link: Link
+  private readonly associations: Associations
+  private readonly wishes = new Map<number, Waiting>()
+  private readonly incoming = new Map<number, Incoming>()
+  private nextNumber = 1
+  private heard = 0
+  private known!: Status
+  /** What the page has said last about serving, until the node has heard it. */
+  private wanted: { readonly isServing: boolean } | undefined
+  private readonly stopListening: () => void
+  /** Why there is nothing any more. */
+  private fault: Error | undefined
+
+  private constructor(script: string) {
+    super()
+    this.link = new Link(script, letter => this.hear(letter), error => this.fail(error))
+    this.associations = new Associations(
+      (notice, transfer) => this.link.say({ kind: 'webrtc', notice }, transfer))
+    this.stopListening = listenToWorker(said => {
+      this.link.say(said, said.kind === 'pass' ? [said.port] : [])
+    })
+  }
+
+  /**
+   * Loads the module, and begins to dial the peers; waits for none of them, but for the service worker
+   * if one is installed.
+   */
+  static async start(options: StartOptions & { module: ModuleSource }): Promise<Weft> {
+    const script = whereIs(options.node, 'weft-node.js')
+    if (script === undefined) throw new TypeError('say where weft-node.js is: node')
+    const weft = new Weft(script)
+    try {
+      const module = compile(options.module).then(
+        module => weft.link.say({ kind: 'module', module }))
+      await Promise.all([
+        module, nodeOptions(options).then(options => weft.wish({ kind: 'start', options })),
+      ])
+      const { serviceWorker } = options
+      await Promise.all([
+        weft.known.serve ? loaded().then(() => weft.wish({ kind: 'give' })) : undefined,
+        serviceWorker === undefined ? undefined : install(serviceWorker),
+      ])
+    } catch (error) {
+      weft.stop()
+      throw error
+    }
+    return weft
+  }
+
+  private hear({ said, status }: NodeLetter): void {
+    if (status !== undefined) this.known = status
+    if ((said.kind === 'event' || said.kind === 'news') && ++this.heard % HEARD === 0) {
+      this.link.say({ kind: 'heard' })
+    }
+    switch (said.kind) {
+      case 'done': return this.waiting(said.number)?.resolve(said.value as never)
+      case 'failed': return this.waiting(said.number)?.reject(toldError(said.fault))
+      case 'answer': return this.incoming.get(said.number)?.take(said.answer)
+      case 'event': return void this.dispatchEvent(new CustomEvent(said.name, { detail: said.detail }))
+      case 'webrtc': return this.associations.take(said.order)
+    }
+  }
+
+  private waiting(number: number): Waiting | undefined {
+    const waiting = this.wishes.get(number)
+    this.wishes.delete(number)
+    return waiting
+  }
+
+  /** Asks the node for something. */
+  private wish<Value>(wish: Wish, { signal, transfer }: {
+    signal?: AbortSignal; transfer?: Transferable[]
+  } = {}): Promise<Value> {
+    this.checkIsRunning()
+    signal?.throwIfAborted()
+    const number = this.nextNumber++
+    const abort = (): void => {
+      this.link.say({ kind: 'cancel', number })
+      this.waiting(number)?.reject(signal!.reason)
+    }
+    return new Promise<Value>((resolve, reject) => {
+      this.wishes.set(number, { resolve, reject })
+      signal?.addEventListener('abort', abort)
+      this.link.say({ kind: 'wish', number, wish }, transfer)
+    }).finally(() => signal?.removeEventListener('abort', abort))
+  }
+
+  /** Begins to keep a connection with who is at this address. */
+  async connect(address: string): Promise<void> {
+    await this.wish({ kind: 'connect', address })
+  }
+
+  /**
+   * Fetches what `window.fetch` would, what `ipfs://CID/path` and `ipns://NAME/path` name from the mesh,
+   * and has `weft://CID/method` answered by a contract, here or by peers.
+   */
+  async fetch(
+    input: RequestInfo | URL, init?: RequestInit & { mesh?: MeshOptions },
+  ): Promise<Response> {
+    if (!isOfMesh(input)) return globalThis.fetch(input, init)
+    const request = new Request(input, init)
+    this.checkIsRunning()
+    const { url, method, cache, integrity, signal } = request
+    const isBare = method === 'GET' || method === 'HEAD'
+    const body = isBare ? undefined : await request.arrayBuffer()
+    this.checkIsRunning()
+    signal.throwIfAborted()
+    const number = this.nextNumber++
+    const incoming = new Incoming(
+      request, demand => this.link.say({ kind: 'demand', number, demand }),
+      () => this.incoming.delete(number))
+    this.incoming.set(number, incoming)
+    const headers = [...request.headers]
+    this.link.say(
+      { kind: 'fetch', number, request: { url, method, headers, body, cache, integrity, mesh: init?.mesh } },
+      body === undefined ? [] : [body])
+    incoming.demand()
+    return incoming.response
+  }
+
+  /** What is known of a call, by the CID of its record. */
+  async callRecord(cid: string, signal?: AbortSignal): Promise<CallRecord> {
+    return this.wish({ kind: 'record', cid }, { ...(signal && { signal }) })
+  }
+
+  /**
+   * Adds a file, cut into blocks as nodes do, and answers its CID. It is kept in memory until the page
+   * is left, and peers are given it if `serve` is on. Throws a RangeError if there is no room for it.
+   */
+  async put(content: Blob | BufferSource | string | ReadableStream<Uint8Array>): Promise<string> {
+    if (content instanceof ReadableStream) return this.putPieces(content)
+    return this.wish({ kind: 'put', content: content instanceof Blob ? content : new Blob([content]) })
+  }
+
+  private async putPieces(content: ReadableStream<Uint8Array>): Promise<string> {
+    const stream = this.nextNumber++
+    const cid = this.wish<string>({ kind: 'put', content: stream })
+    const reader = content.getReader()
+    cid.catch(error => reader.cancel(error).catch(() => {}))
+    try {
+      for (;;) {
+        const { done, value } = await reader.read()
+        await this.wish({ kind: 'piece', stream, bytes: value })
+        if (done) break
+      }
+    } catch (error) {
+      await this.wish({ kind: 'unreadable', stream, fault: faultOf(error) })
+      await cid
+      throw error
+    }
+    return cid
+  }
+
+  /** Whether peers are given what is kept; may be changed at any time. */
+  get serve(): boolean { return this.wanted?.isServing ?? this.known.serve }
+
+  set serve(isServing: boolean) {
+    const wanted = { isServing }
+    this.wanted = wanted
+    const isTime = isServing ? loaded() : Promise.resolve()
+    isTime.then(async () => {
+      if (this.wanted !== wanted) return
+      await this.wish({ kind: 'serve', isServing })
+      if (this.wanted === wanted) this.wanted = undefined
+    }).catch(() => {})
+  }
+
+  /** Who is connected, and what has come and gone, as the node has told last. */
+  get status(): Status { return { ...this.known, serve: this.serve } }
+
+  /** Ends all connections. What is being fetched fails. */
+  stop(): void {
+    if (this.fault !== undefined) return
+    this.fail(stopped())
+    this.link.end()
+  }
+
+  private fail(error: Error): void {
+    this.fault ??= error
+    this.stopListening()
+    this.associations.stop()
+    for (const number of [...this.wishes.keys()]) this.waiting(number)?.reject(error)
+    for (const incoming of [...this.incoming.values()]) incoming.fail(error)
+  }
+
+  private checkIsRunning(): void {
+    if (this.fault === undefined) return
+    const isStopped = this.fault instanceof DOMException
+    throw new TypeError(isStopped ? 'this Weft has been stopped' : this.fault.message)
+  }
+
+  override addEventListener<Name extends keyof WeftEventMap>(
+    name: Name,
+    listener: (this: Weft, event: WeftEventMap[Name]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void
+  override addEventListener(
+    name: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void
+  override addEventListener(
+    name: string,
+    listener: unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
+    super.addEventListener(name, listener as EventListener, options)
+  }
+}
+
+/** Resolves when the page and what it shows have been loaded, or that takes long. */
+function loaded(): Promise<void> {
+  return new Promise(resolve => {
+    if (document.readyState === 'complete') return resolve()
+    addEventListener('load', () => resolve(), { once: true })
+    setTimeout(resolve, LOADING)
+  })
+}
