@@ -67,18 +67,22 @@ import Wire
         }
         for visitor in 1...3 {
             _ = try page.run([
-                "visitor": visitor, "start": ["serve": true, "peers": [address]], "peers": 1,
+                "visitor": visitor, "onPage": true, "start": ["serve": true, "peers": [address]],
+                "peers": 1,
             ])
         }
         for visitor in 1...2 {
             for number in contents.indices { try read(number, by: visitor) }
         }
-        for number in 0..<8 { try read(number, by: 3) }
+        // In the first second it asks nobody. Then it is told of them, and connects when it reads.
+        for number in 0..<4 { try read(number, by: 3) }
+        _ = try page.run(["visitor": 3, "later": 1500])
+        for number in 4..<12 { try read(number, by: 3) }
         let met = try page.run(["visitor": 3, "meets": 3])["state"] as? [String: Any]
         let peers = met?["peers"] as? [[String: Any]] ?? []
         #expect(peers.count { $0["kind"] as? String == "page" } == 2, "\(peers)")
         node.stop()
-        for number in 8..<contents.count { try read(number, by: 3) }
+        for number in 12..<contents.count { try read(number, by: 3) }
     }
 
     /// Two visitors watch a film of one node, which is stopped in the middle of it.

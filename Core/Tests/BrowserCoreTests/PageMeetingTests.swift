@@ -53,13 +53,14 @@ import Wire
             }
         }
         try town.arrive()
-        try town.wait(most: .seconds(1)) { false }
+        try town.wait(most: .seconds(2)) { false }
         let before = town.node.questions
         for number in 0..<10 {
             #expect(try town.read(folder, ["\(number)"], at: 2) == pictures[number])
         }
-        // One question is enough for all of the folder.
-        try town.wait(most: .seconds(1)) { false }
+        // One question is enough for all of the folder, and none is asked in the first second.
+        #expect(town.node.questions == before)
+        try town.wait(most: .seconds(2)) { false }
         #expect(town.node.questions.hashes == before.hashes + 1)
         #expect(town.node.questions.messages == before.messages + 1)
         let asked = town.node.asked
@@ -81,7 +82,7 @@ import Wire
         for number in pictures.indices {
             #expect(try town.read(folder, ["\(number)"], at: 0) == pictures[number])
         }
-        try town.wait(most: .seconds(1)) { false }
+        try town.wait(most: .seconds(2)) { false }
         #expect(town.node.questions == (1, 1) && town.pages[0].calls == 0)
         // What is here is asked of nobody.
         let asked = town.node.asked

@@ -25,8 +25,9 @@ public struct MeetingGuest: Sendable {
     public static let maxTopics = 8
     public static let maxHashes = MeetingPlace.maxHashesPerGuest - maxTopics
     /// For how long questions that nobody waits for are gathered, and how many there are within
-    /// ``MeetingPlace/period``.
-    public static let gathering: Duration = .milliseconds(10)
+    /// ``MeetingPlace/period``. A page that is loaded by then has asked nobody meanwhile, and not
+    /// been busy with connections.
+    public static let gathering: Duration = .seconds(1)
     public static let maxAside = MeetingPlace.maxQuestions / 4
     /// How long an answer is waited for.
     public static let timeout: Duration = .seconds(2)
@@ -131,7 +132,7 @@ public struct MeetingGuest: Sendable {
     }
 
     /// Asks all places who has something, in one message with what else is asked so within a
-    /// moment, and waits for no answer. Of more than so much in a while nobody is asked.
+    /// second, and waits for no answer. Of more than so much in a while nobody is asked.
     public mutating func askAside(_ hash: Multihash, now: Instant) {
         if asidePeriod.map({ now.since($0) >= MeetingPlace.period }) ?? true {
             (asidePeriod, asideCount) = (now, 0)
