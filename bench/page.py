@@ -27,13 +27,12 @@ def page_size(bench):
         sizes[name] = len(packed) / 1024
     detail = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
     content = sizes["weft.js"] + sizes["weft-node.js"] + sizes["weft-content.wasm"]
-    asking = content + sum(
-        sizes[name] for name in ("weft-rest.wasm", "weft-calls.js", "weft-calls.wasm"))
+    asking = content + sizes["weft-calls.js"] + sizes["weft-calls.wasm"]
     bench.row("page: script and module, brotli, KiB", "WebTorrent's 64 KB", content, 64, "low",
               detail)
     bench.row("page: the same with asking for calls, brotli, KiB", "–", asking, 160, "low", detail)
-    bench.row("page: the same with running contracts, brotli, KiB", "–", sum(sizes.values()), 160,
-              "low", detail)
+    running = asking + sizes["weft-calls-rest.wasm"] + sizes["weft-worker.js"]
+    bench.row("page: the same with running contracts, brotli, KiB", "–", running, 160, "low", detail)
 
 
 @contextmanager

@@ -10,6 +10,20 @@ export const sha256 = (bytes) => createHash('sha256').update(bytes).digest();
 
 export const clock = { now: 1 };
 
+let draws = 0;
+
+/**
+ * Fills memory with bytes that look like chance and are the same in each rehearsal: what is rehearsed
+ * decides where a module is cut, and builds of the same code are to be the same.
+ */
+export function fillRandom(bytes) {
+    for (let at = 0; at < bytes.length; at += 32) {
+        draws += 1;
+        bytes.set(sha256(`draw ${draws}`).subarray(0, bytes.length - at), at);
+    }
+    return bytes;
+}
+
 /** A module that runs. */
 export class Module {
     /** What exports are called that do what is due, and say when. */

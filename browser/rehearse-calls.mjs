@@ -5,10 +5,10 @@
 // node browser/rehearse-calls.mjs PAGE.wasm PEER.wasm [PROFILE]
 
 import assert from 'node:assert/strict';
-import { createPrivateKey, createPublicKey, webcrypto } from 'node:crypto';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { bytesContent } from '../contracts/host/contract.mjs';
 import { recordBlock } from '../contracts/host/identity.mjs';
-import { base32, clock, Module, sha256, until } from './module.mjs';
+import { base32, clock, fillRandom, Module, sha256, until } from './module.mjs';
 
 const [pageFile, peerFile, profile] = process.argv.slice(2);
 const encoder = new TextEncoder(), decoder = new TextDecoder();
@@ -83,13 +83,13 @@ class Peer extends Module {
     static async load(file, slots) {
         const peer = new Peer('calls_advance', 'calls_deadline');
         await peer.load(file, {
-            random: (pointer, count) => webcrypto.getRandomValues(peer.view(pointer, count)),
+            random: (pointer, count) => fillRandom(peer.view(pointer, count)),
             event: (kind, subject, number, pointer, count) => {
                 const bytes = Buffer.from(peer.view(pointer, count).slice());
                 later.push(() => peer.take(kind, subject, number, bytes));
             },
         });
-        const secret = webcrypto.getRandomValues(new Uint8Array(64));
+        const secret = fillRandom(new Uint8Array(64));
         peer.name = nameOf(secret.subarray(0, 32));
         peer.protocol = lines(peer.ask('calls_start', secret, 1e9, slots, 1_700_000_000))[0];
         modules.push(peer);

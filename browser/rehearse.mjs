@@ -5,15 +5,17 @@
 // node browser/rehearse.mjs PAGE.wasm PARTNER.wasm [PROFILE]
 
 import assert from 'node:assert/strict';
-import { webcrypto } from 'node:crypto';
-import { base32 as text, clock, Module, sha256, until } from './module.mjs';
+import { base32 as text, clock, fillRandom, Module, sha256, until } from './module.mjs';
 
 const [pageFile, partnerFile, profile] = process.argv.slice(2);
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 
 const Kind = {
-    ready: 1, ended: 2, found: 3, bytes: 4, finished: 5, failed: 6, opened: 22, refused: 23, listed: 28,
+    ready: 1, ended: 2, found: 3, bytes: 4, finished: 5, failed: 6, speaks: 20, left: 21, opened: 22,
+    refused: 23, accepted: 24, message: 25, streamFinished: 26, streamReset: 27, listed: 28,
 };
+
+const IDENTIFY = '/ipfs/id/1.0.0';
 
 /** What is to be done when the module that is called has returned, and when all of that is done. */
 const later = [], slow = [];
@@ -34,7 +36,7 @@ class Peer extends Module {
         const key = (pointer, count) => Buffer.from(peer.view(pointer, count)).toString('hex');
         const nothing = () => 0;
         await peer.load(file, {
-            random: (pointer, count) => webcrypto.getRandomValues(peer.view(pointer, count)),
+            random: (pointer, count) => fillRandom(peer.view(pointer, count)),
             send: (channel, pointer, count) => {
                 const bytes = peer.view(pointer, count).slice();
                 if (peer.isGarbled) bytes[bytes.length - 1] ^= 1;
@@ -61,6 +63,9 @@ class Peer extends Module {
                 const bytes = peer.view(pointer, count).slice();
                 peer.events.push({ kind, subject, number, bytes });
                 if (kind === Kind.bytes) later.push(() => peer.run('took', subject, count, clock.now));
+                if (kind === Kind.accepted && decoder.decode(bytes).endsWith(IDENTIFY)) {
+                    later.push(() => peer.introduce(number));
+                }
             },
             message: nothing,
             bring: nothing,
@@ -68,11 +73,17 @@ class Peer extends Module {
         return peer;
     }
 
+    /** Says who it is, on a stream on which it was asked. */
+    introduce(stream) {
+        this.run('stream_send', stream, identity(), clock.now);
+        this.run('stream_finish', stream, clock.now);
+    }
+
     /** Who is at the other end of a channel. */
     at(channel) { return this === page ? nodes.get(channel) : page; }
 
     start(isServing) {
-        const secret = webcrypto.getRandomValues(new Uint8Array(64));
+        const secret = fillRandom(new Uint8Array(64));
         this.name = decoder.decode(this.ask('start', Buffer.concat([secret, encoder.encode('rehearsal')]),
             512 << 20, isServing ? 1 : 0));
     }
@@ -176,6 +187,80 @@ function lose() {
     nodes.get(channel).run('closed', channel, clock.now);
 }
 
+/** Has a peer speak a protocol in messages that are made here. */
+const bring = (peer, name, limit, isOffered) => (
+    peer.run('bring', encoder.encode(name), limit, isOffered ? 1 : 0, clock.now));
+
+/** What a node says of itself that a page asks for calls. */
+function identity() {
+    const address = (...parts) => field(2, Buffer.concat(parts.map((part) => Buffer.from(part))));
+    const [ip4, ip6, quic, ws] = [[4, 10, 0, 0, 1], [41, ...Array(16).fill(7)], [0xcc, 3], [0xdd, 3]];
+    const hash = Buffer.concat([Buffer.from([0x12, 0x20]), sha256('certificate')]);
+    const relay = Buffer.from([0xa5, 3, 34, 0x12, 0x20, ...sha256('relay'), 0xa2, 2]);
+    const text = (number, bytes) => field(number, Buffer.from(bytes));
+    return Buffer.concat([
+        address(ip4, [6, 0x0f, 0xa1]), address(ip4, [6, 0x0f, 0xa2], ws), address(ip6, [6, 0x0f, 0xa1]),
+        address(ip4, [0x91, 2, 0x0f, 0xa1], quic), address(ip4, [6, 0x0f, 0xa1], relay),
+        address(ip4, [0x91, 2, 0x0f, 0xa1], [0x98, 2, 0xd2, 3, hash.length], hash),
+        address([54, 4], 'node', [6, 1, 0xbb, 0xc0, 3], ws), address([0xff, 0x7f, 1, 1]),
+        text(3, '/rehearsal'), text(3, IDENTIFY), text(3, '/ipfs/ping/1.0.0'),
+        field(4, Buffer.from([...ip4, 6, 0x0f, 0xa1])), text(5, 'ipfs/0.1.0'), text(6, 'rehearsal'),
+        field(8, Buffer.alloc(100, 1)),
+    ]);
+}
+
+/** Waits until a peer is told of something, on a stream if one is named; answers that. */
+async function told(peer, kind, stream) {
+    const isThis = (event) => event.kind === kind && event.number === (stream ?? event.number);
+    await goOn(() => peer.events.some(isThis));
+    return peer.events.find(isThis);
+}
+
+/**
+ * The page finds that a node speaks its protocol, and has messages to and from there, as it has when it asks
+ * for calls.
+ */
+async function converse(node) {
+    await told(page, Kind.speaks);
+    const orders = ['send', 'finish', 'reset'];
+    const order = (peer, what, stream, ...bytes) => {
+        peer.events = [];
+        peer.run(`stream_${orders[what]}`, stream, ...bytes, clock.now);
+    };
+    let request = 0;
+    const open = async () => {
+        page.events = [];
+        node.events = [];
+        request += 1;
+        page.run('stream_open', request, encoder.encode(`${node.name}\n/rehearsal`), clock.now);
+        return (await told(page, Kind.opened)).number;
+    };
+    for (const length of [10, 900]) {
+        const here = await open();
+        const there = (await told(node, Kind.accepted)).number;
+        order(page, 0, here, new Uint8Array(length));
+        assert.equal((await told(node, Kind.message, there)).bytes.length, length);
+        order(node, 0, there, new Uint8Array(length));
+        await told(page, Kind.message, here);
+        order(node, 0, there, new Uint8Array(length));
+        node.run('stream_finish', there, clock.now);
+        page.events = [];
+        await told(page, Kind.streamFinished, here);
+        order(page, 1, here);
+        await told(node, Kind.streamFinished, there);
+    }
+    // Either resets a stream; the other one's end of it is over.
+    for (const [one, other] of [[page, node], [node, page]]) {
+        const here = await open();
+        const numbers = new Map([[page, here], [node, (await told(node, Kind.accepted)).number]]);
+        order(page, 0, here, new Uint8Array(10));
+        await told(node, Kind.message, numbers.get(node));
+        other.events = [];
+        order(one, 2, numbers.get(one));
+        await told(other, Kind.streamReset, numbers.get(other));
+    }
+}
+
 /** What was read is what it was to be. */
 const same = (got, wanted) => assert.ok(
     got.bytes.equals(wanted), got.failed ? decoder.decode(got.failed.bytes) : `${got.bytes.length} bytes`);
@@ -190,7 +275,7 @@ const names = pictures.map((_, number) => `${number}.png`);
 let filmCID, gallery, root;
 for (const node of [first, second]) {
     node.start(true);
-    node.run('bring', encoder.encode('/rehearsal'), 1000, 1, clock.now);
+    bring(node, '/rehearsal', 1000, true);
     filmCID = node.put(film);
     const noteCID = node.keep(0x55, note);
     const pieces = Array.from({ length: 900 }, (_, index) => (
@@ -272,6 +357,30 @@ await goOn(() => page.events.some(({ kind }) => kind === Kind.bytes));
 lose();
 same(await reading, bigger);
 page.run('close', channel - 1, clock.now);
+
+// The page asks for calls: of who is connected already, and of who comes; and it may run some itself, whose
+// answers it keeps.
+const answer = Buffer.from('answer');
+const answerCID = Buffer.concat([Buffer.from([1, 0x55, 0x12, 0x20]), sha256(answer)]);
+page.ask('keep', answerCID, answer);
+same(await page.read([text(answerCID)]), answer);
+bring(second, IDENTIFY, 8192, true);
+await connect(second);
+page.events = [];
+bring(page, '/rehearsal', 1000, false);
+for (const isNew of [false, true]) {
+    if (isNew) {
+        lose();
+        await told(page, Kind.left);
+        page.run('stream_open', 1, encoder.encode(`${second.name}\n/rehearsal`), clock.now);
+        await told(page, Kind.refused);
+        page.events = [];
+        await connect(second);
+    }
+    await converse(second);
+    same(await page.read([root, 'a', 'note.txt']), note);
+}
+lose();
 
 // What a node sends is changed on its way.
 await connect(second);

@@ -137,6 +137,9 @@ import Testing
         #expect(report.text(8) == "content\n")
         #expect(report.header("weft-outcome", of: 6) == "out-of-gas")
         #expect(report.answers.suffix(2).map { $0["status"] as? Int } == [404, 422])
+        // What serves is not loaded to run contracts.
+        let modules = ["weft-content.wasm", "weft-calls.wasm", "weft-calls-rest.wasm"]
+        #expect(report.answers[0]["modules"] as? [String] == modules, "\(report.answers[0])")
         let record = report.answers[5]["record"] as? [String: Any]
         #expect((record?["children"] as? [String])?.count == 3, "\(report.answers[5])")
         #expect((record?["reads"] as? [String])?.count == 1)
@@ -156,11 +159,9 @@ import Testing
             [Self.task("weft://\(many)/hello", "none", body: "page")])
         #expect(asked.text(0) == "hello page", "\(asked.answers)")
         #expect(asked.header("weft-responder", of: 0) == author.name)
-        // What runs contracts is not loaded to ask for a call.
+        // Neither what serves nor what runs contracts is loaded to ask for a call.
         let modules = asked.answers[0]["modules"] as? [String]
-        #expect(
-            modules == ["weft-content.wasm", "weft-rest.wasm", "weft-calls.wasm"],
-            "\(asked.answers)")
+        #expect(modules == ["weft-content.wasm", "weft-calls.wasm"], "\(asked.answers)")
         let page = try OpenPage.serving(
             [author.address, poor.address], ["serve": true], having: many)
         defer { page.close() }
@@ -175,6 +176,26 @@ import Testing
         #expect(answer.errors.contains("\nWeft-Responder: \(page.name)\n"), "\(answer.errors)")
         let served = try page.next()
         #expect(served["peer"] as? String == poor.name && served["outcome"] as? String == "ok")
+    }
+
+    /// What running takes is not to be had: the page is one that asks, and a call that only it
+    /// might run fails at once, and not when its time is up.
+    @Test("a page that cannot load what runs contracts asks for calls") func lacking() throws {
+        let peer = try Peer()
+        defer { peer.node.stop() }
+        let many = try peer.publish(ContractText.many)
+        let report = try Self.show(
+            peer.place, peers: [peer.address],
+            contracts: ["serve": true, "rest": "/nowhere.wasm"],
+            [
+                Self.task("weft://\(many)/hello", "none", body: "asked"),
+                Self.task("weft://\(many)/hello", "self", body: "run"),
+            ])
+        #expect(report.text(0) == "hello asked", "\(report.answers)")
+        #expect(report.header("weft-responder", of: 0) == peer.name)
+        #expect(report.answers[1]["code"] as? String == "resource", "\(report.answers)")
+        let error = report.answers[1]["error"] as? String
+        #expect(error?.contains("nowhere.wasm") == true, "\(report.answers)")
     }
 
     /// The line of an answer's headers that names its record.

@@ -145,6 +145,10 @@ export class Calls {
   private told = { speed: USUAL_SPEED, queue: 0 }
   private nextCall = 1
   private isStopped = false
+  /** Whether contracts are run for peers. */
+  private isServing = false
+  /** Whether what runs contracts could be loaded, as far as that was tried. */
+  private isAble = true
   private staying: ReturnType<typeof setTimeout> | undefined
   readonly counts = { own: 0, served: 0, gasServed: 0 }
 
@@ -166,7 +170,7 @@ export class Calls {
       failed: cause => calls.end(cause),
     }, options.rest)
     // Who runs contracts for others needs the rest at once, and a page that stays has it later.
-    if (options.serve) await calls.core.whole()
+    if (options.serve) await calls.beginServing()
     else calls.staying = setTimeout(() => { calls.core.whole().catch(() => {}) }, STAYING)
     const makeWorkers = (isForPeer: boolean): Workers => new Workers(
       options.worker!, () => calls.core.modules, calls.slots,
@@ -175,7 +179,7 @@ export class Calls {
     calls.visiting = makeWorkers(true)
     const secret = crypto.getRandomValues(new Uint8Array(32))
     const epoch = (Date.now() - host.now()) / 1000
-    const slots = options.serve ? calls.slots : 0
+    const slots = calls.isServing ? calls.slots : 0
     const told = calls.core.ask(
       'calls_start', new Uint8Array([...host.seed, ...secret]), calls.speed, slots, epoch)
     const [protocol, limit] = lines(told)
@@ -183,6 +187,18 @@ export class Calls {
     started(calls)
     host.run('bring', utf8(protocol!), Number(limit), slots > 0 ? 1 : 0, host.now())
     return calls
+  }
+
+  /** Runs contracts for peers from now on; not if the rest, which that takes, is not to be had. */
+  private async beginServing(): Promise<void> {
+    try {
+      await this.core.whole()
+      this.isServing = true
+    } catch (error) {
+      this.isAble = false
+      console.warn(`Weft runs no contracts for peers, as what that takes is not to be had: ${
+        (error as Error).message}`)
+    }
   }
 
   private get slots(): number {
@@ -222,7 +238,7 @@ export class Calls {
     let audit = auditNumber(mesh.audit ?? 'sample')
     const body = new Uint8Array(await request.arrayBuffer())
     if (body.length > MAX_INPUT) throw new TypeError(`the body is longer than ${MAX_INPUT} bytes`)
-    const canRun = this.options.run
+    const canRun = this.options.run && (this.isAble || audit === SELF)
     const isLong = body.length > MAX_INLINE
     if (isLong && !this.host.isServing()) {
       // Peers would have to get the body from here, and are given nothing.
@@ -291,7 +307,7 @@ export class Calls {
       }
       if (end?.kind !== 'none') throw networkError(url, error)
       const isAlone = error.code === 'unreachable' && error.trace.length === 1
-      const code = isAlone ? end.code : error.code
+      const code = isAlone || audit === SELF ? end.code : error.code
       const trace = [...error.trace, `self: ${end.reason}`]
       throw networkError(url, new WeftError(code, error.what, trace))
     } finally {
@@ -422,7 +438,7 @@ export class Calls {
 
   /** Tells peers how fast this page is, and how long they would wait, if that has changed much. */
   private offer(): void {
-    if (this.options.serve !== true) return
+    if (!this.isServing) return
     const queue = this.visiting.backlog * this.runTime / this.slots
     const hasChanged = Math.abs(this.speed - this.told.speed) >= this.told.speed / 4
       || Math.abs(queue - this.told.queue) >= Math.max(QUEUE_STEP, this.told.queue / 4)
@@ -434,7 +450,7 @@ export class Calls {
   private begin(
     workers: Workers, order: number, work: Work, done: (end: WorkEnd) => void,
   ): void {
-    if (this.options.run === false && this.options.serve !== true) {
+    if (this.options.run === false && !this.isServing) {
       return done({
         kind: 'none', code: 'resource', reason: 'contracts do not run here',
       })
@@ -449,14 +465,16 @@ export class Calls {
     let isWanted = true
     this.stops.set(order, () => { isWanted = false })
     this.core.whole().then(() => {
+      this.isAble = true
       if (isWanted) this.stops.set(order, workers.run(work, Math.min(time, most), finish))
     }, (cause: Error) => {
+      this.isAble = false
       if (isWanted) finish({ kind: 'none', code: 'resource', reason: cause.message })
     })
   }
 
   private replay(order: number, records: Uint8Array[], forPeer: boolean): void {
-    if (forPeer && !(this.options.serve === true && this.host.isServing())) {
+    if (forPeer && !(this.isServing && this.host.isServing())) {
       // Whether that is a proof is for others to tell.
       return this.run('replayed', order, new Uint8Array(), 0)
     }
@@ -464,7 +482,6 @@ export class Calls {
     const call = unpack(this.core.ask('record_parts', record!))[5]!
     const workers = forPeer ? this.visiting : this.workers
     this.begin(workers, order, { call, recorded, isForPeer: forPeer }, end => {
-      if (!this.core.isWhole) return
       const result = end.kind === 'record' ? end.record : new Uint8Array()
       const hasStrayed = end.kind === 'strayed' || end.kind === 'unanswered'
       this.run('replayed', order, result, hasStrayed ? 1 : 0)
@@ -472,8 +489,6 @@ export class Calls {
   }
 
   private async load(order: number, [, ...cids]: string[]): Promise<void> {
-    // Without the rest of the module nothing is made of records.
-    if (!await this.core.whole().then(() => true, () => false)) return
     const abort = new AbortController()
     const timer = setTimeout(() => abort.abort(), LOAD_TIME)
     try {

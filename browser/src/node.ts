@@ -228,7 +228,7 @@ export class Node {
     // After its module has failed another one is loaded.
     if (this.calls?.isOver === true && !this.isStopped) this.callsStarting = undefined
     const { core, channels } = this
-    this.callsStarting ??= core.whole().then(() => startCalls(this.options.contracts, {
+    this.callsStarting ??= startCalls(this.options.contracts, {
       seed: this.secret.subarray(0, 32),
       now: this.now,
       peerCount: () => channels.connected.length,
@@ -246,7 +246,7 @@ export class Node {
     }, calls => {
       this.calls = calls
       if (this.isStopped) calls.end(stopped())
-    }))
+    })
     this.callsStarting.catch(() => { this.callsStarting = undefined })
     return this.callsStarting
   }

@@ -78,7 +78,7 @@ export class Pieces {
   }
 
   private async load(): Promise<void> {
-    this.add(await compile(this.place))
+    if (!this.isWhole) this.add(await compile(this.place))
   }
 
   /** The rest, or where it is: of the same build, so that no cache has an older one. */

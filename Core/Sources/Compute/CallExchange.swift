@@ -72,7 +72,7 @@ public struct CallExchange: Sendable {
     private var salts: SecretGenerator
     private var price: Price
     /// The questions that are being answered, by the server's number.
-    private var serving: [UInt64: PeerID] = [:]
+    private var serving = [UInt64: PeerID]()
     private var events = Outbox<Event>()
 
     /// A node that has called nobody.

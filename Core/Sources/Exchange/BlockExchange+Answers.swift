@@ -52,6 +52,7 @@ extension BlockExchange {
     }
 
     /// The next blocks of a whole came. Others may want some of them as well.
+    @inline(never)
     private mutating func streamed(
         _ blocks: [ReceivedBlock], from id: PeerID, _ source: WantTable.SourceID,
         in session: WantTable.SessionID, now: Instant

@@ -29,17 +29,31 @@ extension BlockExchange {
         guard let id = peerOfStream[stream] else { return }
         restless.append(id)
         switch message {
-        case .bitswap(let message):
-            server.receive(message.lists, from: id, now: now)
-            take(peers[id]?.asks.receive(message, now: now) ?? [], from: id, now: now)
-            watch(id)
+        case .bitswap(let message): receive(message, from: id, now: now)
         case .answers(let outcomes): take(outcomes, from: id, now: now)
-        case .commands(let commands):
-            do throws(DecodeError) {
-                try weftServer.receive(commands, on: stream)
-            } catch {
-                malformed(error, on: stream, now: now)
-            }
+        case .commands(let commands): receive(commands, on: stream, now: now)
+        }
+    }
+
+    // What pages that read from nodes of this exchange do without is not inlined.
+
+    @inline(never)
+    private mutating func receive(
+        _ message: ReceivedBitswapMessage, from id: PeerID, now: Instant
+    ) {
+        server.receive(message.lists, from: id, now: now)
+        take(peers[id]?.asks.receive(message, now: now) ?? [], from: id, now: now)
+        watch(id)
+    }
+
+    @inline(never)
+    private mutating func receive(
+        _ commands: [WeftCommand], on stream: StreamID, now: Instant
+    ) {
+        do throws(DecodeError) {
+            try weftServer.receive(commands, on: stream)
+        } catch {
+            malformed(error, on: stream, now: now)
         }
     }
 
@@ -53,6 +67,7 @@ extension BlockExchange {
     }
 
     /// A message has left.
+    @inline(never)
     public mutating func sent(_ number: UInt64, now: Instant) {
         switch sending.removeValue(forKey: number) {
         case .asks(let id, let stream):
@@ -69,6 +84,7 @@ extension BlockExchange {
     }
 
     /// A message could not be sent: its stream broke, or a block in it is gone from the store.
+    @inline(never)
     public mutating func unsent(_ number: UInt64, now: Instant) {
         switch sending.removeValue(forKey: number) {
         case .asks: break
@@ -276,6 +292,16 @@ extension BlockExchange {
             guard let id = peerOfSource[source], case .open(let stream, _) = peers[id]?.link
             else { return }
             tell(.overdue(id, stream))
+        case .stream, .cancelStream, .abandonStream, .streamOver: carryOut(stream: action)
+        case .discover(let session, let cid): tell(.discover(session, cid))
+        case .fail(let session, let cid, let failure): tell(.failed(session, cid, failure))
+        }
+    }
+
+    /// What the table wants of wholes, for which pages do not ask.
+    @inline(never)
+    private mutating func carryOut(stream action: WantTable.Action) {
+        switch action {
         case .stream(let source, let session):
             let room = table.streamRoom(of: session)
             guard let id = peerOfSource[source], let dag = dags[session],
@@ -296,8 +322,7 @@ extension BlockExchange {
         case .streamOver(let session):
             dags[session] = nil
             tell(.streamOver(session))
-        case .discover(let session, let cid): tell(.discover(session, cid))
-        case .fail(let session, let cid, let failure): tell(.failed(session, cid, failure))
+        default: break
         }
     }
 
@@ -350,10 +375,7 @@ extension BlockExchange {
                 open(.asking, to: id, BitswapVersion.protocolNames)
             }
         case .open(let stream, .bitswap(let version)):
-            guard let message = peers[id]?.asks.nextMessage(version) else { return }
-            let number = makeNumber()
-            sending[number] = .asks(id, stream)
-            emit(.send(stream, OutgoingMessage(message.encoded(version)), id: number))
+            sendAsks(to: id, on: stream, version)
         case .open(_, .weft):
             while let command = peers[id]?.weftAsks.nextCommand() { ask(id, command) }
             if case .none = peer.answerLink, server.hasAnswers(for: id) {
@@ -361,6 +383,16 @@ extension BlockExchange {
             }
         case .waiting, .opening: break
         }
+    }
+
+    @inline(never)
+    private mutating func sendAsks(
+        to id: PeerID, on stream: StreamID, _ version: BitswapVersion
+    ) {
+        guard let message = peers[id]?.asks.nextMessage(version) else { return }
+        let number = makeNumber()
+        sending[number] = .asks(id, stream)
+        emit(.send(stream, OutgoingMessage(message.encoded(version)), id: number))
     }
 
     private mutating func open(_ purpose: Purpose, to id: PeerID, _ names: [ProtocolName]) {
@@ -375,17 +407,21 @@ extension BlockExchange {
         emit(.open(id, names, request: request))
     }
 
+    // Not inlined, as are those below, for pages' sake: they are called in many places.
+    @inline(never)
     mutating func emit(_ order: Order) {
         // `work` leaves room for what a single input can cause; what would not fit is the order to
         // end a stream that is of no use anyway.
         _ = orders.append(order)
     }
 
+    @inline(never)
     mutating func tell(_ event: Event) {
         _ = events.append(event)
     }
 
     /// Tells all that a peer takes part in.
+    @inline(never)
     mutating func tell(_ news: News, of id: PeerID) {
         for offer in peers[id]?.offers ?? [] { tell(.news(offer.session, id, news)) }
     }

@@ -84,19 +84,19 @@ public struct BlockExchange: Sendable {
     var server: BitswapServer
     var weftServer: WeftServer
     /// What sessions want at once.
-    var dags: [WantTable.SessionID: WeftDAG] = [:]
+    var dags = [WantTable.SessionID: WeftDAG]()
     /// Whose orders they are that are under way.
-    var questions: [UInt64: Question] = [:]
+    var questions = [UInt64: Question]()
     /// The connected peers. Most of them never exchange a block, so that no more is kept of them.
-    private var routes: [PeerID: Route] = [:]
+    private var routes = [PeerID: Route]()
     /// Those that are asked or that ask.
-    var peers: [PeerID: Peer] = [:]
+    var peers = [PeerID: Peer]()
     /// They in the order in which they came.
     var peerOrder: [PeerID] = []
-    var peerOfSource: [WantTable.SourceID: PeerID] = [:]
-    var peerOfStream: [StreamID: PeerID] = [:]
-    var opening: [UInt64: (peer: PeerID, purpose: Purpose)] = [:]
-    var sending: [UInt64: Sending] = [:]
+    var peerOfSource = [WantTable.SourceID: PeerID]()
+    var peerOfStream = [StreamID: PeerID]()
+    var opening = [UInt64: (peer: PeerID, purpose: Purpose)]()
+    var sending = [UInt64: Sending]()
     var orders = BoundedQueue<Order>(limit: 1 << 16)
     var events = BoundedQueue<Event>(limit: 1 << 16)
     /// Peers that time may do something to: of whom an answer or a second attempt is due.

@@ -46,14 +46,14 @@ final class PageCalls {
     private var machine: CallExchange
     /// The connected peers that run calls.
     private var speakers: Set<PeerID> = []
-    private var streams: [StreamID: Stream] = [:]
+    private var streams = [StreamID: Stream]()
     /// The page's numbers of its calls, by the machine's.
-    private var calls: [UInt64: UInt32] = [:]
+    private var calls = [UInt64: UInt32]()
     /// The calls that were answered last, whose answers may turn out to be wrong.
-    private var shown: [UInt64: UInt32] = [:]
+    private var shown = [UInt64: UInt32]()
     private var shownOrder = BoundedQueue<UInt64>(limit: PageCalls.maxShown)
     /// Proofs that depend on a replay, by the number of the order.
-    private var examined: [UInt64: (evidence: Evidence, order: ReplayOrder)] = [:]
+    private var examined = [UInt64: (evidence: Evidence, order: ReplayOrder)]()
 
     /// The calls of the peer whose Ed25519 key has this seed.
     ///

@@ -16,7 +16,7 @@ struct BlockCache {
     let limit: Int
     private(set) var byteCount = 0
     private var pinnedBytes = 0
-    private var entries: [Multihash: Entry] = [:]
+    private var entries = [Multihash: Entry]()
     /// Uses in their order; one that is not the last of its block counts for nothing.
     private var uses: [(hash: Multihash, use: UInt64)] = []
     private var oldest = 0

@@ -142,14 +142,14 @@ extension ContentPeer {
             tell(.accepted(channel.id(of: stream), peer, name), of: stream, channel, now: now)
         case .data(let stream, let bytes):
             receive(bytes, on: stream, of: channel, now: now)
-            guard channel.streams[stream] != nil else {
+            guard let state = channel.streams[stream] else {
                 return channel.consume(bytes.count, of: stream, now: now)
             }
-            channel.streams[stream]?.unconsumed += bytes.count
+            state.unconsumed += bytes.count
             channel.consumeTaken(of: stream, now: now)
         case .finished(let stream):
-            guard channel.streams[stream]?.unhashed.isEmpty != false else {
-                channel.streams[stream]?.hasFinishedUnhashed = true
+            if let state = channel.streams[stream], !state.unhashed.isEmpty {
+                state.hasFinishedUnhashed = true
                 return
             }
             finished(stream, of: channel, now: now)
@@ -191,16 +191,16 @@ extension ContentPeer {
     ) {
         if let intake = ExchangeIntake(name, openedBy: opener) {
             channel.streams[stream] = PageChannel.Stream(
-                use: .exchange(intake), frames: FrameReader(limit: intake.maxMessageBytes))
+                .exchange, frames: FrameReader(limit: intake.maxMessageBytes), intake: intake)
         } else if let brought = pageProtocols[name] {
             channel.streams[stream] = PageChannel.Stream(
-                use: .page, frames: FrameReader(limit: brought.limit))
+                .page, frames: FrameReader(limit: brought.limit))
         } else {
             var frames: FrameReader?
             if case .messages(let limit)? = PeerProtocols.framing(of: name) {
                 frames = FrameReader(limit: limit)
             }
-            channel.streams[stream] = PageChannel.Stream(use: .peering(name), frames: frames)
+            channel.streams[stream] = PageChannel.Stream(.peering(name), frames: frames)
         }
     }
 
@@ -208,13 +208,13 @@ extension ContentPeer {
         _ bytes: ArraySlice<UInt8>, on stream: UInt32, of channel: PageChannel, now: Instant
     ) {
         let id = channel.id(of: stream)
-        guard channel.streams[stream]?.frames != nil else {
+        guard let state = channel.streams[stream], state.frames != nil else {
             tell(.message(id, Array(bytes)), of: stream, channel, now: now)
             return
         }
         var reader = ByteReader(bytes.rawSpan)
         do throws(DecodeError) {
-            while let message = try channel.streams[stream]?.frames?.next(&reader) {
+            while let message = try state.frames?.next(&reader) {
                 take(message, on: stream, of: channel, now: now)
             }
         } catch {
@@ -246,13 +246,13 @@ extension ContentPeer {
         switch channel.streams[stream]?.use {
         case .exchange: exchange.receive(event, now: now)
         case .peering(PeerProtocols.ping): ping.receive(event, now: now)
-        case .peering(PeerProtocols.meeting): visitors?.guest.receive(event, now: now)
+        case .peering(PeerProtocols.meeting): tell(.meeting, event, now: now)
         case .peering(PeerProtocols.relayHop), .peering(PeerProtocols.relayStop):
-            visitors?.relays.receive(event, now: now)
-        case .peering(PeerProtocols.signaling): visitors?.signaling.receive(event, now: now)
+            tell(.relays, event, now: now)
+        case .peering(PeerProtocols.signaling): tell(.signaling, event, now: now)
         case .peering(PeerProtocols.fetch): names?.fetch.receive(event, now: now)
         case .circuit(let number): receive(event, onCircuit: number, now: now)
-        case .peering: identify.receive(event, addresses: &addresses, now: now)
+        case .peering: identify.receive(event, now: now)
         case .page:
             if case .message(_, let bytes) = event, !untold.add(bytes.count) {
                 return reset(stream, of: channel, now: now)

@@ -19,7 +19,7 @@ struct ElsewhereOrder {
 extension ContentPeer {
     /// Asks elsewhere for a block, once for each reading. Answers false if nobody else is known, or
     /// all of them have been asked.
-    func seekElsewhere(_ cid: CID, for reading: UInt32, _ open: inout OpenReading) -> Bool {
+    func seekElsewhere(_ cid: CID, for reading: UInt32, _ open: OpenReading) -> Bool {
         guard open.soughtElsewhere.insert(cid.hash).inserted else { return false }
         return askElsewhere(cid, for: reading, attempt: 0)
     }
@@ -45,7 +45,7 @@ extension ContentPeer {
     ) -> Bool {
         guard let index = elsewhere.firstIndex(where: { $0.number == number }) else { return true }
         let order = elsewhere.remove(at: index)
-        guard readings[order.reading] != nil else { return true }
+        guard let open = readings[order.reading] else { return true }
         var block: ReceivedBlock?
         if let bytes {
             block = try? ReceivedBlock(verifying: bytes[...], as: order.cid, sha2_256: digest)
@@ -54,11 +54,10 @@ extension ContentPeer {
             cache.insert(block.cid.hash, block.bytes)
             DiskBlocks.insert(block.cid.hash, block.bytes)
             if isServing { exchange.stored(block.cid.hash, byteCount: block.bytes.count) }
-            readings[order.reading]?.isElsewhere = true
+            open.isElsewhere = true
             arrived(block, order.cid, of: order.reading, now: now)
         } else if !askElsewhere(order.cid, for: order.reading, attempt: order.attempt + 1) {
-            let failure = readings[order.reading]?.failedInMesh.removeValue(forKey: order.cid.hash)
-            readings[order.reading]?.missing[order.cid.hash] = failure
+            open.missing[order.cid.hash] = open.failedInMesh.removeValue(forKey: order.cid.hash)
             // If the peers have not been asked yet, they are now.
             arrived(nil, order.cid, of: order.reading, now: now)
         }

@@ -23,17 +23,17 @@ extension ContentPeer {
     func take(
         exchange message: [UInt8], on stream: UInt32, of channel: PageChannel, now: Instant
     ) {
-        guard case .exchange(let intake) = channel.streams[stream]?.use else { return }
+        guard let state = channel.streams[stream], let intake = state.intake else { return }
         var blocks: [(number: UInt32, range: Range<Int>)] = []
         for range in intake.blocks(in: message, ofAtLeast: Self.leastHashedElsewhere) {
             hashCount &+= 1
             blocks.append((hashCount, range))
         }
-        if blocks.isEmpty, channel.streams[stream]?.unhashed.isEmpty == true {
+        if blocks.isEmpty, state.unhashed.isEmpty {
             return read(message, [], on: stream, of: channel, now: now)
         }
-        channel.streams[stream]?.unhashed.append(UnhashedMessage(bytes: message, blocks: blocks))
-        channel.streams[stream]?.unhashedBytes += message.count
+        state.unhashed.append(UnhashedMessage(bytes: message, blocks: blocks))
+        state.unhashedBytes += message.count
         for (number, range) in blocks {
             toHash.append(HashOrder(number: number, channel: channel.number, stream: stream))
             if !hash(number, message[range]) {
@@ -46,27 +46,23 @@ extension ContentPeer {
     func hashed(_ number: UInt32, _ digest: [UInt8], now: Instant) {
         guard let index = toHash.firstIndex(where: { $0.number == number }) else { return }
         let order = toHash.remove(at: index)
-        guard let channel = channels[order.channel],
-            let messages = channel.streams[order.stream]?.unhashed
+        guard let channel = channels[order.channel], let state = channel.streams[order.stream]
         else { return }
-        for (index, message) in messages.enumerated() {
+        for (index, message) in state.unhashed.enumerated() {
             for block in message.blocks where block.number == number {
                 let digest =
                     digest.count == 32 ? digest : SHA256.hash(message.bytes[block.range].rawSpan)
-                channel.streams[order.stream]?.unhashed[index].digests.append(
-                    BlockDigest(block.range, digest))
+                state.unhashed[index].digests.append(BlockDigest(block.range, digest))
             }
         }
-        while let first = channel.streams[order.stream]?.unhashed.first, first.isHashed {
-            channel.streams[order.stream]?.unhashed.removeFirst()
-            channel.streams[order.stream]?.unhashedBytes -= first.bytes.count
+        while let first = state.unhashed.first, first.isHashed {
+            state.unhashed.removeFirst()
+            state.unhashedBytes -= first.bytes.count
             read(first.bytes, first.digests, on: order.stream, of: channel, now: now)
         }
         channel.consumeTaken(of: order.stream, now: now)
-        guard let state = channel.streams[order.stream], state.unhashed.isEmpty,
-            state.hasFinishedUnhashed
-        else { return }
-        channel.streams[order.stream]?.hasFinishedUnhashed = false
+        guard state.unhashed.isEmpty, state.hasFinishedUnhashed else { return }
+        state.hasFinishedUnhashed = false
         finished(order.stream, of: channel, now: now)
     }
 
@@ -74,11 +70,12 @@ extension ContentPeer {
         _ message: [UInt8], _ digests: [BlockDigest], on stream: UInt32, of channel: PageChannel,
         now: Instant
     ) {
-        guard case .exchange(var intake) = channel.streams[stream]?.use else { return }
+        guard let state = channel.streams[stream] else { return }
         let id = channel.id(of: stream)
         do throws(DecodeError) {
-            let received = try intake.receive(message, digests: digests)
-            channel.streams[stream]?.use = .exchange(intake)
+            guard let received = try state.intake?.receive(message, digests: digests) else {
+                return
+            }
             exchange.receive(received, on: id, now: now)
         } catch {
             exchange.malformed(error, on: id, now: now)

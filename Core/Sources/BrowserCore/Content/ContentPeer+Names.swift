@@ -55,6 +55,7 @@ extension ContentPeer {
     }
 
     /// Carries out what the names want; answers whether that was anything.
+    @inline(never)
     func settle(_ names: Names, now: Instant) -> Bool {
         var isBusy = false
         while let order = names.fetch.nextTransmit() {

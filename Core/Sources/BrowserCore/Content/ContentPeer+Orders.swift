@@ -48,15 +48,14 @@ extension ContentPeer {
         tell(machine, .refused(request: number, fault), now: now)
     }
 
-    private func tell(_ machine: Machine, _ event: StreamEvent, now: Instant) {
+    func tell(_ machine: Machine, _ event: StreamEvent, now: Instant) {
         switch machine {
         case .exchange: exchange.receive(event, now: now)
-        case .identify: identify.receive(event, addresses: &addresses, now: now)
+        case .identify: identify.receive(event, now: now)
         case .ping: ping.receive(event, now: now)
         case .page: tell(.page(.stream(event)))
-        case .meeting: visitors?.guest.receive(event, now: now)
-        case .relays: visitors?.relays.receive(event, now: now)
-        case .signaling: visitors?.signaling.receive(event, now: now)
+        case .meeting, .relays, .signaling:
+            if let visitors { visitors.receive(event, for: machine, now: now) }
         case .names: names?.fetch.receive(event, now: now)
         }
     }
@@ -95,10 +94,9 @@ extension ContentPeer {
         case .send(let id, let message, let number): send(message, number, on: id, now: now)
         case .ask(let id, let command):
             guard let channel = channels[UInt32(id.connection)],
-                case .exchange(var intake) = channel.streams[id.stream]?.use
+                let stream = channel.streams[id.stream]
             else { return }
-            intake.note(command)
-            channel.streams[id.stream]?.use = .exchange(intake)
+            stream.intake?.note(command)
             channel.send(command.encoded, on: id.stream)
             pump(id.stream, of: channel, now: now)
         case .finish(let id): finish(id, now: now)
@@ -114,7 +112,8 @@ extension ContentPeer {
     private func send(
         _ message: OutgoingMessage, _ number: UInt64, on id: StreamID, now: Instant
     ) {
-        guard let channel = channels[UInt32(id.connection)], channel.streams[id.stream] != nil
+        guard let channel = channels[UInt32(id.connection)],
+            let stream = channel.streams[id.stream]
         else { return exchange.unsent(number, now: now) }
         var prefix: [UInt8] = []
         prefix.appendVarint(UInt64(message.byteCount))
@@ -134,7 +133,7 @@ extension ContentPeer {
         }
         tellGift(of: given, on: channel)
         for piece in pieces { channel.append(piece, to: id.stream) }
-        channel.streams[id.stream]?.outgoing.append(.end(number: number))
+        stream.outgoing.append(.end(number: number))
         pump(id.stream, of: channel, now: now)
     }
 

@@ -4,7 +4,7 @@ import Multiformats
 import Wire
 
 /// A reading that is under way: what was asked for, and what has come and not been used.
-struct OpenReading {
+final class OpenReading {
     /// How many bytes may be asked for, or lie here, ahead of their turn.
     static let lookAhead = 8 << 20
     /// How many bytes the page is given ahead of what it has taken.
@@ -19,10 +19,10 @@ struct OpenReading {
     /// What has been asked for and has not come.
     var asked: Set<Multihash> = []
     /// Blocks that came before their turn.
-    var held: [Multihash: ArraySlice<UInt8>] = [:]
+    var held = [Multihash: ArraySlice<UInt8>]()
     var heldBytes = 0
     /// Blocks that nobody has.
-    var missing: [Multihash: WantTable.Failure] = [:]
+    var missing = [Multihash: WantTable.Failure]()
     /// How long the last block was: the next ones are about as long.
     var typicalSize = 256 << 10
     /// The block that was supplied last.
@@ -45,9 +45,24 @@ struct OpenReading {
     let isSecret: Bool
     /// What has been asked for elsewhere than at peers, and why those that were asked first failed.
     var soughtElsewhere: Set<Multihash> = []
-    var failedInMesh: [Multihash: WantTable.Failure] = [:]
+    var failedInMesh = [Multihash: WantTable.Failure]()
     /// Whether a block came from elsewhere: then the others are asked for there at once.
     var isElsewhere = false
+
+    init(_ reading: Reading, in session: WantTable.SessionID, isLocal: Bool, isSecret: Bool) {
+        self.reading = reading
+        self.session = session
+        self.isLocal = isLocal
+        self.isSecret = isSecret
+    }
+
+    /// Takes a block that has been asked for; false if it has not been, or has come.
+    func take(_ hash: Multihash, _ bytes: ArraySlice<UInt8>) -> Bool {
+        guard asked.remove(hash) != nil else { return false }
+        held[hash] = bytes
+        heldBytes += bytes.count
+        return true
+    }
 }
 
 extension ContentPeer {
@@ -59,7 +74,7 @@ extension ContentPeer {
     ) {
         let session = exchange.openSession(patience: patience, now: now)
         readings[number] = OpenReading(
-            reading: reading, session: session, isLocal: isLocal, isSecret: isSecret)
+            reading, in: session, isLocal: isLocal, isSecret: isSecret)
         readingOrder.append(number)
         for channel in channelOrder {
             guard let channel = channels[channel], let peer = channel.peer, isAsked(channel) else {
@@ -90,8 +105,8 @@ extension ContentPeer {
 
     /// The page has taken so many bytes of a reading.
     func took(_ count: Int, of number: UInt32, now: Instant) {
-        guard readings[number] != nil else { return }
-        readings[number]?.handed -= count
+        guard let open = readings[number] else { return }
+        open.handed -= count
         goOn(number, now: now)
         settle(now: now)
     }
@@ -114,68 +129,62 @@ extension ContentPeer {
     }
 
     func arrived(_ blocks: [ReceivedBlock], in session: WantTable.SessionID, now: Instant) {
-        guard let number = reading(of: session) else { return }
-        for block in blocks where readings[number]?.asked.remove(block.cid.hash) != nil {
-            readings[number]?.held[block.cid.hash] = block.bytes
-            readings[number]?.heldBytes += block.bytes.count
-        }
+        guard let number = reading(of: session), let open = readings[number] else { return }
+        for block in blocks { _ = open.take(block.cid.hash, block.bytes) }
         goOn(number, now: now)
     }
 
     /// A block came from disk or elsewhere, or nil if it is to be asked for after all.
     func arrived(_ block: ReceivedBlock?, _ cid: CID, of number: UInt32, now: Instant) {
-        guard readings[number]?.asked.remove(cid.hash) != nil else { return }
-        if let block {
-            readings[number]?.held[cid.hash] = block.bytes
-            readings[number]?.heldBytes += block.bytes.count
-        }
+        guard let open = readings[number] else { return }
+        let wasAsked =
+            if let block { open.take(cid.hash, block.bytes) } else {
+                open.asked.remove(cid.hash) != nil
+            }
+        guard wasAsked else { return }
         goOn(number, now: now)
     }
 
     func failed(
         _ cid: CID, _ failure: WantTable.Failure, in session: WantTable.SessionID, now: Instant
     ) {
-        guard let number = reading(of: session), var open = readings.removeValue(forKey: number)
-        else { return }
-        if seekElsewhere(cid, for: number, &open) {
+        guard let number = reading(of: session), let open = readings[number] else { return }
+        if seekElsewhere(cid, for: number, open) {
             open.failedInMesh[cid.hash] = failure
         } else {
             open.asked.remove(cid.hash)
             open.missing[cid.hash] = failure
         }
-        readings[number] = open
         goOn(number, now: now)
     }
 
     /// Reads on as far as blocks are here and the page takes them.
     private func goOn(_ number: UInt32, now: Instant) {
-        // Taken out, so that what is changed is not copied.
-        guard var open = readings.removeValue(forKey: number) else { return }
+        guard let open = readings[number] else { return }
         var fault: ReadingFault?
         var isOver = false
         do throws(Reading.Failure) {
             while fault == nil, !isOver, open.handed < OpenReading.handedAhead {
                 switch try open.reading.next() {
                 case .block(let cid):
-                    if let bytes = block(cid, of: &open) {
+                    if let bytes = block(cid, of: open) {
                         open.current = bytes
                         if cid.codec == .raw { open.typicalSize = max(bytes.count, 256) }
                         try open.reading.supply(bytes.rawSpan)
                         continue
                     }
                     if !open.asked.contains(cid.hash), open.missing[cid.hash] == nil {
-                        ask(cid, of: number, &open, now: now)
+                        ask(cid, of: number, open, now: now)
                     }
                     if let failure = open.missing[cid.hash] {
                         fault = .unavailable(cid, failure)
                         continue
                     }
-                    askAhead(number, &open, now: now)
-                    handPieces(to: number, &open)
-                    readings[number] = open
+                    askAhead(number, open, now: now)
+                    handPieces(to: number, open)
                     return
                 case .found(let size, let range):
-                    seek(&open, size: size, now: now)
+                    seek(open, size: size, now: now)
                     tell(
                         .found(
                             number, size: size, range: range, isIndex: open.reading.isAtIndex))
@@ -185,7 +194,7 @@ extension ContentPeer {
                         (start + range.lowerBound)..<(start + range.upperBound)]
                     open.handed += piece.count
                     open.total += piece.count
-                    hand(piece, to: number, &open)
+                    hand(piece, to: number, open)
                 case .names(let names):
                     tell(.listed(number, names))
                     isOver = true
@@ -195,10 +204,9 @@ extension ContentPeer {
         } catch {
             fault = .content(error)
         }
-        handPieces(to: number, &open)
-        if fault == nil, !isOver { askAhead(number, &open, now: now) }
-        if isOver || open.total >= Visitors.largeSize { share(&open) }
-        readings[number] = open
+        handPieces(to: number, open)
+        if fault == nil, !isOver { askAhead(number, open, now: now) }
+        if isOver || open.total >= Visitors.largeSize { share(open) }
         if let fault {
             tell(.failed(number, fault))
         } else if isOver {
@@ -210,25 +218,25 @@ extension ContentPeer {
     }
 
     private func hand(
-        _ piece: ArraySlice<UInt8>, to number: UInt32, _ open: inout OpenReading
+        _ piece: ArraySlice<UInt8>, to number: UInt32, _ open: OpenReading
     ) {
         if piece.count < OpenReading.leastPiece {
             open.pieces += piece
             guard open.pieces.count >= OpenReading.leastPiece else { return }
-            return handPieces(to: number, &open)
+            return handPieces(to: number, open)
         }
-        handPieces(to: number, &open)
+        handPieces(to: number, open)
         tell(.bytes(number, piece))
     }
 
-    private func handPieces(to number: UInt32, _ open: inout OpenReading) {
+    private func handPieces(to number: UInt32, _ open: OpenReading) {
         guard !open.pieces.isEmpty else { return }
         tell(.bytes(number, open.pieces[...]))
         open.pieces = []
     }
 
     /// A block that is here.
-    private func block(_ cid: CID, of open: inout OpenReading) -> ArraySlice<UInt8>? {
+    private func block(_ cid: CID, of open: OpenReading) -> ArraySlice<UInt8>? {
         if cid.hash.code == .identity { return cid.hash.digest[...] }
         if let bytes = open.held.removeValue(forKey: cid.hash) {
             open.heldBytes -= bytes.count
@@ -238,7 +246,7 @@ extension ContentPeer {
     }
 
     /// Asks for the blocks that come next, as far as there is room.
-    private func askAhead(_ number: UInt32, _ open: inout OpenReading, now: Instant) {
+    private func askAhead(_ number: UInt32, _ open: OpenReading, now: Instant) {
         let room = OpenReading.lookAhead - open.heldBytes
         let count = min(OpenReading.maxAsked, room / open.typicalSize)
         guard open.asked.count < count else { return }
@@ -248,13 +256,13 @@ extension ContentPeer {
                 open.held[cid.hash] == nil, open.missing[cid.hash] == nil,
                 cache.byteCount(of: cid.hash) == nil
             else { continue }
-            guard ask(cid, of: number, &open, now: now) else { return }
+            guard ask(cid, of: number, open, now: now) else { return }
         }
     }
 
     @discardableResult
     private func ask(
-        _ cid: CID, of number: UInt32, _ open: inout OpenReading, now: Instant
+        _ cid: CID, of number: UInt32, _ open: OpenReading, now: Instant
     ) -> Bool {
         if load(cid, for: number) {
             open.asked.insert(cid.hash)
@@ -264,7 +272,7 @@ extension ContentPeer {
             open.missing[cid.hash] = .absent
             return true
         }
-        if isElsewhere(open), seekElsewhere(cid, for: number, &open) {
+        if isElsewhere(open), seekElsewhere(cid, for: number, open) {
             open.asked.insert(cid.hash)
             return true
         }
@@ -273,7 +281,7 @@ extension ContentPeer {
             return false
         }
         open.asked.insert(cid.hash)
-        glance(&open, now: now)
+        glance(open, now: now)
         return true
     }
 }

@@ -24,7 +24,11 @@ extension ContentPeer {
     /// Leaves the other pages, and meets none any more.
     func leaveVisitors(now: Instant) {
         guard let visitors else { return }
-        self.visitors?.searches.removeAll()
+        visitors.searches.removeAll()
+        let calls = visitors.calls.keys.sorted()
+        let waiting = visitors.waiting.keys.sorted {
+            $0.bytes.lexicographicallyPrecedes($1.bytes)
+        }
         for number in channelOrder {
             guard let channel = channels[number] else { continue }
             guard channel.isVisitor || channel.carrier != nil else {
@@ -34,12 +38,8 @@ extension ContentPeer {
             channel.close()
             end(channel, because: "other pages are not met any more", now: now)
         }
-        for call in visitors.calls.keys.sorted() { tell(.signal(call, .failed, [])) }
-        for peer in visitors.waiting.keys.sorted(by: {
-            $0.bytes.lexicographicallyPrecedes($1.bytes)
-        }) {
-            unreachable(peer, now: now)
-        }
+        for call in calls { tell(.signal(call, .failed, [])) }
+        for peer in waiting { unreachable(peer, now: now) }
         searching += readingOrder.compactMap { readings[$0]?.session }
         // What the script still says of an old call is not taken for what it says of a new one.
         nextCall = visitors.signaling.nextNumber
@@ -65,13 +65,21 @@ extension ContentPeer {
     /// Asks the nodes which pages have a block. Returns whether an answer comes; if not, the page
     /// goes on looking for as long as it reads.
     func look(for hash: Multihash, _ session: WantTable.SessionID, now: Instant) -> Bool {
-        guard let isAsked = visitors?.guest.ask(hash, now: now) else { return false }
-        turn(visitors?.searches.look(for: hash, session, waits: isAsked), now: now)
+        guard let visitors else { return false }
+        return look(for: hash, session, among: visitors, now: now)
+    }
+
+    @inline(never)
+    private func look(
+        for hash: Multihash, _ session: WantTable.SessionID, among visitors: Visitors, now: Instant
+    ) -> Bool {
+        let isAsked = visitors.guest.ask(hash, now: now)
+        turn(visitors.searches.look(for: hash, session, waits: isAsked), now: now)
         return isAsked
     }
 
     /// Looks for other pages with what is large, so that they share the work.
-    func seek(_ open: inout OpenReading, size: UInt64, now: Instant) {
+    func seek(_ open: OpenReading, size: UInt64, now: Instant) {
         guard !open.isSought, size >= UInt64(Visitors.largeSize), let end = open.reading.end
         else { return }
         open.isSought = true
@@ -80,12 +88,15 @@ extension ContentPeer {
 
     /// Has the nodes asked which pages have what a reading asks its peers for, by its root: one
     /// question is good for all the pictures of a folder. Nothing waits for the answer.
-    func glance(_ open: inout OpenReading, now: Instant) {
-        guard !open.isGlancedFor, !open.isSecret, visitors?.isMeeting == true,
-            let found = visitors?.glance(for: open.reading.root.hash, open.session, now: now)
-        else { return }
+    func glance(_ open: OpenReading, now: Instant) {
+        if let visitors, visitors.isMeeting { glance(open, among: visitors, now: now) }
+    }
+
+    @inline(never)
+    private func glance(_ open: OpenReading, among visitors: Visitors, now: Instant) {
+        guard !open.isGlancedFor, !open.isSecret else { return }
         open.isGlancedFor = true
-        turn(found, now: now)
+        turn(visitors.glance(for: open.reading.root.hash, open.session, now: now), now: now)
     }
 
     /// Connects with pages that have a contract, and with such as do for others what this page
@@ -100,7 +111,7 @@ extension ContentPeer {
     }
 
     /// Tells the nodes of what has been read.
-    func share(_ open: inout OpenReading) {
+    func share(_ open: OpenReading) {
         guard !open.isShared, !open.isSecret else { return }
         open.isShared = true
         share(open.reading.root)
@@ -111,19 +122,30 @@ extension ContentPeer {
     func share(_ root: CID) {
         // What the page has let go of is not offered any longer.
         roots.removeAll { $0 == root.hash || cache.byteCount(of: $0) == nil }
-        visitors?.guest.keep { cache.byteCount(of: $0) != nil }
-        guard cache.byteCount(of: root.hash) != nil else { return }
-        if roots.count >= MeetingPlace.maxHashesPerGuest { roots.removeFirst() }
-        roots.append(root.hash)
-        visitors?.guest.have(root.hash)
-        reserve()
+        let isKept = cache.byteCount(of: root.hash) != nil
+        if isKept {
+            if roots.count >= MeetingPlace.maxHashesPerGuest { roots.removeFirst() }
+            roots.append(root.hash)
+        }
+        if let visitors { share(isKept ? root.hash : nil, with: visitors) }
+    }
+
+    @inline(never)
+    private func share(_ new: Multihash?, with visitors: Visitors) {
+        visitors.guest.keep { cache.byteCount(of: $0) != nil }
+        guard let new else { return }
+        visitors.guest.have(new)
+        reserve(for: visitors)
     }
 
     /// Has the nodes relay to a page that has something to give.
     func reserve() {
-        for place in visitors?.guest.welcomes ?? [] {
-            visitors?.reserve(at: place, now: lastTime)
-        }
+        if let visitors { reserve(for: visitors) }
+    }
+
+    @inline(never)
+    private func reserve(for visitors: Visitors) {
+        for place in visitors.guest.welcomes { visitors.reserve(at: place, now: lastTime) }
     }
 
     private func take(_ event: MeetingGuest.Event, now: Instant) {
@@ -177,12 +199,21 @@ extension ContentPeer {
     func wait(
         _ request: UInt64, _ names: [ProtocolName], for peer: PeerID, now: Instant
     ) -> Bool {
+        guard let visitors else { return false }
+        return wait(request, names, for: peer, among: visitors, now: now)
+    }
+
+    @inline(never)
+    private func wait(
+        _ request: UInt64, _ names: [ProtocolName], for peer: PeerID, among visitors: Visitors,
+        now: Instant
+    ) -> Bool {
         switch reach(peer, now: now) {
         case .underWay:
-            visitors?.waiting[peer]?.append((request, names))
+            visitors.waiting[peer]?.append((request, names))
             return true
-        case .noRoom: visitors?.searches.postpone(peer)
-        case .impossible: turn(visitors?.searches.lost(peer, now: now), now: now)
+        case .noRoom: visitors.searches.postpone(peer)
+        case .impossible: turn(visitors.searches.lost(peer, now: now), now: now)
         }
         return false
     }
@@ -254,10 +285,16 @@ extension ContentPeer {
     /// A connection over a channel of the page is there: with another page, or with a node, where
     /// pages may meet.
     func isConnected(_ channel: PageChannel, now: Instant) {
-        guard let visitors, let peer = channel.peer else { return }
-        if visitors.isMeeting, !channel.isVisitor { self.visitors?.guest.join(peer) }
+        if let visitors, let peer = channel.peer { isConnected(channel, peer, visitors, now: now) }
+    }
+
+    @inline(never)
+    private func isConnected(
+        _ channel: PageChannel, _ peer: PeerID, _ visitors: Visitors, now: Instant
+    ) {
+        if visitors.isMeeting, !channel.isVisitor { visitors.guest.join(peer) }
         guard channel.messages != nil || visitors.waiting[peer] != nil else { return }
-        for (request, names) in self.visitors?.waiting.removeValue(forKey: peer) ?? [] {
+        for (request, names) in visitors.waiting.removeValue(forKey: peer) ?? [] {
             guard let stream = channel.open(names, now: now) else {
                 refused(request, .overLimit, now: now)
                 continue
@@ -287,18 +324,11 @@ extension ContentPeer {
             && visitors?.liars.contains(caller) == false
     }
 
-    /// Ends the circuits that are there for longer than agreeing takes.
-    func endOldCircuits(now: Instant) {
-        while let number = visitors?.circuitEnds.popDue(at: now) {
-            guard let channel = channels[number] else { continue }
-            channel.close()
-            end(channel, because: "nothing came of it in time", now: now)
-        }
-    }
-
-    /// When a page with which nothing goes back or forth is left.
-    var idleDeadline: Instant? {
-        var earliest: Instant?
+    /// When something is due with other pages. A page without any need not load what deals with
+    /// them, so that this and others of its kind are not inlined.
+    @inline(never)
+    func deadline(of visitors: Visitors) -> Instant? {
+        var earliest = visitors.deadline
         for number in channelOrder {
             guard let channel = channels[number], channel.isVisitor else { continue }
             earliest = earliest.earlier(channel.lastUse + Visitors.idleTime)
@@ -306,9 +336,22 @@ extension ContentPeer {
         return earliest
     }
 
+    /// Does what is due with other pages.
+    @inline(never)
+    func advance(_ visitors: Visitors, to now: Instant) {
+        visitors.advance(to: now)
+        // Circuits that are there for longer than agreeing takes.
+        while let number = visitors.circuitEnds.popDue(at: now) {
+            guard let channel = channels[number] else { continue }
+            channel.close()
+            end(channel, because: "nothing came of it in time", now: now)
+        }
+        endIdleVisitors(now: now)
+    }
+
     /// Leaves the pages with which nothing has gone back or forth for a while, so that they learn
     /// no more, and others have their places.
-    func endIdleVisitors(now: Instant) {
+    private func endIdleVisitors(now: Instant) {
         for number in channelOrder {
             guard let channel = channels[number], channel.isVisitor,
                 now.since(channel.lastUse) >= Visitors.idleTime
@@ -556,29 +599,30 @@ extension ContentPeer {
     }
 
     /// Carries out what the machines want; answers whether that was anything.
-    func settleVisitors(now: Instant) -> Bool {
+    @inline(never)
+    func settle(_ visitors: Visitors, now: Instant) -> Bool {
         var isBusy = false
-        while let order = visitors?.guest.nextTransmit() {
+        while let order = visitors.guest.nextTransmit() {
             carryOut(order, of: .meeting, now: now)
             isBusy = true
         }
-        while let event = visitors?.guest.nextEvent() {
+        while let event = visitors.guest.nextEvent() {
             take(event, now: now)
             isBusy = true
         }
-        while let order = visitors?.relays.nextTransmit() {
+        while let order = visitors.relays.nextTransmit() {
             carryOut(order, of: .relays, now: now)
             isBusy = true
         }
-        while let event = visitors?.relays.nextEvent() {
+        while let event = visitors.relays.nextEvent() {
             take(event, now: now)
             isBusy = true
         }
-        while let order = visitors?.signaling.nextTransmit() {
+        while let order = visitors.signaling.nextTransmit() {
             carryOut(order, of: .signaling, now: now)
             isBusy = true
         }
-        while let event = visitors?.signaling.nextEvent() {
+        while let event = visitors.signaling.nextEvent() {
             take(event, now: now)
             isBusy = true
         }

@@ -61,24 +61,23 @@ final class ContentPeer {
     let identity: PrivateKey
     let peer: PeerID
     var options: ConnectionOptions
-    var channels: [UInt32: PageChannel] = [:]
+    var channels = [UInt32: PageChannel]()
     /// Their numbers in the order in which they came.
     var channelOrder: [UInt32] = []
     var exchange: BlockExchange
     var identify: Identify
     var ping: Ping
-    var addresses = AddressBook(limits: .init(peers: 256, addressesPerPeer: 8, bytesPerPeer: 2048))
     /// Who waits for a stream that is being opened: the machine and its own number.
-    var requests: [UInt64: (machine: Machine, number: UInt64)] = [:]
+    var requests = [UInt64: (machine: Machine, number: UInt64)]()
     private var nextRequest: UInt64 = 0
     var cache: BlockCache
-    var readings: [UInt32: OpenReading] = [:]
+    var readings = [UInt32: OpenReading]()
     var readingOrder: [UInt32] = []
     /// How many peers are being dialled, and the sessions that wait for what comes of that.
     var dialling = 0
     var searching: [WantTable.SessionID] = []
     /// What the page is adding.
-    private var puttings: [UInt32: Putting] = [:]
+    private var puttings = [UInt32: Putting]()
     /// Blocks that are being read from disk, and how many ever were. What readings may ask for
     /// bounds them.
     var loads: [DiskLoad] = []
@@ -105,7 +104,7 @@ final class ContentPeer {
     private(set) var lastTime = Instant(nanoseconds: 0)
 
     /// The protocols that the page brings itself.
-    var pageProtocols: [ProtocolName: PageProtocol] = [:]
+    var pageProtocols = [ProtocolName: PageProtocol]()
     /// Messages of these that the page is not told of yet.
     var untold = UntoldMessages()
     /// The newest blocks that the page has made, and their bytes, of which those beyond so small a
@@ -214,6 +213,8 @@ final class ContentPeer {
         return nextRequest
     }
 
+    // Not inlined: it is called in many places.
+    @inline(never)
     func tell(_ event: Event) {
         // Readings, connections and what is told of each at a time are bounded far below this, and
         // without one of its pieces a file would be another one.
@@ -231,7 +232,8 @@ final class ContentPeer {
     /// When ``advance(to:)`` is to be called next.
     var deadline: Instant? {
         var next = exchange.deadline.earlier(identify.deadline).earlier(ping.deadline)
-            .earlier(visitors?.deadline).earlier(idleDeadline).earlier(names?.deadline)
+            .earlier(names?.deadline)
+        if let visitors { next = next.earlier(deadline(of: visitors)) }
         for number in channelOrder {
             next = next.earlier(channels[number]?.deadline)
         }
@@ -243,10 +245,8 @@ final class ContentPeer {
         exchange.advance(to: now)
         identify.advance(to: now)
         ping.advance(to: now)
-        visitors?.advance(to: now)
-        names?.fetch.advance(to: now)
-        endOldCircuits(now: now)
-        endIdleVisitors(now: now)
+        if let visitors { advance(visitors, to: now) }
+        if let names { names.fetch.advance(to: now) }
         for number in channelOrder {
             guard let channel = channels[number] else { continue }
             do throws(ConnectionError) {
@@ -290,7 +290,7 @@ final class ContentPeer {
                 isBusy = true
             }
             while ping.nextEvent() != nil {}
-            if visitors != nil, settleVisitors(now: now) { isBusy = true }
+            if let visitors, settle(visitors, now: now) { isBusy = true }
             if let names, settle(names, now: now) { isBusy = true }
         }
     }

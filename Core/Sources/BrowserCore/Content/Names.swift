@@ -48,9 +48,9 @@ final class Names {
 
     var fetch = KeyFetch()
     /// Whom each order of the protocol went to.
-    var asked: [UInt64: PeerID] = [:]
+    var asked = [UInt64: PeerID]()
     var questions: [Question] = []
-    private var known: [PeerID: (record: IPNSRecord, checked: Instant)] = [:]
+    private var known = [PeerID: (record: IPNSRecord, checked: Instant)]()
 
     /// The newest valid record that is known of a name, and whether its time to live is not over.
     func record(

@@ -7,7 +7,7 @@ import Wire
 final class PageChannel {
     /// What a stream is for.
     enum Use {
-        case exchange(ExchangeIntake)
+        case exchange
         /// A protocol of `Peering`, by its name.
         case peering(ProtocolName)
         /// A protocol of the page.
@@ -17,8 +17,10 @@ final class PageChannel {
     }
 
     /// A stream whose protocol is agreed on.
-    struct Stream {
+    final class Stream {
         var use: Use
+        /// What reads the messages of the exchange.
+        var intake: ExchangeIntake?
         /// What cuts bytes into messages; nil where there are none.
         var frames: FrameReader?
         /// What waits for room in the connection.
@@ -34,6 +36,12 @@ final class PageChannel {
         /// taken.
         var unhashedBytes = 0
         var unconsumed = 0
+
+        init(_ use: Use, frames: FrameReader?, intake: ExchangeIntake? = nil) {
+            self.use = use
+            self.frames = frames
+            self.intake = intake
+        }
     }
 
     enum Outgoing {
@@ -67,9 +75,9 @@ final class PageChannel {
     var lastUse = Instant(nanoseconds: 0)
     /// Who is at the other end, once it has proven that.
     var peer: PeerID?
-    var streams: [UInt32: Stream] = [:]
+    var streams = [UInt32: Stream]()
     /// The requests of streams that are being opened.
-    var opening: [UInt32: UInt64] = [:]
+    var opening = [UInt32: UInt64]()
     /// Whether the page's channel has no room for more bytes.
     var isFull = false
 
@@ -103,9 +111,9 @@ final class PageChannel {
     }
 
     func append(_ bytes: [UInt8], to stream: UInt32) {
-        guard !bytes.isEmpty else { return }
-        streams[stream]?.waiting += bytes.count
-        streams[stream]?.outgoing.append(.bytes(bytes[...]))
+        guard !bytes.isEmpty, let state = streams[stream] else { return }
+        state.waiting += bytes.count
+        state.outgoing.append(.bytes(bytes[...]))
     }
 
     /// Forgets a stream that has ended in both directions.
@@ -118,16 +126,16 @@ final class PageChannel {
     func pump(_ stream: UInt32) -> [UInt64] {
         var sent: [UInt64] = []
         var done = 0
-        defer { streams[stream]?.outgoing.removeFirst(done) }
         guard let state = streams[stream], !state.isFull else { return sent }
+        defer { state.outgoing.removeFirst(done) }
         for item in state.outgoing {
             switch item {
             case .bytes(let bytes):
                 guard write(bytes, to: stream) else {
-                    streams[stream]?.isFull = true
+                    state.isFull = true
                     return sent
                 }
-                streams[stream]?.waiting -= bytes.count
+                state.waiting -= bytes.count
             case .end(let number): sent.append(number)
             case .finish: finish(stream)
             }
@@ -180,8 +188,9 @@ extension PageChannel {
         guard let state = streams[stream], state.unconsumed > 0,
             state.unhashedBytes <= Self.maxUnhashed
         else { return }
-        streams[stream]?.unconsumed = 0
-        consume(state.unconsumed, of: stream, now: now)
+        let count = state.unconsumed
+        state.unconsumed = 0
+        consume(count, of: stream, now: now)
     }
 
     func isOpen(_ stream: UInt32) -> Bool {

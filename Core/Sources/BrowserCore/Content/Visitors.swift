@@ -20,7 +20,7 @@ enum SignalStep: UInt32 {
 }
 
 /// Other pages, as far as one page knows them.
-struct Visitors {
+final class Visitors {
     /// With how many pages it is connected, and how many it knows ways to.
     static let maxVisitors = 24
     static let maxRoutes = 512
@@ -50,18 +50,18 @@ struct Visitors {
     /// Whether other pages are met, or only nodes that are reached through others.
     var isMeeting = false
     /// The nodes to be reached so, by the address of each and the number that the page calls it by.
-    var nodes: [PeerID: (channel: UInt32, address: Multiaddr)] = [:]
+    var nodes = [PeerID: (channel: UInt32, address: Multiaddr)]()
     var guest = MeetingGuest()
     var relays: RelayClient
     var signaling: Signaling
     /// Through whom pages are reached.
-    var routes: [PeerID: PeerID] = [:]
+    var routes = [PeerID: PeerID]()
     /// The streams that wait for a page to be connected.
-    var waiting: [PeerID: [(request: UInt64, names: [ProtocolName])]] = [:]
+    var waiting = [PeerID: [(request: UInt64, names: [ProtocolName])]]()
     /// The circuits that were asked for.
-    var circuits: [UInt64: PeerID] = [:]
+    var circuits = [UInt64: PeerID]()
     /// With whom associations are being made.
-    var calls: [UInt64: PeerID] = [:]
+    var calls = [UInt64: PeerID]()
     /// Those that the other page began.
     var foreignCalls: Set<UInt64> = []
     /// What other pages are looked for.
@@ -75,7 +75,7 @@ struct Visitors {
     /// When circuits end.
     var circuitEnds = DeadlineQueue<UInt32>()
     /// The pages with which no association came about, when, and whether they had begun it.
-    private var unreached: [PeerID: (time: Instant, isByThem: Bool)] = [:]
+    private var unreached = [PeerID: (time: Instant, isByThem: Bool)]()
     /// The nodes that do not relay to this page, each once, and when they are asked again; the
     /// earliest first.
     private var placeTries: [(place: PeerID, at: Instant)] = []
@@ -91,7 +91,17 @@ struct Visitors {
             .earlier(circuitEnds.first).earlier(placeTries.first?.at)
     }
 
-    mutating func advance(to now: Instant) {
+    /// Something has happened to a stream of one of its machines.
+    @inline(never)
+    func receive(_ event: StreamEvent, for machine: ContentPeer.Machine, now: Instant) {
+        switch machine {
+        case .meeting: guest.receive(event, now: now)
+        case .relays: relays.receive(event, now: now)
+        default: signaling.receive(event, now: now)
+        }
+    }
+
+    func advance(to now: Instant) {
         guest.advance(to: now)
         relays.advance(to: now)
         signaling.advance(to: now)
@@ -102,14 +112,14 @@ struct Visitors {
     }
 
     /// A node knows this page from now on. Whatever it said on an earlier connection is over.
-    mutating func welcomed(at place: PeerID, now: Instant) {
+    func welcomed(at place: PeerID, now: Instant) {
         placeTries.removeAll { $0.place == place }
         reserve(at: place, now: now)
     }
 
     /// Has a node relay to this page, if that has something to give. Only then others are told of
     /// it: who heard sooner would not reach it. A node that has refused is left alone for a while.
-    mutating func reserve(at place: PeerID, now: Instant) {
+    func reserve(at place: PeerID, now: Instant) {
         guard guest.hasSomething else { return }
         if relays.holdsPlace(at: place) { return guest.isReachable(at: place) }
         guard !placeTries.contains(where: { $0.place == place }) else { return }
@@ -117,7 +127,7 @@ struct Visitors {
     }
 
     /// A node does not relay to this page, or not any more: it is asked again later.
-    mutating func lost(place: PeerID, now: Instant) {
+    func lost(place: PeerID, now: Instant) {
         relays.release(place)
         guest.isUnreachable(at: place)
         placeTries.removeAll { $0.place == place }
@@ -126,7 +136,7 @@ struct Visitors {
     }
 
     /// A page has sent wrong bytes.
-    mutating func note(liar: PeerID) {
+    func note(liar: PeerID) {
         if liars.count >= Self.maxLiars { liars.removeFirst() }
         liars.append(liar)
         routes[liar] = nil
@@ -157,7 +167,7 @@ struct Visitors {
     }
 
     /// Counts an association that the page's script begins; false if it may not.
-    mutating func begin(_ purpose: Purpose, now: Instant) -> Bool {
+    func begin(_ purpose: Purpose, now: Instant) -> Bool {
         begun.removeAll { now.since($0.time) >= Self.period }
         guard mayBegin(purpose, now: now) else { return false }
         begun.append((now, purpose))
@@ -165,13 +175,13 @@ struct Visitors {
     }
 
     /// A page can be reached through a place. If too many are known, those go that nobody wants.
-    mutating func note(_ peer: PeerID, at place: PeerID) {
+    func note(_ peer: PeerID, at place: PeerID) {
         if routes.count >= Self.maxRoutes { routes = routes.filter { waiting[$0.key] != nil } }
         routes[peer] = place
     }
 
     /// No association came about with a page, which it may have begun.
-    mutating func note(unreached peer: PeerID, isByThem: Bool = false, now: Instant) {
+    func note(unreached peer: PeerID, isByThem: Bool = false, now: Instant) {
         routes[peer] = nil
         guard nodes[peer] == nil else { return }
         unreached = unreached.filter { now.since($0.value.time) < Self.rest }
@@ -187,7 +197,7 @@ struct Visitors {
     }
 
     /// Looks for pages that have something, or do something for others, for calls.
-    mutating func call(for hash: Multihash, now: Instant) {
+    func call(for hash: Multihash, now: Instant) {
         let (isAsked, over) = searches.call(for: hash, now: now)
         for old in over { guest.forget(old) }
         if isAsked { _ = guest.ask(hash, now: now) }
@@ -195,7 +205,7 @@ struct Visitors {
 
     /// Looks for pages that have what something small is a part of, for a reading. Returns to whom
     /// the page turns.
-    mutating func glance(
+    func glance(
         for hash: Multihash, _ session: WantTable.SessionID, now: Instant
     ) -> [Searches.Turn] {
         let (turns, isAsked, over) = searches.glance(for: hash, session, now: now)
@@ -205,7 +215,7 @@ struct Visitors {
     }
 
     /// A reading is over.
-    mutating func end(_ session: WantTable.SessionID) {
+    func end(_ session: WantTable.SessionID) {
         for hash in searches.end(session) { guest.forget(hash) }
     }
 }

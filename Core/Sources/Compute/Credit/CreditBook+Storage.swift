@@ -29,7 +29,7 @@ extension CreditBook {
         guard try reader.number("version") == 1 else {
             throw DecodeError(.unsupported, "accounts: a version that is not known")
         }
-        var accounts: [PeerID: Account] = [:]
+        var accounts = [PeerID: Account]()
         for _ in 0..<(try reader.list("accounts", upTo: maxAccounts)) {
             let (peer, account) = try Account.read(&reader)
             accounts[peer] = account

@@ -50,7 +50,7 @@ public struct CreditBook: Sendable {
     private var newcomersDebt: UInt64 = 0
     private var newcomers = Outbox<PeerID>()
     /// What peers have been asked to sign, and when.
-    private var claims: [PeerID: (terms: ReceiptTerms, at: Instant)] = [:]
+    private var claims = [PeerID: (terms: ReceiptTerms, at: Instant)]()
     /// Receipts that are to be signed, one after another, since each names the one before it.
     private var pending = BoundedQueue<(receipt: Receipt, asCreditor: Bool, time: UInt64)>(
         limit: maxPending)
@@ -58,7 +58,7 @@ public struct CreditBook: Sendable {
     /// What has been signed and is not known to be kept.
     private var keeping: (number: UInt64, receipt: Receipt, asCreditor: Bool)?
     /// What is about to be signed for, by peer.
-    private var reserved: [PeerID: UInt64] = [:]
+    private var reserved = [PeerID: UInt64]()
     /// Whether a receipt could not be kept: then nothing more is signed.
     private var isClosed = false
     /// The receipts of those this node deals with, and those that others have shown.

@@ -11,7 +11,7 @@ public struct ForkWatch: Sendable {
     public static let maxReceipts = 16
 
     private let maxPeers: Int
-    private var receipts: [PeerID: [Receipt]] = [:]
+    private var receipts = [PeerID: [Receipt]]()
     /// The peers, and whose turn it is to be forgotten.
     private var peers: [PeerID] = []
     private var oldest = 0

@@ -14,7 +14,7 @@ struct ReceiptExchange: Sendable {
     static let maxPeers = 1_024
 
     private(set) var next: Instant?
-    private var heard: [PeerID: Instant] = [:]
+    private var heard = [PeerID: Instant]()
 
     /// There is somebody to show some to.
     mutating func begin(now: Instant) { next = next ?? now + Self.interval }

@@ -143,13 +143,13 @@ public struct CallClient: Sendable {
         var idleSince: Instant?
     }
 
-    var questions: [UInt64: Question] = [:]
-    var peers: [PeerID: Peer] = [:]
-    var peerOf: [StreamID: PeerID] = [:]
-    private var opening: [UInt64: PeerID] = [:]
-    var verifications: [UInt64: (peer: PeerID, numbers: [UInt64])] = [:]
+    var questions = [UInt64: Question]()
+    var peers = [PeerID: Peer]()
+    var peerOf = [StreamID: PeerID]()
+    private var opening = [UInt64: PeerID]()
+    var verifications = [UInt64: (peer: PeerID, numbers: [UInt64])]()
     /// The signatures of others that are looked at, by order, for which question.
-    var recalls: [UInt64: (number: UInt64, by: PeerID)] = [:]
+    var recalls = [UInt64: (number: UInt64, by: PeerID)]()
     private var deadlines = DeadlineQueue<PeerID>()
     private var nextNumber: UInt64 = 1
     var orders = Outbox<StreamOrder>()

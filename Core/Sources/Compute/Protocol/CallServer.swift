@@ -59,7 +59,7 @@ public struct CallServer: Sendable {
     private struct Stream {
         let peer: PeerID
         /// The questions that are being answered, by the asker's number.
-        var numbers: [UInt64: UInt64] = [:]
+        var numbers = [UInt64: UInt64]()
         /// When the first of them is given up; nil if nothing is set for it.
         var due: Instant?
         var lastID: UInt64?
@@ -71,11 +71,11 @@ public struct CallServer: Sendable {
 
     private let limits: CallServerLimits
     private var offer: CallOffer
-    private var streams: [StreamID: Stream] = [:]
-    private var asked: [UInt64: Asked] = [:]
-    private var streamCounts: [PeerID: Int] = [:]
-    private var callCounts: [PeerID: Int] = [:]
-    private var signatures: [UInt64: StreamID] = [:]
+    private var streams = [StreamID: Stream]()
+    private var asked = [UInt64: Asked]()
+    private var streamCounts = [PeerID: Int]()
+    private var callCounts = [PeerID: Int]()
+    private var signatures = [UInt64: StreamID]()
     /// Streams with answers that no signature covers yet.
     private var unsigned = Outbox<StreamID>()
     private var deadlines = DeadlineQueue<StreamID>()

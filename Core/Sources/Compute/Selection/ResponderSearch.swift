@@ -34,7 +34,7 @@ struct ResponderSearch: Sendable {
         var end: Instant
     }
 
-    private var entries: [CID: Entry] = [:]
+    private var entries = [CID: Entry]()
     private var order = Outbox<CID>()
 
     /// What is known of a contract.

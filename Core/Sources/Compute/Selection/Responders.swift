@@ -78,8 +78,8 @@ public struct Responders: Sendable {
     }
 
     /// What is known of each.
-    private(set) var known: [PeerID: ResponderHistory] = [:]
-    private var bans: [PeerID: Ban] = [:]
+    private(set) var known = [PeerID: ResponderHistory]()
+    private var bans = [PeerID: Ban]()
     private var order = Outbox<PeerID>()
     /// The bans without an end, the oldest first.
     private var banOrder: [PeerID] = []

@@ -78,19 +78,19 @@ public struct Caller: Sendable {
     var client = CallClient()
     /// All that is known of those who may be asked.
     public internal(set) var responders = Responders()
-    var sessions: [UInt64: CallSession] = [:]
+    var sessions = [UInt64: CallSession]()
     /// The session of each question and of each run.
-    var owners: [UInt64: UInt64] = [:]
-    var runs: [UInt64: UInt64] = [:]
+    var owners = [UInt64: UInt64]()
+    var runs = [UInt64: UInt64]()
     var search = ResponderSearch()
     /// The sessions that wait until a peer may be asked for more, and for how many there is room.
     private var line = Outbox<UInt64>()
     private var freed = 0
     /// The sessions that others may join, and which session those follow who have.
-    var shared: [CallSession.Key: UInt64] = [:]
-    private var leaders: [UInt64: UInt64] = [:]
-    var trials: [UInt64: Trial] = [:]
-    var trialOrders: [UInt64: UInt64] = [:]
+    var shared = [CallSession.Key: UInt64]()
+    private var leaders = [UInt64: UInt64]()
+    var trials = [UInt64: Trial]()
+    var trialOrders = [UInt64: UInt64]()
     private var hedges = HedgeBudget()
     var deadlines = DeadlineQueue<Due>()
     var random: SecretGenerator

@@ -110,7 +110,7 @@ extension WrongAnswer {
     func examine() throws(EvidenceFault) -> EvidenceVerdict {
         guard answer.fits, path.count < CallLimits.maxDepth else { throw .unrelated }
         guard answer.header.isValid else { throw .signature }
-        var known: [CID: CallRecord] = [:]
+        var known = [CID: CallRecord]()
         for record in records { known[record.cid] = record }
         var record = answer.record
         for index in path {

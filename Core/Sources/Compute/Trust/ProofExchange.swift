@@ -84,12 +84,12 @@ struct ProofExchange: Sendable {
     }
 
     let owner: PeerID
-    private var held: [PeerID: Held] = [:]
+    private var held = [PeerID: Held]()
     private var heldOrder: [PeerID] = []
     private var heldBytes = 0
-    private var reporters: [PeerID: Reporter] = [:]
+    private var reporters = [PeerID: Reporter]()
     private var reporterOrder = Outbox<PeerID>()
-    private var transfers: [PeerID: Transfer] = [:]
+    private var transfers = [PeerID: Transfer]()
     /// Whose proofs are being fetched, wait, or are looked into.
     private var busy: Set<PeerID> = []
     private var pendingBytes = 0

@@ -35,7 +35,7 @@ public struct RateLine: Sendable {
     /// How often a flow had to wait, since the start.
     public private(set) var waits: UInt64 = 0
     /// What each flow in line wants.
-    private var wanted: [Flow: Int] = [:]
+    private var wanted = [Flow: Int]()
     private var littles = Line()
     private var others = Line()
     /// Whether the last turn was of the line of those who want little.

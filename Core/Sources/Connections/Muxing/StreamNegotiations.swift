@@ -18,7 +18,7 @@ struct StreamNegotiations {
 
     private let supported: [ProtocolName]
     private let patience: Duration
-    private var running: [UInt32: StreamNegotiation] = [:]
+    private var running = [UInt32: StreamNegotiation]()
     /// When their time is up, in order; some have ended before.
     private var deadlines: BoundedQueue<(at: Instant, stream: UInt32)>
 

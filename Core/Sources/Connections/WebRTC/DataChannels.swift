@@ -25,8 +25,8 @@ struct DataChannels: StreamMuxer {
     /// Which numbers are ours to give: even for the client of DTLS, odd for its server.
     private let isServer: Bool
     private let limits: YamuxLimits
-    var channels: [UInt16: DataChannel] = [:]
-    private var closing: [UInt16: Closing] = [:]
+    var channels = [UInt16: DataChannel]()
+    private var closing = [UInt16: Closing]()
     private var nextNumber: UInt16
     private(set) var incomingCount = 0
     private(set) var outgoingCount = 0

@@ -76,10 +76,10 @@ public struct ICEResponder {
     }
 
     private let limits: ICELimits
-    private var peers: [UInt64: Peer] = [:]
+    private var peers = [UInt64: Peer]()
     /// By the names of checks.
-    private var numbers: [[UInt8]: UInt64] = [:]
-    private var places: [UDPAddress: UInt64] = [:]
+    private var numbers = [[UInt8]: UInt64]()
+    private var places = [UDPAddress: UInt64]()
     private var lastNumber: UInt64 = 0
     /// How many peers have done a check and nothing else.
     public private(set) var checkedCount = 0

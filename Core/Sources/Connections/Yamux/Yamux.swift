@@ -21,7 +21,7 @@ struct Yamux: StreamMuxer {
 
     let limits: YamuxLimits
     let role: Role
-    var streams: [UInt32: YamuxStream] = [:]
+    var streams = [UInt32: YamuxStream]()
     private var nextStream: UInt32
     private(set) var incomingCount = 0
     private(set) var outgoingCount = 0

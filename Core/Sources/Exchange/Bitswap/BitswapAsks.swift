@@ -38,7 +38,7 @@ public struct BitswapAsks: Sendable {
     private static let leastPatience: Duration = .milliseconds(250)
     private static let mostPatience: Duration = .seconds(7)
 
-    private var asks: [Multihash: Ask] = [:]
+    private var asks = [Multihash: Ask]()
     /// What the peer has not been told yet, in order; what was taken back meanwhile is passed over.
     private var changes: [(cid: CID, kind: BitswapMessage.Want.Kind)] = []
     private var recent: Set<Multihash> = []

@@ -36,7 +36,7 @@ struct BitswapLedger: Sendable {
     var isBlocked = false
     /// Bytes that were sent to this peer, on a scale that all peers share.
     var served: UInt64 = 0
-    private(set) var wants: [CID: Want] = [:]
+    private(set) var wants = [CID: Want]()
     private(set) var presences: [BitswapMessage.Presence] = []
     private(set) var pendingBytes = 0
     private var ready = ReadyQueue<CID>()

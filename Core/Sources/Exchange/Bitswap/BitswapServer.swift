@@ -37,12 +37,12 @@ public struct BitswapServer: Sendable {
     private let limits: Limits
     private var slots: [BitswapLedger?] = []
     private var freeSlots: [Int] = []
-    private var slotOf: [PeerID: Int] = [:]
+    private var slotOf = [PeerID: Int]()
     private var nextTicket: UInt64 = 0
-    private var lookUps: [UInt64: [Waiting]] = [:]
-    private var inFlight: [UInt64: InFlight] = [:]
+    private var lookUps = [UInt64: [Waiting]]()
+    private var inFlight = [UInt64: InFlight]()
     /// Who waits for a block that is not here.
-    private var absent: [Multihash: [Waiting]] = [:]
+    private var absent = [Multihash: [Waiting]]()
     private var unacknowledged = 0
     /// Where the peer stood that was served last; who joins later begins there.
     private var turn: UInt64 = 0

@@ -9,7 +9,7 @@ struct OpenRequests: Sendable {
     private var base = 0
     /// How many slots at the front are out of use.
     private var head = 0
-    private var numbers: [Multihash: Int] = [:]
+    private var numbers = [Multihash: Int]()
 
     var count: Int { numbers.count }
     var isEmpty: Bool { numbers.isEmpty }

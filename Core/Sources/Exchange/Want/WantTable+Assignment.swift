@@ -43,12 +43,10 @@ extension WantTable {
             guard let entry = sources[source], hasRoom(entry, in: session, now: now) else {
                 continue
             }
-            free.append((source, entry.pace.rate(now: now) ?? 0))
+            let rate = entry.pace.rate(now: now) ?? 0
+            // The fastest takes what is read next; of the same rate, who came first.
+            free.insert((source, rate), at: free.firstIndex { $0.rate < rate } ?? free.count)
         }
-        // The fastest takes what is read next; of the same rate, who came first.
-        free = free.enumerated().sorted {
-            ($1.element.rate, $0.offset) < ($0.element.rate, $1.offset)
-        }.map { $0.element }
         while !free.isEmpty {
             free.removeAll { !giveOne(to: $0.id, in: id, now: now) }
         }

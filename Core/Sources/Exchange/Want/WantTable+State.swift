@@ -109,7 +109,7 @@ extension WantTable {
         /// How long it waits without any progress before it fails.
         let patience: Duration
         var queue = WantQueue()
-        var seats: [SourceID: Seat] = [:]
+        var seats = [SourceID: Seat]()
         /// The sources in the order in which they came.
         var order: [SourceID] = []
         /// How many bytes have been asked for, as far as sizes are known.

@@ -6,6 +6,8 @@
 // could help, and of a source that may turn out to have nothing, which then says so at once; the
 // others are asked meanwhile whether they have the root. If some do, the whole ends soon, and the
 // rest is wanted block by block.
+//
+// Pages want blocks alone. What is not inlined here they need not load.
 
 public import Multiformats
 public import Wire
@@ -111,6 +113,7 @@ extension WantTable {
     }
 
     /// Ends a whole whose source is not to be listened to any longer.
+    @inline(never)
     mutating func abandonStream(of source: SourceID, in id: SessionID, now: Instant) {
         actions.append(.abandonStream(source, id))
         streamEnded(source, in: id, now: now)
@@ -126,20 +129,27 @@ extension WantTable {
 
     /// Asks someone for everything at once, or ends that when others may help.
     mutating func planStream(in id: SessionID, now: Instant) {
-        guard let session = sessions[id] else { return }
-        switch session.streaming {
-        case .none, .ending: break
+        switch sessions[id]?.streaming {
+        case .none?, .ending, nil: break
         case .wanted(let root): seekStream(of: root, in: id, now: now)
-        case .from(let source, let root):
-            probeOthers(than: source, for: root, in: id)
-            guard now >= session.streamBegun + limits.alone else { return }
-            sessions[id]?.isAlone = false
-            let others = candidates(for: root, in: session).contains {
-                $0 != source && session.seats[$0]?.promise != .unknown
-            }
-            guard others else { return }
-            stopStream(of: source, root, in: id)
+        case .from(let source, let root): shareStream(of: source, root, in: id, now: now)
         }
+    }
+
+    /// Ends a whole when others may help.
+    @inline(never)
+    private mutating func shareStream(
+        of source: SourceID, _ root: CID, in id: SessionID, now: Instant
+    ) {
+        guard let session = sessions[id] else { return }
+        probeOthers(than: source, for: root, in: id)
+        guard now >= session.streamBegun + limits.alone else { return }
+        sessions[id]?.isAlone = false
+        let others = candidates(for: root, in: session).contains {
+            $0 != source && session.seats[$0]?.promise != .unknown
+        }
+        guard others else { return }
+        stopStream(of: source, root, in: id)
     }
 
     /// Asks the others whether they have the root, each once.
@@ -177,6 +187,7 @@ extension WantTable {
         }
     }
 
+    @inline(never)
     private mutating func seekStream(of root: CID, in id: SessionID, now: Instant) {
         guard let session = sessions[id] else { return }
         guard let want = wants[root.hash], want.sessions.contains(id) else {

@@ -15,11 +15,11 @@ public import Wire
 /// Who is asked for which block, and when.
 public struct WantTable: Sendable {
     let limits: Limits
-    var sessions: [SessionID: Session] = [:]
+    var sessions = [SessionID: Session]()
     /// The sessions in the order of their turns.
     var sessionOrder: [SessionID] = []
-    var sources: [SourceID: Source] = [:]
-    var wants: [Multihash: Want] = [:]
+    var sources = [SourceID: Source]()
+    var wants = [Multihash: Want]()
     var actions: [Action] = []
     /// How many of the actions have been taken.
     private var taken = 0

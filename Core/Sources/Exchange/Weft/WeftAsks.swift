@@ -37,15 +37,15 @@ struct WeftAsks: Sendable {
     /// How many bytes the other side may send ahead for each list.
     private static let window: Int64 = 4 << 20
 
-    private var requests: [UInt64: Request] = [:]
+    private var requests = [UInt64: Request]()
     /// How many bytes the other side may still send for lists.
-    private var credits: [UInt64: Int64] = [:]
+    private var credits = [UInt64: Int64]()
     private var lists = 0
     private var gathered: [CID] = []
     /// What it is to be asked about.
     private var probes: [CID] = []
-    private var placed: [Multihash: (request: UInt64, item: UInt32)] = [:]
-    private var cancelled: [UInt64: [UInt32]] = [:]
+    private var placed = [Multihash: (request: UInt64, item: UInt32)]()
+    private var cancelled = [UInt64: [UInt32]]()
     private var cancelledOrder: [UInt64] = []
     private var nextNumber: UInt64 = 0
 

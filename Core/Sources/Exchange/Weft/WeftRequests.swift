@@ -40,14 +40,14 @@ public struct WeftRequests: Sendable {
         /// than what was left: it knew of no more when it sent it, whatever was granted meanwhile.
         var credit: Int64
         /// Nodes that may be needed once more, by hash.
-        var kept: [Multihash: [UInt8]] = [:]
+        var kept = [Multihash: [UInt8]]()
         var keptBytes = 0
     }
 
     /// How many bytes of nodes are kept for walks that come by them again.
     private static let keptMax = 4 << 20
 
-    private var requests: [UInt64: Request] = [:]
+    private var requests = [UInt64: Request]()
 
     /// A stream on which nothing has been asked.
     public init() {}
@@ -128,15 +128,9 @@ public struct WeftRequests: Sendable {
             }
             request.goal = .list(cids, next: next)
         case .dag(var walk):
-            for (index, range) in ranges.enumerated() {
-                try charge(range, to: &request)
-                guard try take(frame, range, digests, &walk, &request, into: &blocks) else {
-                    // What it leads to is not known; whatever comes yet is not used.
-                    for rest in ranges[(index + 1)...] { try charge(rest, to: &request) }
-                    return blocks
-                }
+            if try take(frame, ranges, digests, &walk, of: &request, into: &blocks) {
+                request.goal = .dag(walk)
             }
-            request.goal = .dag(walk)
         }
         return blocks
     }
@@ -148,6 +142,24 @@ public struct WeftRequests: Sendable {
             throw DecodeError(.overLimit, "exchange: more was sent than allowed")
         }
         request.credit -= Int64(range.count)
+    }
+
+    /// The next blocks of a DAG. False if it cannot be told what follows. Pages ask for lists of
+    /// blocks alone, and this is not in what they load at first.
+    @inline(never)
+    private static func take(
+        _ frame: [UInt8], _ ranges: [Range<Int>], _ digests: [BlockDigest],
+        _ walk: inout ScopeWalk, of request: inout Request, into blocks: inout [ReceivedBlock]
+    ) throws(DecodeError) -> Bool {
+        for (index, range) in ranges.enumerated() {
+            try charge(range, to: &request)
+            guard try take(frame, range, digests, &walk, &request, into: &blocks) else {
+                // What it leads to is not known; whatever comes yet is not used.
+                for rest in ranges[(index + 1)...] { try charge(rest, to: &request) }
+                return false
+            }
+        }
+        return true
     }
 
     /// The next block of a DAG. False if it cannot be told what follows.
@@ -199,6 +211,14 @@ public struct WeftRequests: Sendable {
         }
     }
 
+    /// Whether nothing more comes of a DAG.
+    @inline(never)
+    private static func isOver(_ walk: ScopeWalk, _ kept: [Multihash: [UInt8]]) -> Bool {
+        var walk = walk
+        guard case .nothing = expected(&walk, kept) else { return false }
+        return true
+    }
+
     private mutating func skip(
         _ count: Int, of id: UInt64, into outcomes: inout [Outcome]
     ) throws(DecodeError) {
@@ -239,10 +259,8 @@ public struct WeftRequests: Sendable {
         case .list(let cids, let next), .presence(let cids, let next):
             for cid in cids[next...] { outcomes.append(.missing(request: id, cid)) }
             if next == cids.count { completeness = .whole }
-        case .dag(var walk):
-            if status == .complete, case .nothing = Self.expected(&walk, request.kept) {
-                completeness = .whole
-            }
+        case .dag(let walk):
+            if status == .complete, Self.isOver(walk, request.kept) { completeness = .whole }
         case .abandoned: break
         }
         outcomes.append(.ended(request: id, status, completeness))

@@ -79,11 +79,11 @@ public struct WeftServer: Sendable {
     }
 
     private let limits: Limits
-    private var streams: [StreamID: Stream] = [:]
+    private var streams = [StreamID: Stream]()
     /// The streams in the order in which they came.
     private var order: [StreamID] = []
-    private var questions: [UInt64: Question] = [:]
-    private var inFlight: [UInt64: (stream: StreamID, bytes: Int)] = [:]
+    private var questions = [UInt64: Question]()
+    private var inFlight = [UInt64: (stream: StreamID, bytes: Int)]()
     private var lookUps: [LookUp] = []
     private var loads: [Load] = []
     /// Streams whose requests may go on.

@@ -35,11 +35,11 @@ public struct KeyFetch: Sendable {
         case answered
     }
 
-    private var opening: [UInt64: Question] = [:]
-    private var questions: [StreamID: Question] = [:]
-    private var serving: [StreamID: (peer: PeerID, state: Serving)] = [:]
-    private var servingCounts: [PeerID: Int] = [:]
-    private var lookUps: [UInt64: StreamID] = [:]
+    private var opening = [UInt64: Question]()
+    private var questions = [StreamID: Question]()
+    private var serving = [StreamID: (peer: PeerID, state: Serving)]()
+    private var servingCounts = [PeerID: Int]()
+    private var lookUps = [UInt64: StreamID]()
     private var deadlines = DeadlineQueue<StreamID>()
     private var nextNumber: UInt64 = 1
     private var orders = Outbox<StreamOrder>()

@@ -58,10 +58,10 @@ public struct Identify: Sendable {
     /// every scope, for each peer is told what it can reach; the signed record must be of public
     /// addresses alone.
     public var own: IdentifyMessage
-    private var asked: [UInt64: Asked] = [:]
-    private var incoming: [StreamID: Incoming] = [:]
+    private var asked = [UInt64: Asked]()
+    private var incoming = [StreamID: Incoming]()
     /// The channels of connected peers.
-    private var channels: [PeerID: PeerChannel] = [:]
+    private var channels = [PeerID: PeerChannel]()
     private var deadlines = DeadlineQueue<StreamID>()
     private var nextRequest: UInt64 = 1
     private var orders = Outbox<StreamOrder>()
@@ -98,10 +98,24 @@ public struct Identify: Sendable {
         open(.news(peer, channel), to: peer, PeerProtocols.identifyPush)
     }
 
-    /// Takes what happened to a stream of the two protocols.
+    /// Takes what happened to a stream of the two protocols. Addresses go into the book.
     public mutating func receive(
         _ event: StreamEvent, addresses: inout AddressBook, now: Instant
     ) {
+        receive(event, now: now) { message, peer, scope throws(DecodeError) in
+            try Self.note(message, of: peer, in: &addresses, over: scope, now: now)
+        }
+    }
+
+    /// Takes what happened to a stream of the two protocols, for who keeps no addresses.
+    public mutating func receive(_ event: StreamEvent, now: Instant) {
+        receive(event, now: now) { _, _, _ throws(DecodeError) in }
+    }
+
+    /// Checks and keeps what a peer says of its addresses over a channel of this scope.
+    private typealias Note = (IdentifyMessage, PeerID, AddressScope) throws(DecodeError) -> Void
+
+    private mutating func receive(_ event: StreamEvent, now: Instant, note: Note) {
         switch event {
         case .opened(let request, let stream, _):
             switch asked.removeValue(forKey: request) {
@@ -128,7 +142,7 @@ public struct Identify: Sendable {
                 orders.append(.reset(stream))
             }
         case .message(let stream, let bytes): read(bytes, from: stream)
-        case .finished(let stream): conclude(stream, addresses: &addresses, now: now)
+        case .finished(let stream): conclude(stream, note: note)
         case .reset(let stream): fail(stream, .disconnected)
         }
     }
@@ -193,9 +207,7 @@ public struct Identify: Sendable {
         }
     }
 
-    private mutating func conclude(
-        _ stream: StreamID, addresses: inout AddressBook, now: Instant
-    ) {
+    private mutating func conclude(_ stream: StreamID, note: Note) {
         guard let state = incoming.removeValue(forKey: stream) else { return }
         orders.append(.finish(stream))
         guard state.count > 0 else {
@@ -203,7 +215,12 @@ public struct Identify: Sendable {
             return
         }
         do throws(DecodeError) {
-            try note(state.message, of: state.peer, in: &addresses, now: now)
+            if let key = state.message.publicKey, PeerID(key) != state.peer {
+                throw DecodeError(.mismatch, "identify: the key is another peer's")
+            }
+            if let scope = channels[state.peer]?.scope {
+                try note(state.message, state.peer, scope)
+            }
         } catch {
             events.append(.violation(state.peer, error))
             if state.kind == .answer { events.append(.failed(state.peer, .disconnected)) }
@@ -216,13 +233,10 @@ public struct Identify: Sendable {
     }
 
     /// Checks what a peer said of itself and puts its addresses into the book.
-    private func note(
-        _ message: IdentifyMessage, of peer: PeerID, in addresses: inout AddressBook, now: Instant
+    private static func note(
+        _ message: IdentifyMessage, of peer: PeerID, in addresses: inout AddressBook,
+        over scope: AddressScope, now: Instant
     ) throws(DecodeError) {
-        if let key = message.publicKey, PeerID(key) != peer {
-            throw DecodeError(.mismatch, "identify: the key is another peer's")
-        }
-        guard let scope = channels[peer]?.scope else { return }
         let lifetime = AddressBook.Lifetime.itself
         if message.signedPeerRecord.isEmpty {
             addresses.add(

@@ -34,8 +34,8 @@ public struct MeetingGuest: Sendable {
     /// When a page comes back to a place that has sent it away.
     public static let rejoinPause: Duration = .seconds(60)
 
-    private var opening: [UInt64: PeerID] = [:]
-    private var places: [StreamID: PeerID] = [:]
+    private var opening = [UInt64: PeerID]()
+    private var places = [StreamID: PeerID]()
     private var isWelcome: Set<StreamID> = []
     /// Those places that know what the page has.
     private var isIntroduced: Set<StreamID> = []
@@ -46,7 +46,7 @@ public struct MeetingGuest: Sendable {
     /// What the page wants, the newest last.
     private var wanted: [Multihash] = []
     /// The places whose answers are awaited.
-    private var questions: [Multihash: Set<StreamID>] = [:]
+    private var questions = [Multihash: Set<StreamID>]()
     private var deadlines = DeadlineQueue<Multihash>()
     /// What is going to be asked about with the next message, when that leaves, and how much was
     /// since a period began.

@@ -30,12 +30,12 @@ public struct MeetingPlace: Sendable {
         var periodStart: Instant
     }
 
-    private var guests: [StreamID: Guest] = [:]
-    private var streams: [PeerID: StreamID] = [:]
+    private var guests = [StreamID: Guest]()
+    private var streams = [PeerID: StreamID]()
     /// The holders of each hash, in the order in which they came.
-    private var holders: [Multihash: [PeerID]] = [:]
+    private var holders = [Multihash: [PeerID]]()
     /// Those who want each hash.
-    private var waiting: [Multihash: [StreamID]] = [:]
+    private var waiting = [Multihash: [StreamID]]()
     /// How many hashes all guests have named.
     private(set) var hashTotal = 0
     private var orders = Outbox<StreamOrder>()

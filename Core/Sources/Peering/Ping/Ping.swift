@@ -39,10 +39,10 @@ public struct Ping: Sendable {
         var lastUse: Instant
     }
 
-    private var opening: [UInt64: Question] = [:]
-    private var questions: [StreamID: Question] = [:]
-    private var echoes: [StreamID: Echo] = [:]
-    private var echoCounts: [PeerID: Int] = [:]
+    private var opening = [UInt64: Question]()
+    private var questions = [StreamID: Question]()
+    private var echoes = [StreamID: Echo]()
+    private var echoCounts = [PeerID: Int]()
     private var deadlines = DeadlineQueue<StreamID>()
     private var nextNumber: UInt64 = 1
     private var random: SeededGenerator

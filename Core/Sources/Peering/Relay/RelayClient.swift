@@ -83,10 +83,10 @@ public struct RelayClient: Sendable {
 
     /// What time of day it is, by which reservations end.
     public var clock: WallClock
-    private var places: [PeerID: Place] = [:]
-    private var asked: [UInt64: Asked] = [:]
-    private var streams: [StreamID: UInt64] = [:]
-    private var stops: [StreamID: Stop] = [:]
+    private var places = [PeerID: Place]()
+    private var asked = [UInt64: Asked]()
+    private var streams = [StreamID: UInt64]()
+    private var stops = [StreamID: Stop]()
     private var deadlines = DeadlineQueue<Due>()
     private var nextNumber: UInt64 = 1
     private var orders = Outbox<StreamOrder>()

@@ -84,12 +84,12 @@ public struct RelayServer: Sendable {
     /// Where this node can be reached; told to those who have a place.
     public var ownAddresses: [Multiaddr] = []
 
-    private var places: [PeerID: Place] = [:]
-    private var hops: [StreamID: Hop] = [:]
-    private var requests: [UInt64: StreamID] = [:]
+    private var places = [PeerID: Place]()
+    private var hops = [StreamID: Hop]()
+    private var requests = [UInt64: StreamID]()
     /// From the stream to the other end to the stream of who wants it.
-    private var stops: [StreamID: StreamID] = [:]
-    private var circuits: [StreamID: Half] = [:]
+    private var stops = [StreamID: StreamID]()
+    private var circuits = [StreamID: Half]()
     private var deadlines = DeadlineQueue<StreamID>()
     private var nextNumber: UInt64 = 1
     private var orders = Outbox<StreamOrder>()

@@ -70,8 +70,8 @@ public struct Signaling: Sendable {
         var candidatesTold = 0
     }
 
-    private var calls: [UInt64: Call] = [:]
-    private var numbers: [StreamID: UInt64] = [:]
+    private var calls = [UInt64: Call]()
+    private var numbers = [StreamID: UInt64]()
     private var deadlines = DeadlineQueue<UInt64>()
     /// The number of the next call.
     public private(set) var nextNumber: UInt64
