@@ -63,7 +63,7 @@ final class CallDesk {
     /// How long peers were told that calls wait.
     private var queue = Duration.zero
     /// What is to be put down when this turn of the machine is over.
-    private var entries: [NodeCore.CallOrder] = []
+    private var entries: [(CallDesk) -> Void] = []
 
     /// Completions that wait for the loop, which takes all that there are at once.
     private final class Finished: Sendable {
@@ -121,7 +121,10 @@ final class CallDesk {
                 .examined(number, await worker?.examine(file: file) ?? .undecided)
             }
             stops[number] = { task.cancel() }
-        case .vouched, .disbelieve, .keep, .changed: entries.append(order)
+        case .vouched(let answer, let peer): entries.append { $0.remember(answer, via: peer) }
+        case .disbelieve(let record): entries.append { $0.worker?.disbelieve(record) }
+        case .keep(let number, let receipt): entries.append { $0.keep(receipt, number) }
+        case .changed(let change): entries.append { $0.worker?.changed(change) }
         }
     }
 
@@ -134,15 +137,7 @@ final class CallDesk {
     private func putDown() {
         let all = entries
         entries = []
-        for order in all {
-            switch order {
-            case .vouched(let answer, let peer): remember(answer, via: peer)
-            case .disbelieve(let record): worker?.disbelieve(record)
-            case .keep(let number, let receipt): keep(receipt, number)
-            case .changed(let change): worker?.changed(change)
-            default: break
-            }
-        }
+        for put in all { put(self) }
     }
 
     private func run(
