@@ -77,4 +77,36 @@ import Testing
         #expect(page.report["handed"] as? Int == 0, "\(page.report)")
         try between.give(between.large, between.content)
     }
+
+    /// A worker may be killed for its memory, or hang: nobody waits for it for ever. What was asked
+    /// fails with a reason, another worker begins, and goes on as before; if that ends at once as
+    /// well, none does until the page starts Weft anew.
+    @Test(
+        "a page notices that its worker has ended or hangs",
+        arguments: PageFetchTests.browsers, [false, true])
+    func ending(browser: String, hangs: Bool) throws {
+        let place = try Workplace()
+        let (node, address, _, large) = try PageTests.startWithFilm(place)
+        defer { node.stop() }
+        let small = try place.weft("add", "-q", place.write("small", Data("bread".utf8))).output
+        let argument: [String: Any] = [
+            "peers": [address], "large": "ipfs://\(large)", "small": "ipfs://\(small)", "hangs": hangs,
+        ]
+        let json = try JSONSerialization.data(withJSONObject: argument)
+        let outcome = try place.python(
+            "../Browsers/\(browser).py", ["dying.html", String(decoding: json, as: UTF8.self)])
+        let report = try outcome.object()
+        let answers = try #require(report["answers"] as? [[String: Any]], "\(report)")
+        for answer in answers[...1] + answers[3...4] {
+            #expect(answer["name"] as? String == "TypeError", "\(answers)")
+            #expect(answer["code"] as? String == "broken", "\(answers)")
+            // Hardly longer than pages have patience.
+            #expect(answer["milliseconds"] as? Double ?? .infinity < 60_000, "\(answers)")
+        }
+        for answer in [answers[2], answers[5]] {
+            #expect(answer["text"] as? String == "bread", "\(answers)")
+        }
+        #expect(report["workers"] as? Int == 3, "\(report)")
+        #expect(report["connected"] as? Int == 1, "\(report)")
+    }
 }

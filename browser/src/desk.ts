@@ -93,6 +93,7 @@ export class Desk {
       case 'heard':
         this.unheard -= HEARD
         return
+      case 'beat': return this.say({ kind: 'ready' })
       case 'stop': return void this.stop()
     }
   }

@@ -3,10 +3,12 @@
 
 import { Associations } from './associations.js'
 import type { CallRecord, MeshOptions } from './contracts.js'
-import { stopped, toldError, faultOf } from './errors.js'
+import { faultOf, stopped, toldError, WeftError } from './errors.js'
 import { Incoming } from './incoming.js'
 import { Link } from './link.js'
-import { nodeOptions, type StartOptions, type Status, type WeftEventMap, whereIs } from './options.js'
+import {
+  nodeOptions, type NodeOptions, type StartOptions, type Status, type WeftEventMap, whereIs,
+} from './options.js'
 import { compile, type ModuleSource } from './pieces.js'
 import { isOfMesh } from './requests.js'
 import { install, listenToWorker } from './site.js'
@@ -14,6 +16,8 @@ import { HEARD, type NodeLetter, type Wish } from './talk.js'
 
 /** How long a page may load before it gives peers what it has, in milliseconds. */
 const LOADING = 2000
+/** How long a node has to have worked that another one begins when it comes to its end, in milliseconds. */
+const LEAST_LIFE = 60_000
 
 interface Waiting {
   readonly resolve: (value: never) => void
@@ -22,8 +26,8 @@ interface Waiting {
 
 /** A page that is a peer. */
 export class Weft extends EventTarget {
-  private readonly link: Link
-  private readonly associations: Associations
+  private link!: Link
+  private associations!: Associations
   private readonly wishes = new Map<number, Waiting>()
   private readonly incoming = new Map<number, Incoming>()
   private nextNumber = 1
@@ -35,11 +39,16 @@ export class Weft extends EventTarget {
   /** Why there is nothing any more. */
   private fault: Error | undefined
 
-  private constructor(script: string) {
+  private module!: Promise<WebAssembly.Module>
+  private options!: NodeOptions
+  /** Resolves when the node has begun. */
+  private begun!: Promise<void>
+  /** When one had to begin anew last. */
+  private renewed = -Infinity
+
+  private constructor(private readonly script: string) {
     super()
-    this.link = new Link(script, letter => this.hear(letter), error => this.fail(error))
-    this.associations = new Associations(
-      (notice, transfer) => this.link.say({ kind: 'webrtc', notice }, transfer))
+    this.call()
     this.stopListening = listenToWorker(said => {
       this.link.say(said, said.kind === 'pass' ? [said.port] : [])
     })
@@ -54,14 +63,13 @@ export class Weft extends EventTarget {
     if (script === undefined) throw new TypeError('say where weft-node.js is: node')
     const weft = new Weft(script)
     try {
-      const module = compile(options.module).then(
-        module => weft.link.say({ kind: 'module', module }))
-      await Promise.all([
-        module, nodeOptions(options).then(options => weft.wish({ kind: 'start', options })),
-      ])
+      weft.module = compile(options.module)
+      weft.module.catch(() => {})
+      weft.options = await nodeOptions(options)
+      await weft.begin()
       const { serviceWorker } = options
       await Promise.all([
-        weft.known.serve ? loaded().then(() => weft.wish({ kind: 'give' })) : undefined,
+        weft.give(),
         serviceWorker === undefined ? undefined : install(serviceWorker),
       ])
     } catch (error) {
@@ -69,6 +77,46 @@ export class Weft extends EventTarget {
       throw error
     }
     return weft
+  }
+
+  /** Has a node come. */
+  private call(): void {
+    const link = new Link(
+      this.script, letter => this.hear(letter), error => this.fail(error), () => this.lose())
+    this.link = link
+    this.associations = new Associations(
+      (notice, transfer) => link.say({ kind: 'webrtc', notice }, transfer))
+  }
+
+  /** Has it begin, while the module may still be loaded. */
+  private begin(): Promise<void> {
+    const { options } = this
+    const module = this.module.then(module => this.link.say({ kind: 'module', module }))
+    this.begun = Promise.all([module, this.ask({ kind: 'start', options })]).then(() => {})
+    return this.begun
+  }
+
+  /** Peers are given what is kept when the page has loaded, if they are to be. */
+  private async give(): Promise<void> {
+    if (!this.serve) return
+    await loaded()
+    await this.wish({ kind: 'give' })
+  }
+
+  /** The node has come to its end: what it was asked fails, and another one begins, but not again and again. */
+  private lose(): void {
+    const now = performance.now()
+    const cause = new WeftError('broken', 'Weft’s worker has come to its end; ask again', [])
+    const error = new TypeError(cause.message, { cause })
+    this.link.leave(0)
+    this.associations.stop()
+    if (this.known === undefined || now - this.renewed < LEAST_LIFE) return this.fail(error)
+    this.renewed = now
+    this.refuse(error)
+    this.options = { ...this.options, serve: this.serve }
+    this.known = { ...this.known, peers: [] }
+    this.call()
+    this.begin().then(() => this.give()).catch(error => this.fail(error))
   }
 
   private hear({ said, status }: NodeLetter): void {
@@ -91,10 +139,14 @@ export class Weft extends EventTarget {
     return waiting
   }
 
-  /** Asks the node for something. */
-  private wish<Value>(wish: Wish, { signal, transfer }: {
-    signal?: AbortSignal; transfer?: Transferable[]
-  } = {}): Promise<Value> {
+  /** Asks the node for something when it has begun. */
+  private async wish<Value>(wish: Wish, signal?: AbortSignal): Promise<Value> {
+    this.checkIsRunning()
+    await this.begun
+    return this.ask(wish, signal)
+  }
+
+  private ask<Value>(wish: Wish, signal?: AbortSignal): Promise<Value> {
     this.checkIsRunning()
     signal?.throwIfAborted()
     const number = this.nextNumber++
@@ -105,13 +157,20 @@ export class Weft extends EventTarget {
     return new Promise<Value>((resolve, reject) => {
       this.wishes.set(number, { resolve, reject })
       signal?.addEventListener('abort', abort)
-      this.link.say({ kind: 'wish', number, wish }, transfer)
+      this.link.say({ kind: 'wish', number, wish })
+      this.watch()
     }).finally(() => signal?.removeEventListener('abort', abort))
+  }
+
+  /** What is asked is waited for as long as the node is there. */
+  private watch(): void {
+    this.link.watch(() => this.wishes.size + this.incoming.size > 0, this.options.patience)
   }
 
   /** Begins to keep a connection with who is at this address. */
   async connect(address: string): Promise<void> {
     await this.wish({ kind: 'connect', address })
+    this.options = { ...this.options, peers: [...new Set([...this.options.peers, address])] }
   }
 
   /**
@@ -127,6 +186,7 @@ export class Weft extends EventTarget {
     const { url, method, cache, integrity, signal } = request
     const isBare = method === 'GET' || method === 'HEAD'
     const body = isBare ? undefined : await request.arrayBuffer()
+    await this.begun
     this.checkIsRunning()
     signal.throwIfAborted()
     const number = this.nextNumber++
@@ -138,13 +198,14 @@ export class Weft extends EventTarget {
     this.link.say(
       { kind: 'fetch', number, request: { url, method, headers, body, cache, integrity, mesh: init?.mesh } },
       body === undefined ? [] : [body])
+    this.watch()
     incoming.demand()
     return incoming.response
   }
 
   /** What is known of a call, by the CID of its record. */
   async callRecord(cid: string, signal?: AbortSignal): Promise<CallRecord> {
-    return this.wish({ kind: 'record', cid }, { ...(signal && { signal }) })
+    return this.wish({ kind: 'record', cid }, signal)
   }
 
   /**
@@ -203,14 +264,18 @@ export class Weft extends EventTarget {
     this.fault ??= error
     this.stopListening()
     this.associations.stop()
+    this.refuse(error)
+  }
+
+  /** Fails what the node was asked. */
+  private refuse(error: unknown): void {
     for (const number of [...this.wishes.keys()]) this.waiting(number)?.reject(error)
     for (const incoming of [...this.incoming.values()]) incoming.fail(error)
   }
 
   private checkIsRunning(): void {
     if (this.fault === undefined) return
-    const isStopped = this.fault instanceof DOMException
-    throw new TypeError(isStopped ? 'this Weft has been stopped' : this.fault.message)
+    throw this.fault instanceof DOMException ? new TypeError('this Weft has been stopped') : this.fault
   }
 
   override addEventListener<Name extends keyof WeftEventMap>(

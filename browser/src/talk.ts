@@ -55,12 +55,16 @@ export type PageSaid =
   | { readonly kind: 'webrtc'; readonly notice: AssociationNotice }
   /** So many more events and news have been heard as there are from one of these to the next. */
   | { readonly kind: 'heard' }
+  /** Say that you are there. */
+  | { readonly kind: 'beat' }
   | { readonly kind: 'stop' }
 
 /** What a node says. */
 export type NodeSaid =
   /** It is there; nothing else is said before. */
   | { readonly kind: 'ready' }
+  /** Its worker holds this lock, as long as it lives. */
+  | { readonly kind: 'holds'; readonly lock: string }
   /** What became of a wish. */
   | { readonly kind: 'done'; readonly number: number; readonly value: unknown }
   | { readonly kind: 'failed'; readonly number: number; readonly fault: Fault }

@@ -9,5 +9,18 @@ export function serve(line: Line<NodeLetter, PageSaid>, close: () => void = () =
 }
 
 if (typeof document === 'undefined') {
-  serve(globalThis as unknown as Line<NodeLetter, PageSaid>, () => globalThis.close())
+  const line = globalThis as unknown as Line<NodeLetter, PageSaid>
+  hold(line)
+  serve(line, () => globalThis.close())
+  // Somebody would wait for what cannot be heard.
+  globalThis.onmessageerror = () => globalThis.close()
+}
+
+/** Holds a lock, of which the page learns that the worker is gone, for whatever reason. */
+function hold(line: Line<NodeLetter, PageSaid>): void {
+  const lock = `weft-node/${Math.random()}`
+  navigator.locks?.request(lock, () => {
+    line.postMessage({ said: { kind: 'holds', lock }, status: undefined }, [])
+    return new Promise(() => {})
+  }).catch(() => {})
 }

@@ -3,6 +3,7 @@
 // the site when that is quicker, or fails. It keeps nothing, because browsers end it at any time.
 
 import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest, SiteNotice } from '../src/messages.js'
+import { relieved } from './relief.js'
 
 declare const self: ServiceWorkerGlobalScope
 declare global {
@@ -61,7 +62,8 @@ self.addEventListener('fetch', event => {
 async function answer(request: Request, url: string, client: string): Promise<Response> {
   const cancelled = new AbortController()
   const mesh = fromMesh(request, url, client, cancelled.signal)
-  mesh.answer.catch(() => {})
+  let isMeshOver = false
+  mesh.answer.catch(() => { isMeshOver = true })
   if (isMeshQuick) {
     const first = await Promise.race([mesh.answer.catch(() => null), after(siteTime + GRACE)])
     if (first instanceof Response) return first
@@ -91,10 +93,15 @@ async function answer(request: Request, url: string, client: string): Promise<Re
       // The site takes at least as long.
       siteTime = Math.max(siteTime, Math.min(HEAD_START, performance.now() - asked))
       abort.abort()
-    } else {
-      cancelled.abort()
-      void tellOfSite(client, winner.response)
+      return winner.response
     }
+    const over = (bytes: number, isRelieved: boolean): void => {
+      isMeshQuick ||= isRelieved
+      cancelled.abort()
+      void tellOfSite(client, bytes)
+    }
+    if (!isMeshOver && winner.response.ok) return relieved(winner.response, mesh.answer, over)
+    over(Number(winner.response.headers.get('content-length') ?? 0), false)
     return winner.response
   } catch {
     // Both failed; the site says why in its own way.
@@ -106,8 +113,7 @@ const after = (pause: number): Promise<undefined> =>
   new Promise(resolve => setTimeout(resolve, pause))
 
 /** Lets the page know what the site had to bring. */
-async function tellOfSite(client: string, response: Response): Promise<void> {
-  const bytes = Number(response.headers.get('content-length') ?? 0)
+async function tellOfSite(client: string, bytes: number): Promise<void> {
   const notice: SiteNotice = { weft: 'site', bytes }
   ;(await self.clients.get(client))?.postMessage(notice)
 }
