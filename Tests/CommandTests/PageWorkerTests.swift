@@ -90,7 +90,8 @@ import Testing
         defer { node.stop() }
         let small = try place.weft("add", "-q", place.write("small", Data("bread".utf8))).output
         let argument: [String: Any] = [
-            "peers": [address], "large": "ipfs://\(large)", "small": "ipfs://\(small)", "hangs": hangs,
+            "peers": [address], "large": "ipfs://\(large)", "small": "ipfs://\(small)",
+            "hangs": hangs,
         ]
         let json = try JSONSerialization.data(withJSONObject: argument)
         let outcome = try place.python(

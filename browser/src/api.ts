@@ -35,7 +35,8 @@ export const Weft = {
   async stop(): Promise<void> {
     const running = started
     started = undefined
-    ;(await running)?.stop()
+    // One that could not be started need not be stopped.
+    ;(await running?.catch(() => undefined))?.stop()
   },
 }
 

@@ -18,7 +18,7 @@ export type WeftErrorCode =
   | 'unreadable'
   /** The page or its peers lack time, memory or credit for it. */
   | 'resource'
-  /** Weft's module has failed; Weft can be stopped and started anew. */
+  /** Weft's module has failed, or its worker has come to its end. */
   | 'broken'
 
 /** The cause of the `TypeError` that a fetch fails with. */
@@ -38,7 +38,8 @@ export class WeftError extends Error {
 
 /** What went wrong, in a form that others can be told. */
 export function faultOf(error: unknown): Fault {
-  const { name, message, cause } = error as Error
+  // Anything may be thrown.
+  const { name = 'Error', message = String(error), cause } = Object(error) as Partial<Error>
   const told = [error, cause].find(isWeftError)
   if (told === undefined) return { name, message }
   return { name, message, cause: { code: told.code, what: told.what, trace: told.trace } }

@@ -101,6 +101,8 @@ export class Node {
       event: (...event) => { turns.add(() => this.take(...event)) },
       failed: cause => this.end(reading => reading.break(cause), cause.message),
     }, options.rest)
+    // It may have been stopped meanwhile.
+    this.checkIsRunning()
     const { core } = this
     const settle = (): void => this.settle()
     this.channels = new Channels(
@@ -145,6 +147,7 @@ export class Node {
       serve: isServing => this.serve(isServing),
       status: () => this.status,
     }, new Set(this.options.peers))
+    if (this.isStopped) this.tabs.stop()
   }
 
   private readonly now = (): number => performance.now()
