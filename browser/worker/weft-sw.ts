@@ -3,6 +3,7 @@
 // the site when that is quicker, or fails. It keeps nothing, because browsers end it at any time.
 
 import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest, SiteNotice } from '../src/messages.js'
+import { Pace } from './pace.js'
 import { relieved } from './relief.js'
 
 declare const self: ServiceWorkerGlobalScope
@@ -13,10 +14,17 @@ declare global {
   }
 }
 
+/** As browsers have it from Chrome 123 on; TypeScript 4.8 does not know it. */
+interface InstallEvent extends ExtendableEvent {
+  addRoutes?(rules: readonly object[]): Promise<void>
+}
+
 /** How much later than the site the mesh may answer and still be taken, in milliseconds. */
 const GRACE = 4
 /** The longest that the mesh alone is asked, in milliseconds. */
 const HEAD_START = 100
+/** How many pieces of an answer are on their way at a time: a picture's only one, and the end after it. */
+const AHEAD = 2
 /** For how long it is believed which pages are open, in milliseconds. */
 const FRESH = 100
 /** How much later than an answer of the site that the worker cannot look at, in milliseconds. */
@@ -33,8 +41,16 @@ const ANSWER_PATIENCE = 30_000
 let isMeshQuick = false
 /** How long the site took until it began to answer, in milliseconds. */
 let siteTime = 0
+const pace = new Pace(() => (siteTime || HEAD_START) + GRACE)
 
-self.addEventListener('install', () => { void self.skipWaiting() })
+self.addEventListener('install', event => {
+  void self.skipWaiting()
+  // Where browsers can be told so, what is not ours does not come by here at all, and need not wait.
+  ;(event as InstallEvent).addRoutes?.([
+    { condition: { urlPattern: { pathname: '/ipfs/*' } }, source: 'fetch-event' },
+    { condition: { urlPattern: { pathname: '/*' } }, source: 'network' },
+  ])
+})
 self.addEventListener('activate', event => event.waitUntil(self.clients.claim()))
 
 self.addEventListener('message', event => {
@@ -60,48 +76,75 @@ self.addEventListener('fetch', event => {
 
 /** The quicker of the mesh and the site; the site if the mesh has nothing to say. */
 async function answer(request: Request, url: string, client: string): Promise<Response> {
-  const cancelled = new AbortController()
-  const mesh = fromMesh(request, url, client, cancelled.signal)
-  let isMeshOver = false
-  mesh.answer.catch(() => { isMeshOver = true })
-  if (isMeshQuick) {
-    const first = await Promise.race([mesh.answer.catch(() => null), after(siteTime + GRACE)])
-    if (first instanceof Response) return first
-    isMeshQuick = false
+  const over = new AbortController()
+  const mesh = fromMesh(request, url, client)
+  mesh.answer.then(() => pace.meshAnswered(), () => {})
+  pace.begin()
+  if (isMeshQuick) pace.lead()
+  try {
+    for (;;) {
+      if (pace.isMeshAhead && !mesh.isOver()) {
+        const first = await Promise.race([mesh.answer.catch(() => null), pace.change(over.signal)])
+        if (first instanceof Response) return first
+        isMeshQuick = false
+      }
+      const first = await quicker(request, mesh, client, over.signal)
+      if (first !== undefined) return first
+    }
+  } finally {
+    over.abort()
+    pace.end()
   }
+}
+
+/** The quicker of the two, which are both asked; nothing if it has turned out that the mesh is to be asked alone. */
+async function quicker(
+  request: Request, mesh: MeshQuestion, client: string, isOver: AbortSignal,
+): Promise<Response | undefined> {
   const abort = new AbortController()
   const asked = performance.now()
+  const passed = (): number => Math.min(HEAD_START, performance.now() - asked)
+  let hasSite = false
   const site = fetch(request, { signal: abort.signal }).then(async response => {
     // Where the site sends the browser to another one, this may be an error: the mesh goes before it.
     const isUnseen = response.type === 'opaque'
     if (!response.ok && !isUnseen) throw response
-    siteTime = Math.min(HEAD_START, performance.now() - asked)
+    hasSite = true
+    siteTime = passed()
+    pace.siteAnswered()
     if (isUnseen) await Promise.race([mesh.answer.catch(() => {}), after(UNSEEN_GRACE)])
     return response
   })
+  const first = Promise.any([
+    mesh.answer.then(response => ({ response, isMesh: true })),
+    site.then(async response => {
+      // What is on its way from peers may come a little later, and costs the site nothing then.
+      if (mesh.isUnderWay()) await Promise.race([mesh.answer.catch(() => {}), after(GRACE)])
+      return { response, isMesh: false }
+    }),
+  ])
+  const isAhead = pace.change(isOver).then(() => (hasSite || mesh.isOver() ? first : undefined))
   try {
-    const winner = await Promise.any([
-      mesh.answer.then(response => ({ response, isMesh: true })),
-      site.then(async response => {
-        // What is on its way from peers may come a little later, and costs the site nothing then.
-        if (mesh.isUnderWay()) await Promise.race([mesh.answer.catch(() => {}), after(GRACE)])
-        return { response, isMesh: false }
-      }),
-    ])
+    const winner = await Promise.race([first, isAhead])
+    if (winner === undefined) {
+      abort.abort()
+      first.catch(() => {})
+      return undefined
+    }
     isMeshQuick = winner.isMesh
     if (winner.isMesh) {
       // The site takes at least as long.
-      siteTime = Math.max(siteTime, Math.min(HEAD_START, performance.now() - asked))
+      siteTime = Math.max(siteTime, passed())
       abort.abort()
       return winner.response
     }
-    const over = (bytes: number, isRelieved: boolean): void => {
+    const end = (bytes: number, isRelieved: boolean): void => {
       isMeshQuick ||= isRelieved
-      cancelled.abort()
+      mesh.stop()
       void tellOfSite(client, bytes)
     }
-    if (!isMeshOver && winner.response.ok) return relieved(winner.response, mesh.answer, over)
-    over(Number(winner.response.headers.get('content-length') ?? 0), false)
+    if (!mesh.isOver() && winner.response.ok) return relieved(winner.response, mesh.answer, end)
+    end(Number(winner.response.headers.get('content-length') ?? 0), false)
     return winner.response
   } catch {
     // Both failed; the site says why in its own way.
@@ -123,14 +166,19 @@ interface MeshQuestion {
   readonly answer: Promise<Response>
   /** Whether a page that is connected with peers has taken it. */
   isUnderWay(): boolean
+  /** Whether there is none. */
+  isOver(): boolean
+  stop(): void
 }
 
-function fromMesh(
-  request: Request, url: string, client: string, cancelled: AbortSignal,
-): MeshQuestion {
-  let isUnderWay = false
-  const answer = askPages(request, url, client, cancelled, () => { isUnderWay = true })
-  return { answer, isUnderWay: () => isUnderWay }
+function fromMesh(request: Request, url: string, client: string): MeshQuestion {
+  const cancelled = new AbortController()
+  let [isUnderWay, isOver] = [false, false]
+  const answer = askPages(request, url, client, cancelled.signal, () => { isUnderWay = true })
+  answer.catch(() => { isOver = true })
+  return {
+    answer, isUnderWay: () => isUnderWay, isOver: () => isOver, stop: () => cancelled.abort(),
+  }
 }
 
 /** What the first page that runs Weft answers, if it is the content or that it has no such range. */
@@ -207,6 +255,10 @@ interface PageQuestion {
 function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQuestion {
   const { port1: port, port2: theirs } = new MessageChannel()
   const say = (demand: MeshDemand): void => port.postMessage(demand)
+  let demanded = 0
+  const demand = (): void => {
+    for (; demanded < AHEAD; demanded += 1) say('more')
+  }
   let take = (_: boolean | undefined): void => {}
   const taken = new Promise<boolean | undefined>(resolve => { take = resolve })
   let stop = (): void => {}
@@ -256,7 +308,7 @@ function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQu
           const body = new ReadableStream<Uint8Array>({
             start: started => { controller = started },
             pull: () => {
-              say('more')
+              demand()
               awaitAnswer()
             },
             cancel: () => {
@@ -268,6 +320,7 @@ function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQu
         }
         case 'piece':
           clearTimeout(timer)
+          demanded -= 1
           return controller?.enqueue(data.bytes)
         case 'end':
           close()
@@ -276,6 +329,7 @@ function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQu
       }
     }
     page.postMessage(message, [theirs])
+    if (message.method !== 'HEAD') demand()
   })
   return { taken, answer, stop: () => stop() }
 }
