@@ -185,6 +185,7 @@ async def measure(place):
             times["weft"].append(elapsed)
             pages.append(page)
         for page in pages:
+            await page.until("window.weft !== undefined")
             fetched.append(await page.ask(
                 "weft.status.peers.map(({ kind, bytesFetched }) => [kind, bytesFetched])"))
     return times, fetched, place.sent

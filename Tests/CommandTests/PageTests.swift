@@ -216,7 +216,7 @@ import Wire
         #expect(outside?.contains("put it at the top of the site") == true, "\(report)")
         // Cookies are the site's, which has no such file.
         #expect((report["withCookies"] as? [String: Any])?["status"] as? Int == 404)
-        for name in ["beside", "fallback", "stopped"] {
+        for name in ["beside", "fallback", "stopped", "halved"] {
             let answer = report[name] as? [String: Any]
             #expect(answer?["text"] as? String == "from the site", "\(name)")
         }

@@ -2,7 +2,7 @@
 // peers, until these pause for longer than the site takes to begin.
 
 /** How many answers of the mesh show how fast it is. */
-const SHOWN = 3
+const SHOWN = 2
 /** How often it may pause before both are asked for all that is under way. */
 const PAUSES = 2
 

@@ -5,6 +5,7 @@
 import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest, SiteNotice } from '../src/messages.js'
 import { Pace } from './pace.js'
 import { relieved } from './relief.js'
+import { restOf } from './rest.js'
 
 declare const self: ServiceWorkerGlobalScope
 declare global {
@@ -190,7 +191,7 @@ async function askPages(
   // Who asks is likely to have it.
   const pages = [...await openPages(client)]
     .sort((left, right) => Number(right.id === client) - Number(left.id === client))
-  return askFirst(pages, message, cancelled, underWay)
+  return askFirst(pages, { message, place: request.url, cancelled }, underWay)
 }
 
 /** The pages that were open a moment ago: the pictures of a page are asked for all at once. */
@@ -210,15 +211,15 @@ async function openPages(client: string): Promise<readonly Client[]> {
 
 /** Asks one page, and the others if it has no answer. One that has no peers yet is asked beside them. */
 async function askFirst(
-  [page, ...others]: readonly Client[], message: MeshRequest, cancelled: AbortSignal,
-  underWay: () => void,
+  [page, ...others]: readonly Client[], wanted: Wanted, underWay: () => void,
 ): Promise<Response> {
+  const { cancelled } = wanted
   if (page === undefined || cancelled.aborted) throw new TypeError('no page runs Weft')
-  const question = ask(page, message, cancelled)
+  const question = ask(page, wanted)
   question.answer.catch(() => {})
   const isConnected = await question.taken
   const askOthers = (signal: AbortSignal): Promise<Response> =>
-    askFirst(others, message, signal, underWay)
+    askFirst(others, { ...wanted, cancelled: signal }, underWay)
   if (isConnected === undefined) return askOthers(cancelled)
   if (isConnected) {
     underWay()
@@ -252,7 +253,14 @@ interface PageQuestion {
   stop(): void
 }
 
-function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQuestion {
+/** What is asked of pages, and where the site has it. */
+interface Wanted {
+  readonly message: MeshRequest
+  readonly place: string
+  readonly cancelled: AbortSignal
+}
+
+function ask(page: Client, { message, place, cancelled }: Wanted): PageQuestion {
   const { port1: port, port2: theirs } = new MessageChannel()
   const say = (demand: MeshDemand): void => port.postMessage(demand)
   let demanded = 0
@@ -265,6 +273,21 @@ function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQu
   const answer = new Promise<Response>((resolve, reject) => {
     let controller: ReadableStreamDefaultController<Uint8Array> | undefined
     let timer: ReturnType<typeof setTimeout> | undefined
+    let head = new Headers()
+    let given = 0
+    /** What the site brings after the mesh has broken off. */
+    let rest: Promise<ReadableStreamDefaultReader<Uint8Array>> | undefined
+    const left = new AbortController()
+    const goOn = async (): Promise<void> => {
+      try {
+        rest ??= restOf(place, head, given, left.signal)
+        const { done, value } = await (await rest).read()
+        if (done) controller!.close()
+        else controller!.enqueue(value)
+      } catch (error) {
+        controller!.error(error)
+      }
+    }
     const close = (): void => {
       clearTimeout(timer)
       cancelled.removeEventListener('abort', stop)
@@ -279,7 +302,9 @@ function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQu
       const error = new TypeError(message)
       take(undefined)
       reject(error)
-      controller?.error(error)
+      if (rest !== undefined || controller === undefined) return
+      if (cancelled.aborted) controller.error(error)
+      else void goOn()
     }
     const awaitAnswer = (): void => {
       clearTimeout(timer)
@@ -305,13 +330,16 @@ function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQu
             if (isGood) return resolve(new Response(null, { status, headers }))
             return reject(new TypeError(`the mesh answers ${status}`))
           }
+          head = new Headers(headers)
           const body = new ReadableStream<Uint8Array>({
             start: started => { controller = started },
             pull: () => {
+              if (rest !== undefined) return goOn()
               demand()
-              awaitAnswer()
+              return awaitAnswer()
             },
             cancel: () => {
+              left.abort()
               say('stop')
               close()
             },
@@ -321,6 +349,7 @@ function ask(page: Client, message: MeshRequest, cancelled: AbortSignal): PageQu
         case 'piece':
           clearTimeout(timer)
           demanded -= 1
+          given += data.bytes.length
           return controller?.enqueue(data.bytes)
         case 'end':
           close()
