@@ -240,4 +240,19 @@ async function open(disk, limit = 1 << 30) {
     }
 }
 
+// What is added comes in bytes: other pieces would become zeros.
+{
+    const { put } = await load('src/putting');
+    const calls = [];
+    const core = { ask: (name) => { calls.push(name); return new Uint8Array(); }, run: (name) => calls.push(name) };
+    const stream = (...pieces) => new ReadableStream({
+        start: (controller) => { for (const piece of pieces) controller.enqueue(piece); controller.close(); },
+    });
+    const add = (...pieces) => put(core, 1, stream(...pieces), () => 0, () => {});
+    await assert.rejects(add(new Uint8Array(1), 'text'), /Uint8Array/);
+    assert.deepEqual(calls.splice(0), ['put', 'put_cancel']);
+    await add(new Uint8Array(1));
+    assert.deepEqual(calls, ['put', 'put', 'put_end']);
+}
+
 console.log('what a page keeps on disk: answers as expected');

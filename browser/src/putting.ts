@@ -21,6 +21,7 @@ export async function put(
     for (;;) {
       const { done, value } = await reader.read()
       if (done) break
+      if (!(value instanceof Uint8Array)) throw new TypeError('a stream that is added is to be of Uint8Arrays')
       ask('put', value)
     }
     // An empty file has a block, too.
