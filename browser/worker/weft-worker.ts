@@ -3,7 +3,7 @@
 // changes nothing. What it called before is then known.
 
 import {
-  answers, bytesContent, contractOf, Outcome, Resource, runCall,
+  answers, bytesContent, contractOf, NoMemory, Outcome, Resource, runCall,
 } from '../../contracts/host/contract.mjs'
 import { callIdentity, identity, recordBlock } from '../../contracts/host/identity.mjs'
 import { Core, OutOfMemory, text, utf8 } from '../src/core.js'
@@ -27,6 +27,13 @@ const MAX_OUTPUT = 128 << 20
 const MAX_MEMORY = 512 << 20
 /** Longer bodies are not in calls and records, but named by them. */
 const MAX_INLINE = 32 << 10
+/**
+ * How long memory is waited for, and how often it is looked for, in milliseconds. A browser reserves
+ * gigabytes of addresses for each instance, so that there are a hundred or so in a process; and it lets a
+ * worker that was ended in the middle of a contract run on for two seconds, with all that it has.
+ */
+const PATIENCE = 5_000
+const PAUSE = 100
 
 /** Something that has to come from the page. */
 class Missing extends Resource {
@@ -282,11 +289,27 @@ function need(cid: string, names: readonly string[]): Promise<WorkContent> {
   })
 }
 
+/** Does something; while there is no memory for it, again. */
+async function patiently<Value>(attempt: () => Promise<Value>): Promise<Value> {
+  let end = Infinity
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      end = Math.min(end, performance.now() + PATIENCE)
+      const lacksMemory = error instanceof NoMemory || error instanceof RangeError
+      if (!lacksMemory || performance.now() >= end) throw error
+    }
+    await new Promise(resolve => setTimeout(resolve, PAUSE))
+  }
+}
+
 async function run(work: Work): Promise<void> {
   let end: WorkEnd
   try {
     await started
-    end = await new Run(work).end()
+    const begun = new Run(work)
+    end = await patiently(() => begun.end())
   } catch (error) {
     end = { kind: 'none', code: 'resource', reason: (error as Error).message }
   }
@@ -294,9 +317,9 @@ async function run(work: Work): Promise<void> {
 }
 
 async function begin([first, rest]: readonly WebAssembly.Module[]): Promise<void> {
-  core = await Core.load(first!, {
+  core = await patiently(() => Core.load(first!, {
     send: () => true, event: () => {}, failed: cause => { throw cause },
-  }, rest)
+  }, rest))
   await core.whole()
 }
 

@@ -35,6 +35,9 @@ export class Misuse extends Error {}
 /** Ends the whole call without a result: this machine lacks something. */
 export class Resource extends Error {}
 
+/** There is no memory for one more instance. Others may give theirs back, and then there is. */
+export class NoMemory extends Resource {}
+
 /** Ends an activation whose gas has run out; `weft:status` says so. */
 class OutOfGas extends Error {}
 
@@ -162,7 +165,8 @@ class Activation {
             if (status === Outcome.outOfGas || status === Outcome.stackExhausted) return lost(status);
             // What the rules grant was not there: memory, or the engine's own stack.
             if (status === Outcome.resource || error instanceof RangeError) {
-                throw new Resource(`the engine lacks memory or stack: ${error.message}`);
+                const Lack = this.exports ? Resource : NoMemory;
+                throw new Lack(`the engine lacks memory or stack: ${error.message}`);
             }
             if (error instanceof Misuse || error instanceof WebAssembly.RuntimeError) {
                 return lost(Outcome.trap, error.message);
