@@ -9,28 +9,58 @@ import Wire
 @Suite(.serialized) struct VisitorTests {
     init() throws { try Browser.check() }
 
+    /// A node that has content, one that has none and stays, and a page for visitors of both.
+    private struct Scene {
+        let place: Workplace
+        let page: BrowserPage
+        let owner: RunningNode
+        let host: RunningNode
+        /// The addresses of both nodes.
+        let all: [String]
+        /// The address of the one that stays.
+        let last: [String]
+        private let other: Workplace
+
+        /// - Parameter listening: where the one that stays listens.
+        init(at listening: String = PageTests.webSocket) throws {
+            (place, other) = (try Workplace(), try Workplace())
+            let (owner, ownerAddress) = try PageTests.start(place)
+            let (host, hostAddress) = try PageTests.start(other, at: listening)
+            (self.owner, self.host) = (owner, host)
+            (all, last) = ([ownerAddress, hostAddress], [hostAddress])
+            page = try BrowserPage("visitors.html")
+        }
+
+        /// Adds a file to what the owner has; gives its CID.
+        func add(_ name: String, _ content: Data) throws -> String {
+            try place.weft("add", "-q", place.write(name, content)).output
+        }
+
+        func end() {
+            owner.stop()
+            host.stop()
+        }
+    }
+
     /// Two pages fetch a file from one node, and the node is stopped. A third page, which knows
     /// only a node that does not have the file, gets all of it from the two.
     @Test("a third page gets from two others what no node has any more") func meeting() throws {
-        let (here, there) = (try Workplace(), try Workplace())
-        let (owner, ownerAddress) = try PageTests.start(here)
-        defer { owner.stop() }
-        let (host, hostAddress) = try PageTests.start(there, at: PageTests.webRTC)
-        defer { host.stop() }
+        let scene = try Scene(at: PageTests.webRTC)
+        defer { scene.end() }
         let content = PageTests.content(3 << 20)
         let hash = PageTests.hash(content)
-        let cid = try here.weft("add", "-q", here.write("file", content)).output
-        let page = try BrowserPage("visitors.html")
+        let cid = try scene.add("file", content)
+        let page = scene.page
         for visitor in 1...2 {
-            let start: [String: Any] = ["serve": true, "peers": [ownerAddress, hostAddress]]
+            let start: [String: Any] = ["serve": true, "peers": scene.all]
             let answer = try page.run([
                 "visitor": visitor, "start": start, "peers": 2, "url": "ipfs://\(cid)",
             ])
             #expect(answer["sha256"] as? String == hash, "\(answer)")
         }
-        owner.stop()
+        scene.owner.stop()
         let answer = try page.run([
-            "visitor": 3, "start": ["serve": true, "peers": [hostAddress]], "peers": 1,
+            "visitor": 3, "start": ["serve": true, "peers": scene.last], "peers": 1,
             "url": "ipfs://\(cid)",
         ])
         #expect(answer["sha256"] as? String == hash, "\(answer)")
@@ -105,22 +135,19 @@ import Wire
     /// A page that is told to serve later tells of what it has read before, and one that is told
     /// to stop is left by all.
     @Test("a visitor decides to serve, and not to any more") func decisions() throws {
-        let (here, there) = (try Workplace(), try Workplace())
-        let (owner, ownerAddress) = try PageTests.start(here)
-        defer { owner.stop() }
-        let (host, hostAddress) = try PageTests.start(there)
-        defer { host.stop() }
-        let cid = try here.weft("add", "-q", here.write("file", Data("bread\n".utf8))).output
-        let other = try here.weft("add", "-q", here.write("other", Data("cake\n".utf8))).output
-        let page = try BrowserPage("visitors.html")
+        let scene = try Scene()
+        defer { scene.end() }
+        let cid = try scene.add("file", Data("bread\n".utf8))
+        let other = try scene.add("other", Data("cake\n".utf8))
+        let page = scene.page
         let first = try page.run([
-            "visitor": 1, "start": ["peers": [ownerAddress, hostAddress]], "peers": 2,
+            "visitor": 1, "start": ["peers": scene.all], "peers": 2,
             "url": "ipfs://\(cid)",
         ])
         #expect(first["count"] as? Int == 6, "\(first)")
         _ = try page.run(["visitor": 1, "url": "ipfs://\(other)"])
-        owner.stop()
-        let start: [String: Any] = ["serve": true, "patience": 4000, "peers": [hostAddress]]
+        scene.owner.stop()
+        let start: [String: Any] = ["serve": true, "patience": 4000, "peers": scene.last]
         let early = try page.run([
             "visitor": 2, "start": start, "peers": 1, "url": "ipfs://\(cid)",
         ])
@@ -180,21 +207,18 @@ import Wire
 
     /// Visitors that have nothing to say to each other do not stay connected.
     @Test("a visitor with whom nothing goes back or forth is left") func idle() throws {
-        let (here, there) = (try Workplace(), try Workplace())
-        let (owner, ownerAddress) = try PageTests.start(here)
-        defer { owner.stop() }
-        let (host, hostAddress) = try PageTests.start(there)
-        defer { host.stop() }
-        let cid = try here.weft("add", "-q", here.write("file", Data("bread\n".utf8))).output
-        let page = try BrowserPage("visitors.html")
+        let scene = try Scene()
+        defer { scene.end() }
+        let cid = try scene.add("file", Data("bread\n".utf8))
+        let page = scene.page
         let first = try page.run([
-            "visitor": 1, "start": ["serve": true, "peers": [ownerAddress, hostAddress]],
+            "visitor": 1, "start": ["serve": true, "peers": scene.all],
             "peers": 2, "url": "ipfs://\(cid)",
         ])
         #expect(first["count"] as? Int == 6, "\(first)")
-        owner.stop()
+        scene.owner.stop()
         let met = try page.run([
-            "visitor": 2, "onPage": true, "start": ["serve": true, "peers": [hostAddress]],
+            "visitor": 2, "onPage": true, "start": ["serve": true, "peers": scene.last],
             "peers": 1, "url": "ipfs://\(cid)",
         ])
         #expect(met["count"] as? Int == 6, "\(met)")
@@ -230,16 +254,13 @@ import Wire
     /// A page that sends wrong bytes is left, and nothing of them is handed on; others bring the
     /// content.
     @Test("a page that lies is dropped by the others") func liar() throws {
-        let (here, there) = (try Workplace(), try Workplace())
-        let (owner, ownerAddress) = try PageTests.start(here)
-        defer { owner.stop() }
-        let (host, hostAddress) = try PageTests.start(there)
-        defer { host.stop() }
+        let scene = try Scene()
+        defer { scene.end() }
         let content = PageTests.content(1 << 20)
-        let cid = try here.weft("add", "-q", here.write("file", content)).output
-        let page = try BrowserPage("visitors.html")
-        let all: [String: Any] = ["serve": true, "peers": [ownerAddress, hostAddress]]
-        let last: [String: Any] = ["serve": true, "peers": [hostAddress]]
+        let cid = try scene.add("file", content)
+        let page = scene.page
+        let all: [String: Any] = ["serve": true, "peers": scene.all]
+        let last: [String: Any] = ["serve": true, "peers": scene.last]
         let first = try page.run([
             "visitor": 1, "start": all, "peers": 2, "url": "ipfs://\(cid)", "lies": true,
         ])
@@ -257,7 +278,7 @@ import Wire
             "visitor": 3, "start": all, "peers": 2, "url": "ipfs://\(cid)",
         ])
         #expect(honest["status"] as? Int == 200, "\(honest)")
-        owner.stop()
+        scene.owner.stop()
         let answer = try page.run(["visitor": 2, "url": "ipfs://\(cid)"])
         #expect(answer["sha256"] as? String == PageTests.hash(content), "\(answer)")
         let peers = (answer["state"] as? [String: Any])?["peers"] as? [[String: Any]] ?? []
