@@ -9,8 +9,7 @@ extension ContentPeer {
     func resolve(
         _ name: PeerID, _ mode: Names.Mode, request: UInt32, clock: WallClock, now: Instant
     ) throws(DecodeError) {
-        let names = self.names ?? Names()
-        self.names = names
+        let names = usedNames()
         let known = mode == .reload ? nil : names.record(of: name, clock: clock, now: now)
         if let (record, isFresh) = known {
             tell(.named(request, record))
@@ -26,6 +25,13 @@ extension ContentPeer {
         }
         ask(name, request: known == nil ? request : nil, names, clock: clock, now: now)
         settle(now: now)
+    }
+
+    /// What is known of names, from the first use on.
+    private func usedNames() -> Names {
+        let names = self.names ?? Names()
+        self.names = names
+        return names
     }
 
     private func ask(
@@ -48,8 +54,7 @@ extension ContentPeer {
     func take(
         record bytes: RawSpan, of name: PeerID, clock: WallClock, now: Instant
     ) throws(DecodeError) -> IPNSRecord {
-        let names = self.names ?? Names()
-        self.names = names
+        let names = usedNames()
         let record = try IPNSRecord.checked(bytes, for: name, at: clock.time(at: now))
         return names.keep(record, of: name, now: now)
     }
