@@ -96,13 +96,14 @@ import Testing
     func functionLengths(file: SourceFile) {
         var open: [(indent: Int, start: Int)] = []
         for (number, line) in file.lines.enumerated() {
-            let indent = line.prefix { $0 == " " }.count
-            if line.contains(/^\s*([a-z@(]\S* )*(func [^ ]|init[?(<])/), !line.contains("//"),
-                !line.hasSuffix("}")
+            let indent = line.utf8.prefix { $0 == UInt8(ascii: " ") }.count
+            if line.contains("func ") || line.contains("init"), !line.hasSuffix("}"),
+                !line.contains("//"),
+                line.contains(/^\s*([a-z@(]\S* )*(func [^ ]|init[?(<])/)
             {
                 open.append((indent, number))
             }
-            guard line.dropFirst(indent).hasPrefix("}") else { continue }
+            guard line.utf8.dropFirst(indent).first == UInt8(ascii: "}") else { continue }
             // What was opened deeper has no body, as in a protocol.
             while let last = open.last, last.indent > indent { open.removeLast() }
             if let last = open.last, last.indent == indent {
@@ -134,21 +135,25 @@ import Testing
     @Test("only the command lines print", arguments: SourceTree.swiftFiles)
     func printing(file: SourceFile) {
         guard file.isProduct, file.target != "weft", file.target != "simulate" else { return }
-        for (number, line) in file.lines.enumerated() where line.contains(/^\s*(debugP|p)rint\(/) {
+        for (number, line) in file.lines.enumerated()
+        where line.contains("rint(") && line.contains(/^\s*(debugP|p)rint\(/) {
             Issue.record("\(file.path):\(number + 1) prints")
         }
     }
 
     @Test("Core has no async code and no order that depends on hashing")
     func coreIsPure() {
+        let words = ["async", "await", "actor"]
         for file in SourceTree.swiftFiles where file.path.hasPrefix("Core/Sources/") {
             for (number, line) in file.lines.enumerated() {
                 let code = line.split(separator: "//", maxSplits: 1).first.map(String.init) ?? ""
                 let place = "\(file.path):\(number + 1)"
-                #expect(!code.contains(/\b(async|await|actor)\b/), "\(place) is concurrent")
-                #expect(
-                    !code.contains(/for .* in .*\.(keys|values)\b/),
-                    "\(place) iterates over a dictionary")
+                if words.contains(where: code.contains), code.contains(/\b(async|await|actor)\b/) {
+                    Issue.record("\(place) is concurrent")
+                }
+                if code.contains("for "), code.contains(/for .* in .*\.(keys|values)\b/) {
+                    Issue.record("\(place) iterates over a dictionary")
+                }
             }
         }
     }

@@ -8,17 +8,20 @@ struct EventDigest: Sendable {
 
     mutating func add(_ word: UInt64) {
         one = (one ^ word) &* 0xff51_afd7_ed55_8ccd
-        one ^= one >> 32
+        one ^= one &>> 32
         two = (two &+ word) &* 0xc4ce_b9fe_1a85_ec53
-        two ^= two >> 29
+        two ^= two &>> 29
     }
 
     mutating func add(_ bytes: [UInt8]) {
         add(UInt64(bytes.count))
         var word: UInt64 = 0
-        for (index, byte) in bytes.enumerated() {
-            word = word << 8 | UInt64(byte)
-            if index & 7 == 7 {
+        // Without generic code, which takes half of the time of tests that are not optimised.
+        var index = 0
+        while index < bytes.count {
+            word = word &<< 8 | UInt64(bytes[index])
+            index += 1
+            if index & 7 == 0 {
                 add(word)
                 word = 0
             }

@@ -73,7 +73,7 @@ import Wire
     @Test("a large file, and a part of it") func largeFile() async throws {
         try await withNode(Self.configuration) { owner, source in
             var random = SeededGenerator(seed: 3)
-            let content = random.bytes(24 << 20)
+            let content = random.bytes(12 << 20)
             try source.write("file", content)
             let root = try #require(try await owner.add([source.path + "/file"]).roots.first).cid
             for policy in [Request.CacheMode.standard, .noStore] {
@@ -85,7 +85,7 @@ import Wire
                     #expect(try await body(part) == Array(content[9_000_000...9_000_099]))
                     let whole = try await reader.fetch("ipfs://\(root)", cache: policy)
                     let bytes = try await whole.body.collect(upTo: 32 << 20)
-                    #expect(bytes.readableBytesView.elementsEqual(content))
+                    #expect(bytes == ByteBuffer(bytes: content))
                 }
             }
         }
