@@ -2,8 +2,8 @@
 reaches, where /dist/ is what pages take from browser/.
 
 A page finds its argument behind the # of its URL and posts what it reports to /result; each report is
-printed. Whatever is called site.txt is there, in any folder, below /lying/ is anything, and what is below
-/silent/ and /stalling/ never comes. With hold, the page stays until standard input ends, and a GET of
+printed. Whatever is called site.txt is there, in any folder, half a second later in one called late, below
+/lying/ is anything, and what is below /silent/ and /stalling/ never comes. With hold, the page stays until standard input ends, and a GET of
 /next answers with the next line of that.
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.parse
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -58,6 +59,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return self.say(lines.get().encode())
         # What a site itself has, beside the mesh.
         if self.path.endswith("/site.txt"):
+            if "/late/" in self.path:
+                time.sleep(0.5)
             return self.say(b"from the site")
         # What the site has elsewhere.
         if self.path.endswith("/moved.svg"):

@@ -221,6 +221,8 @@ import Wire
             #expect(answer?["text"] as? String == "from the site", "\(name)")
         }
         #expect(report["bytesFetched"] as? Int ?? 0 > 100_000)
+        // What the mesh has begun the site ends.
+        #expect((report["halved"] as? [String: Any])?["type"] is NSNull, "\(report)")
         // Far less than the mesh may take.
         #expect(report["moved"] as? Int == 11)
         #expect(report["movedAfter"] as? Double ?? .infinity < 20_000)

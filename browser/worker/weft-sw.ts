@@ -238,7 +238,7 @@ async function askFirst(
   })
   const other = askOthers(isAnswered.signal).then(response => {
     // What the page here answers later nobody wants; what the other one does goes on.
-    question.stop()
+    if (!isAnswered.signal.aborted) question.stop()
     return response
   })
   return Promise.any([own, other])
@@ -288,23 +288,25 @@ function ask(page: Client, { message, place, cancelled }: Wanted): PageQuestion 
         controller!.error(error)
       }
     }
+    let isOver = false
     const close = (): void => {
+      isOver = true
       clearTimeout(timer)
       cancelled.removeEventListener('abort', stop)
       port.close()
     }
     stop = () => {
       say('stop')
-      fail('it is not wanted any more')
+      fail('it is not wanted any more', false)
     }
-    const fail = (message: string): void => {
+    const fail = (message: string, isWanted = true): void => {
+      if (isOver) return
       close()
       const error = new TypeError(message)
       take(undefined)
       reject(error)
-      if (rest !== undefined || controller === undefined) return
-      if (cancelled.aborted) controller.error(error)
-      else void goOn()
+      if (isWanted && controller !== undefined) void goOn()
+      else controller?.error(error)
     }
     const awaitAnswer = (): void => {
       clearTimeout(timer)
