@@ -43,7 +43,8 @@ struct CommandFailure: Error, CustomStringConvertible {
     /// Writes the line, and the trace beneath it, to standard error.
     func print() {
         let line = message.split(separator: "\n").joined(separator: " ")
-        StandardError.write("weft: \(line)\n" + trace.map { "  \($0)\n" }.joined())
+        StandardError.line("weft: \(line)")
+        for step in trace { StandardError.line("  \(step)") }
     }
 }
 
@@ -51,6 +52,10 @@ struct CommandFailure: Error, CustomStringConvertible {
 enum StandardError {
     static let isTerminal = isatty(2) == 1
 
+    /// Writes a line of text. On a terminal its control characters are shown and not obeyed.
+    static func line(_ text: String) { write((isTerminal ? text.visible : text) + "\n") }
+
+    /// Writes text as it is.
     static func write(_ text: String) {
         var text = text
         text.withUTF8 { bytes in

@@ -66,6 +66,18 @@ import Testing
         #expect(try place.weft("cat", root).errors.contains("directory"))
     }
 
+    @Test("a name from somewhere else does not command the terminal")
+    func controlCharacters() throws {
+        let (place, _) = try Self.prepare(.alone)
+        try place.write("folder/a\u{1b}[31mred\u{9b}2J", Data("x".utf8))
+        let root = try place.weft("add", "-q", "folder").output
+        let piped = try place.weft("ls", root).output
+        #expect(piped.contains("a\u{1b}[31mred"), "a program gets it as it is")
+        let weft = DocumentationTests.executable.path
+        let shown = try place.shell("script -qec \"'\(weft)' ls \(root)\" /dev/null").output
+        #expect(shown.contains(#"a\x1b[31mred\x9b2J"#), "\(shown.debugDescription)")
+    }
+
     @Test("blocks, linked data, archives and pins", arguments: Mode.allCases)
     func graphs(mode: Mode) throws {
         let (place, node) = try Self.prepare(mode)

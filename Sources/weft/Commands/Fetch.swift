@@ -181,7 +181,10 @@ struct Fetch: AsyncParsableCommand {
                 if includesHead {
                     try await file.write(ByteBuffer(string: await answer.text))
                 }
-                if verbose { StandardError.write(await answer.text.replacing("\r\n", with: "\n")) }
+                if verbose {
+                    let head = await answer.text.replacing("\r\n", with: "\n")
+                    StandardError.write(StandardError.isTerminal ? head.visible : head)
+                }
             },
             { chunk in
                 try await file.write(chunk)
@@ -192,7 +195,7 @@ struct Fetch: AsyncParsableCommand {
         if self.trace {
             var lines = trace?.elements.compactMap { $0["text"]?.text } ?? []
             if lines.isEmpty { lines = ["everything was in the store; nobody was asked"] }
-            StandardError.write(lines.map { $0 + "\n" }.joined())
+            for line in lines { StandardError.line(line) }
         }
     }
 

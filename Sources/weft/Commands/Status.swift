@@ -220,7 +220,11 @@ enum Watch {
             let isPlace = isOn && StandardOutput.isTerminal
             if isPlace { try StandardOutput.text("\u{1b}[H") }
             for line in lines {
-                try StandardOutput.text(isPlace ? line + "\u{1b}[K\n" : line + "\n")
+                if isPlace {
+                    try StandardOutput.text(line.visible + "\u{1b}[K\n")
+                } else {
+                    try StandardOutput.line(line)
+                }
             }
             if isPlace { try StandardOutput.text("\u{1b}[J") }
             try StandardOutput.flush()

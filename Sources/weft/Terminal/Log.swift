@@ -43,7 +43,7 @@ private struct LineHandler: LogHandler {
         switch form {
         case .text:
             let details = all.map { " \($0.key)=\($0.value)" }.joined()
-            StandardError.write("\(Self.time()) \(event.level) \(event.message)\(details)\n")
+            StandardError.line("\(Self.time()) \(event.level) \(event.message)\(details)")
         case .json:
             var entries: [Value.Entry] = [
                 .init("time", .string(Self.time())), .init("level", .string("\(event.level)")),

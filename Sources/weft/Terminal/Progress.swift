@@ -44,7 +44,7 @@ actor Progress {
                 String(repeating: "█", count: filled) + String(repeating: "░", count: 20 - filled)
             line += " of \(HumanBytes.text(total)) \(bar) \(min(bytes, total) * 100 / total)%"
         }
-        StandardError.write("\r\u{1b}[K\(line), \(rate)/s  \(what.suffix(40))")
+        StandardError.write("\r\u{1b}[K\(line), \(rate)/s  \(String(what.suffix(40)).visible)")
     }
 
     /// Removes the line.

@@ -24,9 +24,9 @@ enum StandardOutput {
     private static let flushSize = 64 << 10
     private static let pending = Mutex<[UInt8]>([])
 
-    /// Writes a line of text.
+    /// Writes a line of text. On a terminal its control characters are shown and not obeyed.
     static func line(_ text: String) throws {
-        try write(Array(text.utf8) + [0x0a])
+        try write(Array((isTerminal ? text.visible : text).utf8) + [0x0a])
     }
 
     /// Writes text without a line break.
@@ -40,10 +40,14 @@ enum StandardOutput {
         try buffer.withUnsafeReadableBytes { try put($0) }
     }
 
-    /// Writes text that may be coloured when a person reads it.
-    static func dim(_ text: String) -> String { hasColour ? "\u{1b}[2m\(text)\u{1b}[0m" : text }
+    /// How text is set off: dim, bold, and what ends that.
+    static let styles = ["\u{1b}[2m", "\u{1b}[1m", "\u{1b}[0m"]
 
-    static func bold(_ text: String) -> String { hasColour ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
+    /// Text that is dim when a person reads it.
+    static func dim(_ text: String) -> String { hasColour ? styles[0] + text + styles[2] : text }
+
+    /// Text that is bold when a person reads it.
+    static func bold(_ text: String) -> String { hasColour ? styles[1] + text + styles[2] : text }
 
     /// Writes what is still held back.
     static func flush() throws {
