@@ -53,6 +53,22 @@ import Testing
         #expect(counted == paid && paid > 0)
     }
 
+    @Test("two builds of the same sources are the same contract, wherever they lie")
+    func reproducible() throws {
+        let place = try Workplace()
+        #expect(try place.weft("contract", "new", "one").status == 0)
+        try FileManager.default.createDirectory(
+            atPath: place.path("elsewhere"), withIntermediateDirectories: true)
+        try FileManager.default.copyItem(
+            atPath: place.path("one"), toPath: place.path("elsewhere/two"))
+        let built = try ["one", "elsewhere/two"].map { folder in
+            let outcome = try place.weft("contract", "publish", "-q", folder)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return outcome.output
+        }
+        #expect(built[0] == built[1] && !built[0].isEmpty)
+    }
+
     @Test("both engines take and say the same", arguments: ["native", "files"])
     func engines(name: String) throws {
         let place = try Workplace()
