@@ -52,6 +52,9 @@ struct FunctionValidator {
     private var slots: UInt32 = 0
     private var frames: [Frame] = []
     private var flow = NaNFlow()
+    /// The sum of ``WasmLimits/maxModuleFlow`` so far, and what it was before this function.
+    private var moduleFlow = 0
+    private var flowBefore = 0
     /// The function and byte that a refusal is about.
     private var function: UInt32 = 0
     private var offset = 0
@@ -67,6 +70,7 @@ struct FunctionValidator {
         operands.removeAll(keepingCapacity: true)
         slots = 0
         frames.removeAll(keepingCapacity: true)
+        flowBefore = moduleFlow
         do throws(WasmRefusal) {
             var reader = WasmReader(module.bytes, module.bodies[body])
             try readLocals(&reader)
@@ -165,8 +169,24 @@ struct FunctionValidator {
                 .overLimit, "a function has more than 4,000 blocks within each other",
                 advice: "split its largest switch", at: offset)
         }
+        try countFlow()
         frames.append(Frame(opcode: opcode, type: type, height: operands.count, slots: slots))
         try push(type.parameters)
+    }
+
+    /// Counts a block or branch.
+    private mutating func countFlow() throws(WasmRefusal) {
+        moduleFlow += facts.locals.count
+        guard moduleFlow - flowBefore <= WasmLimits.maxFunctionFlow else {
+            throw WasmRefusal(
+                .overLimit, "a function has too many variables for so many blocks and branches",
+                advice: "optimise (-O1 or more), or split the function", at: offset)
+        }
+        guard moduleFlow <= WasmLimits.maxModuleFlow else {
+            throw WasmRefusal(
+                .overLimit, "its functions have too many variables for so many blocks and branches",
+                advice: "optimise (-O1 or more), or divide the contract", at: offset)
+        }
     }
 
     private mutating func close() throws(WasmRefusal) -> FunctionType {
@@ -188,7 +208,8 @@ struct FunctionValidator {
 
     // MARK: - Indices
 
-    private func labelTypes(_ label: UInt32) throws(WasmRefusal) -> [ValueType] {
+    private mutating func labelTypes(_ label: UInt32) throws(WasmRefusal) -> [ValueType] {
+        try countFlow()
         guard label < UInt32(frames.count) else { throw invalid("a label that is not there") }
         return frames[frames.count - 1 - Int(label)].labelTypes
     }

@@ -43,6 +43,10 @@ public enum WasmLimits {
     /// Blocks within each other: as many as a `br_table` may have labels, since compilers make a
     /// block of every case of a switch.
     public static let maxNesting = 4_000
+    /// The sum, over all blocks and branches of a function and of a module, of the function's
+    /// variables: what the time and memory of compilers grow with. SQLite comes to a thirtieth.
+    public static let maxFunctionFlow = 4_000_000
+    public static let maxModuleFlow = 32_000_000
     /// Labels of one `br_table`.
     public static let maxBranchTargets: UInt32 = 4_000
     /// Operands on a function's stack.

@@ -92,6 +92,12 @@ import WasmRules
             module(code: [UInt8](repeating: 2, count: 4_001).flatMap { [$0, 0x40] })
         ),
         (
+            "a function has too many variables for so many blocks and branches",
+            module(
+                code: [UInt8](repeating: 2, count: 2_001).flatMap { [$0, 0x40, 0x0b] },
+                variables: [1] + number(2_000) + [0x7f])
+        ),
+        (
             "a br_table has too many labels",
             module(code: [0x41, 0, 0x0e] + number(4_001) + [UInt8](repeating: 0, count: 4_002))
         ),
