@@ -102,6 +102,21 @@ import Wire
         #expect(network.searches == 1)
     }
 
+    @Test("a quorum that cannot be had is no reason not to run it here, again and again")
+    mutating func noQuorum() throws {
+        network.findable = []
+        let here = LocalCapacity(speed: 1 << 40)
+        for number in 0..<3 as Range<UInt64> {
+            let call = try PretendEngine.call(depth: 0, number: 500 + number)
+            _ = fetch(call, .quorum(2), of: [], here: here)
+            guard case .answered(_, let result)? = reports(for: .seconds(2)).first else {
+                Issue.record("it is answered")
+                return
+            }
+            #expect(result.responder == .here)
+        }
+    }
+
     @Test("a check for which nobody else is known is made by a stranger")
     mutating func check() {
         network.findable = [2, 3]
@@ -168,6 +183,28 @@ import Wire
             caller.receive(.opened(request: request, stream, names[0]), now: now)
         }
         #expect(counts.count == 4 && counts.allSatisfy { 15...25 ~= $0.value }, "\(counts)")
+    }
+
+    @Test("a peer that had less than its time for a call is not blamed for its silence")
+    func deadline() throws {
+        var caller = Caller(secret: [UInt8](repeating: 3, count: 32))
+        var now = Instant(nanoseconds: 1_000_000_000)
+        let peer = network.nodes[1].peer
+        // What takes it some seconds, and what it could answer at once.
+        for (gas, failures) in [(50_000_000_000, 0), (1_000, 1)] as [(UInt64, UInt32)] {
+            let terms = CallTerms(expectedGas: gas, patience: .milliseconds(400))
+            let call = try Call(self.call.contract, path: "/\(gas)", gas: 1 << 40)
+            _ = caller.fetch(
+                call, terms: terms, audit: .none, candidates: [peer], here: nil, now: now)
+            while let order = caller.nextTransmit() {
+                guard case .open(_, let names, let request) = order else { continue }
+                let stream = StreamID(connection: request, stream: 1)
+                caller.receive(.opened(request: request, stream, names[0]), now: now)
+            }
+            now = now + .milliseconds(500)
+            caller.advance(to: now)
+            #expect(caller.responders[peer].failed == failures)
+        }
     }
 
     @Test("who asks one peer for more than it may waits in line, and harms nobody's name")

@@ -183,8 +183,11 @@ public struct CreditBook: Sendable {
     /// A peer has signed a receipt that this node had signed.
     public mutating func take(receipt bytes: [UInt8], from peer: PeerID) {
         guard let receipt = try? Receipt(decoding: bytes.rawSpan), receipt.terms.to == owner,
-            receipt.terms.from == peer, receipt.isSigned(by: peer), receipt.isSigned(by: owner)
+            receipt.terms.from == peer
         else { return }
+        // What is known already is not kept once more.
+        if case .nothing = watch.compare(receipt, of: peer) { return }
+        guard receipt.isSigned(by: peer), receipt.isSigned(by: owner) else { return }
         note(receipt, of: peer)
         nextNumber += 1
         events.append(.keep(nextNumber, receipt))

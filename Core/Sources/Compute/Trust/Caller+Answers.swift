@@ -67,7 +67,11 @@ extension Caller {
         guard let number = owners.removeValue(forKey: question),
             let attempt = end(question, of: number)
         else { return }
-        if case .peer(let peer) = attempt.responder { responders.note(failure, of: peer, now: now) }
+        // A peer that had less than its time for the call is not to blame.
+        let isBlamed = failure != .stalled || now.since(attempt.started) >= attempt.expected
+        if case .peer(let peer) = attempt.responder, isBlamed {
+            responders.note(failure, of: peer, now: now)
+        }
         sessions[number]?.note(attempt, .failed(failure), now: now)
         goOn(number, now: now)
     }

@@ -138,14 +138,12 @@ public struct Caller: Sendable {
         }
         shared[order.key] = number
         if audit == .selfExecution { runHere(number, now: now) }
-        if !session.isImpossible, !fill(number, now: now), widen(number, now: now) {
-            fill(number, now: now)
-        }
-        if isWaiting(number) {
-            watch(number)
-        } else {
+        if session.isImpossible {
             fail(number, .nobody)
+        } else if !isWaiting(number) {
+            goOn(number, now: now)
         }
+        watch(number)
         settle(now: now)
         return number
     }
