@@ -94,6 +94,11 @@ public final class Node: Sendable {
             repository, configuration, store, keys, identity, credit, responders,
             logger ?? Logger(label: "weft") { _ in SwiftLogNoOpLogHandler() })
         for event in store.openingEvents { node.logger.notice("\(event)") }
+        if credit.cutBytes > 0 {
+            node.logger.notice(
+                "cut off what a crash had left of a change of balances or a receipt",
+                metadata: ["bytes": "\(credit.cutBytes)"])
+        }
         node.runChores()
         return node
     }

@@ -2,7 +2,6 @@
 // process had not written down of its accounts follows from it, and `weft balance` reads it.
 
 import Compute
-import Glibc
 import Multiformats
 import Synchronization
 import Wire
@@ -13,7 +12,7 @@ import Wire
 /// was served and received as much may be lost with a killed process as happened within
 /// ``writeInterval``: who notes that does not wait for a disk.
 final class BalanceJournal: Sendable {
-    /// How long a file gets before it takes the place of the one before it, in bytes.
+    /// How long a file gets, in bytes.
     private static let maxFileBytes = 4 << 20
     /// How often changes are written while there are many.
     static let writeInterval = Duration.milliseconds(50)
@@ -26,13 +25,23 @@ final class BalanceJournal: Sendable {
         var mergeAt = BalanceJournal.maxPending
     }
 
-    private let path: String
+    private let entryFile: EntryFile
     private let state = Mutex(State())
     /// Held while the file is written.
     private let file = Mutex(())
 
+    /// Entries that stand before and after the accounts are written. No change is so short.
+    private static let toWrite: [UInt8] = [1]
+    private static let written: [UInt8] = [2]
+
+    /// How many bytes a crash had left that were no change.
+    let cutBytes: Int
+
     /// A journal at a path.
-    init(_ path: String) { self.path = path }
+    init(_ path: String) {
+        entryFile = EntryFile(path: path, maxBytes: Self.maxFileBytes)
+        cutBytes = entryFile.repair()
+    }
 
     /// Notes a change.
     func note(_ change: BalanceChange) {
@@ -63,32 +72,46 @@ final class BalanceJournal: Sendable {
                 defer { state.pending = [] }
                 return state.pending
             }
-            write(changes)
+            entryFile.append(changes.map { $0.stored })
         }
     }
 
     /// All changes that are still there, the oldest first.
-    func read() -> [BalanceChange] {
-        flush()
-        return file.withLock { _ in Self.changes(path + ".old") + Self.changes(path) }
+    func read() -> [BalanceChange] { entries().compactMap { Self.change($0) } }
+
+    /// Those that may be missing in the accounts as they were last written.
+    func unsettled() -> [BalanceChange] {
+        let entries = entries()
+        let end = entries.lastIndex { $0.elementsEqual(Self.written) }
+        let first = end.flatMap { entries[..<$0].lastIndex { $0.elementsEqual(Self.toWrite) } }
+        return entries[(first ?? entries.startIndex)...].compactMap { Self.change($0) }
     }
 
-    private static func changes(_ path: String) -> [BalanceChange] {
-        // Without it there is less to be shown and to go by, as after a lost disk; no lie.
-        let bytes = (try? SmallFile.read(path, limit: 2 * maxFileBytes)) ?? []
-        var changes: [BalanceChange] = []
-        var place = 0
-        while bytes.count - place >= 2 {
-            let length = Int(bytes[place]) << 8 | Int(bytes[place + 1])
-            let end = place + 2 + length
-            // A torn end is no change.
-            guard end <= bytes.count,
-                let change = try? BalanceChange(storage: Array(bytes[place + 2..<end]).rawSpan)
-            else { break }
-            changes.append(change)
-            place = end
-        }
-        return changes
+    /// Notes that the accounts are about to be looked at, to be written.
+    func begin() {
+        flush()
+        file.withLock { _ in entryFile.append([Self.toWrite]) }
+    }
+
+    /// Has the accounts written, and notes that: what a power cut leaves of this file, which may be
+    /// less than was in it, must not take them back to what they were before.
+    ///
+    /// - Parameter write: writes what they were after ``begin()``.
+    func settle(_ write: () throws(SystemError) -> Void) throws(SystemError) {
+        flush()
+        try entryFile.sync()
+        try write()
+        file.withLock { _ in entryFile.append([Self.written]) }
+    }
+
+    private func entries() -> [ArraySlice<UInt8>] {
+        flush()
+        return file.withLock { _ in entryFile.read() }
+    }
+
+    /// What cannot be read is less to be shown and to go by, as after a lost disk; no lie.
+    private static func change(_ entry: ArraySlice<UInt8>) -> BalanceChange? {
+        try? BalanceChange(storage: Array(entry).rawSpan)
     }
 
     /// Puts changes of one peer and kind together, each where the last of them was.
@@ -103,24 +126,6 @@ final class BalanceJournal: Sendable {
             merged.append(both)
         }
         pending = merged
-    }
-
-    private func write(_ changes: [BalanceChange]) {
-        guard !changes.isEmpty else { return }
-        var bytes: [UInt8] = []
-        for change in changes {
-            let stored = change.stored
-            bytes += [UInt8(truncatingIfNeeded: stored.count >> 8), UInt8(stored.count & 0xff)]
-            bytes += stored
-        }
-        let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-        guard file >= 0 else { return }
-        defer { close(file) }
-        let written = Glibc.write(file, bytes, bytes.count)
-        let size = lseek(file, 0, SEEK_END)
-        // What was written of a change that did not fit is no change, and hides those after it.
-        if written > 0, written < bytes.count { ftruncate(file, size - off_t(written)) }
-        if size > off_t(Self.maxFileBytes) { rename(path, path + ".old") }
     }
 }
 

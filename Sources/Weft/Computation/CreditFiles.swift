@@ -3,7 +3,6 @@
 // written, and how peers have answered.
 
 import Compute
-import Glibc
 import Multiformats
 import Synchronization
 import Wire
@@ -14,7 +13,7 @@ import Wire
 /// whose file of it cannot be read does not start, and one that cannot write it signs no more.
 final class CreditFiles: Sendable {
     /// How long the list of receipts gets before the older half of it goes, in bytes.
-    private static let maxReceiptBytes: UInt64 = 16 << 20
+    private static let maxReceiptBytes = 16 << 20
     /// How many receipts are looked at again at the start.
     private static let maxRecalled = 8_192
 
@@ -26,6 +25,9 @@ final class CreditFiles: Sendable {
     let responders: Responders
     /// All changes of balances.
     let journal: BalanceJournal
+    private let receipts: EntryFile
+    /// How many bytes at the ends of files a crash had left that were nothing whole.
+    let cutBytes: Int
     private let hasChanged = Atomic(false)
 
     /// Reads the files of `owner`.
@@ -34,6 +36,8 @@ final class CreditFiles: Sendable {
     init(_ directory: String, of owner: PeerID) throws {
         self.directory = directory
         journal = BalanceJournal(directory + "/changes")
+        receipts = EntryFile(path: directory + "/receipts", maxBytes: Self.maxReceiptBytes / 2)
+        cutBytes = journal.cutBytes + receipts.repair()
         var end = ChainPosition.first
         if let bytes = try SmallFile.read(directory + "/chain", limit: 64) {
             guard let position = ChainPosition(stored: bytes) else {
@@ -51,11 +55,11 @@ final class CreditFiles: Sendable {
                 throw DamagedCredit(path: directory + "/accounts")
             }
         }
-        let changes = journal.read()
+        let changes = journal.unsettled()
         BalanceChange.apply(changes, to: &accounts)
         chain = Mutex(ReceiptChain(of: owner, end: end))
         book = CreditBook(
-            of: owner, accounts: accounts, chain: end, receipts: Self.lastReceipts(directory))
+            of: owner, accounts: accounts, chain: end, receipts: Self.last(of: receipts))
         // How well peers have answered is found out again if it is lost.
         let known = try? SmallFile.read(
             directory + "/responders", limit: Responders.maxStoredBytes)
@@ -65,24 +69,8 @@ final class CreditFiles: Sendable {
 
     /// The last receipts that were kept, oldest first: with them it is seen if a partner signs
     /// something else in the same place. What cannot be read is not needed for anything more.
-    private static func lastReceipts(_ directory: String) -> [Receipt] {
-        var last: [Receipt] = []
-        for name in ["/receipts", "/receipts.old"] where last.count < maxRecalled {
-            let bytes = (try? SmallFile.read(directory + name, limit: Int(maxReceiptBytes))) ?? []
-            var entries: [Range<Int>] = []
-            var place = 0
-            while place + 2 <= bytes.count {
-                let end = place + 2 + Int(bytes[place]) << 8 + Int(bytes[place + 1])
-                guard end <= bytes.count else { break }
-                entries.append(place + 2..<end)
-                place = end
-            }
-            let receipts = entries.suffix(maxRecalled - last.count).compactMap {
-                try? Receipt(decoding: bytes[$0].rawSpan)
-            }
-            last = receipts + last
-        }
-        return last
+    private static func last(of receipts: EntryFile) -> [Receipt] {
+        receipts.read().suffix(maxRecalled).compactMap { try? Receipt(decoding: Array($0).rawSpan) }
     }
 
     /// Keeps a receipt; when this returns, the end of the chain is on disk, and so are the changes
@@ -101,19 +89,7 @@ final class CreditFiles: Sendable {
         }
         if let failure { throw failure }
         journal.flush()
-        append(receipt.encoded)
-    }
-
-    private func append(_ receipt: [UInt8]) {
-        let path = directory + "/receipts"
-        let file = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-        guard file >= 0 else { return }
-        defer { close(file) }
-        let length = [UInt8(truncatingIfNeeded: receipt.count >> 8), UInt8(receipt.count & 0xff)]
-        _ = Glibc.write(file, length + receipt, receipt.count + 2)
-        guard lseek(file, 0, SEEK_END) > Self.maxReceiptBytes / 2 else { return }
-        // The older half was put aside before, and goes now.
-        rename(path, path + ".old")
+        receipts.append([receipt.encoded])
     }
 
     /// A balance has changed.
@@ -125,16 +101,22 @@ final class CreditFiles: Sendable {
         journal.note(change)
     }
 
+    /// The accounts are about to be looked at, for ``save(_:_:isLast:)``.
+    func willSave() {
+        if hasChanged.load(ordering: .relaxed) { journal.begin() }
+    }
+
     /// Writes the accounts, and what is known of peers, if there were changes; at last also how
     /// peers have answered that no account tells of.
     func save(
         _ book: CreditBook, _ responders: Responders, isLast: Bool = false
     ) throws(SystemError) {
-        journal.flush()
         let hasMore = isLast && responders.stored != self.responders.stored
         guard hasChanged.exchange(false, ordering: .relaxed) || hasMore else { return }
         try Files.createDirectory(directory)
-        try SmallFile.replace(directory + "/accounts", with: book.storedAccounts)
+        try journal.settle { () throws(SystemError) in
+            try SmallFile.replace(directory + "/accounts", with: book.storedAccounts)
+        }
         try SmallFile.replace(directory + "/responders", with: responders.stored)
     }
 }

@@ -108,6 +108,64 @@ import Wire
         #expect(try CreditFiles(path, of: owner).journal.read() == changes.dropLast())
     }
 
+    @Test("what a power cut tears off hides no change that comes later, nor takes accounts back")
+    func torn() throws {
+        let base = try TemporaryDirectory()
+        let path = base.path + "/credit"
+        let peer = PeerID(PrivateKey.generateEd25519().publicKey)
+        let owner = PeerID(PrivateKey.generateEd25519().publicKey)
+        /// Receives some answers; gives the book after that, which is written down if wanted.
+        func receive(_ count: Int, saving: Bool) throws -> CreditBook {
+            let files = try CreditFiles(path, of: owner)
+            var book = files.book
+            for _ in 0..<count { book.received(peer, try Self.header(5_000), time: 5) }
+            while let event = book.nextEvent() {
+                if case .changed(let change) = event { files.note(change) }
+            }
+            files.journal.flush()
+            guard saving else { return book }
+            files.willSave()
+            try files.save(book, Responders())
+            return book
+        }
+        _ = try receive(3, saving: false)
+        let whole = try #require(try SmallFile.read(path + "/changes"))
+        try SmallFile.replace(path + "/changes", with: whole.dropLast(3))
+        #expect(try CreditFiles(path, of: owner).cutBytes > 0)
+        let early = try receive(2, saving: false)
+        #expect(try CreditFiles(path, of: owner).book.accounts == early.accounts)
+        let saved = try receive(2, saving: true)
+        #expect(try CreditFiles(path, of: owner).book.accounts == saved.accounts)
+        let latest = try receive(1, saving: false)
+        let again = try CreditFiles(path, of: owner)
+        #expect(again.book.accounts == latest.accounts && again.cutBytes == 0)
+        #expect(again.journal.read().count == 2 + 2 + 2 + 1)
+    }
+
+    @Test("a change that comes while the accounts are being written is not lost with the process")
+    func meanwhile() throws {
+        let base = try TemporaryDirectory()
+        let path = base.path + "/credit"
+        let peer = PeerID(PrivateKey.generateEd25519().publicKey)
+        let owner = PeerID(PrivateKey.generateEd25519().publicKey)
+        let files = try CreditFiles(path, of: owner)
+        var book = files.book
+        func note() {
+            while let event = book.nextEvent() {
+                if case .changed(let change) = event { files.note(change) }
+            }
+            files.journal.flush()
+        }
+        book.received(peer, try Self.header(5_000), time: 5)
+        note()
+        files.willSave()
+        let seen = book
+        book.received(peer, try Self.header(7_000), time: 6)
+        note()
+        try files.save(seen, Responders())
+        #expect(try CreditFiles(path, of: owner).book.accounts == book.accounts)
+    }
+
     @Test("what a peer has signed is on disk at once")
     func settled() throws {
         let base = try TemporaryDirectory()
