@@ -42,9 +42,7 @@ extension GatewayBackend {
             },
             has: { try await node.store.size(of: $0) != nil },
             ownAddresses: { (node.peer, url().flatMap(Self.multiaddr).map { [$0] } ?? []) })
-        if node.configuration.compute.contracts == .on {
-            call = { try await node.fetch($0) }
-        }
+        call = { try await Self.call($0, node) }
         facts = { Self.facts(of: node) }
         guard node.configuration.network == .online else { return }
         let searches = SearchAllowance()
@@ -87,6 +85,20 @@ extension GatewayBackend {
             "addresses": .list(near.map { .string($0.description) }),
             "contracts": .bool(node.configuration.compute.contracts == .on),
         ])
+    }
+
+    /// Has a contract called. That this node runs none is worth saying only if nobody else could
+    /// be asked.
+    private static func call(_ request: Request, _ node: Node) async throws -> Response {
+        do {
+            return try await node.fetch(request)
+        } catch let error as FetchError
+            where error.code == .network && error.trace.isEmpty
+            && node.configuration.compute.contracts == .off
+        {
+            throw FetchError(
+                .notSupported, "\(error.message); here compute.contracts is off, too")
+        }
     }
 
     /// How many providers one answer names besides this node.

@@ -12,8 +12,7 @@ extension Gateway {
     /// Answers a call.
     func call(_ target: Target, _ incoming: Incoming) async throws -> Response {
         guard let call = backend.call else {
-            throw ContentError(
-                .notImplemented, "this gateway calls no contracts (compute.contracts is off)")
+            throw ContentError(.notImplemented, "this gateway calls no contracts")
         }
         let fields = incoming.head.headerFields
         guard fields[.serviceWorker] != "script" else {
@@ -104,7 +103,7 @@ extension Gateway {
         }
     }
 
-    /// How long caches may keep a peer's answer: should it turn out to be wrong, not for long.
+    /// How long caches may keep what peers answered: should it turn out to be wrong, not for long.
     private static let peersLifetime = 300
 
     /// The answer with what caches need to know, or 304 if the client has it.
@@ -123,11 +122,8 @@ extension Gateway {
         response.headers[.vary] = "Accept, Content-Type, Weft-Audit, Weft-Dir, Weft-Gas"
         if response.headers[.cacheControl] == nil {
             response.headers[.cacheControl] =
-                if case .peer = call.responder {
-                    "public, max-age=\(peersLifetime)"
-                } else {
-                    "public, max-age=29030400, immutable"
-                }
+                call.restsOnPeers
+                ? "public, max-age=\(peersLifetime)" : "public, max-age=29030400, immutable"
         }
         guard response.ok, let known = head.headerFields[.ifNoneMatch],
             EntityTag.matches(known, tag)

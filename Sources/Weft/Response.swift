@@ -73,6 +73,8 @@ public struct CallInfo: Sendable, Hashable {
     public var responder: Responder
     /// How sure the result is, with what that rests on.
     public var confidence: String
+    /// Whether peers ran it, or some of what it called: it could turn out to be wrong.
+    public var restsOnPeers: Bool
     /// What it cost, in credits, over all peers that were asked.
     public var amount: UInt64 = 0
 }

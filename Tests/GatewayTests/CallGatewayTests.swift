@@ -187,7 +187,52 @@ import Weft
         }
     }
 
-    @Test("a gateway to a node that runs no contracts says so")
+    private static let anyCall = "/weft/bafkqaaa/x HTTP/1.1\r\nHost: a\r\n"
+
+    @Test("the body of a call reaches it whatever the method", arguments: ["POST", "PUT", "PATCH"])
+    func bodies(method: String) async throws {
+        var backend = GatewayBackend.serving(MemoryBlocks())
+        backend.call = { request in
+            let bytes = try await request.body?.collect(upTo: 1 << 20) ?? ByteBuffer()
+            return Response(
+                status: .ok, headers: [:],
+                body: ResponseBody(ByteBuffer(string: "got \(bytes.readableBytes) bytes\n")))
+        }
+        try await RunningGateway.run(backend) { server in
+            try await server.connect { connection in
+                try await connection.send(
+                    "\(method) \(Self.anyCall)Content-Length: 20000\r\n\r\n")
+                try await connection.send(Array(repeating: 7, count: 20_000))
+                _ = try await connection.receive(through: "got 20000 bytes\n")
+            }
+        }
+    }
+
+    @Test("a call ends when its client goes")
+    func clientGone() async throws {
+        let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+        let (ended, end) = AsyncStream.makeStream(of: Void.self)
+        var backend = GatewayBackend.serving(MemoryBlocks())
+        backend.call = { _ in
+            begin.finish()
+            do {
+                try await Task.sleep(for: .seconds(300))
+            } catch {
+                end.finish()
+                throw error
+            }
+            return Response(status: .ok, headers: [:], body: .empty)
+        }
+        try await RunningGateway.run(backend) { server in
+            try await server.connect { connection in
+                try await connection.send("GET \(Self.anyCall)\r\n")
+                for await _ in begun {}
+            }
+            for await _ in ended {}
+        }
+    }
+
+    @Test("a gateway to a node that runs no contracts and knows nobody who does says so")
     func off() async throws {
         try await withPlace({ $0.contracts = .off }) { place in
             let answer = try await place.ask("index")

@@ -9,7 +9,7 @@ import Weft
 
 extension LocalServices {
     func addFetchRoutes(to router: Router<LocalContext>) {
-        router.call("/weft/v1/fetch") { call in try await fetch(call) }
+        router.callForClient("/weft/v1/fetch") { call in try await fetch(call) }
     }
 
     private func fetch(_ call: APIRequest) async throws -> ServerResponse {

@@ -227,4 +227,16 @@ extension Router<LocalContext> {
     ) {
         post(RouterPath(path)) { request, _ in try await answer(try APIRequest(request)) }
     }
+
+    /// Adds a call of the API whose work is for its client alone, and ends when that goes.
+    func callForClient(
+        _ path: String,
+        _ answer: @escaping @Sendable @concurrent (APIRequest) async throws -> ServerResponse
+    ) {
+        post(RouterPath(path)) { request, context in
+            let call = try APIRequest(request)
+            guard let channel = context.channel else { return try await answer(call) }
+            return try await channel.working { try await answer(call) }
+        }
+    }
 }

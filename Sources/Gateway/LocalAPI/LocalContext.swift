@@ -8,18 +8,20 @@ import NIOCore
 struct LocalContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     /// Whether there is no connection whose end would be seen.
-    let isInProcess: Bool
+    var isInProcess: Bool { channel == nil }
+    /// The connection that it came over.
+    let channel: (any Channel)?
 
     /// For a request that came over a socket.
     init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
-        isInProcess = false
+        channel = source.channel
     }
 
     /// For a request from this process.
     init(logger: Logger) {
         coreContext = .init(source: InProcess(logger: logger))
-        isInProcess = true
+        channel = nil
     }
 
     private struct InProcess: RequestContextSource {

@@ -19,7 +19,8 @@ extension Gateway {
         _ channel: any Channel
     ) async throws {
         var incoming = Incoming(request.head)
-        if incoming.head.method == .put {
+        let isCall = Self.isCall(incoming.head)
+        if incoming.head.method == .put, !isCall {
             do {
                 incoming.body = try await request.body.collect(upTo: Self.maxBodyBytes)
             } catch {
@@ -32,12 +33,14 @@ extension Gateway {
                 return
             }
         }
-        let hasNoBody = [.get, .head, .options, .put].contains(incoming.head.method)
-        if !hasNoBody, Self.isCall(incoming.head) {
+        if isCall, ![.get, .head, .options].contains(incoming.head.method) {
             incoming.stream = Weft.ResponseBody(request.body)
         }
         let start = ContinuousClock.now
-        let response = await respond(to: incoming)
+        let response =
+            isCall
+            ? try await channel.working { [self, incoming] in await respond(to: incoming) }
+            : await respond(to: incoming)
         defer {
             options.metrics?.observe(
                 .requestSeconds, #"server="gateway""#, start.duration(to: ContinuousClock.now))
