@@ -14,11 +14,14 @@ struct MemoryDirectory: ContentDirectory {
         let path = path.joined(separator: "/")
         if let text = files[path] { return .file(MemoryFile(bytes: Array(text.utf8))) }
         let prefix = path.isEmpty ? "" : path + "/"
+        return path.isEmpty || files.keys.contains { $0.hasPrefix(prefix) } ? .directory : nil
+    }
+
+    func list(_ path: [String]) -> [ContentName]? {
+        let prefix = path.map { $0 + "/" }.joined()
         let below = files.keys.filter { $0.hasPrefix(prefix) }
-        guard !below.isEmpty || path.isEmpty else { return nil }
         let names = Set(below.map { String($0.dropFirst(prefix.count).prefix { $0 != "/" }) })
-        return .directory(
-            names.sorted().map { ContentName($0, isDirectory: files[prefix + $0] == nil) })
+        return names.sorted().map { ContentName($0, isDirectory: files[prefix + $0] == nil) }
     }
 }
 

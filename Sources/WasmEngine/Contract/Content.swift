@@ -38,14 +38,18 @@ public protocol ContentFile: Sendable {
 public protocol ContentDirectory: Sendable {
     /// What a path of plain names leads to; nil if there is nothing. It may block.
     func open(_ path: [String]) throws -> ContentEntry?
+
+    /// The entries of the directory that a path leads to, in their order; nil if there is none. It
+    /// may block, and is asked again for each part of a long listing.
+    func list(_ path: [String]) throws -> [ContentName]?
 }
 
 /// What is in a directory.
 public enum ContentEntry: Sendable {
     /// A file.
     case file(any ContentFile)
-    /// A directory: its entries in their order.
-    case directory([ContentName])
+    /// A directory, which is listed apart: most that are found on the way never are.
+    case directory
 }
 
 /// An entry of a directory.

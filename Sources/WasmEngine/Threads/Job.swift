@@ -19,14 +19,16 @@ public final class Job<Value: Sendable>: Sendable {
     /// The result of the work: done here if nobody has begun it, else waited for.
     public func value() -> Value {
         if let value = run() { return value }
-        return state.wait { state in
-            if case .done(let value) = state { value } else { nil }
+        return Workers.blocking {
+            state.wait { state in
+                if case .done(let value) = state { value } else { nil }
+            }
         }
     }
 
     /// Does the work, unless somebody has begun it; then it gives nil.
     @discardableResult
-    func run() -> Value? {
+    public func run() -> Value? {
         let work = state.withLock { state -> (@Sendable () -> Value)? in
             guard case .waiting(let work) = state else { return nil }
             state = .running

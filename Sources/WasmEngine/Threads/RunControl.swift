@@ -124,7 +124,7 @@ public final class RunControl: Sendable {
     }
 
     /// Calls something when the runs are told to stop. What it gives forgets it again.
-    func onCancel(_ body: @escaping @Sendable () -> Void) -> [@Sendable () -> Void] {
+    public func onCancel(_ body: @escaping @Sendable () -> Void) -> [@Sendable () -> Void] {
         let number = state.withLock { state -> Int? in
             guard !state.isCancelled else { return nil }
             state.nextWait += 1

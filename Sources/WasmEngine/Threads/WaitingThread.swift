@@ -23,7 +23,7 @@ final class WaitingThread: TaskExecutor {
                 job = next
             } else {
                 let start = ContinuousClock.now
-                job = jobs.wait { $0.popFirst() }
+                job = Workers.blocking { jobs.wait { $0.popFirst() } }
                 idle += start.duration(to: .now)
             }
             job.runSynchronously(on: asUnownedTaskExecutor())

@@ -6,33 +6,16 @@ import Glibc
 
 /// A limited number of threads with large stacks, started when there is work.
 public final class Workers: Sendable {
-    private struct State {
-        /// Work of calls that run, before work of new ones: what is begun comes to its end.
-        var inner: Deque<@Sendable () -> Void> = []
-        var outer: Deque<@Sendable () -> Void> = []
-        var threads = 0
-        var idle = 0
-        var stopped = false
-    }
-
-    /// What becomes of new work.
-    private enum Next {
-        case refused, wait, start
-    }
-
-    private let state = Monitor(State())
-    private let maxThreads: Int
+    private let pool: ThreadPool
     private let maxWaiting: Int
-    private let stackBytes: Int
 
     /// - Parameters:
-    ///   - maxThreads: how many threads there are at most.
+    ///   - maxThreads: how many threads work at most. Those that wait are not counted.
     ///   - maxWaiting: how many new calls may wait for one.
     ///   - stackBytes: the address space of each one's stack; what is not used costs nothing.
     init(maxThreads: Int, maxWaiting: Int, stackBytes: Int) {
-        self.maxThreads = maxThreads
+        pool = ThreadPool(maxThreads: maxThreads, stackBytes: stackBytes)
         self.maxWaiting = maxWaiting
-        self.stackBytes = stackBytes
     }
 
     deinit { stop() }
@@ -46,32 +29,105 @@ public final class Workers: Sendable {
         inner isInner: Bool = false, _ work: @escaping @Sendable () -> Value
     ) throws(ResourceFailure) -> Job<Value> {
         let job = Job(work)
-        let next = state.change { state -> Next in
-            guard !state.stopped, isInner || state.outer.count < maxWaiting else { return .refused }
-            if isInner {
-                state.inner.append { job.run() }
-            } else {
-                state.outer.append { job.run() }
-            }
-            let waiting = state.inner.count + state.outer.count
-            guard waiting > state.idle, state.threads < maxThreads else { return .wait }
-            state.threads += 1
-            return .start
-        }
-        switch next {
-        case .refused: throw .busy
-        case .wait: break
-        case .start: if !startThread() { throw .busy }
+        guard pool.add(inner: isInner, unlessWaiting: maxWaiting, { job.run() }) else {
+            throw .busy
         }
         return job
     }
 
+    /// Waits on this thread. If it is one of these, another one takes its place meanwhile: what
+    /// waits for somebody far away must not keep others from working.
+    static func blocking<Result>(_ body: () -> Result) -> Result {
+        guard let pool = ThreadPool.current else { return body() }
+        pool.block()
+        defer { pool.unblock() }
+        return body()
+    }
+
     /// Lets the threads end when they have done what waits.
+    func stop() { pool.stop() }
+}
+
+/// What the threads share. It lives as long as one of them.
+private final class ThreadPool: Sendable {
+    private struct State {
+        /// Work of calls that run, before work of new ones: what is begun comes to its end.
+        var inner: Deque<@Sendable () -> Void> = []
+        var outer: Deque<@Sendable () -> Void> = []
+        var threads = 0
+        var idle = 0
+        /// How many wait for something else than work.
+        var blocked = 0
+        var stopped = false
+
+        /// Whether one more thread is wanted, which is then counted.
+        mutating func wantsThread(_ maxThreads: Int) -> Bool {
+            guard inner.count + outer.count > idle, threads - blocked < maxThreads,
+                threads < maxThreads + ThreadPool.maxBlocked
+            else { return false }
+            threads += 1
+            return true
+        }
+    }
+
+    /// How many that wait are replaced.
+    private static let maxBlocked = 256
+
+    /// Where a thread finds the pool that it belongs to.
+    private static let key: pthread_key_t = {
+        var key = pthread_key_t()
+        pthread_key_create(&key, nil)
+        return key
+    }()
+
+    private let state = Monitor(State())
+    private let maxThreads: Int
+    private let stackBytes: Int
+
+    init(maxThreads: Int, stackBytes: Int) {
+        self.maxThreads = maxThreads
+        self.stackBytes = stackBytes
+    }
+
+    /// The pool of this thread; nil if it is none of a pool.
+    static var current: ThreadPool? {
+        pthread_getspecific(key).map {
+            Unmanaged<ThreadPool>.fromOpaque($0).takeUnretainedValue()
+        }
+    }
+
+    /// Takes work; false if it is refused.
+    func add(
+        inner isInner: Bool, unlessWaiting maxWaiting: Int, _ work: @escaping @Sendable () -> Void
+    ) -> Bool {
+        let (isTaken, mustStart) = state.change { state -> (Bool, Bool) in
+            guard !state.stopped, isInner || state.outer.count < maxWaiting else {
+                return (false, false)
+            }
+            if isInner { state.inner.append(work) } else { state.outer.append(work) }
+            return (true, state.wantsThread(maxThreads))
+        }
+        return isTaken && (!mustStart || startThread())
+    }
+
+    /// This thread begins to wait.
+    func block() {
+        let mustStart = state.withLock { state in
+            state.blocked += 1
+            return state.wantsThread(maxThreads)
+        }
+        // If the system gives none, the others do what there is.
+        if mustStart { _ = startThread() }
+    }
+
+    /// This thread goes on. Should there be too many now, the next that has done its work ends.
+    func unblock() { state.withLock { $0.blocked -= 1 } }
+
     func stop() {
         state.change(wakingAll: true) { $0.stopped = true }
     }
 
-    /// Starts a thread; false if there is none and the system gives none.
+    /// Starts a thread that has been counted; false if there is none and the system gives none.
     private func startThread() -> Bool {
         let attributes = UnsafeMutablePointer<pthread_attr_t>.allocate(capacity: 1)
         pthread_attr_init(attributes)
@@ -82,26 +138,33 @@ public final class Workers: Sendable {
             attributes.deallocate()
         }
         var thread = pthread_t()
-        let queue = Unmanaged.passRetained(state)
+        let pool = Unmanaged.passRetained(self)
         let failure = pthread_create(
             &thread, attributes,
             { argument in
                 guard let argument else { return nil }
-                let queue = Unmanaged<Monitor<State>>.fromOpaque(argument).takeRetainedValue()
-                while let work = Workers.next(of: queue) { work() }
+                pthread_setspecific(ThreadPool.key, argument)
+                let pool = Unmanaged<ThreadPool>.fromOpaque(argument).takeRetainedValue()
+                while let work = pool.next() { work() }
                 return nil
-            }, queue.toOpaque())
+            }, pool.toOpaque())
         guard failure != 0 else { return true }
-        queue.release()
+        pool.release()
         return state.withLock { state in
             state.threads -= 1
             return state.threads > 0
         }
     }
 
-    private static func next(of queue: Monitor<State>) -> (@Sendable () -> Void)? {
+    /// The next work of a thread; nil if it is to end.
+    private func next() -> (@Sendable () -> Void)? {
         var wasIdle = false
-        return queue.wait { state -> (@Sendable () -> Void)?? in
+        return state.wait { state -> (@Sendable () -> Void)?? in
+            if state.threads - state.blocked > self.maxThreads {
+                state.threads -= 1
+                if wasIdle { state.idle -= 1 }
+                return .some(nil)
+            }
             if let work = state.inner.popFirst() ?? state.outer.popFirst() {
                 if wasIdle { state.idle -= 1 }
                 return .some(work)

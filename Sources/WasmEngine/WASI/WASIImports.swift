@@ -343,7 +343,7 @@ private enum WASIImports {
         case .entry(.file(let file), _):
             guard flags & 0b10 == 0 else { return .notDirectory }
             opened = .file(file)
-        case .entry(.directory(let entries), let path): opened = .directory(path, entries)
+        case .entry(.directory, let path): opened = .directory(path)
         case .error(let error): return error
         }
         guard let number = run.wasi.freeDescriptor else { return .tooManyOpen }
@@ -357,18 +357,13 @@ private enum WASIImports {
     ) throws(HostExit) -> WASIError {
         let number = arguments.i32(0)
         guard let open = run.wasi[number] else { return .badDescriptor }
-        guard case .directory(let path, var entries) = open.descriptor else { return .notDirectory }
-        if path.isEmpty, entries.isEmpty {
-            // The one that was there from the start is read when it is first listed.
-            guard case .entry(.directory(let found), _) = try run.wasi.find(".", below: number)
-            else { return .notDirectory }
-            entries = found
-            run.wasi[number]?.descriptor = .directory(path, entries)
-        }
+        guard case .directory(let path) = open.descriptor else { return .notDirectory }
+        let entries = try run.wasi.list(path)
         var bytes: [UInt8] = []
         let cookie = Int(clamping: UInt64(bitPattern: arguments.i64(3)))
-        for (index, entry) in entries.enumerated().dropFirst(cookie) {
+        for index in min(cookie, entries.count)..<entries.count {
             guard bytes.count < arguments.u32(2) else { break }
+            let entry = entries[index]
             let name = Array(entry.name.utf8)
             let kind = try kind(run, entry, below: number)
             for value in [UInt64(index + 1), 0, UInt64(name.count) | kind << 32] {

@@ -11,7 +11,7 @@ final class WASIState {
         case output
         case diagnostics
         case file(any ContentFile)
-        case directory([String], [ContentName])
+        case directory([String])
     }
 
     /// A descriptor with the place of the next read.
@@ -44,7 +44,7 @@ final class WASIState {
             0: Open(descriptor: .input), 1: Open(descriptor: .output),
             2: Open(descriptor: .diagnostics),
         ]
-        if directory != nil { open[3] = Open(descriptor: .directory([], [])) }
+        if directory != nil { open[3] = Open(descriptor: .directory([])) }
     }
 
     private static func environment(of request: ContractRequest) -> [String] {
@@ -80,7 +80,7 @@ final class WASIState {
     /// What a path below an open directory leads to.
     func find(_ path: String, below descriptor: Int32) throws(HostExit) -> Found {
         guard let found = self[descriptor] else { return .error(.badDescriptor) }
-        guard case .directory(let base, _) = found.descriptor else { return .error(.notDirectory) }
+        guard case .directory(let base) = found.descriptor else { return .error(.notDirectory) }
         guard !path.isEmpty else { return .error(.noEntry) }
         guard !path.utf8.starts(with: "/".utf8) else { return .error(.notCapable) }
         var parts = base
@@ -94,6 +94,15 @@ final class WASIState {
         do {
             guard let entry = try directory?.open(parts) else { return .error(.noEntry) }
             return .entry(entry, parts)
+        } catch {
+            throw .failed(error)
+        }
+    }
+
+    /// What is in an open directory.
+    func list(_ path: [String]) throws(HostExit) -> [ContentName] {
+        do {
+            return try directory?.list(path) ?? []
         } catch {
             throw .failed(error)
         }

@@ -148,78 +148,6 @@ final class CallFile: ContentFile {
     }
 }
 
-/// A directory that a program for WASI sees as `/`.
-final class CallDirectory: ContentDirectory {
-    /// How many entries of one directory a contract can list.
-    private static let maxEntries = 100_000
-
-    /// The name of a file that is the whole of what a call names.
-    private static let fileName = "content"
-
-    private struct Root {
-        var file: (any ContentFile)?
-    }
-
-    private let root: CID
-    private let content: CallContent
-    private let control: RunControl
-    private let only = Mutex<Root?>(nil)
-
-    init(_ root: CID, _ content: CallContent, _ control: RunControl) {
-        self.root = root
-        self.content = content
-        self.control = control
-    }
-
-    func open(_ path: [String]) throws -> ContentEntry? {
-        if let only = try onlyFile() {
-            return path.isEmpty
-                ? .directory([ContentName(Self.fileName, isDirectory: false)])
-                : path == [Self.fileName] ? .file(only) : nil
-        }
-        return try entry(path)
-    }
-
-    /// The root, if it is a file: then that is the one file of the directory.
-    private func onlyFile() throws -> (any ContentFile)? {
-        if let known = only.withLock({ $0 }) { return known.file }
-        var file: (any ContentFile)?
-        if case .file(let found)? = try entry([]) { file = found }
-        only.withLock { $0 = Root(file: file) }
-        return file
-    }
-
-    private func entry(_ path: [String]) throws -> ContentEntry? {
-        let reader = try content.reader(of: root, control)
-        let (root, content, control) = (root, content, control)
-        return try control.wait { () async throws -> ContentEntry? in
-            let resolved: ResolvedContent
-            do {
-                resolved = try await reader.resolve(path, from: root)
-            } catch let error as ContentError where error.status == .notFound {
-                return nil
-            }
-            guard resolved.remainder.isEmpty, resolved.fault == nil else { return nil }
-            switch resolved.entity {
-            case .file: return .file(CallFile(try reader.file(resolved), content, control))
-            case .directory:
-                var names: [ContentName] = []
-                for try await entry in reader.list(resolved.cid) {
-                    guard names.count < Self.maxEntries else {
-                        throw ResourceFailure.input(limit: Int64(Self.maxEntries))
-                    }
-                    let name = String(decoding: entry.name, as: UTF8.self)
-                    // A raw block is a file; of other links only the target says what it is.
-                    names.append(
-                        ContentName(name, isDirectory: entry.cid.codec == .raw ? false : nil))
-                }
-                return .directory(names)
-            case .symlink, .node: return nil
-            }
-        }
-    }
-}
-
 extension CallContent {
     /// What an `ipfs://` URL of a contract leads to: a file, or a block of another kind; 404 for
     /// everything else.
@@ -246,13 +174,33 @@ extension CallContent {
         }
     }
 
-    /// What a record's output has as its body.
-    func body(of record: CallRecord, _ control: RunControl) throws -> Content {
-        switch record.output?.body {
-        case .inline(let bytes): .bytes(ByteBuffer(bytes: bytes))
-        case .content(let root): .file(try file(root, control))
-        case nil: .empty
+    /// What came of a call, as a contract sees it that made the call.
+    func answer(_ end: CallEnd, _ control: RunControl) throws -> ContractAnswer {
+        switch end {
+        case .result(let result, _): try answer(result.record, control)
+        case .noMethod: ContractAnswer(status: 404)
+        case .noContract: ContractAnswer(status: 422)
         }
+    }
+
+    /// What a record tells, as a contract sees it that made the call.
+    func answer(_ record: CallRecord, _ control: RunControl) throws -> ContractAnswer {
+        let status: Int32 =
+            switch record.outcome {
+            case .ok: Int32(record.output?.status ?? 200)
+            case .outOfGas: 1
+            case .stackExhausted: 2
+            case .trap, .limit: 3
+            }
+        let headers = record.output?.headers.fields.map { ContractHeader($0.name, $0.value) }
+        let body: Content =
+            switch record.output?.body {
+            case .inline(let bytes): .bytes(ByteBuffer(bytes: bytes))
+            case .content(let root): .file(try file(root, control))
+            case nil: .empty
+            }
+        return ContractAnswer(
+            status: status, gas: Int64(record.gas), headers: headers ?? [], body: body)
     }
 
     /// The bytes of a body that a call names.

@@ -64,12 +64,11 @@ final class CallHost: ActivationHost {
         let call = try run.call(fetch, gas: gas, of: contract, control)
         try run.content.admit(call.contract)
         if let known = run.known(call) {
-            let answer = CallEnd.result(known, isFresh: false).answer(noting: self)
-            return Answered { answer() }
+            return Answered { try self.answer(.result(known, isFresh: false)) }
         }
         let place = begun.add(1, ordering: .relaxed).oldValue
-        let child = try run.start(call, control, depth: depth + 1, place: place)
-        return PendingCall(child, self)
+        let child = try run.start(call, depth: depth + 1, place: place)
+        return PendingCall(child, self, control)
     }
 
     /// Begins to read content.
@@ -82,24 +81,16 @@ final class CallHost: ActivationHost {
         }
         // What is here the thread that asks for it finds as soon as another could.
         let isHere = run.computation.store.isAtHand(root.hash)
-        let job = isHere ? Job(work) : try run.engine.workers.submit(inner: true, work)
+        let job = isHere ? Job(work) : run.line.submit(work)
         return Pending(job, control)
     }
 
-    fileprivate func note(_ result: CallResult) {
-        state.withLock { $0.call(result.cid, result.share) }
-    }
-}
-
-extension CallEnd {
-    /// The answer, and that the activation of a host made the call, in the order of its asking.
-    fileprivate func answer(noting host: CallHost) -> @Sendable () -> ContractAnswer {
-        let answer = answer
-        guard case .result(let result, _) = self else { return { answer } }
-        return {
-            host.note(result)
-            return answer
+    /// The answer to a call that the activation made, which is noted in the order of its asking.
+    fileprivate func answer(_ end: CallEnd) throws -> ContractAnswer {
+        if case .result(let result, _) = end {
+            state.withLock { $0.call(result.cid, result.share) }
         }
+        return try run.content.answer(end, control)
     }
 }
 
@@ -141,19 +132,31 @@ private final class PendingCall: PendingAnswer {
     private let child: CallChild
     private let host: CallHost
     private let hasLeft = Atomic(false)
+    /// What ends the watch for that.
+    private let watches: Mutex<[@Sendable () -> Void]>
 
-    init(_ child: CallChild, _ host: CallHost) {
+    /// - Parameter control: that of the activation that wants it, which leaves it when it is told
+    ///   to stop: the call itself ends with the last that wants it.
+    init(_ child: CallChild, _ host: CallHost, _ control: RunControl) {
         self.child = child
         self.host = host
+        watches = Mutex([])
+        let watching = control.onCancel { [weak self] in self?.abandon() }
+        watches.withLock { $0 = watching }
     }
 
     func value() throws -> ContractAnswer {
         defer { abandon() }
-        return try child.value().answer(noting: host)()
+        return try host.answer(child.value())
     }
 
     func abandon() {
         if !hasLeft.exchange(true, ordering: .relaxed) { child.leave() }
+        let watching = watches.withLock { watches in
+            defer { watches = [] }
+            return watches
+        }
+        for forget in watching { forget() }
     }
 }
 

@@ -1,10 +1,8 @@
-// The result of a call: its record, and the bytes that it answered.
+// The result of a call: its record. What it answered stands there if it is short; what is long is
+// content, and read where it is wanted: no result keeps it in memory.
 
 public import Compute
-import IPLD
 public import Multiformats
-import NIOCore
-import WasmEngine
 
 /// A call that is over.
 public struct CallResult: Sendable {
@@ -14,30 +12,21 @@ public struct CallResult: Sendable {
     public let cid: CID
     /// How long it ran here; nil if it did not.
     public let time: Duration?
-    /// What it answered.
-    let body: Content
     /// What of it rests on the word of peers.
     var share = PeerShare.none
 
     /// About how much memory it takes to keep.
     var memoryBytes: Int {
-        if case .bytes(let buffer) = body { return 1_024 + 2 * buffer.readableBytes }
-        return 1_024
+        1_024 + record.call.body.inlineCount + (record.output?.body.inlineCount ?? 0)
+            + 64 * (record.reads.count + record.children.count)
     }
+}
 
-    /// As a contract sees it that made the call.
-    var answer: ContractAnswer {
-        let status: Int32 =
-            switch record.outcome {
-            case .ok: Int32(record.output?.status ?? 200)
-            case .outOfGas: 1
-            case .stackExhausted: 2
-            case .trap, .limit: 3
-            }
-        let headers = record.output?.headers.fields.map { ContractHeader($0.name, $0.value) }
-        return ContractAnswer(
-            status: status, gas: Int64(record.gas), headers: headers ?? [],
-            body: record.output == nil ? .empty : body)
+extension CallBody {
+    /// How many bytes are part of what names it.
+    fileprivate var inlineCount: Int {
+        if case .inline(let bytes) = self { return bytes.count }
+        return 0
     }
 }
 
@@ -49,13 +38,4 @@ enum CallEnd: Sendable {
     case noMethod(String)
     /// What the CID names is no contract.
     case noContract(String)
-
-    /// As a contract sees it that made the call.
-    var answer: ContractAnswer {
-        switch self {
-        case .result(let result, _): result.answer
-        case .noMethod: ContractAnswer(status: 404)
-        case .noContract: ContractAnswer(status: 422)
-        }
-    }
 }

@@ -20,6 +20,10 @@ final class CallRun: Sendable {
     let memory: Computation.Memory
     /// On what terms peers may be asked for what it calls; nil if all runs here.
     private let asking: CallAsking?
+    /// What ends all of it.
+    private let control: RunControl
+    /// What its activations have others do.
+    let line: RunLine
     private let tree: InstanceMemory.Tree
     private let activations = Atomic<Int>(0)
     /// The calls that it makes now: those that are made twice at a time are one.
@@ -27,13 +31,15 @@ final class CallRun: Sendable {
 
     init(
         _ computation: Computation, _ engine: Engine, _ memory: Computation.Memory,
-        _ policy: Retrieval.Policy, _ trace: Trace, asking: CallAsking? = nil,
-        rules: PeerCallRules? = nil
+        _ policy: Retrieval.Policy, _ control: RunControl, _ trace: Trace,
+        asking: CallAsking? = nil, rules: PeerCallRules? = nil
     ) {
         self.computation = computation
         self.engine = engine
         self.memory = memory
         self.asking = asking
+        self.control = control
+        line = RunLine(engine.workers)
         tree = computation.memory.plant()
         content = computation.content(policy, trace, rules)
     }
@@ -59,16 +65,14 @@ final class CallRun: Sendable {
     /// Begins a call that a contract makes, or joins one that is under way. It blocks nobody.
     ///
     /// - Parameter place: how many calls the activation has begun before.
-    func start(
-        _ call: Call, _ control: RunControl, depth: Int, place: Int
-    ) throws -> CallChild {
+    func start(_ call: Call, depth: Int, place: Int) throws -> CallChild {
         let cid = call.cid
         return try children.withLock { children in
             if let known = children[cid], known.join() {
                 try count()
                 return known
             }
-            let new = try begin(call, control, depth: depth, place: place) { [weak self] child in
+            let new = try begin(call, depth: depth, place: place) { [weak self] child in
                 self?.children.withLock { if $0[cid] === child { $0[cid] = nil } }
             }
             children[cid] = new
@@ -77,9 +81,10 @@ final class CallRun: Sendable {
     }
 
     private func begin(
-        _ call: Call, _ control: RunControl, depth: Int, place: Int,
+        _ call: Call, depth: Int, place: Int,
         ended: @escaping @Sendable (CallChild) -> Void
     ) throws -> CallChild {
+        // Not within that of the activation that makes it first: others may want it longer.
         let control = RunControl(within: control)
         if let asking, computation.isWorthAsking(call) {
             try count()
@@ -88,9 +93,7 @@ final class CallRun: Sendable {
             computation.askingLine.enter(asked.begin)
             return CallChild(asked.value, cancel: asked.abandon, ended: ended)
         }
-        let job = try engine.workers.submit(inner: true) {
-            Result { try self.perform(call, control, depth: depth) }
-        }
+        let job = line.submit { Result { try self.perform(call, control, depth: depth) } }
         return CallChild({ try job.value().get() }, cancel: control.cancel, ended: ended)
     }
 
@@ -118,7 +121,7 @@ final class CallRun: Sendable {
     func performBriefly(_ call: Call) throws -> CallEnd {
         try content.admit(call.contract)
         let start = ContinuousClock.now
-        let end = try make(call, RunControl.brief(), depth: 1)
+        let end = try make(call, control, depth: 1)
         let took = start.duration(to: .now)
         if case .result(let result, _) = end {
             let (outcome, gas) = (result.record.outcome, result.record.gas)
@@ -142,7 +145,7 @@ final class CallRun: Sendable {
     }
 
     private func find(_ call: Call, _ control: RunControl, depth: Int) throws -> CallEnd {
-        if memory == .used, let known = try computation.remembered(call, content, control) {
+        if memory == .used, let known = try computation.remembered(call, control) {
             return .result(known, isFresh: false)
         }
         return try make(call, control, depth: depth)
@@ -195,8 +198,7 @@ final class CallRun: Sendable {
         let record = try record(call, outcome, seen.reads, seen.children, control)
         computation.load.note(record, took: time - (control.waited - waited))
         return CallResult(
-            record: record, cid: computation.keep(record), time: time,
-            body: .bytes(outcome.response.body), share: seen.share)
+            record: record, cid: computation.keep(record), time: time, share: seen.share)
     }
 
     private func request(

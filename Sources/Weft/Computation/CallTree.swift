@@ -32,12 +32,19 @@ public struct CallCheck: Sendable {
 extension Computation {
     /// How many records of one tree are read.
     public static let maxTreeRecords = 100_000
+    /// How many bytes of records are read for one tree. Those that stand in it several times count
+    /// once.
+    static let maxTreeBytes = 256 << 20
 
     /// The record of a call and those of all that it called, each before what it called.
     ///
     /// - Throws: ``FetchError``; `CancellationError`.
     public func tree(_ root: CID) async throws -> [CallNode] {
-        let source = source(of: root)
+        var records = TreeRecords(root, self)
+        return try await tree(root, &records)
+    }
+
+    private func tree(_ root: CID, _ records: inout TreeRecords) async throws -> [CallNode] {
         var nodes: [CallNode] = []
         var rest = [(cid: root, depth: 0)]
         while let next = rest.popLast() {
@@ -45,7 +52,7 @@ extension Computation {
                 throw FetchError(
                     .tooLarge, "the call has more than \(Self.maxTreeRecords) records")
             }
-            let node = try await node(next.cid, depth: next.depth, source)
+            let node = try await node(next.cid, depth: next.depth, &records)
             nodes.append(node)
             guard next.depth + 1 < CallLimits.maxDepth || node.record.children.isEmpty else {
                 throw FetchError(
@@ -63,21 +70,22 @@ extension Computation {
     public func verify(
         _ root: CID, alone: Bool, found: (CallCheck) async throws -> Void
     ) async throws {
-        let source = source(of: root)
+        var records = TreeRecords(root, self)
         let nodes =
-            alone ? [try await node(root, depth: 0, source)] : try await tree(root)
+            alone
+            ? [try await node(root, depth: 0, &records)] : try await tree(root, &records)
         for node in nodes {
             var children: [CallRecord] = []
-            for child in node.record.children { children.append(try await record(child, source)) }
+            for child in node.record.children { children.append(try await records.record(child)) }
             try await found(
                 CallCheck(node: node, fault: try await replay(node.record, children)))
         }
     }
 
     private func node(
-        _ cid: CID, depth: Int, _ source: any BlockSource
+        _ cid: CID, depth: Int, _ records: inout TreeRecords
     ) async throws -> CallNode {
-        let record = try await record(cid, source)
+        let record = try await records.record(cid)
         let known = memo.result(of: record.call.cid)
         return CallNode(
             depth: depth, cid: cid, record: record, time: known?.cid == cid ? known?.time : nil)
@@ -116,10 +124,37 @@ extension Computation {
     ) async throws -> Replay {
         do {
             let control = RunControl(time: min(limits.time, time ?? limits.time))
-            let run = CallRun(self, try Engine.shared(), .unused, .network, Trace())
+            let run = CallRun(self, try Engine.shared(), .unused, .network, control, Trace())
             return try await run.engine.onWorker(control) { try run.replay(order, control) }
         } catch {
             throw Self.failure(error, Trace())
+        }
+    }
+}
+
+/// The records of a tree, each of which is read once.
+private struct TreeRecords {
+    private let source: any BlockSource
+    private var known: [CID: CallRecord] = [:]
+    private var bytes = 0
+
+    init(_ root: CID, _ computation: Computation) { source = computation.source(of: root) }
+
+    /// A record by its name.
+    mutating func record(_ cid: CID) async throws -> CallRecord {
+        if let known = known[cid] { return known }
+        let block = try await source.block(cid)
+        bytes += block.readableBytes
+        guard bytes <= Computation.maxTreeBytes else {
+            throw FetchError(
+                .tooLarge, "the call's records have more than \(Computation.maxTreeBytes) bytes")
+        }
+        do throws(DecodeError) {
+            let record = try CallRecord(decoding: block.readableBytesSpan)
+            known[cid] = record
+            return record
+        } catch {
+            throw FetchError(.malformed, "\(cid) is no record of a call: \(error)")
         }
     }
 }
@@ -149,8 +184,7 @@ extension CallRun {
 
     /// What a recorded call answered.
     fileprivate func answer(_ record: CallRecord, _ control: RunControl) throws -> ContractAnswer {
-        let body = try content.body(of: record, control)
-        return CallResult(record: record, cid: record.cid, time: nil, body: body).answer
+        try content.answer(record, control)
     }
 }
 
@@ -207,10 +241,12 @@ private final class ReplayHost: ActivationHost {
         do {
             let program = try run.computation.programs.program(
                 call.contract, run.engine, run.content, control)
-            guard let program else { return CallEnd.noContract("").answer }
-            guard program.answers(call.export) else { return CallEnd.noMethod("").answer }
+            guard let program else { return try run.content.answer(.noContract(""), control) }
+            guard program.answers(call.export) else {
+                return try run.content.answer(.noMethod(""), control)
+            }
         } catch is ContractFault {
-            return CallEnd.noContract("").answer
+            return try run.content.answer(.noContract(""), control)
         }
         throw Strayed()
     }

@@ -1,6 +1,7 @@
 // `weft://` for `fetch()`: a request becomes a call, and what came of it a response with headers
 // `weft-gas`, `weft-record`, `weft-responder`, `weft-confidence` and `weft-cost`.
 
+import BlockStore
 import Compute
 import HTTPTypes
 import IPLD
@@ -24,12 +25,7 @@ extension Computation {
             let (end, answer) = try await resolve(
                 call, request.mesh, memory: memory, policy: Fetcher.policy(for: request.cache),
                 trace: trace)
-            if case .result(let result, _) = end, result.body.size > Int64(clamping: limits.output)
-            {
-                // Peers may grant their contracts more than this node takes.
-                throw ResourceFailure.output(limit: Int(clamping: limits.output))
-            }
-            var response = response(end, answer, to: call)
+            var response = try await response(end, answer, to: call)
             if request.method == .head { response.body = .empty }
             return response
         } catch {
@@ -69,30 +65,39 @@ extension Computation {
     private func body(of request: Request) async throws -> CallBody {
         guard let body = request.body else { return .empty }
         var iterator = body.makeAsyncIterator()
-        var bytes = ByteBuffer()
+        var start = ByteBuffer()
+        var file: BodyFile?
+        var count: UInt64 = 0
         while let part = try await iterator.next() {
-            bytes.writeImmutableBuffer(part)
-            guard UInt64(bytes.readableBytes) <= limits.input else {
+            count += UInt64(part.readableBytes)
+            guard count <= limits.input else {
                 throw FetchError(
                     .tooLarge, "the body is longer than \(limits.input) bytes (compute.input)")
             }
+            if file == nil {
+                start.writeImmutableBuffer(part)
+                guard start.readableBytes > CallLimits.maxInlineBytes else { continue }
+                file = BodyFile()
+            }
+            let blocks = try file?.append(start.readableBytes > 0 ? start : part) ?? []
+            start = ByteBuffer()
+            if !blocks.isEmpty { try await store.put(blocks) }
         }
-        if bytes.readableBytes <= CallLimits.maxInlineBytes {
-            return .inline([UInt8](buffer: bytes))
-        }
-        return .content(try await add(bytes))
+        guard let (root, last) = try file?.finish() else { return .inline([UInt8](buffer: start)) }
+        try await store.put(last)
+        return .content(root)
     }
 
     // MARK: - Answers
 
     private func response(
         _ end: CallEnd, _ given: Compute.CallResult?, to call: Call
-    ) -> Response {
+    ) async throws -> Response {
         switch end {
         case .noMethod(let text): return Self.refusal(.notFound, text)
         case .noContract(let text): return Self.refusal(.unprocessableContent, text)
         case .result(let result, let isFresh):
-            var response = answer(result)
+            var response = try await answer(result)
             let info = CallInfo(result, given, isFresh: isFresh)
             response.mesh.root = call.contract
             response.mesh.call = info
@@ -108,7 +113,7 @@ extension Computation {
         }
     }
 
-    private func answer(_ result: CallResult) -> Response {
+    private func answer(_ result: CallResult) async throws -> Response {
         guard let output = result.record.output else {
             var response = Self.refusal(
                 .internalServerError, "the contract did not answer: \(result.record.outcome.word)")
@@ -125,13 +130,20 @@ extension Computation {
         let code = Int(output.status)
         let status = HTTPResponse.Status(
             code: code, reasonPhrase: HTTPResponseStatus(statusCode: code).reasonPhrase)
-        fields[.contentLength] = "\(result.body.size)"
-        if case .content(let root) = output.body { fields[.weftContent] = "\(root)" }
         let body: ResponseBody
-        switch (result.body, output.body) {
-        case (.file, .content(let root)): body = stream(root)
-        case (.bytes(let bytes), _): body = ResponseBody(bytes)
-        case (.file, .inline(let bytes)): body = ResponseBody(ByteBuffer(bytes: bytes))
+        switch output.body {
+        case .inline(let bytes):
+            fields[.contentLength] = "\(bytes.count)"
+            body = ResponseBody(ByteBuffer(bytes: bytes))
+        case .content(let root):
+            let file = try await file(root)
+            // Peers may grant their contracts more than this node takes.
+            guard file.size <= limits.output else {
+                throw ResourceFailure.output(limit: Int(clamping: limits.output))
+            }
+            fields[.contentLength] = "\(file.size)"
+            fields[.weftContent] = "\(root)"
+            body = ResponseBody(file.stream(nil))
         }
         return Response(status: status, headers: fields, body: body)
     }

@@ -81,20 +81,18 @@ extension Computation {
                         for: call, loading: loading, sharers: mesh.hasResponders ? 2 : 1) : nil
             }
             note(answer.trace, of: call, in: trace)
-            if answer.responder == .here, let end = ends.end(of: cid),
-                case .result(let result, _) = end, result.record == answer.record
-            {
+            if answer.responder == .here, let end = ends.end(of: cid, answer.record) {
                 return (end, answer)
             }
-            return (.result(try await result(answer, trace), isFresh: true), answer)
+            return (.result(result(answer), isFresh: true), answer)
         } catch let error as CallError {
             note(error.trace, of: call, in: trace)
-            // What is no contract, or no method of one, is known here, if it was tried here.
-            if error.trace.contains(where: { $0.responder == .here }), let end = ends.end(of: cid) {
-                switch end {
-                case .noContract, .noMethod: return (end, nil)
-                case .result: break
-                }
+            // What is no contract, or no method of one, is known here, if it was tried here; and so
+            // is what this node lacks, which says more than that all others have failed, too.
+            if error.trace.contains(where: { $0.responder == .here }),
+                let end = try ends.refusal(of: cid)
+            {
+                return (end, nil)
             }
             // Where nobody is known at all, why this node does not run it is what can be mended.
             if error.kind == .nobody, limits.contracts == .on, !mesh.hasResponders {
@@ -112,23 +110,9 @@ extension Computation {
     }
 
     /// What a peer answered, as if it had been computed here.
-    private func result(
-        _ answer: Compute.CallResult, _ trace: Trace
-    ) async throws -> CallResult {
-        let record = answer.record
-        let content = content(.network, trace)
-        let control = RunControl(time: limits.time)
-        // Bytes that are there already need no thread that may wait.
-        let body =
-            if case .content = record.output?.body {
-                try await NIOSingletons.posixBlockingThreadPool.runIfActive {
-                    try content.body(of: record, control)
-                }
-            } else {
-                try content.body(of: record, control)
-            }
-        return CallResult(
-            record: record, cid: keep(record), time: nil, body: body, share: PeerShare(answer))
+    private func result(_ answer: Compute.CallResult) -> CallResult {
+        CallResult(
+            record: answer.record, cid: keep(answer.record), time: nil, share: PeerShare(answer))
     }
 
     private func note(_ steps: [CallTrace], of call: Call, in trace: Trace) {
@@ -203,6 +187,7 @@ extension Computation: CallWorker {
             guard case .result(let result, _) = end else { return nil }
             return isOwn ? result.record : admitted(result.record)
         case .failure(let error):
+            if isOwn, !(error is CancellationError) { ends.keep(error, of: call.cid) }
             logger.debug(
                 "a call has no result", metadata: ["call": "\(call.url)", "why": "\(error)"])
             return nil
@@ -240,6 +225,7 @@ extension CallInfo {
         guard let answer else {
             responder = isFresh ? .here : .memory
             confidence = isFresh ? "computed here" : "computed here before"
+            restsOnPeers = false
             return
         }
         let before = answer.isRemembered ? "answered before; " : ""
@@ -249,6 +235,7 @@ extension CallInfo {
         }
         // What a peer ran rests on that peer alone; what ran here may rest on several.
         let isShared = answer.responder == .here && !result.share.isNone
+        restsOnPeers = isShared || answer.responder != .here
         amount = isShared ? result.share.amount : answer.amount
         confidence = before + (isShared ? result.share.text : answer.confidence.text)
     }
@@ -284,6 +271,7 @@ extension Computation {
     ///   since.
     func saveAccounts(isLast: Bool = false) async {
         answers.save()
+        credit.willSave()
         guard let (book, responders) = await mesh?.creditBook() else { return }
         do {
             try credit.save(book, responders, isLast: isLast)

@@ -7,7 +7,6 @@ import IPLD
 import Logging
 import Multiformats
 import NIOCore
-import NIOPosix
 import Synchronization
 import WasmEngine
 import Wire
@@ -124,7 +123,7 @@ public final class Computation: Sendable {
                 time: time ?? limits.time, isBound: rules != nil)
             return underway.run(call, key, on: engine) { [self] control in
                 let run = CallRun(
-                    self, engine, memory, policy, trace, asking: asking, rules: rules)
+                    self, engine, memory, policy, control, trace, asking: asking, rules: rules)
                 defer { run.content.end() }
                 return try run.perform(call, control, depth: 1)
             } ended: {
@@ -154,7 +153,7 @@ public final class Computation: Sendable {
             case nil: break
             }
         }
-        let run = CallRun(self, engine, memory, policy, trace, rules: rules)
+        let run = CallRun(self, engine, memory, policy, .brief(), trace, rules: rules)
         defer { run.content.end() }
         do {
             let end = try run.performBriefly(call)
@@ -207,20 +206,8 @@ public final class Computation: Sendable {
         retrieval.session(for: RetrievalScope(root: root, extent: .all))
     }
 
-    /// A record by its name.
-    func record(_ cid: CID, _ source: any BlockSource) async throws -> CallRecord {
-        let block = try await source.block(cid)
-        do throws(DecodeError) {
-            return try CallRecord(decoding: block.readableBytesSpan)
-        } catch {
-            throw FetchError(.malformed, "\(cid) is no record of a call: \(error)")
-        }
-    }
-
     /// The result of a call that this or an earlier process made, if all of it is here still.
-    func remembered(_ call: Call, _ content: CallContent, _ control: RunControl) throws
-        -> CallResult?
-    {
+    func remembered(_ call: Call, _ control: RunControl) throws -> CallResult? {
         let cid: CID
         switch memo.find(call.cid) {
         case .result(let known): return known
@@ -239,8 +226,7 @@ public final class Computation: Sendable {
             return record
         }
         guard let record else { return nil }
-        let body = try content.body(of: record, control)
-        let result = CallResult(record: record, cid: cid, time: nil, body: body)
+        let result = CallResult(record: record, cid: cid, time: nil)
         memo.keep(result, of: call.cid)
         return result
     }
@@ -255,37 +241,18 @@ public final class Computation: Sendable {
     /// Adds bytes as a file, as cache: the body of a request or response that is too long for its
     /// record. It runs on a worker's thread.
     func add(_ bytes: ByteBuffer, _ control: RunControl) throws -> CID {
-        let (root, blocks) = try Self.file(bytes)
-        try control.wait { [store] in try await store.put(blocks) }
+        var file = BodyFile()
+        let blocks = try file.append(bytes)
+        let (root, last) = try file.finish()
+        try control.wait { [store] in try await store.put(blocks + last) }
         return root
     }
 
-    /// As ``add(_:_:)``, from a task.
-    func add(_ bytes: ByteBuffer) async throws -> CID {
-        let (root, blocks) = try await NIOSingletons.posixBlockingThreadPool.runIfActive {
-            try Self.file(bytes)
-        }
-        try await store.put(blocks)
-        return root
-    }
-
-    /// The blocks of a file as calls name it.
-    private static func file(_ bytes: ByteBuffer) throws -> (CID, [Block]) {
-        let blocks = Mutex<[Block]>([])
-        let profile = Profile.v1_2025
-        var file = StreamImport(profile, Splitter(profile.chunker)) { block in
-            blocks.withLock { $0.append(block) }
-        }
-        try file.append(bytes)
-        let root = try file.finish().cid.v1
-        return (root, blocks.withLock { $0 })
-    }
-
-    /// The bytes of a long body, as a stream.
-    func stream(_ root: CID) -> ResponseBody {
-        ContentReader(
-            retrieval.session(for: RetrievalScope(root: root, extent: .entity(nil)))
-        ).read(root)
+    /// A long body, which is content.
+    func file(_ root: CID) async throws -> OpenFile {
+        let reader = ContentReader(
+            retrieval.session(for: RetrievalScope(root: root, extent: .entity(nil))))
+        return try reader.file(try await reader.resolve([], from: root))
     }
 
     /// Writes what is kept in memory.
@@ -298,6 +265,6 @@ public final class Computation: Sendable {
 /// Contracts do not run on this machine.
 struct ContractsOff: Error, CustomStringConvertible {
     var description: String {
-        "contracts do not run here (weft config set compute.contracts on)"
+        "contracts do not run here (weft config set compute.contracts on), and nobody can be asked"
     }
 }

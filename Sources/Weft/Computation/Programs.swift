@@ -3,6 +3,7 @@
 import Multiformats
 import Synchronization
 import WasmEngine
+import WasmRules
 
 /// Compiled contracts. Each is compiled once, whoever asks for it meanwhile.
 final class Programs: Sendable {
@@ -52,8 +53,8 @@ final class Programs: Sendable {
         while true {
             if let program = ready(cid) { return program }
             try control.checkMayBlock()
-            let loading = state.withLock { state -> Loading in
-                if let loading = state.loading[cid] { return loading }
+            let (loading, isOwn) = state.withLock { state -> (Loading, Bool) in
+                if let loading = state.loading[cid] { return (loading, false) }
                 let loading = Loading { [cache] in
                     Result {
                         guard let module = try content.module(cid, control) else {
@@ -64,7 +65,7 @@ final class Programs: Sendable {
                     }
                 }
                 state.loading[cid] = loading
-                return loading
+                return (loading, true)
             }
             do {
                 let program = try loading.value().get()
@@ -75,8 +76,8 @@ final class Programs: Sendable {
                     if state.loading[cid] === loading { state.loading[cid] = nil }
                 }
                 if error is NoModule { return nil }
-                // Whoever began may have been cancelled; this call was not.
-                guard error is CancellationError else { throw error }
+                // Whoever began had a time and limits of its own, and may have been cancelled.
+                guard !isOwn, !(error is ContractFault) else { throw error }
                 try control.check()
             }
         }

@@ -29,8 +29,8 @@ import WasmEngine
     /// Runs a call on one of the engine's threads.
     private static func apart(_ call: Call, _ node: Node) async throws -> Weft.CallResult? {
         let engine = try Engine.shared()
-        let run = CallRun(node.computation, engine, .unused, .network, Trace())
         let control = RunControl()
+        let run = CallRun(node.computation, engine, .unused, .network, control, Trace())
         let end = try await engine.onWorker(control) {
             try run.perform(call, control, depth: 1)
         }

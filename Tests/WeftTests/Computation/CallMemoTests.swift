@@ -20,7 +20,7 @@ import WasmEngine
         let call = try Call(CID(.raw, name(0).hash), gas: 10)
         let output = CallOutput(body: .inline([1]))
         let record = try CallRecord(call, outcome: .ok, output: output, gas: 3, ownGas: 3)
-        return Weft.CallResult(record: record, cid: record.cid, time: nil, body: .empty)
+        return Weft.CallResult(record: record, cid: record.cid, time: nil)
     }
 
     @Test("names outlast the process, two generations of them, of which the older makes room")

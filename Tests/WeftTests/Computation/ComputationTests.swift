@@ -142,6 +142,33 @@ import WasmEngine
         }
     }
 
+    @Test("a record that stands in a tree thousands of times is read and kept once")
+    func repeatedRecords() async throws {
+        try await withNode { node, _ in
+            let call = try Call(url: "weft://\(try await node.addFile([0]))/x", gas: 1_000_000)
+            let leaf = try CallRecord(
+                call, outcome: .ok,
+                output: CallOutput(body: .inline(Array(repeating: 7, count: 32 << 10))), gas: 1,
+                ownGas: 1)
+            var cid = try await node.putBlock(ByteBuffer(bytes: leaf.encoded), codec: .dagCBOR)
+            for gas in [301, 90_301] as [UInt64] {
+                let record = try CallRecord(
+                    call, outcome: .ok, output: CallOutput(body: .inline([])), gas: gas, ownGas: 1,
+                    children: Array(repeating: cid, count: 300))
+                cid = try await node.putBlock(
+                    ByteBuffer(bytes: record.encoded), codec: .dagCBOR)
+            }
+            // Each by itself would be 90,000 times 32 KiB: almost 3 GB.
+            let tree = try await node.computation.tree(cid)
+            #expect(tree.count == 1 + 300 + 90_000)
+            let bodies = tree.suffix(300).compactMap { node -> UnsafeRawPointer? in
+                guard case .inline(let bytes)? = node.record.output?.body else { return nil }
+                return bytes.withUnsafeBytes { $0.baseAddress }
+            }
+            #expect(bodies.count > 290 && Set(bodies).count == 1)
+        }
+    }
+
     @Test("what is no answer has a status, and what nothing ran has no record")
     func statuses() async throws {
         try await withNode { node, _ in

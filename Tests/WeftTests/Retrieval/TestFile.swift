@@ -35,6 +35,14 @@ struct TestFile {
         self.content = content
     }
 
+    /// A file that is one block.
+    init(_ bytes: [UInt8]) {
+        let (entry, block) = Profile.v1_2025.leaf(of: bytes)
+        root = entry.cid
+        content = bytes
+        blocks = [entry.cid.hash: block.bytes]
+    }
+
     /// One block as it lies in a DAG.
     struct Section {
         let cid: CID
