@@ -117,6 +117,25 @@ import Wire
         }
     }
 
+    @Test("who says nothing keeps no quorum from an answer: others are asked, or it is run here")
+    mutating func silentPeer() throws {
+        network.findable = []
+        let silent = network.nodes.count
+        for _ in 0..<2 { try network.add(.stall, random: &random) }
+        for (number, candidates) in [[2, silent], [2, silent, silent + 1, 3]].enumerated() {
+            let call = try PretendEngine.call(depth: 0, number: 600 + UInt64(number))
+            _ = fetch(call, .quorum(2), of: candidates, here: LocalCapacity(speed: 1 << 40))
+            let events = reports(for: .seconds(20))
+            guard case .answered(_, let result)? = events.first else {
+                Issue.record("it is answered long before its time is up")
+                return
+            }
+            let answered = result.trace.filter { $0.outcome == .answered }.map { $0.responder }
+            let second = candidates.contains(3) ? .peer(network.nodes[3].peer) : Responder.here
+            #expect(answered.count == 2 && answered.contains(second), "\(result.trace)")
+        }
+    }
+
     @Test("a check for which nobody else is known is made by a stranger")
     mutating func check() {
         network.findable = [2, 3]

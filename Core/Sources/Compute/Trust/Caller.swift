@@ -334,7 +334,7 @@ public struct Caller: Sendable {
         }
         guard let hedge = session.hedgeAt, hedge <= now else { return }
         sessions[number]?.hedgeAt = nil
-        guard !session.isDelivered, session.needed == 1 else { return }
+        guard !session.isDelivered, session.disputeNumber == nil else { return }
         guard session.hasWaitedLonger || hedges.take() else {
             let waited = session.attempts.last.map { now.since($0.attempt.started) }
             sessions[number]?.hasWaitedLonger = true
@@ -342,8 +342,10 @@ public struct Caller: Sendable {
             return watch(number)
         }
         sessions[number]?.hasWaitedLonger = false
-        // Two at a time are enough: the slower one has had its own time and the other's.
-        if session.attempts.count > 1, let first = session.attempts.first {
+        // One more than are needed is enough: the slowest has had its own time and another's.
+        if session.attempts.count > session.needed - session.given.count,
+            let first = session.attempts.first
+        {
             guard case .peer(let peer) = first.attempt.responder else { return }
             owners[first.number] = nil
             client.cancel(first.number, now: now)
@@ -351,7 +353,14 @@ public struct Caller: Sendable {
             sessions[number]?.note(first.attempt, .failed(.stalled), now: now)
             responders.note(.stalled, of: peer, now: now)
         }
-        if !ask(for: number, now: now), !isWaiting(number) { goOn(number, now: now) }
+        guard !ask(for: number, now: now) else { return }
+        if session.needed > 1, session.here != nil, !session.ranHere {
+            // A peer that says nothing must not keep a quorum from what this node can do itself.
+            runHere(number, now: now)
+            watch(number)
+        } else if !isWaiting(number) {
+            goOn(number, now: now)
+        }
     }
 
     /// When `advance` has something to do.
