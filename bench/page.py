@@ -20,14 +20,16 @@ SIZE = 64 * MIB
 def page_size(bench):
     """The scripts and modules as a web server would send them."""
     sizes = {}
-    for name in ("weft.js", "weft-node.js", "weft-content.wasm", "weft-rest.wasm", "weft-calls.js",
-                 "weft-calls.wasm", "weft-calls-rest.wasm", "weft-worker.js"):
+    for name in ("weft.js", "weft-node.js", "weft-rest.js", "weft-content.wasm", "weft-peers.wasm",
+                 "weft-rest.wasm", "weft-calls.js", "weft-calls.wasm", "weft-calls-rest.wasm",
+                 "weft-worker.js"):
         packed = subprocess.run(["brotli", "-c", "-q", "11", ROOT / "browser/dist" / name],
                                 check=True, stdout=subprocess.PIPE).stdout
         sizes[name] = len(packed) / 1024
     detail = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
     content = sizes["weft.js"] + sizes["weft-node.js"] + sizes["weft-content.wasm"]
-    asking = content + sizes["weft-calls.js"] + sizes["weft-calls.wasm"]
+    asking = (content + sizes["weft-peers.wasm"] + sizes["weft-calls.js"]
+              + sizes["weft-calls.wasm"])
     bench.row("page: script and module, brotli, KiB", "WebTorrent's 64 KB", content, 64, "low",
               detail)
     bench.row("page: the same with asking for calls, brotli, KiB", "–", asking, 160, "low", detail)

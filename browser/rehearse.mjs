@@ -1,13 +1,14 @@
-// Rehearses a page that reads what is named by a CID from a node, and writes down which functions of
-// its module that takes: these are what a page loads at first (Scripts/build-browser). It is also a
-// test: what is read has to be what was added.
+// Rehearses a page that reads what is named by a CID from a node, and writes down what of its module that
+// takes: this is what a page loads at first (Scripts/build-browser); and what it takes that the page has several
+// nodes, loses some, and asks for calls, which it loads next. It is also a test: what is read has to be what was
+// added.
 //
-// node browser/rehearse.mjs PAGE.wasm PARTNER.wasm [PROFILE]
+// node browser/rehearse.mjs PAGE.wasm PARTNER.wasm [READS PROFILE]
 
 import assert from 'node:assert/strict';
 import { base32 as text, clock, fillRandom, Module, sha256, until } from './module.mjs';
 
-const [pageFile, partnerFile, profile] = process.argv.slice(2);
+const [pageFile, partnerFile, reads, profile] = process.argv.slice(2);
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 
 const Kind = {
@@ -295,6 +296,40 @@ for (const node of [first, second]) {
     }
 }
 
+await connect(first);
+same(await page.read([root, 'a', 'note.txt']), note);
+same(await page.read([root, 'a']), note);
+same(await page.read([root, 'a'], { isListing: true }), Buffer.from('dust/index.html/note.txt/'));
+same(await page.read([root, 'a', 'dust']), dust);
+same(await page.read([filmCID]), film);
+same(await page.read([filmCID], { from: 1000, to: 2_999_999 }), film.subarray(1000, 3_000_000));
+same(await page.read([filmCID], { from: -500 }), film.subarray(-500));
+same(await page.read([text(page.keep(0x55, Buffer.from('kept')))]), Buffer.from('kept'));
+for (const what of [0, 1, 2, 3]) page.run('count', what);
+// Some leave in the middle, and others as soon as they know how much it is.
+for (const [number, kind] of [[2000, Kind.bytes], [2001, Kind.found]]) {
+    const content = Buffer.from(film).fill(number, 1 << 20);
+    const cid = [first, second].map((node) => node.put(content))[0];
+    page.ask('read', number, encoder.encode(cid), NaN, NaN, 0, 30_000, clock.now);
+    await goOn(() => page.events.some((event) => event.kind === kind && event.subject === number));
+    page.run('cancel', number, clock.now);
+    await quiet();
+}
+// The node takes its time.
+const late = page.read([gallery, names[59]]);
+clock.now += 5000;
+page.run('advance', clock.now);
+same(await late, pictures[59]);
+// The connection breaks in the middle, and the node is there again.
+const long = Buffer.from(film).fill(2002, 1 << 20);
+first.put(long);
+const broken = page.read([second.put(long)]);
+await goOn(() => page.events.some(({ kind }) => kind === Kind.bytes));
+lose();
+await connect(first);
+same(await broken, long);
+lose();
+
 // A page asks for its pictures all at once, before a node is there; the site is quicker with some.
 const numbers = names.map((_, number) => 4000 + number);
 page.run('dialling', 1, clock.now);
@@ -311,20 +346,15 @@ for (const number of numbers) {
     const bytes = Buffer.concat(came(number, Kind.bytes).map(({ bytes }) => bytes));
     assert.ok(bytes.equals(pictures[number - 4000]), `picture ${number}`);
 }
-lose();
 
+// So much a page does that reads what is there from one node. The rest is less frequent.
+if (reads !== undefined) page.writeProfile(reads);
+
+lose();
 await connect(first);
-same(await page.read([root, 'a', 'note.txt']), note);
-same(await page.read([root, 'a']), note);
-same(await page.read([root, 'a'], { isListing: true }), Buffer.from('dust/index.html/note.txt/'));
-same(await page.read([root, 'a', 'dust']), dust);
-same(await page.read([filmCID]), film);
-same(await page.read([filmCID], { from: 1000, to: 2_999_999 }), film.subarray(1000, 3_000_000));
-same(await page.read([filmCID], { from: -500 }), film.subarray(-500));
 assert.equal((await page.read([filmCID], { from: 1e9 })).failed.number, 5);
 assert.equal((await page.read([root, 'a', 'nothing'])).failed.number, 1);
 assert.equal((await page.read([root])).failed.number, 2);
-same(await page.read([text(page.keep(0x55, Buffer.from('kept')))]), Buffer.from('kept'));
 assert.throws(() => page.ask('read', 1000, encoder.encode('b'), NaN, NaN, 0, 1000, clock.now));
 
 // Nobody has it; the node does not answer.
@@ -341,15 +371,6 @@ const [big, bigger] = [Buffer.from(film).reverse(), Buffer.concat([film, dust, f
 for (const node of [first, second]) for (const content of [big, bigger]) node.put(content);
 await connect(first);
 await connect(second);
-// Some leave in the middle, and others as soon as they know how much it is.
-for (const [number, kind] of [[2000, Kind.bytes], [2001, Kind.found]]) {
-    const content = Buffer.from(film).fill(number, 1 << 20);
-    const cid = [first, second].map((node) => node.put(content))[0];
-    page.ask('read', number, encoder.encode(cid), NaN, NaN, 0, 30_000, clock.now);
-    await goOn(() => page.events.some((event) => event.kind === kind && event.subject === number));
-    page.run('cancel', number, clock.now);
-    await quiet();
-}
 same(await page.read([first.put(big)]), big);
 [page.hashes, page.hasRoom] = [false, false];
 const reading = page.read([first.put(bigger)]);
@@ -388,6 +409,5 @@ second.isGarbled = true;
 page.events = [];
 page.ask('read', 3000, encoder.encode(absent), NaN, NaN, 0, 30_000, clock.now);
 await goOn(() => page.events.some(({ kind }) => kind === Kind.ended));
-for (const what of [0, 1, 2, 3]) page.run('count', what);
 
 if (profile !== undefined) page.writeProfile(profile);

@@ -138,7 +138,9 @@ import Testing
         #expect(report.header("weft-outcome", of: 6) == "out-of-gas")
         #expect(report.answers.suffix(2).map { $0["status"] as? Int } == [404, 422])
         // What serves is not loaded to run contracts.
-        let modules = ["weft-content.wasm", "weft-calls.wasm", "weft-calls-rest.wasm"]
+        let modules = [
+            "weft-content.wasm", "weft-peers.wasm", "weft-calls.wasm", "weft-calls-rest.wasm",
+        ]
         #expect(report.answers[0]["modules"] as? [String] == modules, "\(report.answers[0])")
         let record = report.answers[5]["record"] as? [String: Any]
         #expect((record?["children"] as? [String])?.count == 3, "\(report.answers[5])")
@@ -161,7 +163,8 @@ import Testing
         #expect(asked.header("weft-responder", of: 0) == author.name)
         // Neither what serves nor what runs contracts is loaded to ask for a call.
         let modules = asked.answers[0]["modules"] as? [String]
-        #expect(modules == ["weft-content.wasm", "weft-calls.wasm"], "\(asked.answers)")
+        let wanted = ["weft-content.wasm", "weft-peers.wasm", "weft-calls.wasm"]
+        #expect(modules == wanted, "\(asked.answers)")
         let page = try OpenPage.serving(
             [author.address, poor.address], ["serve": true], having: many)
         defer { page.close() }

@@ -110,8 +110,9 @@ import Wire
                 ["url": root, "headers": ["range": "bytes=-0"]],
                 ["url": root, "headers": ["range": "bytes=-99999999999999999999"]],
             ])
-        // Nothing of that takes the second piece of the module, which pages that stay load.
-        #expect(answers[9]["modules"] as? [String] == ["weft-content.wasm"])
+        // Nothing of that takes the rest of the module, which pages that stay load.
+        let modules = answers[9]["modules"] as? [String]
+        #expect(modules?.contains("weft-rest.wasm") == false, "\(modules ?? [])")
         // What comes first is handed on when at most what is asked for ahead has come.
         #expect(answers[0]["error"] as? String == "AbortError: signal is aborted without reason")
         let early = try #require(answers[0]["fetchedAtFirst"] as? Int)

@@ -168,7 +168,7 @@ export class Calls {
         calls.turns.add(() => calls.take(kind as number, subject, number, bytes))
       },
       failed: cause => calls.end(cause),
-    }, options.rest)
+    }, options.further)
     // Who runs contracts for others needs the rest at once, and a page that stays has it later.
     if (options.serve) await calls.beginServing()
     else calls.staying = setTimeout(() => { calls.core.whole().catch(() => {}) }, STAYING)

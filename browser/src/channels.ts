@@ -1,7 +1,8 @@
 // The connections to other peers: dialled, dialled again when they break, and closed.
 
 import { Core, EventKind, text, utf8 } from './core.js'
-import { DataChannels } from './data-channels.js'
+import type { DataChannels } from './data-channels.js'
+import { rest } from './rest.js'
 import { Step } from './signals.js'
 import type { AssociationNotice, AssociationOrder, Listener } from './talk.js'
 import { EarlySockets, openWebSocket } from './websocket.js'
@@ -184,10 +185,11 @@ export class Channels {
     const owner = this.owner(channel, target.address)
     try {
       const [first, port, fingerprint] = target.way
-      const wire = port === undefined
-        ? openWebSocket(first!, owner, this.early.take(first!))
-        : this.associate(channel, { ip: first!, port, fingerprint: fingerprint! }, owner)
-      this.wires.set(channel, wire)
+      if (port === undefined) {
+        this.wires.set(channel, openWebSocket(first!, owner, this.early.take(first!)))
+      } else {
+        void this.associate(target, channel, { ip: first!, port, fingerprint: fingerprint! }, owner)
+      }
     } catch (error) {
       // A page of https may not open ws://.
       return this.lost(channel, `the browser refuses to dial (${(error as Error).message})`)
@@ -271,14 +273,27 @@ export class Channels {
   }
 
   /** Has the page make an association. */
-  private associate(channel: number, listener: Listener, owner: WireOwner): Wire {
+  private async associate(
+    target: Target, channel: number, listener: Listener, owner: WireOwner,
+  ): Promise<void> {
     this.order({ kind: 'dial', association: channel, listener })
-    return this.adopt(channel, owner, this.core.whole())
+    const isReady = this.core.whole()
+    isReady.catch(() => {})
+    try {
+      const wire = this.adopt(await rest(), channel, owner, isReady)
+      if (target.channel === channel) this.wires.set(channel, wire)
+      else wire.close()
+    } catch (error) {
+      this.order({ kind: 'close', association: channel })
+      if (target.channel === channel) this.lost(channel, (error as Error).message)
+    }
   }
 
-  private adopt(association: number, owner: WireOwner, isReady: Promise<void>): DataChannels {
-    isReady.catch(() => {})
-    const wire = new DataChannels(owner, order => {
+  private adopt(
+    scripts: { DataChannels: typeof DataChannels }, association: number, owner: WireOwner,
+    isReady: Promise<void>,
+  ): DataChannels {
+    const wire = new scripts.DataChannels(owner, order => {
       if (order.kind === 'close') this.associations.delete(association)
       this.order({ ...order, association })
     }, isReady)
@@ -286,21 +301,25 @@ export class Channels {
     return wire
   }
 
-  /** What became of an association. */
-  associated(notice: AssociationNotice): void {
+  /** What became of an association, in the order in which the page tells it. */
+  async associated(notice: AssociationNotice): Promise<void> {
+    const scripts = await rest()
+    if (this.isStopped) return
     switch (notice.kind) {
       case 'signal':
         this.core.run('signal', notice.call, notice.step, notice.bytes, this.now())
         return this.settle()
-      case 'making': return this.meet(notice.association, notice.call)
+      case 'making': return this.meet(scripts, notice.association, notice.call)
       default: this.associations.get(notice.association)?.take(notice)
     }
   }
 
   /** What makes an association with another page a channel when it is there. */
-  private meet(association: number, call: number): void {
+  private meet(
+    scripts: { DataChannels: typeof DataChannels }, association: number, call: number,
+  ): void {
     const channel = this.nextChannel++
-    const wire = this.adopt(association, {
+    const wire = this.adopt(scripts, association, {
       ...this.owner(channel, ''),
       opened: (_, isServer) => {
         this.wires.set(channel, wire)

@@ -2,7 +2,7 @@
 // known of protocols is in the module.
 
 import { WeftError } from './errors.js'
-import { ModuleSource, Pieces } from './pieces.js'
+import { type Further, type ModuleSource, Pieces } from './pieces.js'
 
 /**
  * What the module tells of while it is called. Nothing of this calls the module again, nor throws: the
@@ -120,15 +120,15 @@ export class Core {
     private readonly spares: Spares,
   ) {}
 
-  /** Loads a module, without the rest of it if it is in two pieces. */
+  /** Loads a module, the first piece of it if it is in several. */
   static async load(
-    source: ModuleSource, host: Host, rest?: string | WebAssembly.Module,
+    source: ModuleSource, host: Host, further: Further = [],
   ): Promise<Core> {
     let core: Core | undefined
     const spares = new Spares()
     const view = (pointer: number, count: number): Uint8Array =>
       new Uint8Array(core!.memory.buffer, pointer, count)
-    const pieces = await Pieces.load(source, rest, {
+    const pieces = await Pieces.load(source, further, {
       weft: {
         random: (pointer: number, count: number) => {
           crypto.getRandomValues(view(pointer, count))
@@ -173,13 +173,16 @@ export class Core {
     return this.pieces.exports['memory'] as WebAssembly.Memory
   }
 
-  /** Loads the rest of the module, which whatever is more than reading or asking nodes needs. */
+  /** Loads all of the module. */
   whole(): Promise<void> { return this.pieces.whole() }
+
+  /** Loads the next piece of the module, with which pages ask for calls and have several nodes. */
+  next(): Promise<void> { return this.pieces.load(1) }
 
   /** The pieces of the module that are loaded, the first one first. */
   get modules(): readonly WebAssembly.Module[] { return this.pieces.modules }
 
-  /** Whether the rest is there. */
+  /** Whether all of it is there. */
   get isWhole(): boolean { return this.pieces.isWhole }
 
   /**

@@ -51,9 +51,6 @@ export class Gateways {
     })
   }
 
-  /** Whether there are any. */
-  get isThere(): boolean { return this.urls.length > 0 }
-
   /** Begins to bring a block for a reading; false if as many gateways have been asked as there are. */
   bring(number: number, reading: number, attempt: number, cid: string): boolean {
     if (attempt >= this.urls.length) return false

@@ -39,7 +39,7 @@ export class Names {
   constructor(
     private readonly core: Core,
     private readonly host: NameHost,
-    private readonly gateways: Gateways,
+    private readonly gateways: Gateways | undefined,
   ) {}
 
   /** What a URL names by CID, after as many names as it takes. */
@@ -78,12 +78,12 @@ export class Names {
       ? await this.ask(url, name, isNew ? Mode.reload : Mode.standard, signal) : undefined
     if (found !== undefined && 'path' in found) return found.path
     const trace = [...found?.lines ?? []]
-    const path = await this.gateways.record(
+    const path = await this.gateways?.record(
       name, record => text(this.core.ask(
         'record', utf8(name), record, Date.now() / 1000, this.host.now())),
       signal, line => trace.push(line))
     if (path !== undefined) return path
-    if (found === undefined && !this.gateways.isThere) throw networkError(url, this.host.unreachable(trace))
+    if (found === undefined && this.gateways === undefined) throw networkError(url, this.host.unreachable(trace))
     const code = found?.code === 8 ? 'unverifiable' : 'absent'
     throw networkError(
       url, new WeftError(code, `nobody who was asked has a valid record of ${name}`, trace))

@@ -6,16 +6,16 @@ import { Channels } from './channels.js'
 import type { CallRecord, MeshOptions } from './contracts.js'
 import { Core, Count, EventKind, text, utf8 } from './core.js'
 import { stopped } from './errors.js'
-import { Gateways } from './gateways.js'
-import { Names } from './names.js'
+import type { Gateways } from './gateways.js'
+import type { Names } from './names.js'
 import type { NodeContracts, NodeOptions, Status, WeftEventMap } from './options.js'
-import { put } from './putting.js'
 import { Reader } from './reader.js'
 import type { Reading } from './readings.js'
 import { checked } from './responses.js'
+import { rest } from './rest.js'
 import { Serving } from './serving.js'
 import { Storage } from './storage.js'
-import { Tabs } from './tabs.js'
+import type { Tabs } from './tabs.js'
 import type { AssociationNotice, AssociationOrder } from './talk.js'
 import { Traffic } from './traffic.js'
 import { Turns } from './turns.js'
@@ -38,11 +38,13 @@ export class Node {
       this.core.run('advance', this.now())
       this.settle()
     }, () => this.now())
-  private readonly gateways: Gateways
+  /** Whoever is asked besides peers, if the page knows any. */
+  private gateways: Gateways | undefined
   private readonly storage: Storage
   private core!: Core
   private channels!: Channels
-  private names!: Names
+  /** What names lead to, once the first is asked for. */
+  private names: Names | undefined
   private reader!: Reader
   private serving!: Serving
   private peer = ''
@@ -61,9 +63,6 @@ export class Node {
     private readonly options: NodeOptions,
     private readonly host: NodeHost,
   ) {
-    this.gateways = new Gateways(
-      options.gateways, options.patience, (...block) => this.brought(...block),
-      (reading, line) => this.reader.note(reading, line))
     this.storage = new Storage(options.store, options.disk, () => host.changed())
   }
 
@@ -73,6 +72,7 @@ export class Node {
     // Which tab is to have connections is not known yet where they are shared.
     const early = new EarlySockets(isShared ? [] : peers)
     try {
+      if (this.options.gateways.length > 0) this.gateways = await this.loadGateways()
       await this.begin(await module, early)
     } catch (error) {
       this.stop()
@@ -80,6 +80,14 @@ export class Node {
     } finally {
       early.close()
     }
+  }
+
+  private async loadGateways(): Promise<Gateways> {
+    const { Gateways } = await rest()
+    const { gateways, patience } = this.options
+    return new Gateways(
+      gateways, patience, (...block) => this.brought(...block),
+      (reading, line) => this.reader.note(reading, line))
   }
 
   private async begin(module: WebAssembly.Module, early: EarlySockets): Promise<void> {
@@ -93,17 +101,19 @@ export class Node {
       unstore: hash => storage.drop(hash),
       load: (number, hash) => void this.load(number, hash),
       bring: (...order) => {
-        const isAsked = gateways.bring(...order)
+        const isAsked = gateways?.bring(...order) === true
         // What takes a gateway's block is in the rest.
         if (isAsked) this.core.whole().catch(() => {})
         return isAsked
       },
       event: (...event) => { turns.add(() => this.take(...event)) },
       failed: cause => this.end(reading => reading.break(cause), cause.message),
-    }, options.rest)
+    }, options.further)
     // It may have been stopped meanwhile.
     this.checkIsRunning()
     const { core } = this
+    // Several nodes, or hashing without the browser, take the next piece.
+    if (options.peers.length > 1 || crypto.subtle === undefined) core.next().catch(() => {})
     const settle = (): void => this.settle()
     this.channels = new Channels(
       core, now, settle,
@@ -118,12 +128,6 @@ export class Node {
       core, turns, channels, storage, gateways, now, patience: options.patience,
       checkIsRunning: () => this.checkIsRunning(),
     })
-    this.names = new Names(core, {
-      now, settle,
-      someone: signal => channels.someone(signal),
-      hasPeers: () => channels.connected.length > 0,
-      unreachable: trace => this.reader.unreachable(trace),
-    }, gateways)
     this.serving = new Serving({
       core, now, settle, canMeet: options.canAssociate,
       stopMeeting: () => channels.stopMeeting(),
@@ -139,6 +143,8 @@ export class Node {
 
   /** Joins the other tabs of the site, of which one has the connections. */
   private async share(): Promise<void> {
+    const { Tabs } = await rest()
+    this.checkIsRunning()
     this.tabs = await Tabs.join({
       fetch: (request, mesh) => this.fetch(request, mesh),
       put: content => this.put(content),
@@ -180,7 +186,9 @@ export class Node {
 
   /** What became of an association that the page makes. */
   associated(notice: AssociationNotice): void {
-    if (!this.isStopped) this.channels.associated(notice)
+    if (this.isStopped) return
+    // Whoever lacks the script for it has given the association up.
+    this.channels.associated(notice).catch(() => {})
   }
 
   /** Answers a request for something in the mesh. */
@@ -206,7 +214,20 @@ export class Node {
     }
     request.signal.throwIfAborted()
     if (this.tabs?.isLeading === false) return this.tabs.fetch(request)
-    return this.reader.answer(request, this.names)
+    return this.reader.answer(request, () => this.loadNames())
+  }
+
+  private async loadNames(): Promise<Names> {
+    const { Names } = await rest()
+    this.checkIsRunning()
+    const { core, channels, now, gateways } = this
+    this.names ??= new Names(core, {
+      now, settle: () => this.settle(),
+      someone: signal => channels.someone(signal),
+      hasPeers: () => channels.connected.length > 0,
+      unreachable: trace => this.reader.unreachable(trace),
+    }, gateways)
+    return this.names
   }
 
   /** Connects with other pages that have a contract, as they may run it: if not this time, the next. */
@@ -231,7 +252,7 @@ export class Node {
     // After its module has failed another one is loaded.
     if (this.calls?.isOver === true && !this.isStopped) this.callsStarting = undefined
     const { core, channels } = this
-    this.callsStarting ??= startCalls(this.options.contracts, {
+    this.callsStarting ??= startCalls(this.options.contracts, core.next(), {
       seed: this.secret.subarray(0, 32),
       now: this.now,
       peerCount: () => channels.connected.length,
@@ -261,7 +282,7 @@ export class Node {
     if (this.tabs?.isLeading === false) {
       return this.tabs.add(isStream ? await new Response(content).blob() : content)
     }
-    await this.core.whole()
+    const [{ put }] = await Promise.all([rest(), this.core.whole()])
     return put(
       this.core, this.nextPutting++, isStream ? content : content.stream(), this.now,
       () => this.settle())
@@ -291,7 +312,7 @@ export class Node {
       bytesFetched: count(Count.fetched),
       bytesServed: count(Count.served),
       bytesFromSite: this.bytesFromSite,
-      bytesFromGateways: this.gateways.byteCount,
+      bytesFromGateways: this.gateways?.byteCount ?? 0,
       cachedBytes: count(Count.cachedBytes),
       cachedBlocks: count(Count.cachedBlocks),
       calls: { ...this.calls?.counts ?? { own: 0, served: 0, gasServed: 0 } },
@@ -366,7 +387,7 @@ export class Node {
     } else if (kind === EventKind.signal) {
       this.channels.signal(subject, number, bytes)
     } else if (kind === EventKind.named || kind === EventKind.unnamed) {
-      this.names.take(kind, subject, number, bytes)
+      this.names?.take(kind, subject, number, bytes)
     } else {
       this.reader.take(kind, subject, number, bytes)
     }
@@ -375,9 +396,9 @@ export class Node {
 
 /** Loads the script for calls, which pages without any do not pay for. */
 async function startCalls(
-  options: NodeContracts, host: CallsHost, started: (calls: Calls) => void,
+  options: NodeContracts, ready: Promise<void>, host: CallsHost, started: (calls: Calls) => void,
 ): Promise<Calls> {
   if (options.script === undefined) throw new TypeError('where weft-calls.js is cannot be told')
-  const script = await import(options.script)
+  const [script] = await Promise.all([import(options.script), ready])
   return (script.Calls as typeof Calls).start(host, options, started)
 }

@@ -2,7 +2,7 @@
 
 import type { ConnectedPeer } from './channels.js'
 import type { ContractOptions } from './contracts.js'
-import { place, restOf } from './place.js'
+import { place, furtherOf } from './place.js'
 import { compile, type ModuleSource } from './pieces.js'
 import type { PeerTraffic } from './traffic.js'
 import { LONGEST_WAIT } from './turns.js'
@@ -52,7 +52,10 @@ export interface StartOptions {
   contracts?: ContractOptions
   /** Where the WebAssembly module is; beside the script if not said. */
   module?: ModuleSource
-  /** Where `weft-rest.wasm` is, the rest of the module; beside the module or the script if not said. */
+  /**
+   * Where `weft-rest.wasm` is, the rest of the module, with `weft-peers.wasm` beside it; beside the module or the
+   * script if not said.
+   */
   rest?: string | URL
   /** Where `weft-node.js` is, the worker in which all of this is done; beside the script if not said. */
   node?: string | URL
@@ -126,7 +129,7 @@ export interface NodeOptions {
   readonly isShared: boolean
   readonly dialTimeout: number
   readonly patience: number
-  readonly rest: string | undefined
+  readonly further: readonly (string | undefined)[]
   readonly store: string | undefined
   readonly contracts: NodeContracts
   /** Whether the page has WebRTC. */
@@ -143,7 +146,7 @@ export interface NodeContracts {
   /** Where weft-calls.js is. */
   readonly script: string | undefined
   readonly module: ModuleSource | undefined
-  readonly rest: string | undefined
+  readonly further: readonly (string | undefined)[]
   readonly worker: string | undefined
 }
 
@@ -161,14 +164,14 @@ export async function nodeOptions(options: StartOptions): Promise<NodeOptions> {
     isShared: options.tabs === 'shared',
     dialTimeout: limited('dialTimeout', options.dialTimeout, 10_000, LONGEST_WAIT),
     patience: limited('patience', options.patience, 30_000, LONGEST_WAIT),
-    rest: restOf('weft-rest.wasm', options, base),
+    further: furtherOf(['weft-peers.wasm', 'weft-rest.wasm'], options, base),
     store: whereIs(options.store, 'weft-store.js'),
     contracts: {
       serve: contracts.serve === true, run: contracts.run !== false,
       workers: contracts.workers, time: contracts.time, gas: contracts.gas,
       script: whereIs(undefined, 'weft-calls.js'),
       module: await told(contracts.module) ?? whereIs(undefined, 'weft-calls.wasm'),
-      rest: restOf('weft-calls-rest.wasm', contracts, base),
+      further: furtherOf(['weft-calls-rest.wasm'], contracts, base),
       worker: whereIs(contracts.worker, 'weft-worker.js'),
     },
     canAssociate: typeof RTCPeerConnection === 'function',

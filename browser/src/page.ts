@@ -1,7 +1,7 @@
 // A page in the mesh. What is done is done by its node (node.ts), in a worker as a rule; here is what pages
 // see of that, and what browsers have in windows alone.
 
-import { Associations } from './associations.js'
+import type { Associations } from './associations.js'
 import type { CallRecord, MeshOptions } from './contracts.js'
 import { faultOf, stopped, toldError, WeftError } from './errors.js'
 import { Incoming } from './incoming.js'
@@ -11,8 +11,12 @@ import {
 } from './options.js'
 import { compile, type ModuleSource } from './pieces.js'
 import { isOfMesh } from './requests.js'
+import { rest } from './rest.js'
+import { Step } from './signals.js'
 import { install, listenToWorker } from './site.js'
-import { HEARD, type NodeLetter, type Wish } from './talk.js'
+import {
+  type AssociationNotice, type AssociationOrder, HEARD, type NodeLetter, type Wish,
+} from './talk.js'
 
 /** How long a page may load before it gives peers what it has, in milliseconds. */
 const LOADING = 2000
@@ -27,7 +31,8 @@ interface Waiting {
 /** A page that is a peer. */
 export class Weft extends EventTarget {
   private link!: Link
-  private associations!: Associations
+  /** Those of WebRTC, once there is one to be made. */
+  private associations: Promise<Associations> | undefined
   private readonly wishes = new Map<number, Waiting>()
   private readonly incoming = new Map<number, Incoming>()
   private nextNumber = 1
@@ -84,8 +89,7 @@ export class Weft extends EventTarget {
     const link = new Link(
       this.script, letter => this.hear(letter), error => this.fail(error), () => this.lose())
     this.link = link
-    this.associations = new Associations(
-      (notice, transfer) => link.say({ kind: 'webrtc', notice }, transfer))
+    this.associations = undefined
   }
 
   /** Has it begin, while the module may still be loaded. */
@@ -99,7 +103,7 @@ export class Weft extends EventTarget {
   /** Peers are given what is kept when the page has loaded, if they are to be. */
   private async give(): Promise<void> {
     if (!this.serve) return
-    await loaded()
+    await mayServe()
     await this.wish({ kind: 'give' })
   }
 
@@ -109,7 +113,7 @@ export class Weft extends EventTarget {
     const cause = new WeftError('broken', 'Weft’s worker has come to its end; ask again', [])
     const error = new TypeError(cause.message, { cause })
     this.link.leave(0)
-    this.associations.stop()
+    this.stopAssociations()
     if (this.known === undefined || now - this.renewed < LEAST_LIFE) return this.fail(error)
     this.renewed = now
     this.refuse(error)
@@ -129,8 +133,33 @@ export class Weft extends EventTarget {
       case 'failed': return this.waiting(said.number)?.reject(toldError(said.fault))
       case 'answer': return this.incoming.get(said.number)?.take(said.answer)
       case 'event': return void this.dispatchEvent(new CustomEvent(said.name, { detail: said.detail }))
-      case 'webrtc': return this.associations.take(said.order)
+      case 'webrtc': return void this.associate(said.order)
     }
+  }
+
+  /** Does something about WebRTC, in the order in which the node says so. */
+  private async associate(order: AssociationOrder): Promise<void> {
+    const { link } = this
+    const tell = (notice: AssociationNotice, transfer?: Transferable[]): void =>
+      link.say({ kind: 'webrtc', notice }, transfer)
+    const begins = order.kind === 'dial' || order.kind === 'signal'
+    if (this.associations === undefined && !begins) return
+    const associations = this.associations ??= rest().then(({ Associations }) => new Associations(tell))
+    try {
+      (await associations).take(order)
+    } catch (error) {
+      // The script is not to be had now.
+      if (this.associations === associations) this.associations = undefined
+      const { message: reason } = error as Error
+      if (order.kind === 'dial') tell({ kind: 'lost', association: order.association, reason })
+      if (order.kind === 'signal') {
+        tell({ kind: 'signal', call: order.call, step: Step.failed, bytes: new Uint8Array() })
+      }
+    }
+  }
+
+  private stopAssociations(): void {
+    this.associations?.then(associations => associations.stop(), () => {})
   }
 
   private waiting(number: number): Waiting | undefined {
@@ -242,7 +271,7 @@ export class Weft extends EventTarget {
   set serve(isServing: boolean) {
     const wanted = { isServing }
     this.wanted = wanted
-    const isTime = isServing ? loaded() : Promise.resolve()
+    const isTime = isServing ? mayServe() : Promise.resolve()
     isTime.then(async () => {
       if (this.wanted !== wanted) return
       await this.wish({ kind: 'serve', isServing })
@@ -263,7 +292,7 @@ export class Weft extends EventTarget {
   private fail(error: Error): void {
     this.fault ??= error
     this.stopListening()
-    this.associations.stop()
+    this.stopAssociations()
     this.refuse(error)
   }
 
@@ -295,6 +324,15 @@ export class Weft extends EventTarget {
   ): void {
     super.addEventListener(name, listener as EventListener, options)
   }
+}
+
+/**
+ * Resolves when a page may begin to serve. What it does for its node then it loads already, as the site may be
+ * gone when it is needed.
+ */
+async function mayServe(): Promise<void> {
+  await loaded()
+  rest().catch(() => {})
 }
 
 /** Resolves when the page and what it shows have been loaded, or that takes long. */

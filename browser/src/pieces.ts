@@ -1,6 +1,6 @@
-// A module in two pieces, as Scripts/build-browser cuts it: what a page runs that reads from nodes or asks
-// them for calls, and the rest. The rest is loaded before something is begun that is known to need it, and by a page that
-// stays; should anything else call it before, it is loaded then, while the thread waits.
+// A module in pieces, as Scripts/build-browser cuts it. The first is what a page runs that does little; the
+// others are loaded before something is begun that is known to need them, and by a page that stays. Should anything
+// else call them before, they are loaded then, in their order, while the thread waits.
 
 /** Where a module comes from. */
 export type ModuleSource = string | URL | Response | BufferSource | WebAssembly.Module
@@ -30,25 +30,26 @@ const TABLE = 'table'
 const build = (module: WebAssembly.Module): string =>
   WebAssembly.Module.customSections(module, 'weft').map(name => new TextDecoder().decode(name)).join()
 
-/** What a module that may have a second piece exports. */
+/** The further pieces of a module in their order, or where they are, if that is known. */
+export type Further = readonly (string | WebAssembly.Module | undefined)[]
+
+/** What a module that may have further pieces exports. */
 export class Pieces {
   private first!: WebAssembly.Instance
-  /** Both, as far as they are loaded. */
+  /** All, as far as they are loaded. */
   readonly modules: WebAssembly.Module[] = []
-  private loading: Promise<void> | undefined
-  /** Whether the rest is there. */
-  isWhole = false
+  private readonly loading: (Promise<void> | undefined)[] = []
 
   private constructor(
     private readonly imports: WebAssembly.Imports,
-    private readonly rest: string | WebAssembly.Module | undefined,
+    private readonly further: Further,
   ) {}
 
   /** Loads the first piece. */
   static async load(
-    source: ModuleSource, rest: string | WebAssembly.Module | undefined, imports: WebAssembly.Imports,
+    source: ModuleSource, further: Further, imports: WebAssembly.Imports,
   ): Promise<Pieces> {
-    const pieces = new Pieces(imports, rest)
+    const pieces = new Pieces(imports, further)
     const module = await compile(source)
     pieces.modules.push(module)
     pieces.first = await WebAssembly.instantiate(module, { ...imports, placeholder: pieces.missing })
@@ -57,48 +58,62 @@ export class Pieces {
 
   get exports(): WebAssembly.Exports { return this.first.exports }
 
-  /** What is called instead of functions of the rest, which are named by their places in the table. */
+  /** Whether all pieces are there. */
+  get isWhole(): boolean { return this.modules.length > this.further.length }
+
+  /** What is called instead of functions of further pieces, which are named by their places in the table. */
   private get missing(): WebAssembly.ModuleImports {
     return new Proxy({}, {
-      get: (_, place) => (...parameters: unknown[]) => {
-        if (!this.isWhole) {
-          const { place } = this
-          this.add(place instanceof URL ? new WebAssembly.Module(readNow(place)) : place)
+      get: (_, name) => (...parameters: unknown[]) => {
+        const table = this.exports[TABLE] as WebAssembly.Table
+        const place = Number(name)
+        const missing = table.get(place)
+        for (let next = this.modules.length; table.get(place) === missing; next += 1) {
+          const source = this.place(next)
+          this.add(next, source instanceof URL ? new WebAssembly.Module(readNow(source)) : source)
         }
-        return (this.exports[TABLE] as WebAssembly.Table).get(Number(place))(...parameters)
+        return table.get(place)(...parameters)
       },
     })
   }
 
-  /** Loads the rest, once. May be tried again when it fails. */
-  whole(): Promise<void> {
-    this.loading ??= this.load()
-    this.loading.catch(() => { this.loading = undefined })
-    return this.loading
+  /** Loads all pieces. */
+  whole(): Promise<void> { return this.load(this.further.length) }
+
+  /** Loads so many further pieces, each once. May be tried again when it fails. */
+  async load(count: number): Promise<void> {
+    for (let number = 1; number <= count; number += 1) {
+      this.loading[number] ??= this.loadOne(number)
+      this.loading[number]!.catch(() => { this.loading[number] = undefined })
+    }
+    await this.loading[count]
   }
 
-  private async load(): Promise<void> {
-    if (!this.isWhole) this.add(await compile(this.place))
+  /** Loads a piece beside those before it, and adds it after them. */
+  private async loadOne(number: number): Promise<void> {
+    if (number < this.modules.length) return
+    const [module] = await Promise.all([compile(this.place(number)), this.loading[number - 1]])
+    this.add(number, module)
   }
 
-  /** The rest, or where it is: of the same build, so that no cache has an older one. */
-  private get place(): URL | WebAssembly.Module {
-    if (this.rest === undefined) throw new TypeError('say where the rest of the module is: rest')
-    if (this.rest instanceof WebAssembly.Module) return this.rest
-    const place = new URL(this.rest)
+  /** A further piece, or where it is: of the same build, so that no cache has an older one. */
+  private place(number: number): URL | WebAssembly.Module {
+    const source = this.further[number - 1]
+    if (source === undefined) throw new TypeError('say where the rest of the module is: rest')
+    if (source instanceof WebAssembly.Module) return source
+    const place = new URL(source)
     place.searchParams.set('build', build(this.modules[0]!))
     return place
   }
 
-  /** The rest puts its functions into the table. */
-  private add(module: WebAssembly.Module): void {
-    if (this.isWhole) return
+  /** A piece puts its functions into the table, once. */
+  private add(number: number, module: WebAssembly.Module): void {
+    if (number < this.modules.length) return
     if (build(module) !== build(this.modules[0]!)) {
-      throw new TypeError('the two pieces of Weft’s module are not of the same build')
+      throw new TypeError('the pieces of Weft’s module are not of the same build')
     }
     new WebAssembly.Instance(module, { ...this.imports, primary: this.exports as never })
     this.modules.push(module)
-    this.isWhole = true
   }
 }
 

@@ -5,13 +5,18 @@ export const place: { module: URL | undefined; base: URL | undefined } = {
   module: undefined, base: undefined,
 }
 
-/** Where the rest of a module is: where it is said to be, beside the first piece, or beside the script. */
-export function restOf(
-  name: string, { module, rest }: { module?: ModuleSource; rest?: string | URL },
+/**
+ * Where the further pieces of a module are: the last where the rest is said to be, and the others beside it; else
+ * beside the first piece or the script. Undefined if that is not known.
+ */
+export function furtherOf(
+  names: readonly string[], { module, rest }: { module?: ModuleSource; rest?: string | URL },
   base: URL | undefined,
-): string | undefined {
-  if (rest !== undefined) return `${new URL(rest, document.baseURI)}`
+): (string | undefined)[] {
   const isPlace = typeof module === 'string' || module instanceof URL
-  const beside = isPlace ? new URL(module, document.baseURI) : base
-  return beside && `${new URL(name, beside)}`
+  const beside = rest ?? (isPlace ? module : base)
+  if (beside === undefined) return names.map(() => undefined)
+  const place = new URL(beside, document.baseURI)
+  const further = names.map(name => `${new URL(name, place)}`)
+  return rest === undefined ? further : [...further.slice(0, -1), `${place}`]
 }

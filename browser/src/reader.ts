@@ -6,7 +6,7 @@ import { networkError, WeftError } from './errors.js'
 import type { Gateways } from './gateways.js'
 import type { Names } from './names.js'
 import { Found, Listing, Reading, Refusal } from './readings.js'
-import { ByteRange, byteRange, mediaType } from './requests.js'
+import { ByteRange, byteRange, contentPath, mediaType } from './requests.js'
 import { at, refusal } from './responses.js'
 import type { Storage } from './storage.js'
 import type { Turns } from './turns.js'
@@ -21,7 +21,7 @@ export interface ReaderHost {
   readonly turns: Turns
   readonly channels: Channels
   readonly storage: Storage
-  readonly gateways: Gateways
+  readonly gateways: Gateways | undefined
   readonly patience: number
   now(): number
   /** Throws a TypeError if nothing can be read any more. */
@@ -58,24 +58,25 @@ export class Reader {
     const peer = channels.someoneNear(signal)
     peer.catch(() => {})
     const disk = storage.opened.then(() => storage.count > 0 || peer)
-    const gateway = gateways.isThere
-      ? new Promise<boolean>(resolve => setTimeout(() => resolve(true), HEAD_START)) : peer
+    const gateway = gateways === undefined ? peer
+      : new Promise<boolean>(resolve => setTimeout(() => resolve(true), HEAD_START))
     const hasPeer = await Promise.race([peer, disk, gateway])
     if (!hasPeer) await disk
     return hasPeer
   }
 
   /** Answers a request for what a path names by CID. */
-  async answer(request: Request, names: Names): Promise<Response> {
+  async answer(request: Request, names: () => Promise<Names>): Promise<Response> {
     const { storage, gateways } = this.host
     const url = new URL(request.url)
-    const path = await names.lead(url, request.cache, request.signal)
+    const path = url.protocol === 'ipfs:' ? contentPath(url)
+      : await (await names()).lead(url, request.cache, request.signal)
     const range = byteRange(request.headers.get('range'))
     const isLocal = request.cache === 'only-if-cached'
     const hasPeer = isLocal ? await storage.opened : await this.someone(request.signal)
     this.host.checkIsRunning()
     request.signal.throwIfAborted()
-    if (hasPeer === false && storage.count === 0 && !gateways.isThere) {
+    if (hasPeer === false && storage.count === 0 && gateways === undefined) {
       throw networkError(url.href, this.unreachable([]))
     }
     const found = await this.find(
@@ -110,7 +111,7 @@ export class Reader {
     const forget = (): void => {
       this.readings.delete(number)
       this.places.delete(number)
-      gateways.end(number)
+      gateways?.end(number)
       signal.removeEventListener('abort', abort)
     }
     const run = (name: string, ...parameters: number[]): void => {

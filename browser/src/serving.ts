@@ -2,6 +2,7 @@
 
 import type { Core } from './core.js'
 import { STAYING } from './pieces.js'
+import { rest } from './rest.js'
 
 /** What serving needs of the node. */
 export interface ServingHost {
@@ -35,7 +36,7 @@ export class Serving {
   /** Does something with the whole module; without it the page only reads. */
   async whole(act: () => void | Promise<void>): Promise<void> {
     try {
-      await this.host.core.whole()
+      await Promise.all([this.host.core.whole(), rest()])
     } catch (error) {
       this.isOn = false
       this.host.remainsReader()
@@ -57,12 +58,12 @@ export class Serving {
     host.settle()
   }
 
-  /** A page that stays loads the rest of its module, so that it lacks nothing if the site goes away. */
+  /** A page that stays loads the rest of Weft, so that it lacks nothing if the site goes away. */
   stay(): void {
     const { core } = this.host
     if (this.isStopped || core.isWhole) return
     this.staying ??= setTimeout(() => {
-      core.whole().catch(() => { this.staying = undefined })
+      Promise.all([core.whole(), rest()]).catch(() => { this.staying = undefined })
     }, STAYING)
   }
 

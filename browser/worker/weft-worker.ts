@@ -316,10 +316,10 @@ async function run(work: Work): Promise<void> {
   say({ kind: 'end', end })
 }
 
-async function begin([first, rest]: readonly WebAssembly.Module[]): Promise<void> {
+async function begin([first, ...further]: readonly WebAssembly.Module[]): Promise<void> {
   core = await patiently(() => Core.load(first!, {
     send: () => true, event: () => {}, failed: cause => { throw cause },
-  }, rest))
+  }, further))
   await core.whole()
 }
 
