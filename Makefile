@@ -6,15 +6,9 @@ DESTDIR ?=
 # The Swift runtime is linked in, so that the program runs where no toolchain is and starts faster.
 BUILD = $(SWIFT) build -c release --static-swift-stdlib --product weft
 WEFT = .build/release/weft
-TEST = Scripts/test $(SWIFT) test
-# One test at a time: many of them run nodes and servers, which would starve each other of time. The
-# tests that run the program, but for those in networks of their own, take about as long as all others.
-NODE_TEST = Scripts/test .build/debug/weftPackageTests.xctest --testing-library swift-testing \
-    --no-parallel
-PROGRAM_TESTS = ^CommandTests\.(?!NetworkTests|ReachabilityTests)
+TEST = SWIFT=$(SWIFT) Scripts/test
 
-.PHONY: help run build test test-core test-core-beside test-nodes build-tests test-programs test-parts \
-	page test-browser test-long simulate bench fuzz install uninstall \
+.PHONY: help run build test test-core page test-browser test-long simulate bench fuzz install uninstall \
 	format lint docs clean
 
 help: ## List the targets
@@ -27,28 +21,9 @@ build: ## Build the optimised executable
 run: build page ## Start a node with pages to look at, and this repository's docs/ as its first folder
 	@Scripts/run $(WEFT)
 
-# Tests of nodes wait for each other more than they compute, so two of them are run at a time, and what
-# computes all the time is done in the time that they leave.
-test: ## Run all tests of every run
-	@Scripts/install-packages test
-	@Scripts/wasm-testsuite
-	@rm -f .build/failures
-	@WEFT_FAILURES=$(CURDIR)/.build/failures $(MAKE) --no-print-directory -j4 \
-	    test-browser test-nodes test-core-beside || { cat .build/failures 2>/dev/null; exit 1; }
-
-test-core-beside:
-	@nice -n 19 $(MAKE) --no-print-directory test-core
-
-test-nodes: test-programs test-parts
-
-build-tests:
-	$(SWIFT) build --build-tests
-
-test-programs: build-tests page
-	$(NODE_TEST) --filter '$(PROGRAM_TESTS)'
-
-test-parts: build-tests page
-	$(NODE_TEST) --skip '$(PROGRAM_TESTS)'
+# One test at a time: many of them run nodes and servers, which would starve each other of time.
+test: test-core test-browser ## Run all tests of every run
+	$(TEST) --no-parallel
 
 test-core: ## Test the pure part alone, with both sets of cryptography (fast)
 	@Scripts/install-packages test
@@ -73,7 +48,7 @@ test-long: ## Also run the tests that are too slow for every run
 	@Scripts/install-packages test
 	@Scripts/wasm-testsuite official
 	WEFT_LONG=1 $(TEST) -c release -Xswiftc -enable-testing --package-path Core
-	WEFT_LONG=1 $(MAKE) --no-print-directory -j2 test-nodes
+	WEFT_LONG=1 $(TEST) --no-parallel
 
 simulate: ## Simulate networks of nodes; ARGS="dht --peers 1000 --liars 0.2"
 	@Scripts/install-packages build
