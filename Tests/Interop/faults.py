@@ -15,7 +15,7 @@ import time
 
 from network import Network, Node, alone, until
 
-SIZE = 24 << 20
+SIZE = 64 << 20
 BLOCK = 1 << 20
 # What each owner sends in a second, so that the transfer lasts.
 RATE = 4 << 20
