@@ -3,34 +3,41 @@
 
 import NIOCore
 
-/// What a connection's handler knows of the client of the request that is being answered.
-struct ClientPresence {
-    /// An event from who answers a request to the handler of its connection.
+/// Tells who works for the client of a connection, or of a stream of HTTP/2, when that goes.
+final class ClientPresence: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = NIOAny
+    typealias OutboundIn = NIOAny
+
+    /// An event from who answers a request to this handler. The next one takes its place.
     struct Watch: Sendable {
-        /// Called when the client goes; perhaps also when the answer is complete.
+        /// Called when the client goes, be it after the answer.
         let gone: @Sendable () -> Void
     }
 
     private var watch: Watch?
     private var isGone = false
 
-    /// Takes an event that went out; false if it is none of these.
-    mutating func begin(_ event: Any) -> Bool {
-        guard let watch = event as? Watch else { return false }
+    func triggerUserOutboundEvent(
+        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
+    ) {
+        guard let watch = event as? Watch else {
+            return context.triggerUserOutboundEvent(event, promise: promise)
+        }
         if isGone { watch.gone() } else { self.watch = watch }
-        return true
     }
 
-    /// The answer is complete.
-    mutating func end() { watch = nil }
-
-    /// Takes an event that came in: a client that says nothing more has gone.
-    mutating func note(_ event: Any) {
-        if event as? ChannelEvent == .inputClosed { close() }
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // A client that says nothing more has gone.
+        if event as? ChannelEvent == .inputClosed { noteGone() }
+        context.fireUserInboundEventTriggered(event)
     }
 
-    /// The connection is closed.
-    mutating func close() {
+    func channelInactive(context: ChannelHandlerContext) {
+        noteGone()
+        context.fireChannelInactive()
+    }
+
+    private func noteGone() {
         isGone = true
         watch?.gone()
         watch = nil

@@ -27,7 +27,6 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var arrivingSince: NIODeadline?
     private var unwritableSince: NIODeadline?
     private var timer: RepeatedTask?
-    private var presence = ClientPresence()
     /// Whether the connection ends with the answer to come: a request to speak something else,
     /// which is not done here, ends the parsing of HTTP/1.1.
     private var isLast = false
@@ -73,20 +72,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     func channelInactive(context: ChannelHandlerContext) {
         timer?.cancel()
         timer = nil
-        presence.close()
         context.fireChannelInactive()
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        presence.note(event)
-        context.fireUserInboundEventTriggered(event)
-    }
-
-    func triggerUserOutboundEvent(
-        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
-    ) {
-        if presence.begin(event) { return }
-        context.triggerUserOutboundEvent(event, promise: promise)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -133,7 +119,6 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             context.write(wrapOutboundOut(.head(head)), promise: promise)
         case .end(let trailers):
             inProgress -= 1
-            presence.end()
             context.write(wrapOutboundOut(.end(trailers)), promise: promise)
             if isLast {
                 context.flush()

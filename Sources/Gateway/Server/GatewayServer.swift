@@ -71,11 +71,13 @@ extension Gateway {
             maxHeaderFieldSize: options.maxHeaderBytes,
             maxHeaderListSize: options.maxHeaderBytes, maxHeaderFieldCount: 200)
         let http1 = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [ConnectionHandler(options, cache: cache)],
+            additionalChannelHandlers: [
+                ClientPresence(), ConnectionHandler(options, cache: cache),
+            ],
             httpDecoderConfiguration: limits)
         // Streams of HTTP/2, and HTTP/1.1 over TLS: answers are not bytes of the socket there.
         let streams = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [ConnectionHandler(options, cache: nil)],
+            additionalChannelHandlers: [ClientPresence(), ConnectionHandler(options, cache: nil)],
             httpDecoderConfiguration: limits)
         let http2 = HTTP2ChannelConfiguration(
             idleTimeout: .nanoseconds(options.idleTimeout.nanoseconds),

@@ -46,13 +46,11 @@ final class OpenConnections: Sendable {
     }
 }
 
-/// Has a connection kept by its server, and tells who works for its client when that goes.
-final class OpenConnection: ChannelDuplexHandler, RemovableChannelHandler {
+/// Has a connection kept by its server; it does nothing else.
+final class OpenConnection: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
-    typealias OutboundIn = NIOAny
 
     private let connections: OpenConnections
-    private var presence = ClientPresence()
 
     init(_ connections: OpenConnections) {
         self.connections = connections
@@ -60,22 +58,5 @@ final class OpenConnection: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         connections.insert(context.channel)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        presence.close()
-        context.fireChannelInactive()
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        presence.note(event)
-        context.fireUserInboundEventTriggered(event)
-    }
-
-    func triggerUserOutboundEvent(
-        context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?
-    ) {
-        if presence.begin(event) { return }
-        context.triggerUserOutboundEvent(event, promise: promise)
     }
 }
