@@ -53,7 +53,9 @@ enum StandardError {
     static let isTerminal = isatty(2) == 1
 
     /// Writes a line of text. On a terminal its control characters are shown and not obeyed.
-    static func line(_ text: String) { write((isTerminal ? text.visible : text) + "\n") }
+    static func line(_ text: String, end: String = "\n") {
+        write((isTerminal ? text.visible : text) + end)
+    }
 
     /// Writes text as it is.
     static func write(_ text: String) {

@@ -43,9 +43,10 @@ public enum WasmLimits {
     /// Blocks within each other: as many as a `br_table` may have labels, since compilers make a
     /// block of every case of a switch.
     public static let maxNesting = 4_000
-    /// The sum, over all blocks and branches of a function and of a module, of the function's
-    /// variables: what the time and memory of compilers grow with. SQLite comes to a thirtieth.
+    /// A function's variables times its blocks and branches: what the time and memory of compilers
+    /// grow with. SQLite comes to a 26th.
     public static let maxFunctionFlow = 4_000_000
+    /// The sum of that over a module. SQLite comes to a thirtieth.
     public static let maxModuleFlow = 32_000_000
     /// Labels of one `br_table`.
     public static let maxBranchTargets: UInt32 = 4_000

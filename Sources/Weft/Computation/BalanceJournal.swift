@@ -34,13 +34,17 @@ final class BalanceJournal: Sendable {
     private static let toWrite: [UInt8] = [1]
     private static let written: [UInt8] = [2]
 
-    /// How many bytes a crash had left that were no change.
-    let cutBytes: Int
+    /// The changes that may be missing in the accounts as they were last written, and how many
+    /// bytes a crash had left that were no change.
+    typealias Recovery = (unsettled: [BalanceChange], cutBytes: Int)
 
-    /// A journal at a path.
-    init(_ path: String) {
-        entryFile = EntryFile(path: path, maxBytes: Self.maxFileBytes)
-        cutBytes = entryFile.repair()
+    private init(_ entryFile: EntryFile) { self.entryFile = entryFile }
+
+    /// Opens the journal at a path.
+    static func open(_ path: String) -> (journal: BalanceJournal, Recovery) {
+        let entryFile = EntryFile(path: path, maxBytes: maxFileBytes)
+        let (entries, cutBytes) = entryFile.recover()
+        return (BalanceJournal(entryFile), (unsettled(entries), cutBytes))
     }
 
     /// Notes a change.
@@ -77,14 +81,15 @@ final class BalanceJournal: Sendable {
     }
 
     /// All changes that are still there, the oldest first.
-    func read() -> [BalanceChange] { entries().compactMap { Self.change($0) } }
+    func read() -> [BalanceChange] {
+        flush()
+        return file.withLock { _ in entryFile.read() }.compactMap { Self.change($0) }
+    }
 
-    /// Those that may be missing in the accounts as they were last written.
-    func unsettled() -> [BalanceChange] {
-        let entries = entries()
-        let end = entries.lastIndex { $0.elementsEqual(Self.written) }
-        let first = end.flatMap { entries[..<$0].lastIndex { $0.elementsEqual(Self.toWrite) } }
-        return entries[(first ?? entries.startIndex)...].compactMap { Self.change($0) }
+    private static func unsettled(_ entries: [ArraySlice<UInt8>]) -> [BalanceChange] {
+        let end = entries.lastIndex { $0.elementsEqual(written) }
+        let first = end.flatMap { entries[..<$0].lastIndex { $0.elementsEqual(toWrite) } }
+        return entries[(first ?? entries.startIndex)...].compactMap { change($0) }
     }
 
     /// Notes that the accounts are about to be looked at, to be written.
@@ -102,11 +107,6 @@ final class BalanceJournal: Sendable {
         try entryFile.sync()
         try write()
         file.withLock { _ in entryFile.append([Self.written]) }
-    }
-
-    private func entries() -> [ArraySlice<UInt8>] {
-        flush()
-        return file.withLock { _ in entryFile.read() }
     }
 
     /// What cannot be read is less to be shown and to go by, as after a lost disk; no lie.

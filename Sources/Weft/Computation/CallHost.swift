@@ -133,14 +133,13 @@ private final class PendingCall: PendingAnswer {
     private let host: CallHost
     private let hasLeft = Atomic(false)
     /// What ends the watch for that.
-    private let watches: Mutex<[@Sendable () -> Void]>
+    private let watches = Mutex<[@Sendable () -> Void]>([])
 
     /// - Parameter control: that of the activation that wants it, which leaves it when it is told
     ///   to stop: the call itself ends with the last that wants it.
     init(_ child: CallChild, _ host: CallHost, _ control: RunControl) {
         self.child = child
         self.host = host
-        watches = Mutex([])
         let watching = control.onCancel { [weak self] in self?.abandon() }
         watches.withLock { $0 = watching }
     }

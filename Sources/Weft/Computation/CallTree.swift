@@ -238,16 +238,19 @@ private final class ReplayHost: ActivationHost {
         }
         if let record { return try run.answer(record, control) }
         // What calls nothing leaves no record.
+        let end: CallEnd?
         do {
             let program = try run.computation.programs.program(
                 call.contract, run.engine, run.content, control)
-            guard let program else { return try run.content.answer(.noContract(""), control) }
-            guard program.answers(call.export) else {
-                return try run.content.answer(.noMethod(""), control)
+            if let program {
+                end = program.answers(call.export) ? nil : .noMethod("")
+            } else {
+                end = .noContract("")
             }
         } catch is ContractFault {
-            return try run.content.answer(.noContract(""), control)
+            end = .noContract("")
         }
-        throw Strayed()
+        guard let end else { throw Strayed() }
+        return try run.content.answer(end, control)
     }
 }

@@ -35,9 +35,11 @@ final class CreditFiles: Sendable {
     /// - Throws: ``SystemError`` if there are files that cannot be read; ``DamagedCredit``.
     init(_ directory: String, of owner: PeerID) throws {
         self.directory = directory
-        journal = BalanceJournal(directory + "/changes")
+        let (journal, recovered) = BalanceJournal.open(directory + "/changes")
+        self.journal = journal
         receipts = EntryFile(path: directory + "/receipts", maxBytes: Self.maxReceiptBytes / 2)
-        cutBytes = journal.cutBytes + receipts.repair()
+        let (kept, cutOfReceipts) = receipts.recover()
+        cutBytes = recovered.cutBytes + cutOfReceipts
         var end = ChainPosition.first
         if let bytes = try SmallFile.read(directory + "/chain", limit: 64) {
             guard let position = ChainPosition(stored: bytes) else {
@@ -55,22 +57,21 @@ final class CreditFiles: Sendable {
                 throw DamagedCredit(path: directory + "/accounts")
             }
         }
-        let changes = journal.unsettled()
-        BalanceChange.apply(changes, to: &accounts)
+        BalanceChange.apply(recovered.unsettled, to: &accounts)
         chain = Mutex(ReceiptChain(of: owner, end: end))
         book = CreditBook(
-            of: owner, accounts: accounts, chain: end, receipts: Self.last(of: receipts))
+            of: owner, accounts: accounts, chain: end, receipts: Self.last(of: kept))
         // How well peers have answered is found out again if it is lost.
         let known = try? SmallFile.read(
             directory + "/responders", limit: Responders.maxStoredBytes)
         responders = known.flatMap { try? Responders(storage: $0.rawSpan) } ?? Responders()
-        hasChanged.store(!changes.isEmpty, ordering: .relaxed)
+        hasChanged.store(!recovered.unsettled.isEmpty, ordering: .relaxed)
     }
 
     /// The last receipts that were kept, oldest first: with them it is seen if a partner signs
     /// something else in the same place. What cannot be read is not needed for anything more.
-    private static func last(of receipts: EntryFile) -> [Receipt] {
-        receipts.read().suffix(maxRecalled).compactMap { try? Receipt(decoding: Array($0).rawSpan) }
+    private static func last(of receipts: [ArraySlice<UInt8>]) -> [Receipt] {
+        receipts.suffix(maxRecalled).compactMap { try? Receipt(decoding: Array($0).rawSpan) }
     }
 
     /// Keeps a receipt; when this returns, the end of the chain is on disk, and so are the changes

@@ -37,8 +37,8 @@ final class RunLine: Sendable {
                 self.next()
             }
         } catch {
-            // There are no threads: whoever waits for it does it, and all that comes after it.
-            next()
+            // There are no threads: whoever waits does it, and all that comes after it.
+            state.withLock { $0 = (active: $0.active - 1, waiting: []) }
         }
     }
 

@@ -18,14 +18,14 @@ struct EntryFile: Sendable {
         Self.entries(of: bytes(at: oldPath)).whole + Self.entries(of: bytes(at: path)).whole
     }
 
-    /// Cuts off what is no whole entry at the end.
-    ///
-    /// - Returns: how many bytes that were.
-    func repair() -> Int {
+    /// As ``read()``, when the file is opened: what is no whole entry at the end is cut off.
+    func recover() -> (entries: [ArraySlice<UInt8>], cutBytes: Int) {
         let bytes = bytes(at: path)
-        let end = Self.entries(of: bytes).end
-        guard end < bytes.count, truncate(path, off_t(end)) == 0 else { return 0 }
-        return bytes.count - end
+        let (whole, end) = Self.entries(of: bytes)
+        let isCut = end < bytes.count && truncate(path, off_t(end)) == 0
+        return (
+            Self.entries(of: self.bytes(at: oldPath)).whole + whole, isCut ? bytes.count - end : 0
+        )
     }
 
     /// Hands entries to the system. Of what does not fit, nothing stays.

@@ -182,8 +182,7 @@ struct Fetch: AsyncParsableCommand {
                     try await file.write(ByteBuffer(string: await answer.text))
                 }
                 if verbose {
-                    let head = await answer.text.replacing("\r\n", with: "\n")
-                    StandardError.write(StandardError.isTerminal ? head.visible : head)
+                    StandardError.line(await answer.text.replacing("\r\n", with: "\n"), end: "")
                 }
             },
             { chunk in

@@ -80,9 +80,7 @@ import Wire
         let files = try CreditFiles(path, of: owner)
         var book = files.book
         func note() {
-            while let event = book.nextEvent() {
-                if case .changed(let change) = event { files.note(change) }
-            }
+            files.noteAll(of: &book)
         }
         for round in 1...20 {
             for peer in peers { book.received(peer, try Self.header(UInt64(round)), time: 5) }
@@ -119,9 +117,7 @@ import Wire
             let files = try CreditFiles(path, of: owner)
             var book = files.book
             for _ in 0..<count { book.received(peer, try Self.header(5_000), time: 5) }
-            while let event = book.nextEvent() {
-                if case .changed(let change) = event { files.note(change) }
-            }
+            files.noteAll(of: &book)
             files.journal.flush()
             guard saving else { return book }
             files.willSave()
@@ -151,9 +147,7 @@ import Wire
         let files = try CreditFiles(path, of: owner)
         var book = files.book
         func note() {
-            while let event = book.nextEvent() {
-                if case .changed(let change) = event { files.note(change) }
-            }
+            files.noteAll(of: &book)
             files.journal.flush()
         }
         book.received(peer, try Self.header(5_000), time: 5)
@@ -258,15 +252,22 @@ import Wire
             call: call.cid, nonce: Array(repeating: 1, count: CallProtocol.nonceBytes),
             commitment: Array(repeating: 2, count: 32), gas: 5_000_000, price: .usual)
         book.received(other, header, time: 1)
-        while let event = book.nextEvent() {
-            if case .changed(let change) = event { files.note(change) }
-        }
+        files.noteAll(of: &book)
         try files.save(book, Responders())
         let again = try CreditFiles(base.path + "/credit", of: owner).book
         #expect(again.accounts == book.accounts && again.balance(of: other) < 0)
         try base.write("credit/accounts", [1, 2, 3])
         #expect(throws: DamagedCredit.self) {
             try CreditFiles(base.path + "/credit", of: owner)
+        }
+    }
+}
+
+extension CreditFiles {
+    /// Notes all changes that a book has to tell of.
+    fileprivate func noteAll(of book: inout CreditBook) {
+        while let event = book.nextEvent() {
+            if case .changed(let change) = event { note(change) }
         }
     }
 }
