@@ -51,7 +51,7 @@ import Testing
 
         let shell = Process()
         shell.executableURL = URL(filePath: "/usr/bin/timeout")
-        shell.arguments = ["120", "bash", Self.root.appending(path: "Scripts/run-guide").path]
+        shell.arguments = ["300", "bash", Self.root.appending(path: "Scripts/run-guide").path]
         shell.currentDirectoryURL = home
         shell.environment = ProcessInfo.processInfo.environment.merging(
             ["WEFT": Self.executable.path, "GUIDE": guide.script]) { $1 }

@@ -136,6 +136,19 @@ import Wire
         }
     }
 
+    @Test("a peer of a quorum that is only slow is waited for before it is run here")
+    mutating func slowPeer() throws {
+        network.findable = []
+        network.occupy(3, for: .seconds(3))
+        let call = try PretendEngine.call(depth: 0, number: 700)
+        _ = fetch(call, .quorum(2), of: [2, 3], here: LocalCapacity(speed: 1 << 40))
+        guard case .answered(_, let result)? = reports(for: .seconds(20)).first else {
+            Issue.record("it is answered")
+            return
+        }
+        #expect(result.confidence.basis == .agreement(2), "\(result.trace)")
+    }
+
     @Test("a check for which nobody else is known is made by a stranger")
     mutating func check() {
         network.findable = [2, 3]

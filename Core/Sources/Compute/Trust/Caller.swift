@@ -356,7 +356,13 @@ public struct Caller: Sendable {
         guard !ask(for: number, now: now) else { return }
         if session.needed > 1, session.here != nil, !session.ranHere {
             // A peer that says nothing must not keep a quorum from what this node can do itself.
-            runHere(number, now: now)
+            let turn = session.ownTurn
+            if turn <= now {
+                runHere(number, now: now)
+            } else {
+                sessions[number]?.hasWaitedLonger = true
+                sessions[number]?.hedgeAt = turn
+            }
             watch(number)
         } else if !isWaiting(number) {
             goOn(number, now: now)

@@ -119,6 +119,9 @@ public struct CallNetwork {
         }
     }
 
+    /// Gives a node other work, for so long.
+    mutating func occupy(_ node: Int, for time: Duration) { nodes[node].freeAt = now + time }
+
     /// Lets a node begin a call at a time.
     mutating func plan(_ number: Int, at node: Int, at time: Instant) {
         queue.add(.call(node: node, number), at: time)
