@@ -18,7 +18,7 @@ struct LyingWorker: CallWorker {
 
     func start(
         _ call: Call, _ purpose: RunPurpose, done: @escaping @Sendable (CallRecord?) -> Void
-    ) -> @Sendable () -> Void {
+    ) -> @Sendable () -> UInt64 {
         honest.start(call, purpose) { record in
             guard let record, let output = CallOutput(body: .inline(Array(Self.lie.utf8)))
             else { return done(nil) }

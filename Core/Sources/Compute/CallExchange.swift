@@ -20,8 +20,9 @@ public struct CallExchange: Sendable {
         /// Run this call: ``ran(_:_:now:time:)`` with the number. If a peer says so, what others
         /// have answered will do: ``recalled(_:_:)``.
         case run(UInt64, Call, RunPurpose)
-        /// The result of a run is not needed any more.
-        case stop(UInt64)
+        /// The result of a run is not needed any more. If a peer has taken its call back:
+        /// ``used(_:by:now:time:)`` with how much gas it has cost by now.
+        case stop(UInt64, takenBack: ServedCall?)
         /// Look for peers that run this contract: ``found(_:running:now:)`` for each, then
         /// ``searched(_:now:)``.
         case search(CID)
@@ -52,6 +53,12 @@ public struct CallExchange: Sendable {
         case changed(BalanceChange)
     }
 
+    /// A call that is run for a peer.
+    public struct ServedCall: Hashable, Sendable {
+        let peer: PeerID
+        let call: CID
+    }
+
     /// Which machine an order is of: the last bits of its number.
     private enum Origin: UInt64 {
         case server = 0
@@ -72,7 +79,7 @@ public struct CallExchange: Sendable {
     private var salts: SecretGenerator
     private var price: Price
     /// The questions that are being answered, by the server's number.
-    private var serving = [UInt64: PeerID]()
+    private var serving = [UInt64: ServedCall]()
     private var events = Outbox<Event>()
 
     /// A node that has called nobody.
@@ -169,11 +176,31 @@ public struct CallExchange: Sendable {
             caller.ran(number, record, now: now)
             return
         }
-        guard let peer = serving.removeValue(forKey: number) else { return }
+        guard let peer = serving.removeValue(forKey: number)?.peer else { return }
         guard let record else { return server.refuse(number, .resource) }
         let salt = salts.bytes(CallProtocol.saltBytes)
         if let header = server.answer(number, record, price: price, salt: salt) {
             book.served(peer, header, now: now, time: time)
+            stopIfOverdrawn(peer, time: time)
+        }
+    }
+
+    /// A call that its asker took back has used so much gas here, about.
+    ///
+    /// - Parameter time: seconds since 1970.
+    public mutating func used(_ gas: UInt64, by call: ServedCall, now: Instant, time: UInt64) {
+        book.withdrew(call.peer, call: call.call, gas: gas, price: price, now: now, time: time)
+        stopIfOverdrawn(call.peer, time: time)
+    }
+
+    /// Whoever has got as much as it may gets no more of what is under way for it.
+    private mutating func stopIfOverdrawn(_ peer: PeerID, time: UInt64) {
+        guard book.isOverdrawn(peer, time: time) else { return }
+        let numbers = serving.filter { $0.value.peer == peer }.map { $0.key }.sorted()
+        for number in numbers {
+            serving[number] = nil
+            server.refuse(number, .credit)
+            events.append(.stop(Self.tag(number, .server), takenBack: nil))
         }
     }
 
@@ -278,13 +305,13 @@ public struct CallExchange: Sendable {
             guard !caller.responders.isBanned(peer, now: now) else {
                 return server.refuse(number, .notOffered)
             }
-            guard book.mayServe(peer) else { return server.refuse(number, .credit) }
-            serving[number] = peer
+            guard book.mayServe(peer, time: time) else { return server.refuse(number, .credit) }
+            serving[number] = ServedCall(peer: peer, call: question.call.cid)
             let purpose = RunPurpose.peer(peer, mayRecall: question.mayRecall)
             events.append(.run(Self.tag(number, .server), question.call, purpose))
         case .withdrawn(let number):
-            guard serving.removeValue(forKey: number) != nil else { return }
-            events.append(.stop(Self.tag(number, .server)))
+            guard let call = serving.removeValue(forKey: number) else { return }
+            events.append(.stop(Self.tag(number, .server), takenBack: call))
         case .sign(let number, let message):
             events.append(.sign(Self.tag(number, .server), message))
         case .opened(let peer):
@@ -304,7 +331,8 @@ public struct CallExchange: Sendable {
                     Self.tag(number, .caller), peer, message: message, signature: signature))
         case .run(let number, let call, let terms, let audit):
             events.append(.run(Self.tag(number, .caller), call, .own(terms, audit)))
-        case .stop(let number): events.append(.stop(Self.tag(number, .caller)))
+        case .stop(let number):
+            events.append(.stop(Self.tag(number, .caller), takenBack: nil))
         case .search(let contract): events.append(.search(contract))
         case .load(let number, let cids, let peer):
             events.append(.load(Self.tag(number, .caller), cids, from: peer))
@@ -346,7 +374,8 @@ public struct CallExchange: Sendable {
         case .tell(let peer, let news): tell(news, to: peer, now: now)
         case .examine(let number, let file):
             events.append(.examine(Self.tag(number, .proofs), file))
-        case .stop(let number): events.append(.stop(Self.tag(number, .proofs)))
+        case .stop(let number):
+            events.append(.stop(Self.tag(number, .proofs), takenBack: nil))
         case .proven(let evidence): caller.convict(evidence.accused, evidence)
         case .slandered(let peer):
             caller.responders.ban(peer, until: now + Responders.banTime)

@@ -75,8 +75,9 @@ extension NodeCore {
         /// Run this call: `ran`. For a peer that says so signed answers of others will do as well:
         /// `recalled`.
         case run(UInt64, Call, RunPurpose)
-        /// What comes of a run, or of looking into a proof, is not needed any more.
-        case stop(UInt64)
+        /// What comes of a run, or of looking into a proof, is not needed any more. If a peer has
+        /// taken its call back: `used`.
+        case stop(UInt64, takenBack: CallExchange.ServedCall?)
         /// Get these records from a peer or from the store: `loaded`.
         case load(UInt64, [CID], from: PeerID?)
         /// Run this activation again, with what was recorded of those below it: `replayed`.
@@ -110,6 +111,8 @@ extension NodeCore {
         case replayed(UInt64, Replay?)
         /// Who vouches for the result that a peer wants.
         case recalled(UInt64, ResultHistory)
+        /// So much gas, about, a call had used when its asker took it back.
+        case used(UInt64, by: CallExchange.ServedCall)
         case examined(UInt64, ProofFinding)
         /// Whether it is sure not to be forgotten.
         case kept(UInt64, Bool)

@@ -143,6 +143,77 @@ private struct Pair {
         #expect(pair.changes.last?.amount == -500_000_000)
     }
 
+    @Test("who signs for a trifle of what it got owes the rest all the same")
+    func trifle() throws {
+        var pair = Pair()
+        let client = pair.client.peer
+        for _ in 0..<4 where pair.serving.mayServe(client, time: 7) {
+            try pair.run(1_900_000_000, counted: 1)
+            pair.now = pair.now + .seconds(61)
+        }
+        let account = try #require(pair.serving.accounts[client])
+        #expect(account.writtenOff < 1_500_000_000)
+        #expect(account.balance > 2_000_000_000)
+        #expect(!pair.serving.mayServe(client, time: 7))
+    }
+
+    @Test("a call that was taken back counts, and who takes back few is forgiven")
+    func takenBack() throws {
+        var pair = Pair()
+        let (client, call) = (pair.client.peer, try makeCall().cid)
+        for _ in 0..<10 {
+            pair.serving.withdrew(
+                client, call: call, gas: 500_000_000, price: .usual, now: pair.now, time: 7)
+        }
+        #expect(!pair.serving.mayServe(client, time: 7))
+        #expect(pair.serving.balance(of: client) == 5_000_000_000)
+
+        pair = Pair()
+        for _ in 0..<20 {
+            pair.asking.served(
+                pair.server.peer, try pair.header(1), now: pair.now, time: 7)
+            try pair.run(990_000_000)
+            pair.serving.withdrew(
+                pair.client.peer, call: call, gas: 60_000_000, price: .usual, now: pair.now,
+                time: 7)
+            pair.settle()
+            pair.now = pair.now + .seconds(61)
+        }
+        let account = try #require(pair.serving.accounts[pair.client.peer])
+        #expect(account.writtenOff >= 1_000_000_000)
+        #expect(account.balance < 20_900_000_000)
+    }
+
+    @Test("a debt fades with the days, as does what strangers got together")
+    func fading() throws {
+        var limits = CreditLimits()
+        limits.newcomers = 8_000_000_000
+        var pair = Pair(limits: limits)
+        let client = pair.client.peer
+        for _ in 0..<4 { try pair.run(1_100_000_000) }
+        #expect(!pair.serving.mayServe(client, time: 8))
+        let day: UInt64 = 86_400
+        #expect(pair.serving.mayServe(client, time: 7 + day / 4))
+        pair.serving.served(
+            client, try pair.header(100), now: pair.now, time: 7 + day / 4)
+        let changes = Pair.changes(of: &pair.serving)
+        #expect(changes.map { $0.cause }.first == .faded)
+        #expect(changes.first?.amount == -1_000_000_000)
+        #expect(pair.serving.balance(of: client) == 3_400_000_100)
+        for _ in 0..<2 {
+            let stranger = Identity().peer
+            pair.serving.served(
+                stranger, try pair.header(1_900_000_000), now: pair.now, time: 7 + day / 4)
+        }
+        let next = Identity().peer
+        #expect(pair.serving.mayServe(next, time: 7 + day / 4))
+        pair.serving.served(
+            next, try pair.header(1_900_000_000), now: pair.now, time: 7 + day / 4)
+        let last = Identity().peer
+        #expect(!pair.serving.mayServe(last, time: 7 + day / 4))
+        #expect(pair.serving.mayServe(last, time: 7 + day / 2))
+    }
+
     @Test("a claim of what was never delivered is not signed")
     func falseClaim() throws {
         var pair = Pair()
@@ -193,12 +264,12 @@ private struct Pair {
         var pair = Pair()
         let client = pair.client.peer
         for _ in 0..<2 {
-            #expect(pair.serving.mayServe(client))
+            #expect(pair.serving.mayServe(client, time: 7))
             pair.serving.served(client, try pair.header(1_000_000_000), now: pair.now, time: 7)
         }
-        #expect(pair.serving.mayServe(client), "2·10⁹ exactly")
+        #expect(pair.serving.mayServe(client, time: 7), "2·10⁹ exactly")
         pair.serving.served(client, try pair.header(1), now: pair.now, time: 7)
-        #expect(!pair.serving.mayServe(client))
+        #expect(!pair.serving.mayServe(client, time: 7))
         #expect(pair.serving.limit(of: client) == 0)
     }
 
@@ -222,7 +293,7 @@ private struct Pair {
         var served = 0
         for _ in 0..<20 {
             let stranger = Identity().peer
-            guard book.mayServe(stranger) else { continue }
+            guard book.mayServe(stranger, time: 7) else { continue }
             book.served(stranger, header, now: Instant(nanoseconds: 1), time: 7)
             served += 1
         }
@@ -230,7 +301,7 @@ private struct Pair {
         let friend = Identity().peer
         header = try Pair().header(1)
         book.received(friend, header, time: 7)
-        #expect(book.mayServe(friend), "who has done something is no stranger")
+        #expect(book.mayServe(friend, time: 7), "who has done something is no stranger")
     }
 
     @Test("each change of a balance has a cause, and together they are the balance")

@@ -133,8 +133,8 @@ extension BalanceChange {
     /// Whether it is more than a count: others have signed it, or it cannot be counted again.
     fileprivate var isSettled: Bool {
         switch cause {
-        case .served, .received: false
-        case .writtenOff, .lied, .signed, .acknowledged: true
+        case .served, .received, .withdrawn: false
+        case .writtenOff, .faded, .lied, .signed, .acknowledged: true
         }
     }
 

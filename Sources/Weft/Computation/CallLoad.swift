@@ -119,6 +119,12 @@ final class CallLoad: Sendable {
     /// How fast the machine runs contracts, in gas a second.
     var speed: UInt64 { state.withLock { $0.speed ?? Self.usualSpeed } }
 
+    /// How much gas this machine uses in such a time, about.
+    func gas(of time: Duration) -> UInt64 {
+        let nanoseconds = UInt128(max(0, time / .nanoseconds(1)))
+        return UInt64(clamping: nanoseconds * UInt128(speed) / 1_000_000_000)
+    }
+
     /// How many activations have come to their end here.
     var activations: UInt64 { state.withLock { $0.activations } }
 

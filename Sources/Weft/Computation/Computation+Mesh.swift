@@ -127,44 +127,50 @@ extension Computation {
 extension Computation: CallWorker {
     func start(
         _ call: Call, _ purpose: RunPurpose, done: @escaping @Sendable (CallRecord?) -> Void
-    ) -> @Sendable () -> Void {
-        let asking = CallAsking(purpose)
-        if purpose.isOwn, let asked = waiting.withLock({ $0[call.cid]?.first }) {
-            return start(call, for: asked, done: done)
-        }
-        if !purpose.isOwn, !admits(call) {
-            done(nil)
-            return {}
-        }
-        if !purpose.isOwn, let known = memo.result(of: call.cid) {
-            done(admitted(known.record))
-            return {}
-        }
-        let finish: @Sendable (CallsUnderway.End) -> Void = { [self] end in
-            done(record(of: end, call, isOwn: purpose.isOwn))
-        }
-        guard purpose.isOwn else {
-            if let end = runBriefly(call, .used, .network, Trace(), peerRules) {
-                finish(.success(end))
-                return {}
+    ) -> @Sendable () -> UInt64 {
+        guard purpose.isOwn else { return startForPeer(call, done: done) }
+        let stop: @Sendable () -> Void
+        if let asked = waiting.withLock({ $0[call.cid]?.first }) {
+            stop = start(call, for: asked, done: done)
+        } else {
+            stop = run(call, CallAsking(purpose)) { [self] end in
+                done(record(of: end, call, isOwn: true))
             }
-            return line(call, finish)
         }
-        return run(call, asking, done: finish)
+        return {
+            stop()
+            return 0
+        }
+    }
+
+    private func startForPeer(
+        _ call: Call, done: @escaping @Sendable (CallRecord?) -> Void
+    ) -> @Sendable () -> UInt64 {
+        if !admits(call) {
+            done(nil)
+        } else if let known = memo.result(of: call.cid) {
+            done(admitted(known.record))
+        } else if let end = runBriefly(call, .used, .network, Trace(), peerRules) {
+            done(record(of: .success(end), call, isOwn: false))
+        } else {
+            return line(call) { [self] end in done(record(of: end, call, isOwn: false)) }
+        }
+        return { 0 }
     }
 
     /// Runs a call for a peer when it is its turn.
     private func line(
         _ call: Call, _ finish: @escaping @Sendable (CallsUnderway.End) -> Void
-    ) -> @Sendable () -> Void {
+    ) -> @Sendable () -> UInt64 {
         let work = load.begin(call, whole: true)
-        return peerLine.enter { [self] leave in
+        let takeBack = peerLine.enter { [self] leave in
             load.end(work)
             return run(call, nil, rules: peerRules, ended: leave, done: finish)
         } gone: { [load] in
             load.end(work)
             finish(.failure(CancellationError()))
         }
+        return { [load] in min(call.gas, load.gas(of: takeBack())) }
     }
 
     /// Runs a call that a contract waits for.
@@ -299,7 +305,10 @@ extension BalanceChange {
         return switch cause {
         case .served(let call, let gas): "ran call \(call)\(more) for it, \(gas) gas"
         case .received(let call, let gas): "it ran call \(call)\(more), \(gas) gas"
+        case .withdrawn(let call, let gas):
+            "it took back call \(call)\(more), which had used about \(gas) gas"
         case .writtenOff: "it signed for less, and is believed"
+        case .faded: "some time has passed"
         case .lied: "it lied, and is not paid for that"
         case .signed(let amount): "it signed for \(amount) of what it owes"
         case .acknowledged(let amount): "this node signed for \(amount) of what it owes"

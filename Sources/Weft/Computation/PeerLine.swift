@@ -14,7 +14,7 @@ final class PeerLine: Sendable {
     private final class Entry: Sendable {
         enum State {
             case waiting
-            case running(stop: Work?)
+            case running(stop: Work?, since: ContinuousClock.Instant)
             /// It was taken back.
             case gone
         }
@@ -42,10 +42,10 @@ final class PeerLine: Sendable {
     /// - Parameters:
     ///   - begin: begins it; calls what it is given when it is over, and gives what stops it.
     ///   - gone: called instead, if it is taken back before it has begun, or if too much waits.
-    /// - Returns: takes it back.
+    /// - Returns: takes it back, and tells how long it has run.
     func enter(
         _ begin: @escaping @Sendable (_ end: @escaping Work) -> Work, gone: @escaping Work
-    ) -> Work {
+    ) -> @Sendable () -> Duration {
         let entry = Entry(begin)
         let place = state.withLock { state -> Place in
             guard state.free == 0 else {
@@ -61,38 +61,42 @@ final class PeerLine: Sendable {
         case .waits: break
         case .none:
             gone()
-            return {}
+            return { .zero }
         }
         return { [self] in
-            let stop = withdraw(entry)
-            stop == nil ? gone() : stop?()
+            guard let (stop, start) = withdraw(entry) else {
+                gone()
+                return .zero
+            }
+            stop()
+            return start.duration(to: .now)
         }
     }
 
     private func start(_ entry: Entry) {
         let isWanted = entry.state.withLock { state in
             guard case .waiting = state else { return false }
-            state = .running(stop: nil)
+            state = .running(stop: nil, since: .now)
             return true
         }
         guard isWanted else { return leave() }
         let stop = entry.begin { [self] in leave() }
         let isGone = entry.state.withLock { state in
-            guard case .running = state else { return true }
-            state = .running(stop: stop)
+            guard case .running(_, let start) = state else { return true }
+            state = .running(stop: stop, since: start)
             return false
         }
         if isGone { stop() }
     }
 
-    /// Takes work back. Gives what stops it, or nil if it had not begun.
-    private func withdraw(_ entry: Entry) -> Work? {
-        let stop = entry.state.withLock { state -> Work? in
+    /// Takes work back. Gives what stops it and when it had begun; nil if it had not.
+    private func withdraw(_ entry: Entry) -> (stop: Work, since: ContinuousClock.Instant)? {
+        let running = entry.state.withLock { state -> (Work, ContinuousClock.Instant)? in
             defer { state = .gone }
-            guard case .running(let stop) = state else { return nil }
-            return stop ?? {}
+            guard case .running(let stop, let start) = state else { return nil }
+            return (stop ?? {}, start)
         }
-        guard stop == nil else { return stop }
+        guard running == nil else { return running }
         state.withLock { state in state.waiting.removeAll { $0 === entry } }
         return nil
     }

@@ -14,10 +14,10 @@ protocol CallWorker: Sendable {
     /// Begins to run a call, on the mesh's event loop, which it must not block.
     ///
     /// - Parameter done: called once, on any thread, with the result; nil if this machine cannot.
-    /// - Returns: stops the run.
+    /// - Returns: stops the run, and tells about how much gas it has used for a peer.
     func start(
         _ call: Call, _ purpose: RunPurpose, done: @escaping @Sendable (CallRecord?) -> Void
-    ) -> @Sendable () -> Void
+    ) -> @Sendable () -> UInt64
     /// How long the calls of peers have to wait now.
     var queue: Duration { get }
     /// Runs one activation with what was recorded of those below it. Nil if this machine cannot.
@@ -57,7 +57,7 @@ final class CallDesk {
     private static let gathering = TimeAmount.milliseconds(5)
     private var remembering: Scheduled<Void>?
     /// What stops what is under way, by number; NodeCore's ceilings bound it.
-    private var stops: [UInt64: @Sendable () -> Void] = [:]
+    private var stops: [UInt64: @Sendable () -> UInt64] = [:]
     /// What is done and not told yet.
     private let finished: Finished
     /// How long peers were told that calls wait.
@@ -107,7 +107,9 @@ final class CallDesk {
             tellQueue(driver)
             driver.receiveNext(.call(.signed(number, try? identity.sign(message))))
         case .run(let number, let call, let purpose): run(number, call, purpose, for: driver)
-        case .stop(let number): stops.removeValue(forKey: number)?()
+        case .stop(let number, let takenBack):
+            let gas = stops.removeValue(forKey: number)?() ?? 0
+            if let takenBack { driver.receiveNext(.call(.used(gas, by: takenBack))) }
         case .load(let number, let cids, let peer):
             work { .loaded(number, await worker?.records(cids, from: peer)) }
         case .replay(let number, let activation):
@@ -120,7 +122,7 @@ final class CallDesk {
             let task = work {
                 .examined(number, await worker?.examine(file: file) ?? .undecided)
             }
-            stops[number] = { task.cancel() }
+            stops[number] = Self.stop(task)
         case .vouched(let answer, let peer): entries.append { $0.remember(answer, via: peer) }
         case .disbelieve(let record): entries.append { $0.worker?.disbelieve(record) }
         case .keep(let number, let receipt): entries.append { $0.keep(receipt, number) }
@@ -157,7 +159,14 @@ final class CallDesk {
                 desk.begin(number, call, purpose, worker, for: driver)
             }
         }
-        stops[number] = { task.cancel() }
+        stops[number] = Self.stop(task)
+    }
+
+    private static func stop(_ task: Task<Void, Never>) -> @Sendable () -> UInt64 {
+        {
+            task.cancel()
+            return 0
+        }
     }
 
     private func begin(
@@ -274,7 +283,7 @@ final class CallDesk {
 
     /// Ends all that is under way.
     func stop() {
-        for (_, stop) in stops { stop() }
+        for (_, stop) in stops { _ = stop() }
         stops = [:]
         putDown()
         remembering?.cancel()

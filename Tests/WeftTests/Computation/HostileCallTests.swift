@@ -3,6 +3,7 @@
 
 import Compute
 import ContractText
+import Foundation
 import Multiformats
 import NodeCore
 import Synchronization
@@ -185,8 +186,36 @@ import Wire
             let book = await node.mesh.creditBook()?.0
             #expect(
                 book?.balance(of: asker.peer) == 2_100_000_000
-                    && book?.mayServe(asker.peer) == false)
-            #expect(book?.mayServe(PeerID(PrivateKey.generateEd25519().publicKey)) == true)
+                    && book?.mayServe(asker.peer, time: Self.seconds) == false)
+            let stranger = PeerID(PrivateKey.generateEd25519().publicKey)
+            #expect(book?.mayServe(stranger, time: Self.seconds) == true)
+        }
+    }
+
+    private static var seconds: UInt64 { UInt64(Date.now.timeIntervalSince1970) }
+
+    @Test("what is under way for an asker ends when it has got as much as it may")
+    func overdrawn() async throws {
+        try await withNode(PeerFetchTests.configuration) { node, _ in
+            let contract = try await node.publish(contract: ContractText.many)
+            let asker = try ScriptedPeer()
+            try await asker.connect(to: node)
+            let asking = try await asker.open()
+            let ids: ClosedRange<UInt64> = 1...12
+            for id in ids {
+                try await asking.ask(
+                    id, try Call(url: "weft://\(contract)/loop?\(id)", gas: 700_000_000))
+            }
+            var ends: [End] = []
+            while ends.count < ids.count {
+                let end = try await asking.hear { reply in
+                    ids.lazy.compactMap { Self.end(reply, $0) }.first
+                }
+                ends.append(try #require(end))
+            }
+            #expect(ends.count { $0 == .answered } == 6, "4·10⁹ credits and what exceeds them")
+            #expect(ends.count { $0 == .refused(.credit) } == 6)
+            asker.close()
         }
     }
 
@@ -258,7 +287,7 @@ import Wire
         }
     }
 
-    @Test("what cannot be run, is taken back or comes in floods costs nobody anything")
+    @Test("what cannot be run or comes in floods costs nobody anything; what is taken back does")
     func impossible() async throws {
         try await withNode(PeerFetchTests.configuration) { node, _ in
             let contract = try await node.publish(contract: ContractText.many)
@@ -274,7 +303,7 @@ import Wire
                 let end = try await asking.hear(until: { Self.end($0, id) })
                 #expect(end == .refused(refusal))
             }
-            // Taken back at once: whatever was begun is stopped, and nothing is counted.
+            // Taken back at once: whatever was begun is stopped, and counts.
             func loop(_ id: UInt64) throws -> CallCommand {
                 .ask(
                     CallQuestion(
@@ -311,7 +340,14 @@ import Wire
                 let gone = try await again.hear { _ -> Bool? in nil }
                 #expect(gone == nil)
             }
-            #expect(try await node.computation.balances().accounts.isEmpty)
+            let (accounts, changes) = try await node.computation.balances()
+            #expect(accounts.map { $0.peer } == [asker.peer])
+            for change in changes {
+                guard case .withdrawn(_, let gas) = change.cause, gas <= 1 << 31 else {
+                    Issue.record("nothing was finished: \(change.reason)")
+                    continue
+                }
+            }
             asker.close()
         }
     }

@@ -201,7 +201,7 @@ final class PageCalls {
         case .sign(let order, let message): machine.signed(order, try? identity.sign(message))
         case .run(let order, let call, .own): return .run(order, call, for: nil)
         case .run(let order, let call, .peer(let peer, _)): return .run(order, call, for: peer)
-        case .stop(let order):
+        case .stop(let order, _):
             examined[order] = nil
             return .stop(order)
         // A page asks whom it is connected with.

@@ -44,7 +44,8 @@ extension BalanceChange {
     public static let maxStoredBytes = 512
 
     private static let kinds: [String] = [
-        "served", "received", "writtenOff", "lied", "signed", "acknowledged",
+        "served", "received", "writtenOff", "lied", "signed", "acknowledged", "withdrawn",
+        "faded",
     ]
 
     /// The change in canonical dag-cbor.
@@ -57,6 +58,8 @@ extension BalanceChange {
             case .lied: (3, nil, 0)
             case .signed(let amount): (4, nil, amount)
             case .acknowledged(let amount): (5, nil, amount)
+            case .withdrawn(let call, let gas): (6, call, gas)
+            case .faded: (7, nil, 0)
             }
         var map = CanonicalWriter(fields: 7)
         map.key("call")
@@ -92,6 +95,8 @@ extension BalanceChange {
         case (3, nil): cause = .lied
         case (4, nil): cause = .signed(number)
         case (5, nil): cause = .acknowledged(number)
+        case (6, let call?): cause = .withdrawn(call: call, gas: number)
+        case (7, nil): cause = .faded
         default: throw DecodeError(.unsupported, "balance: a cause that is not known")
         }
         self.init(
@@ -101,12 +106,14 @@ extension BalanceChange {
 
 extension Account {
     fileprivate func write(of peer: PeerID, into map: inout CanonicalWriter) {
-        map.map(fields: 6)
+        map.map(fields: 8)
         map.write("gas", unsignedGas)
         map.write("peer", peer.bytes)
         map.write("served", served)
         map.write("received", received)
+        map.write("servedAt", servedAt)
         map.write("signedHere", signedHere)
+        map.write("writtenOff", writtenOff)
         map.write("signedByPeer", signedByPeer)
     }
 
@@ -114,12 +121,14 @@ extension Account {
         _ reader: inout CanonicalReader
     ) throws(DecodeError) -> (PeerID, Account) {
         var account = Account()
-        try reader.map(fields: 6)
+        try reader.map(fields: 8)
         account.unsignedGas = try reader.number("gas")
         let peer = try reader.peer("peer")
         account.served = try reader.number("served")
         account.received = try reader.number("received")
+        account.servedAt = try reader.number("servedAt")
         account.signedHere = try reader.number("signedHere")
+        account.writtenOff = try reader.number("writtenOff")
         account.signedByPeer = try reader.number("signedByPeer")
         return (peer, account)
     }

@@ -47,7 +47,8 @@ public struct CreditBook: Sendable {
     public private(set) var accounts: [PeerID: Account]
     /// This node's chain.
     public private(set) var chain: ReceiptChain
-    private var newcomersDebt: UInt64 = 0
+    /// What all newcomers got and has not faded, and when that was.
+    private var newcomersTab: (amount: UInt64, time: UInt64) = (0, 0)
     private var newcomers = Outbox<PeerID>()
     /// What peers have been asked to sign, and when.
     private var claims = [PeerID: (terms: ReceiptTerms, at: Instant)]()
@@ -78,7 +79,10 @@ public struct CreditBook: Sendable {
         self.limits = limits
         self.accounts = accounts
         chain = ReceiptChain(of: owner, end: end)
-        for (_, account) in accounts where account.isNewcomer { newcomersDebt += account.debt }
+        for (_, account) in accounts where account.isNewcomer {
+            let time = max(newcomersTab.time, account.servedAt)
+            newcomersTab = (newcomersTab.amount.adding(account.debt), time)
+        }
         for receipt in receipts {
             let other = receipt.terms.from == owner ? receipt.terms.to : receipt.terms.from
             watch.recall(receipt, of: other)
@@ -91,11 +95,39 @@ public struct CreditBook: Sendable {
     /// What a peer may owe this node.
     public func limit(of peer: PeerID) -> UInt64 { (accounts[peer] ?? Account()).limit(limits) }
 
-    /// Whether a peer may be served: it does not owe too much.
-    public func mayServe(_ peer: PeerID) -> Bool {
-        let account = accounts[peer] ?? Account()
-        guard account.debt < account.limit(limits) else { return false }
-        return !account.isNewcomer || newcomersDebt < limits.newcomers
+    /// Whether a peer may be served: it does not owe too much, and signs for what it got.
+    ///
+    /// - Parameter time: seconds since 1970.
+    public func mayServe(_ peer: PeerID, time: UInt64) -> Bool {
+        let account = account(of: peer, at: time)
+        return account.limit(limits) > 0 && !isOverdrawn(account, at: time)
+    }
+
+    /// Whether a peer owes so much that what is under way for it is not worth finishing. What it
+    /// has yet to sign is no reason: that takes as long as asking it does.
+    ///
+    /// - Parameter time: seconds since 1970.
+    func isOverdrawn(_ peer: PeerID, time: UInt64) -> Bool {
+        isOverdrawn(account(of: peer, at: time), at: time)
+    }
+
+    private func isOverdrawn(_ account: Account, at time: UInt64) -> Bool {
+        account.debt >= account.ceiling(limits)
+            || account.isNewcomer && newcomersTab(at: time) >= limits.newcomers
+    }
+
+    /// The account with a peer, without what has faded.
+    private func account(of peer: PeerID, at time: UInt64) -> Account {
+        var account = accounts[peer] ?? Account()
+        account.fade(by: account.faded(at: time, limits))
+        return account
+    }
+
+    /// What newcomers got and has not faded by a time.
+    private func newcomersTab(at time: UInt64) -> UInt64 {
+        let (amount, since) = newcomersTab
+        return amount
+            - CreditLimits.fading(of: amount, perDay: limits.newcomers, since: since, time: time)
     }
 
     // MARK: What happened
@@ -104,10 +136,40 @@ public struct CreditBook: Sendable {
     ///
     /// - Parameter time: seconds since 1970.
     public mutating func served(_ peer: PeerID, _ header: CallHeader, now: Instant, time: UInt64) {
-        guard header.amount > 0 else { return }
-        edit(peer, .served(call: header.call, gas: header.gas), time) {
-            $0.served = $0.served.adding(header.amount)
-            $0.unsignedGas = $0.unsignedGas.adding(header.gas)
+        count(
+            header.amount, header.gas, for: peer, .served(call: header.call, gas: header.gas),
+            now: now, time: time)
+    }
+
+    /// A peer has taken back a call that this node had run for so much gas, about. It counts as
+    /// what it was: work. The peer does not count it, so that it is written off when it signs, but
+    /// no more of it than of any other difference.
+    public mutating func withdrew(
+        _ peer: PeerID, call: CID, gas: UInt64, price: Price, now: Instant, time: UInt64
+    ) {
+        count(
+            price.amount(for: gas), gas, for: peer, .withdrawn(call: call, gas: gas), now: now,
+            time: time)
+    }
+
+    /// Counts what this node did for a peer.
+    private mutating func count(
+        _ amount: UInt64, _ gas: UInt64, for peer: PeerID, _ cause: BalanceChange.Cause,
+        now: Instant, time: UInt64
+    ) {
+        guard amount > 0 else { return }
+        if let faded = accounts[peer]?.faded(at: time, limits), faded > 0 {
+            edit(peer, .faded, time) { $0.fade(by: faded) }
+        }
+        edit(peer, cause, time) {
+            $0.served = $0.served.adding(amount)
+            $0.unsignedGas = $0.unsignedGas.adding(gas)
+            $0.servedAt = time
+        }
+        if accounts[peer]?.isNewcomer == true {
+            let rest = newcomersTab(at: time)
+            let isSame = rest > 0 && rest == newcomersTab.amount
+            newcomersTab = (rest.adding(amount), isSame ? newcomersTab.time : time)
         }
         claim(from: peer, now: now, time: time)
     }
@@ -167,14 +229,18 @@ public struct CreditBook: Sendable {
         else { return }
         claims[peer] = nil
         note(receipt, of: peer)
-        let rest = claim.terms.amount - receipt.terms.amount
+        let missing = claim.terms.amount - receipt.terms.amount
         edit(peer, .signed(receipt.terms.amount), time) { account in
             account.signedByPeer = account.signedByPeer.adding(receipt.terms.amount)
             account.unsignedGas -= min(account.unsignedGas, claim.terms.quantity)
         }
+        // The two count differently, for example because an answer crossed a cancellation.
+        let rest = min(missing, accounts[peer]?.forgivable(limits) ?? 0)
         if rest > 0 {
-            // The two count differently, for example because an answer crossed a cancellation.
-            edit(peer, .writtenOff, time) { $0.served -= min($0.served, rest) }
+            edit(peer, .writtenOff, time) {
+                $0.served -= min($0.served, rest)
+                $0.writtenOff = $0.writtenOff.adding(rest)
+            }
         }
         _ = pending.append((receipt, true, time))
         signNext()
@@ -306,8 +372,9 @@ public struct CreditBook: Sendable {
         let before = account
         change(&account)
         accounts[peer] = account
-        newcomersDebt -= min(newcomersDebt, before.isNewcomer ? before.debt : 0)
-        newcomersDebt = newcomersDebt.adding(account.isNewcomer ? account.debt : 0)
+        if before.isNewcomer, !account.isNewcomer {
+            newcomersTab.amount -= min(newcomersTab.amount, before.debt)
+        }
         let record = BalanceChange(
             peer: peer, cause: cause, amount: account.balance &- before.balance, account: account,
             time: time)
@@ -320,7 +387,6 @@ public struct CreditBook: Sendable {
         for _ in 0..<64 {
             guard let peer = newcomers.popFirst() else { return }
             guard let account = accounts[peer], account.isNewcomer else { continue }
-            newcomersDebt -= min(newcomersDebt, account.debt)
             accounts[peer] = nil
             claims[peer] = nil
             return

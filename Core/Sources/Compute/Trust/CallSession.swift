@@ -220,12 +220,12 @@ struct CallSession: Sendable {
     var maxAsked: Int { needed + Self.maxSpare }
 
     /// How long the peers of a quorum are waited for before this node runs the call itself: long
-    /// enough for one that has to fetch and compile the contract first. Whoever wants a quorum wants
-    /// the peers' word, and may find the call too large for this node.
+    /// enough for one that has to fetch and compile the contract first. Whoever wants a quorum
+    /// wants the peers' word, and may find the call too large for this node.
     static let quorumPatience: Duration = .seconds(5)
 
-    /// When this node runs a call for which its quorum does not come. A deadline that is near leaves
-    /// it half of the time.
+    /// When this node runs a call for which its quorum does not come. A deadline that is near
+    /// leaves it half of the time.
     var ownTurn: Instant {
         guard let last = attempts.last?.attempt.started else { return Instant(nanoseconds: 0) }
         let half = Duration(microseconds: deadline.since(last).microseconds / 2)

@@ -138,6 +138,9 @@ extension NodeCore {
         case .loaded(let order, let blocks): calls.machine?.loaded(order, blocks, now: now)
         case .replayed(let order, let replay): calls.machine?.replayed(order, replay, now: now)
         case .recalled(let order, let history): calls.machine?.recalled(order, history)
+        case .used(let gas, let call):
+            let time = calls.time(at: now)
+            calls.machine?.used(gas, by: call, now: now, time: time)
         case .examined(let order, let finding):
             calls.machine?.examined(order, finding, now: now)
         case .kept(let order, let isKept): calls.machine?.kept(order, isKept)
@@ -172,7 +175,7 @@ extension NodeCore {
             want(.verify(order, peer, message: message, signature: signature))
         case .sign(let order, let message): want(.sign(order, message))
         case .run(let order, let call, let purpose): want(.run(order, call, purpose))
-        case .stop(let order): want(.stop(order))
+        case .stop(let order, let call): want(.stop(order, takenBack: call))
         case .search(let contract): seekResponders(of: contract, now: now)
         case .load(let order, let cids, let peer): want(.load(order, cids, from: peer))
         case .replay(let order, let activation): want(.replay(order, activation))
