@@ -123,6 +123,40 @@ import Wire
         #expect(!swarm.failures.isEmpty && swarm.seconds < 31)
     }
 
+    @Test("who brought blocks and is late with one is asked again until nobody waits any longer")
+    func lateness() {
+        let start = Instant(nanoseconds: 1_000_000_000)
+        let cids = TableSwarm([], blocks: 2, blockSize: 1).cids
+        var table = WantTable()
+        let session = table.openSession(patience: .seconds(30), now: start)
+        let source = table.addSource(
+            .init(probing: .answersHave, streaming: .none, requests: 8), now: start)
+        table.join(source, in: session, as: .provider)
+        for (index, cid) in cids.enumerated() {
+            _ = table.want(cid, at: UInt64(index), size: 1, in: session, now: start)
+        }
+        /// What is to be done; whoever looks for providers finds none.
+        func actions(at now: Instant) -> [WantTable.Action] {
+            var all: [WantTable.Action] = []
+            while let action = table.nextAction(now: now) {
+                if case .discover = action { table.discovered(session) }
+                all.append(action)
+            }
+            return all
+        }
+        #expect(actions(at: start).contains(.request(source, cids[0])))
+        _ = table.arrived(cids[0].hash, byteCount: 1, from: source, now: start)
+        #expect(actions(at: start).contains(.request(source, cids[1])))
+        for second in 1..<30 {
+            let now = start + .seconds(second)
+            table.lacks(cids[1].hash, source, .silence, now: now)
+            table.advance(to: now)
+            #expect(actions(at: now).contains(.request(source, cids[1])), "\(second)")
+        }
+        table.advance(to: start + .seconds(30))
+        #expect(actions(at: start + .seconds(30)).contains(.fail(session, cids[1], .deadline)))
+    }
+
     @Test("random swarms always finish, and hardly anything comes twice", arguments: 1...12)
     func randomSwarms(seed: Int) {
         var random = SeededGenerator(seed: UInt64(seed))

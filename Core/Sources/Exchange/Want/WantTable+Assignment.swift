@@ -258,8 +258,24 @@ extension WantTable {
         while let hash = sessions[id]?.queue.first, isHopeless(hash, in: session),
             let want = wants[hash]
         {
+            if forgivesSilence(about: hash, in: id) { return assign(in: id, now: now) }
             fail(hash, want.cid, session.blame, in: id, now: now)
         }
+    }
+
+    /// Whether there is somebody to ask again for a block that nobody else has: who has brought
+    /// others and did not answer in time may only be slow, for as long as the session waits.
+    private mutating func forgivesSilence(about hash: Multihash, in id: SessionID) -> Bool {
+        var isSlow = false
+        for source in sessions[id]?.order ?? [] {
+            guard var seat = sessions[id]?.seats[source], seat.promise == .proven,
+                sources[source]?.isDropped == false, seat.silent.remove(hash) != nil
+            else { continue }
+            seat.missing.remove(hash)
+            sessions[id]?.seats[source] = seat
+            isSlow = true
+        }
+        return isSlow
     }
 
     private func isHopeless(_ hash: Multihash, in session: Session) -> Bool {

@@ -92,6 +92,8 @@ extension WantTable {
         private var asked: Set<Multihash> = []
         private static let askedMax = 256
         var missing: Set<Multihash> = []
+        /// Of what is missing, what it has only not answered for in time.
+        var silent: Set<Multihash> = []
         var misses = 0
 
         init(promise: Promise) { self.promise = promise }

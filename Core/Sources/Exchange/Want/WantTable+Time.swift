@@ -57,6 +57,7 @@ extension WantTable {
                 sessions[id]?.lastBroadcast = now
                 for source in session.order {
                     sessions[id]?.seats[source]?.missing = []
+                    sessions[id]?.seats[source]?.silent = []
                     sessions[id]?.seats[source]?.misses = 0
                 }
             }

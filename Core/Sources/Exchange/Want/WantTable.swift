@@ -207,6 +207,7 @@ public struct WantTable: Sendable {
             guard let seat = sessions[session]?.seats[id] else { continue }
             if seat.promise == .unknown { sessions[session]?.seats[id]?.promise = .promised }
             sessions[session]?.seats[id]?.missing.remove(hash)
+            sessions[session]?.seats[id]?.silent.remove(hash)
             sessions[session]?.seats[id]?.misses = 0
         }
         isStale = true
@@ -232,8 +233,12 @@ public struct WantTable: Sendable {
         for session in want.sessions {
             guard var seat = sessions[session]?.seats[id] else { continue }
             // A source that lacks thousands of blocks is asked again rather than remembered.
-            if seat.missing.count >= limits.wantsPerSession { seat.missing = [] }
+            if seat.missing.count >= limits.wantsPerSession {
+                seat.missing = []
+                seat.silent = []
+            }
             seat.missing.insert(hash)
+            if evidence == .silence { seat.silent.insert(hash) } else { seat.silent.remove(hash) }
             seat.misses += 1
             if seat.misses >= limits.misses, seat.promise != .proven { seat.promise = .unknown }
             sessions[session]?.seats[id] = seat
