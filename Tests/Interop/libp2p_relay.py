@@ -24,6 +24,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_x25519
 from libp2p.host.ping import ID as PING
 from libp2p.host.ping import handle_ping
+from libp2p.identity.identify_push.identify_push import push_identify_to_peer
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.relay.circuit_v2.config import RelayConfig, RelayRole
 from libp2p.relay.circuit_v2.dcutr import DCUtRProtocol
@@ -39,6 +40,8 @@ if os.environ.get("WEFT_TEST_LOG"):
 else:
     logging.disable(logging.CRITICAL)
 
+# How long whatever is asked for may take, in seconds, on the slowest machine.
+PATIENCE = 240
 UNLIMITED = RelayLimits(duration=0, data=0, max_circuit_conns=8, max_reservations=8)
 
 
@@ -97,16 +100,20 @@ async def with_client(place, work):
         bitswap = BitswapClient(host)
         bitswap.set_nursery(nursery)
         await bitswap.start()
-        async with background_trio_service(protocol), background_trio_service(DCUtRProtocol(host)):
+        async with background_trio_service(protocol):
             transport = CircuitV2Transport(host, protocol, roles)
             await work(host, transport, bitswap, nursery)
-            await until_end(nursery)
+            # Only now, and said to all: else what goes through a relay might go directly before.
+            async with background_trio_service(DCUtRProtocol(host)):
+                for peer in list(host.get_network().connections):
+                    await push_identify_to_peer(host, peer)
+                await until_end(nursery)
 
 
 async def target(place, relay_address, path):
     async def work(host, transport, bitswap, nursery):
         info = info_from_p2p_addr(multiaddr.Multiaddr(relay_address))
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE):
             await host.connect(info)
             stream = await host.new_stream(info.peer_id, [PROTOCOL_ID])
             if not await transport.reserve(stream, info.peer_id, nursery):
@@ -134,7 +141,7 @@ async def dial(place, circuit, root=None):
     async def work(host, transport, bitswap, nursery):
         address = multiaddr.Multiaddr(circuit)
         relay_address, peer = transport.parse_circuit_ma(address)
-        with trio.fail_after(60):
+        with trio.fail_after(PATIENCE):
             await host.connect(info_from_p2p_addr(relay_address))
             await transport.dial(address)
             stream = await host.new_stream(peer, [PING])
@@ -147,8 +154,8 @@ async def dial(place, circuit, root=None):
             await stream.close()
         say(peer=str(host.get_id()), pinged=not directly(host, peer))
         if root:
-            with trio.fail_after(60):
-                data, _ = await MerkleDag(bitswap).fetch_file(parse_cid(root), peer, timeout=50)
+            with trio.fail_after(PATIENCE):
+                data, _ = await MerkleDag(bitswap).fetch_file(parse_cid(root), peer, timeout=PATIENCE)
             say(sha256=hashlib.sha256(data).hexdigest(), relayed=not directly(host, peer))
         nursery.start_soon(watch, host, peer)
 
