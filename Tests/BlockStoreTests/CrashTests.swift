@@ -44,7 +44,7 @@ import Testing
 
     @Test(
         "everything acknowledged is there after kill -9 at random instants",
-        .timeLimit(.minutes(5)))
+        .timeLimit(.minutes(10)))
     func kill() async throws {
         let directory = try TemporaryDirectory()
         var random = Seeded(UInt64.random(in: 0..<1000))

@@ -14,7 +14,7 @@ import tempfile
 import aiohttp
 
 # How long a page may take until it shows what is waited for, in seconds.
-PATIENCE = 30
+PATIENCE = 120
 
 
 class Page:

@@ -66,7 +66,7 @@ async def navigate(address, url):
 def listening(profile, browser):
     """Where the browser listens, which it writes into its profile."""
     file = pathlib.Path(profile, "WebDriverBiDiServer.json")
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while time.monotonic() < end:
         assert browser.poll() is None, "Firefox has ended"
         with contextlib.suppress(OSError, ValueError):
@@ -88,7 +88,7 @@ def firefox(url, profile):
         stderr=subprocess.DEVNULL,
     )
     try:
-        asyncio.run(asyncio.wait_for(navigate(listening(profile, browser), url), 60))
+        asyncio.run(asyncio.wait_for(navigate(listening(profile, browser), url), 240))
         yield
     finally:
         pages.end(browser)

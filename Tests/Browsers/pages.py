@@ -116,7 +116,7 @@ def show(browser):
         threading.Thread(target=read_input, daemon=True).start()
     url = f"http://localhost:{server.server_port}/{page}#{urllib.parse.quote(argument)}"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, browser(url, profile):
-        report = reports.get(timeout=60)
+        report = reports.get(timeout=240)
         while report is not None:
             print(report, flush=True)
             if not hold:

@@ -14,7 +14,7 @@ final class BrowserPage {
     init(_ page: String, in browser: String = "chromium", argument: String = "") throws {
         process.executableURL = URL(filePath: "/usr/bin/timeout")
         process.arguments =
-            ["300", try Workplace.interpreter(), "-W", "ignore"]
+            ["1200", try Workplace.interpreter(), "-W", "ignore"]
             + [Workplace.script("../Browsers/\(browser).py"), page, argument, "hold"]
         process.standardInput = input
         process.standardOutput = output

@@ -159,7 +159,7 @@ import Testing
         let profile = place.path("profile")
         let shown = try place.shell(
             """
-            exec timeout 60 chromium --headless --no-sandbox --disable-gpu --no-first-run \
+            exec timeout 600 chromium --headless --no-sandbox --disable-gpu --no-first-run \
                 --disable-background-networking --disable-component-update --disable-sync \
                 --host-resolver-rules='MAP * ~NOTFOUND, EXCLUDE 127.0.0.1' \
                 --user-data-dir='\(profile)' --virtual-time-budget=30000 --dump-dom \

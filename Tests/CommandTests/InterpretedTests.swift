@@ -59,7 +59,7 @@ extension Workplace {
 
     /// Runs one recorded activation on the interpreter.
     func interpret(_ name: String) throws -> Outcome {
-        try shell("timeout 120 wasmkit run recorded/\(name).wasm measure")
+        try shell("timeout 600 wasmkit run recorded/\(name).wasm measure")
     }
 
     /// Runs recorded activations on the interpreter, some if there are many; gives how many.

@@ -61,8 +61,8 @@ import Testing
         #expect(try here.weft("connect", address).status == 0)
         let listed = try here.weft("id", "--json").object()["addresses"] as? [String]
         #expect(listed == [myAddress])
-        #expect(theirs.stop() < .seconds(5))
-        #expect(mine.stop() < .seconds(5))
+        #expect(theirs.stop() < .seconds(20))
+        #expect(mine.stop() < .seconds(20))
         #expect(theirs.process.terminationStatus == 0)
         #expect(mine.process.terminationStatus == 0)
     }
@@ -112,7 +112,7 @@ import Testing
             "libp2p_client.py", [address, place.path("got"), added.output])
         #expect(outcome.status == 0, "\(outcome.errors)\(outcome.output)")
         #expect(try place.read("got") == content)
-        #expect(node.stop() < .seconds(5))
+        #expect(node.stop() < .seconds(20))
         let (_, again, newAddress) = try Self.start(at: listening, in: place)
         defer { again.stop() }
         func name(_ address: String) -> String? {

@@ -20,7 +20,7 @@ import Testing
         // A client that keeps its connection open must not hold the node up.
         let idle = socketConnected(to: node.apiPort)
         defer { close(idle) }
-        #expect(node.stop(signal) < .seconds(5))
+        #expect(node.stop(signal) < .seconds(20))
         #expect(node.process.terminationStatus == 0)
         #expect(!FileManager.default.fileExists(atPath: socket))
     }

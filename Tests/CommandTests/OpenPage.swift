@@ -16,7 +16,7 @@ final class OpenPage {
         let json = try JSONSerialization.data(withJSONObject: argument)
         process.executableURL = URL(filePath: "/usr/bin/timeout")
         process.arguments = [
-            "120", try Workplace.interpreter(), Workplace.script("../Browsers/chromium.py"), page,
+            "600", try Workplace.interpreter(), Workplace.script("../Browsers/chromium.py"), page,
             String(decoding: json, as: UTF8.self), "hold",
         ]
         process.standardInput = input

@@ -129,11 +129,11 @@ import Testing
         let cid = try place.weft("add", "-q", place.write("file", content)).output
         let tasks = [["url": "ipfs://\(cid)"]]
         let (answers, status) = try PageTests.show(
-            place, peers: [], options: ["gateways": [way, node.gateway], "patience": 1500], tasks)
+            place, peers: [], options: ["gateways": [way, node.gateway], "patience": 4000], tasks)
         #expect(answers[0]["sha256"] as? String == PageTests.hash(content), "\(answers[0])")
         #expect(status["bytesFromGateways"] as? Int == content.count)
         let (failures, _) = try PageTests.show(
-            place, peers: [], options: ["gateways": [way], "patience": 1500], tasks)
+            place, peers: [], options: ["gateways": [way], "patience": 4000], tasks)
         let error = failures[0]["error"] as? String
         #expect(error?.contains("\(way) did not answer in time") == true, "\(failures[0])")
     }

@@ -53,12 +53,12 @@ import Testing
         let script = DocumentationTests.root.appending(path: "bench/libp2p_perf.py").path
         let python = try Workplace.interpreter()
         let dialled = try place.shell(
-            "timeout 120 '\(python)' -W ignore '\(script)' dial '\(address)' \(4 << 20)")
+            "timeout 600 '\(python)' -W ignore '\(script)' dial '\(address)' \(4 << 20)")
         #expect(dialled.status == 0, "\(dialled.errors)")
         #expect(dialled.output.split(separator: "\n").count == 2)
         let measured = try place.shell(
             """
-            coproc SERVER { exec timeout 120 '\(python)' -W ignore '\(script)' serve; }
+            coproc SERVER { exec timeout 600 '\(python)' -W ignore '\(script)' serve; }
             read -r address <&"${SERVER[0]}"
             weft perf --bytes 4MiB --json "$address"
             """)

@@ -202,7 +202,7 @@ enum RawHTTP {
     /// Sends bytes to a loopback port and leaves the connection open, for the caller to close.
     static func begin(_ port: UInt16, _ request: Data) throws -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var patience = timeval(tv_sec: 20, tv_usec: 0)
+        var patience = timeval(tv_sec: 240, tv_usec: 0)
         setsockopt(
             descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_in()

@@ -45,7 +45,7 @@ import Testing
     private static func until(
         _ what: String, _ condition: () throws -> Bool
     ) throws {
-        let deadline = ContinuousClock.now + .seconds(30)
+        let deadline = ContinuousClock.now + .seconds(240)
         while try !condition() { try #require(ContinuousClock.now < deadline, "\(what)") }
     }
 

@@ -200,7 +200,7 @@ import Testing
             FileManager.default.isExecutableFile(atPath: python),
             "the Python clients are missing: run 'Scripts/install-packages test'")
         let script = root.appending(path: "Tests/Interop/\(name)").path
-        let outcome = try place.shell("timeout 60 '\(python)' '\(script)' '\(node.api)' 2>&1")
+        let outcome = try place.shell("timeout 600 '\(python)' '\(script)' '\(node.api)' 2>&1")
         #expect(outcome.status == 0, "\(outcome.output)")
     }
 

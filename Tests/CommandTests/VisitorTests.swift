@@ -154,7 +154,7 @@ import Wire
         #expect(early["code"] as? String == "absent", "\(early)")
         _ = try page.run(["visitor": 1, "serve": true])
         // The node hears of it in a moment.
-        let end = ContinuousClock.now + .seconds(30)
+        let end = ContinuousClock.now + .seconds(240)
         var answer: [String: Any] = [:]
         while answer["count"] == nil, ContinuousClock.now < end {
             answer = try page.run(["visitor": 2, "url": "ipfs://\(cid)"])
@@ -196,7 +196,7 @@ import Wire
         ]
         var answer = try page.run(["visitor": 2, "start": calling, "peers": 1])
         // The first call is what the two meet for.
-        let end = ContinuousClock.now + .seconds(30)
+        let end = ContinuousClock.now + .seconds(240)
         while answer["text"] == nil, ContinuousClock.now < end {
             answer = try page.run(["visitor": 2, "call": "weft://\(many)/hello"])
         }

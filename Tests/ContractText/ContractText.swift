@@ -163,7 +163,7 @@ public enum ContractText {
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments = [
-            "timeout", "60", "wat2wasm", "--debug-names", "module.wat", "-o", "module.wasm",
+            "timeout", "600", "wat2wasm", "--debug-names", "module.wat", "-o", "module.wasm",
         ]
         process.currentDirectoryURL = place
         process.standardInput = FileHandle.nullDevice

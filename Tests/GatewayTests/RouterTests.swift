@@ -13,7 +13,7 @@ import Wire
 
 @testable import Gateway
 
-@Suite(.timeLimit(.minutes(1))) struct RouterTests {
+@Suite(.timeLimit(.minutes(10))) struct RouterTests {
     /// Runs nodes in a directory that is gone afterwards.
     private func withNodes(
         _ configurations: [Configuration], _ body: ([Node]) async throws -> Void
@@ -63,7 +63,7 @@ import Wire
                 let answer = try await HTTPClient.shared.execute(
                     HTTPClientRequest(
                         url: "http://127.0.0.1:\(router.port)/routing/v1/ipns/"
-                            + published.name.ipnsName), timeout: .seconds(20))
+                            + published.name.ipnsName), timeout: .seconds(240))
                 let body = try await answer.body.collect(upTo: 1 << 20)
                 #expect(Array(body.readableBytesView) == published.record.encoded)
             }
@@ -109,7 +109,7 @@ import Wire
                 request.method = .PUT
                 request.headers.add(name: "content-type", value: item.type)
                 request.body = .bytes(ByteBuffer(bytes: item.body))
-                let answer = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+                let answer = try await HTTPClient.shared.execute(request, timeout: .seconds(240))
                 #expect(answer.status.code == item.status, "\(item.name) \(item.type)")
                 _ = try await answer.body.collect(upTo: 1 << 20)
             }

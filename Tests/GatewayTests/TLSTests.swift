@@ -10,7 +10,7 @@ import Weft
 
 @testable import Gateway
 
-@Suite(.timeLimit(.minutes(2))) struct TLSTests {
+@Suite(.timeLimit(.minutes(10))) struct TLSTests {
     /// A certificate for localhost and its key, in a directory that is gone after the test.
     final class Certificate: Sendable {
         let directory: String

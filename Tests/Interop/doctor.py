@@ -39,7 +39,7 @@ def settled(node, subject, verdict, words):
         visit = Visit(node)
         return visit if visit.says(subject, verdict, words) else None
 
-    return until(f"finding '{words}'", look, 90)
+    return until(f"finding '{words}'", look)
 
 
 def lonely(weft, net, stack):

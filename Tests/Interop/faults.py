@@ -19,7 +19,8 @@ SIZE = 64 << 20
 BLOCK = 1 << 20
 # What each owner sends in a second, so that the transfer lasts.
 RATE = 4 << 20
-# How soon after a cut a transfer goes on. TCP by itself takes as long again as the cut lasted.
+# How soon after a cut a transfer goes on, besides what three looks at it take. TCP by itself takes as
+# long again as the cut lasted.
 HEALED = 3
 
 
@@ -41,7 +42,7 @@ class Transfer:
         self.start, self.before = time.monotonic(), received(reader)
         self.process = subprocess.Popen(
             reader.words(
-                "fetch", f"ipfs://{root}", "-o", self.target, "--trace", "--deadline", "150s"),
+                "fetch", f"ipfs://{root}", "-o", self.target, "--trace", "--deadline", "600s"),
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env=reader.environment())
 
@@ -51,7 +52,7 @@ class Transfer:
 
     def end(self):
         """Waits for the end; gives the seconds and how much more than the content came."""
-        _, errors = self.process.communicate(timeout=160)
+        _, errors = self.process.communicate(timeout=620)
         if self.process.returncode != 0:
             raise RuntimeError(f"the fetch failed after {time.monotonic() - self.start:.1f} s: {errors}")
         seconds = time.monotonic() - self.start
@@ -106,7 +107,7 @@ def main(weft, cuts):
             seconds, more = transfer.end()
             assert more < BLOCK + SIZE // 100, more
             held("a cut link in the middle", seconds=seconds, more=more)
-            until("end of the dead connection", lambda: not reader.ways(owners[1].peer), 60)
+            until("end of the dead connection", lambda: not reader.ways(owners[1].peer))
             held("the dead connection is noticed")
 
         # From one owner that has it alone, so that everything depends on its return.
@@ -133,26 +134,27 @@ def main(weft, cuts):
                 transfer = begin_alone(caller, way)
                 with net.cut("third"):
                     time.sleep(cut)
-                waited = resumed(reader)
+                waited, look = resumed(reader)
                 _, more = transfer.end()
                 held(f"a cut of {cut} s heals: the transfer goes on", called=who, waited=waited,
                      more=more)
-                assert waited < HEALED, waited
+                assert waited < HEALED + 3 * look, (waited, look)
 
         reader.call("disconnect", owners[2].peer, check=False)
         transfer = begin_alone()
         owners[2].stop(signal.SIGKILL)
         owners[2].start()
-        waited = resumed(reader)
+        waited, _ = resumed(reader)
         _, more = transfer.end()
         held("the only owner is restarted: the transfer goes on", waited=waited, more=more)
 
 
 def resumed(reader):
-    """How many seconds it takes until blocks come again."""
+    """How many seconds it takes until blocks come again, and one look at what has come."""
     start, before = time.monotonic(), received(reader)
+    look = time.monotonic() - start
     until("progress", lambda: received(reader) > before + BLOCK)
-    return round(time.monotonic() - start, 1)
+    return round(time.monotonic() - start, 1), round(look, 1)
 
 
 alone()

@@ -40,7 +40,7 @@ class Foreign:
             self.lines.put(json.loads(line))
         self.lines.put(None)
 
-    def next(self, limit=60):
+    def next(self, limit=240):
         """The next thing that it says."""
         said = self.lines.get(timeout=limit)
         if said is None:
@@ -120,7 +120,7 @@ def own_relay(weft, net, place):
         b.call("ping", "--count", "2", peer)
         assert py.next()["met"] == b.peer
         held("reached py-libp2p through Weft")
-        direct = until("direct connection", lambda: straight(b, peer), 60)
+        direct = until("direct connection", lambda: straight(b, peer))
         held("then directly", way=direct[0])
         target = os.path.join(b.place, "fetched")
         b.call("fetch", f"ipfs://{root}", "-o", target)
@@ -134,7 +134,7 @@ def own_relay(weft, net, place):
         said = caller.next()
         assert said["pinged"], said
         held("py-libp2p reached Weft through Weft")
-        direct = until("direct connection", lambda: straight(b, said["peer"]), 60)
+        direct = until("direct connection", lambda: straight(b, said["peer"]))
         assert "direct" in caller.next()
         held("and then directly", way=direct[0])
 

@@ -63,7 +63,7 @@ def neighbours(weft, report):
             "ip", "netns", "exec", last, sys.executable, "-W", "ignore",
             os.path.join(os.path.dirname(__file__), "libp2p_bitswap.py"), "folder", way, root,
             foreign]
-        subprocess.run(python, check=True, stdout=subprocess.DEVNULL, timeout=120)
+        subprocess.run(python, check=True, stdout=subprocess.DEVNULL, timeout=480)
         assert sorted(os.listdir(foreign)) == sorted(os.listdir(folder)), os.listdir(foreign)
         same(folder, foreign)
         report("py-libp2p fetches the folder, too")
@@ -160,7 +160,7 @@ def public(weft, report):
             return "servers are known" in found[0]["summary"] and "answers others" in found[0]["summary"]
 
         for node in nodes:
-            until("part in the DHT", lambda: servers(node), 90)
+            until("part in the DHT", lambda: servers(node))
         report("four nodes joined by a name, were reached, and serve the DHT")
 
         two, three, four = others
@@ -227,7 +227,7 @@ def public(weft, report):
         three.stop()
         assert seed in open(os.path.join(three.home, "servers")).read()
         three.start()
-        until("part in the DHT", lambda: connected(three, two) and connected(three, four), 90)
+        until("part in the DHT", lambda: connected(three, two) and connected(three, four))
         report("without the one that it joined by, a node finds the network again")
 
         other = stack.enter_context(Node(weft, hosts[1], usual=True))
@@ -241,7 +241,7 @@ def public(weft, report):
 def routing(node, path):
     """What a node's gateway answers to a question about routing."""
     gateway = node.hello["gateway"]
-    words = ["curl", "-sS", "--fail", "--max-time", "30", f"{gateway}/routing/v1/{path}"]
+    words = ["curl", "-sS", "--fail", "--max-time", "120", f"{gateway}/routing/v1/{path}"]
     return json.loads(run("ip", "netns", "exec", node.space, *words))["Peers"]
 
 
@@ -312,7 +312,7 @@ class Talking:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
 
 
 alone()

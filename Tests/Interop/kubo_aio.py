@@ -182,4 +182,4 @@ async def main(url):
     print("ok")
 
 
-asyncio.run(asyncio.wait_for(main(sys.argv[1]), 60))
+asyncio.run(asyncio.wait_for(main(sys.argv[1]), 240))

@@ -128,7 +128,7 @@ async def topics(one, two, ids):
 
 def older(url, other):
     """The library that others use."""
-    with ipfshttpclient.connect(f"{place(url)}/http", timeout=30) as client:
+    with ipfshttpclient.connect(f"{place(url)}/http", timeout=120) as client:
         same({x["Peer"] for x in client.swarm.peers()["Peers"]} >= {other}, True, "swarm peers")
         same(client.ping(other, count=1)[0]["Success"], True, "ping")
 
@@ -150,4 +150,4 @@ async def main(urls):
     print("ok")
 
 
-asyncio.run(asyncio.wait_for(main(sys.argv[1:]), 90))
+asyncio.run(asyncio.wait_for(main(sys.argv[1:]), 240))

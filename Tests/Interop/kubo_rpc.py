@@ -17,7 +17,7 @@ warnings.simplefilter("ignore")
 
 address = urllib.parse.urlparse(sys.argv[1])
 client = ipfshttpclient.connect(
-    f"/ip4/{address.hostname}/tcp/{address.port}/http", session=True, timeout=30)
+    f"/ip4/{address.hostname}/tcp/{address.port}/http", session=True, timeout=120)
 
 
 def same(found, wanted, what):

@@ -67,7 +67,7 @@ async def serve(lies, path, transport="tcp"):
 async def take(dag, client, cid, peer, path):
     """Writes a file, or a folder with what is in it."""
     codec = parse_cid(cid).codec
-    node = b"" if codec == "raw" else await client.new_session().get_block(cid, peer, timeout=60)
+    node = b"" if codec == "raw" else await client.new_session().get_block(cid, peer, timeout=240)
     if node and is_directory_node(node):
         os.mkdir(path)
         for link in decode_dag_pb(node)[0]:

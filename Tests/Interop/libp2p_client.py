@@ -66,7 +66,7 @@ async def fetch(host, peer, path, cids):
         session = client.new_session()
         with open(path, "wb") as file:
             for cid in cids:
-                file.write(await session.get_block(parse_cid(cid), peer, timeout=20))
+                file.write(await session.get_block(parse_cid(cid), peer, timeout=120))
         missing = compute_cid(b"nobody has this")
         try:
             await session.get_block(missing, peer, timeout=3)
@@ -88,7 +88,7 @@ async def main():
     host = make_host(sys.argv[1])
     async with host.run(listen_addrs=[]):
         info = info_from_p2p_addr(multiaddr.Multiaddr(sys.argv[1]))
-        with trio.fail_after(60):
+        with trio.fail_after(240):
             await host.connect(info)
             found = await identify(host, info.peer_id)
             await ping(host, info.peer_id)

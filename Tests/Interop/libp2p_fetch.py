@@ -75,7 +75,7 @@ async def main(address, name, file):
         wanted = record.read()
     async with host.run(listen_addrs=[]):
         info = info_from_p2p_addr(multiaddr.Multiaddr(address))
-        with trio.fail_after(60):
+        with trio.fail_after(240):
             await host.connect(info)
             key = b"/ipns/" + ID.from_string(name).to_bytes()
             found = await ask(host, info.peer_id, key)

@@ -75,7 +75,7 @@ async def main(ip, address):
                 if not line:
                     return
                 command, *arguments = json.loads(line)
-                with trio.fail_after(60):
+                with trio.fail_after(240):
                     answer = await getattr(peer, command)(*arguments)
                 print(json.dumps(answer), flush=True)
 

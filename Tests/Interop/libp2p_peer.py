@@ -117,7 +117,7 @@ async def dial(security, address, *little):
     async with host.run(listen_addrs=[]):
         serve(host)
         info = info_from_p2p_addr(multiaddr.Multiaddr(address))
-        with trio.fail_after(60):
+        with trio.fail_after(240):
             await host.connect(info)
             stream = await host.new_stream(info.peer_id, [PING])
             for _ in range(3):

@@ -63,7 +63,7 @@ class API:
         query = urllib.parse.urlencode(arguments)
         request = urllib.request.Request(
             f"{self.url}/api/v0/{path}?{query}", data=body or b"", headers=headers)
-        return urllib.request.urlopen(request, timeout=60)
+        return urllib.request.urlopen(request, timeout=240)
 
     def call(self, path, *arguments):
         with self.open(path, [("arg", value) for value in arguments]) as answer:
@@ -154,7 +154,7 @@ async def until(condition, what):
 
 async def heard(api, topic, data, author):
     try:
-        message = await trio.to_thread.run_sync(lambda: api.received[topic].get(timeout=30))
+        message = await trio.to_thread.run_sync(lambda: api.received[topic].get(timeout=240))
     except queue.Empty:
         fail(f"the node did not get {data[:20]!r} of {topic}")
     same(multibase.decode(message["data"]), data, "what the node got")

@@ -243,7 +243,7 @@ class Node:
 
     def call(self, *arguments, check=True):
         done = subprocess.run(
-            self.words(*arguments), capture_output=True, text=True, timeout=90,
+            self.words(*arguments), capture_output=True, text=True, timeout=240,
             env=self.environment())
         if check and done.returncode != 0:
             raise RuntimeError(f"weft {' '.join(arguments)}: {done.stderr}")
@@ -275,7 +275,7 @@ class Report:
         self.start = time.monotonic()
 
 
-def until(what, condition, limit=40):
+def until(what, condition, limit=240):
     """Waits for a condition and returns what it gave."""
     end = time.monotonic() + limit
     while time.monotonic() < end:

@@ -149,7 +149,7 @@ def main(weft):
         # What the router forwards is tried by others and then told to everybody.
         for other, host in zip(others, world):
             nodes["new"].call("connect", f"/ip4/{net.addresses[host]}/tcp/4001/p2p/{other.peer}")
-        until("verdict", lambda: finding(nodes["new"], "reachable", "Everybody can connect"), 60)
+        until("verdict", lambda: finding(nodes["new"], "reachable", "Everybody can connect"))
         address = f"/ip4/{net.addresses[homes['new']]}/tcp/{again['externalPort']}"
         assert f"{address}/p2p/{nodes['new'].peer}" in nodes["new"].addresses()
         held("confirmed and told")

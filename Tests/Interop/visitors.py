@@ -31,7 +31,7 @@ class Page:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
 
     def __call__(self, **command):
         self.process.stdin.write(json.dumps({"visitor": 1, **command}) + "\n")

@@ -58,7 +58,7 @@ private func makeHoarder(_ memory: MemoryBudget) throws -> Transport {
     }
 
     /// More streams than a peer may have are refused one by one; those that it has go on.
-    @Test("a flood of streams", .timeLimit(.minutes(1))) func streams() async throws {
+    @Test("a flood of streams", .timeLimit(.minutes(10))) func streams() async throws {
         let memory = MemoryBudget(limit: 64 << 20)
         let theirs = try makeHoarder(memory)
         let listener = try await theirs.listen(on: try loopback()) { _ in }

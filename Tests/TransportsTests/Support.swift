@@ -129,7 +129,7 @@ final class ForeignPeer {
         let script = Self.root.appending(path: "Tests/Interop/\(name)").path
         process.executableURL = URL(filePath: "/usr/bin/env")
         process.arguments =
-            ["timeout", "120", python.path, "-W", "ignore", script] + arguments
+            ["timeout", "600", python.path, "-W", "ignore", script] + arguments
         process.standardInput = input
         process.standardOutput = output
         try process.run()

@@ -259,7 +259,7 @@ private func connect(
     }
 
     /// A dial that is given up ends then, and not when its deadline passes.
-    @Test("giving up a dial", .timeLimit(.minutes(1))) func givingUp() async throws {
+    @Test("giving up a dial", .timeLimit(.minutes(10))) func givingUp() async throws {
         let (accepted, isAccepted) = AsyncStream.makeStream(of: (any Channel).self)
         let mute = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in

@@ -32,7 +32,7 @@ final class Workplace: Sendable {
     func run(_ arguments: [String]) throws {
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["timeout", "60"] + arguments
+        process.arguments = ["timeout", "600"] + arguments
         process.currentDirectoryURL = URL(filePath: path)
         process.standardInput = FileHandle.nullDevice
         let output = Pipe()

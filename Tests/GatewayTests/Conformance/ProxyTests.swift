@@ -8,7 +8,7 @@ import Testing
 
 @testable import Gateway
 
-@Suite(.timeLimit(.minutes(1))) struct ProxyConformance {
+@Suite(.timeLimit(.minutes(10))) struct ProxyConformance {
     let fixtures: Fixtures
 
     init() throws {

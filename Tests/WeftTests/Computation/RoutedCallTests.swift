@@ -109,7 +109,7 @@ struct OtherWorker: CallWorker {
     func changed(_ change: BalanceChange) { node.computation.changed(change) }
 }
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct RoutedCallTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct RoutedCallTests {
     private func gas(_ gas: Int) -> (inout Request) throws -> Void {
         { $0.headers[try #require(HTTPField.Name("weft-gas"))] = "\(gas)" }
     }
@@ -160,7 +160,7 @@ struct OtherWorker: CallWorker {
                     let key = CID(.raw, CallOffer.providerKey(of: contract))
                     try await JoinTests.until("word of it in the DHT") {
                         try await !third.mesh.providers(
-                            of: key, limit: 1, within: .seconds(30)
+                            of: key, limit: 1, within: .seconds(120)
                         ).isEmpty
                     }
                     if try await third.mesh.peers().contains(where: { $0.peer == second.peer }) {

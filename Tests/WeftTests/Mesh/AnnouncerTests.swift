@@ -9,7 +9,7 @@ import Testing
 
 @testable import Weft
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct AnnouncerTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct AnnouncerTests {
     private static func configuration(
         _ strategy: Configuration.Reprovide.Strategy, by others: Node...
     ) -> Configuration {
@@ -28,7 +28,7 @@ import Testing
     }
 
     private static func provides(_ node: Node, _ cid: CID, says other: Node) async throws -> Bool {
-        try await other.mesh.providers(of: cid, limit: 5, within: .seconds(10))
+        try await other.mesh.providers(of: cid, limit: 5, within: .seconds(120))
             .contains { $0.peer == node.peer }
     }
 

@@ -36,7 +36,7 @@ import Wire
 
     /// Introductions without end, messages that claim to be a gigabyte, and noise, on every
     /// protocol at once: the node goes on to answer others, and holds nothing of it.
-    @Test("floods", .timeLimit(.minutes(2))) func floods() async throws {
+    @Test("floods", .timeLimit(.minutes(10))) func floods() async throws {
         try await withNode { node, _ in
             let listening = try Multiaddr(text: "/ip4/127.0.0.1/tcp/0")
             let address = try #require(try await node.mesh.listen(on: [listening]).last)

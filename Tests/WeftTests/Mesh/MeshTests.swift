@@ -15,7 +15,7 @@ import Testing
     }
 
     /// Both sides see the connection with its direction, and both see its end.
-    @Test("connecting, both ways at once, and parting", .timeLimit(.minutes(1)))
+    @Test("connecting, both ways at once, and parting", .timeLimit(.minutes(10)))
     func connecting() async throws {
         try await withNode { mine, _ in
             try await withNode { theirs, _ in

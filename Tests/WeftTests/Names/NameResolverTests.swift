@@ -46,7 +46,7 @@ import Wire
             sources: NameResolver.Sources(
                 network: .online,
                 routers: routers.compactMap { DelegatedRouting($0.url, client: Bench.client) },
-                gateways: [], timeout: .seconds(20)))
+                gateways: [], timeout: .seconds(240)))
         do {
             let result = try await body(resolver)
             await resolver.stop()

@@ -12,7 +12,7 @@ import Testing
     /// Waits until a node knows so many subscribers of a topic. Each question is a round through
     /// the event loop.
     private static func await(_ count: Int, of topic: String, at node: Node) async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
+        let deadline = ContinuousClock.now + .seconds(240)
         while try await node.mesh.topicPeers(of: Array(topic.utf8)).count != count {
             try #require(ContinuousClock.now < deadline, "\(count) subscribers of \(topic)")
             await Task.yield()
