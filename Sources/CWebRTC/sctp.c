@@ -60,7 +60,8 @@ void weft_sctp_start(weft_output output, weft_wake wake) {
     usrsctp_sysctl_set_sctp_init_rto_max_default(10000);
     usrsctp_sysctl_set_sctp_assoc_rtx_max_default(10);
     usrsctp_sysctl_set_sctp_path_rtx_max_default(10);
-    usrsctp_sysctl_set_sctp_heartbeat_interval_default(10000);
+    // The checks of ICE tell sooner that a peer has gone.
+    usrsctp_sysctl_set_sctp_heartbeat_interval_default(30000);
 }
 
 void weft_sctp_tick(uint32_t milliseconds) { usrsctp_handle_timers(milliseconds); }

@@ -11,8 +11,6 @@ final class WebRTCStack: Sendable {
 
     /// Bytes of one record of DTLS, or of one message of a data channel, with room to spare.
     static let scratchSize = 1 << 16
-    /// How often what is due is looked for while there are peers.
-    private static let tick = TimeAmount.milliseconds(10)
 
     let eventLoop: any EventLoop
     private let state: NIOLoopBoundBox<State>
@@ -24,8 +22,9 @@ final class WebRTCStack: Sendable {
         /// Peers with something to do.
         var awake: Set<UInt64> = []
         var isWorking = false
-        var ticker: RepeatedTask?
+        var ticker: Scheduled<Void>?
         var lastTick = NIODeadline.now()
+        var pace = WebRTCPace()
     }
 
     private init() {
@@ -55,6 +54,8 @@ final class WebRTCStack: Sendable {
     }
 
     private func work() {
+        // What is sent below counts its time from the last tick on.
+        enliven()
         let numbers = state.value.awake
         state.value.awake = []
         state.value.isWorking = false
@@ -69,21 +70,28 @@ final class WebRTCStack: Sendable {
                     WebRTCStack.shared.peer(number)?.sendPacket(bytes, count)
                 }, { WebRTCStack.shared.wake($0) })
         }
-        guard state.value.ticker == nil else { return }
-        state.value.lastTick = .now()
-        state.value.ticker = eventLoop.scheduleRepeatedTask(
-            initialDelay: Self.tick, delay: Self.tick
-        ) { _ in self.advance() }
+        enliven()
     }
 
-    private func advance() {
+    /// A message comes or goes: ticks are close to each other for a while.
+    private func enliven() {
         let now = NIODeadline.now()
+        state.value.pace.note(now)
+        guard !state.value.pace.isLively else { return }
+        state.value.ticker?.cancel()
+        tick(now)
+    }
+
+    /// Does what is due, and sets the next tick.
+    private func tick(_ now: NIODeadline) {
+        let pause = state.value.pace.next(now)
+        state.value.ticker = eventLoop.assumeIsolated().scheduleTask(in: pause) {
+            self.state.value.ticker = nil
+            guard !self.state.value.peers.isEmpty else { return self.state.value.pace.stop() }
+            self.tick(.now())
+        }
         let elapsed = (now - state.value.lastTick).nanoseconds / 1_000_000
-        guard elapsed > 0 else { return }
         state.value.lastTick = state.value.lastTick + .milliseconds(elapsed)
         weft_sctp_tick(UInt32(clamping: elapsed))
-        guard state.value.peers.isEmpty else { return }
-        state.value.ticker?.cancel()
-        state.value.ticker = nil
     }
 }
