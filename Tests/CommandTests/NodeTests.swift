@@ -116,4 +116,19 @@ import Testing
         }
         return descriptor
     }
+
+    /// A node that hangs takes connections and never answers: commands say so, and whom to end.
+    @Test("a command does not wait for ever for a node that hangs") func hanging() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let node = try RunningNode(place)
+        let number = node.process.processIdentifier
+        kill(number, SIGSTOP)
+        let said = try place.weft("pin", "ls")
+        kill(number, SIGCONT)
+        #expect(said.status == 1)
+        #expect(said.errors.contains("(process \(number)) does not answer"), "\(said.errors)")
+        #expect(try place.weft("pin", "ls").status == 0)
+        node.stop()
+    }
 }

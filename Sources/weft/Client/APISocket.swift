@@ -14,13 +14,15 @@ enum APISocket {
         let path = usable(Repository.socket(in: directory))
         // A path that cannot be a socket's has no node behind it.
         guard let address = try? SocketAddress(unixDomainSocketPath: path) else { return nil }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        // Without waiting: a node that hangs takes so many connections and no more.
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(AF_UNIX, kind, 0)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         let result = address.withSockAddr { pointer, size in
             connect(descriptor, pointer, socklen_t(size))
         }
-        return result == 0 ? path : nil
+        return result == 0 || errno == EAGAIN ? path : nil
     }
 
     /// The same socket under a name that is short enough for a socket address, which ends at 107

@@ -15,12 +15,25 @@ import Weft
 /// A connection to the local API of a repository.
 final class LocalClient: Sendable {
     private enum Route: Sendable {
-        case socket(HTTPClient, path: String)
+        case socket(HTTPClient, Socket)
         case process(LocalNode)
+    }
+
+    /// Where a running node listens, and of which repository it is.
+    private struct Socket: Sendable {
+        let path: String
+        let directory: String
+
+        func url(_ target: String) -> String {
+            "http+unix://" + PercentCoding.encode(path, for: .parameter) + target
+        }
     }
 
     /// How long a command waits for another command that has the repository open.
     private static let patience = Duration.seconds(20)
+    /// How often a node that answers nothing yet is asked for a sign of life, and how long that may
+    /// take. One that lives says at once that it does, whatever else it works on.
+    private static let pulse = (every: Duration.seconds(5), within: TimeAmount.seconds(15))
 
     private let route: Route
 
@@ -57,7 +70,7 @@ final class LocalClient: Sendable {
             if let path = APISocket.reachable(in: directory) {
                 let client = HTTPClient(
                     eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
-                return LocalClient(.socket(client, path: path))
+                return LocalClient(.socket(client, Socket(path: path, directory: directory)))
             }
             do {
                 return LocalClient(.process(try await LocalNode.open(directory)))
@@ -86,8 +99,13 @@ final class LocalClient: Sendable {
     ) async throws {
         let answer = AnswerBody(consume)
         switch route {
-        case .socket(let client, let path):
-            try await send(call, over: client, path, to: answer)
+        case .socket(let client, let socket):
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                defer { group.cancelAll() }
+                group.addTask { try await Self.send(call, over: client, socket, to: answer) }
+                group.addTask { try await Self.watch(socket, over: client) }
+                try await group.next()
+            }
         case .process(let node):
             var head = HTTPRequest(
                 method: .post, scheme: "http", authority: "localhost", path: call.target)
@@ -104,11 +122,32 @@ final class LocalClient: Sendable {
         try await answer.finish()
     }
 
-    private func send(
-        _ call: APICall, over client: HTTPClient, _ path: String, to answer: AnswerBody
+    /// Fails when the node gives no sign of life: one that was stopped, or hangs, takes connections
+    /// and never answers.
+    private static func watch(_ socket: Socket, over client: HTTPClient) async throws {
+        while true {
+            try await Task.sleep(for: pulse.every)
+            do {
+                _ = try await client.execute(
+                    HTTPClientRequest(url: socket.url("/healthz")), timeout: pulse.within)
+            } catch let error as HTTPClientError where error == .deadlineExceeded {
+                let owner = Repository.owner(of: socket.directory)
+                let process = owner.map { " (process \($0))" } ?? ""
+                throw CommandFailure(
+                    """
+                    the node that has \(socket.directory) open\(process) does not answer; if it \
+                    hangs, end it and start it again
+                    """)
+            } catch let error where !(error is CancellationError) {
+                // A node that ends has closed the connection of the call, too, which says so.
+            }
+        }
+    }
+
+    private static func send(
+        _ call: APICall, over client: HTTPClient, _ socket: Socket, to answer: AnswerBody
     ) async throws {
-        var request = HTTPClientRequest(
-            url: "http+unix://" + PercentCoding.encode(path, for: .parameter) + call.target)
+        var request = HTTPClientRequest(url: socket.url(call.target))
         request.method = .POST
         request.headers.add(name: "Host", value: "localhost")
         if !call.body.contentType.isEmpty {
