@@ -51,6 +51,7 @@ public final class Gateway: Sendable {
         do {
             // What is a page's is no other page's to read.
             if let page = try await page(incoming) { return page }
+            if let health = health(incoming.head) { return health }
             response = try await route(incoming)
         } catch {
             response =
@@ -90,14 +91,9 @@ public final class Gateway: Sendable {
         if target.path.hasPrefix("/routing/v1/") {
             return try await routing(target, incoming)
         }
-        switch target.path {
-        case "/":
+        if target.path == "/" {
             return LandingPage.response(
                 to: head, pages: pagesURL(target.host, scheme: target.scheme))
-        case "/healthz": return Self.plain("ok\n", "text/plain; charset=utf-8", head)
-        case "/metrics":
-            if let text = backend.exposition?() { return Self.plain(text, Metrics.mediaType, head) }
-        default: break
         }
         throw ContentError(.notFound, "there is nothing at this path; content is below /ipfs/")
     }

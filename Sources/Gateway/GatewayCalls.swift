@@ -27,7 +27,10 @@ extension Gateway {
             body: incoming.stream)
         request.mesh = try Self.terms(fields)
         try Self.refuseHiddenArguments(incoming.head)
-        if fields[.cacheControl]?.contains("only-if-cached") ?? false {
+        // What is kept here is what the user has read.
+        if fields[.cacheControl]?.contains("only-if-cached") ?? false,
+            !isOfForeignPage(incoming.head)
+        {
             request.cache = .onlyIfCached
         }
         var response: Response

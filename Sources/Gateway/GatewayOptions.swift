@@ -17,6 +17,9 @@ public struct GatewayOptions: Sendable {
         }
     }
 
+    /// Whether it is for this machine's user alone, whom pages of others must not be able to tell
+    /// from everybody else.
+    public var isPersonal = false
     /// Host names under which every content root has its own origin.
     public var subdomainHosts: [String] = ["localhost"]
     /// Files in the compact denylist format.
@@ -45,6 +48,7 @@ public struct GatewayOptions: Sendable {
 
     /// What a node's configuration says.
     public init(_ configuration: Configuration) {
+        isPersonal = LoopbackGuard.isLoopback(authority: configuration.gateway.address)
         subdomainHosts = configuration.gateway.subdomainHosts
         denylistFiles = configuration.gateway.denylist
         let files = (configuration.gateway.certificate, configuration.gateway.certificateKey)

@@ -18,16 +18,17 @@ extension Gateway {
     func routing(_ target: Target, _ incoming: Incoming) async throws -> Response {
         let parts = target.path.split(separator: "/").dropFirst(2).map(String.init)
         let head = incoming.head
+        let isForeign = isOfForeignPage(head)
         guard let argument = parts.last.flatMap({ PercentCoding.decode($0[...]) }) else {
             throw Self.noEndpoint
         }
         switch (parts.dropLast(), head.method) {
         case (["providers"], .get), (["providers"], .head):
-            return records(try await providers(of: argument, target), "Providers", head)
+            return records(try await providers(of: argument, target, isForeign), "Providers", head)
         case (["peers"], .get), (["peers"], .head):
-            return records(try await peers(argument, target), "Peers", head)
+            return records(try await peers(argument, target, isForeign), "Peers", head)
         case (["ipns"], .get), (["ipns"], .head): return try await ipns(argument, head)
-        case (["ipns"], .put): return try await publish(argument, incoming)
+        case (["ipns"], .put) where !isForeign: return try await publish(argument, incoming)
         case (["dht", "closest", "peers"], .get), (["dht", "closest", "peers"], .head):
             return records(try await closest(to: argument, target), "Peers", head)
         case (["providers"], _), (["peers"], _), (["ipns"], _), (["dht", "closest", "peers"], _):
@@ -44,7 +45,9 @@ extension Gateway {
                 + "dht/closest/peers")
     }
 
-    private func providers(of text: String, _ target: Target) async throws -> [String] {
+    private func providers(
+        of text: String, _ target: Target, _ isForeign: Bool
+    ) async throws -> [String] {
         let cid: CID
         do throws(DecodeError) {
             cid = try CID(text: text)
@@ -53,16 +56,19 @@ extension Gateway {
         }
         guard denylist.current.rule(for: cid) == nil else { return [] }
         async let others = backend.findProviders(cid)
-        let mine = try await backend.has(cid.hash) ? own(target) : nil
+        let isKept = isForeign ? false : try await backend.has(cid.hash)
+        let mine = isKept ? own(target) : nil
         return [mine].compactMap(\.self)
             + (await others).compactMap { Self.record(of: $0, ["transport-bitswap"], target) }
     }
 
-    private func peers(_ text: String, _ target: Target) async throws -> [String] {
+    private func peers(
+        _ text: String, _ target: Target, _ isForeign: Bool
+    ) async throws -> [String] {
         guard let peer = RootLabel.key(text) else {
             throw ContentError(.unprocessableContent, "\"\(text)\" is not a peer id")
         }
-        if backend.ownAddresses()?.id == peer { return own(target).map { [$0] } ?? [] }
+        if !isForeign, backend.ownAddresses()?.id == peer { return own(target).map { [$0] } ?? [] }
         guard let found = await backend.findPeer(peer), !found.addresses.isEmpty else { return [] }
         return Self.record(of: found, [], target).map { [$0] } ?? []
     }

@@ -252,8 +252,11 @@ public final class Transport: Sendable {
 
     /// Waits for peers at an address; port 0 lets the system choose one. Peers that have proven
     /// who they are go to `onPeer`, on their connection's event loop.
+    ///
+    /// - Parameter origins: which pages may connect over WebSockets.
     public func listen(
-        on address: Multiaddr, onPeer: @escaping @Sendable (PeerConnection) -> Void
+        on address: Multiaddr, for origins: PageOrigins = .all,
+        onPeer: @escaping @Sendable (PeerConnection) -> Void
     ) async throws -> Listener {
         if WebRTCEndpoint.isMeant(by: address) {
             return try await listenForWebRTC(on: address, onPeer: onPeer)
@@ -269,12 +272,18 @@ public final class Transport: Sendable {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.writeBufferWaterMark, value: Self.waterMark)
             .childChannelInitializer { channel in
-                guard admission.enter(from: channel.remoteAddress) else {
+                let visit = admission.enter(from: channel.remoteAddress) {
+                    channel.close(promise: nil)
+                }
+                guard let visit else {
                     return channel.eventLoop.makeFailedFuture(TransportError.overLimit)
                 }
-                channel.closeFuture.whenComplete { _ in admission.leave() }
+                channel.closeFuture.whenComplete { _ in admission.leave(visit) }
                 let ready = channel.eventLoop.makePromise(of: PeerConnection.self)
-                ready.futureResult.whenSuccess(onPeer)
+                ready.futureResult.whenSuccess { peer in
+                    admission.proved(visit)
+                    onPeer(peer)
+                }
                 return channel.eventLoop.makeCompletedFuture {
                     channel.closeFuture.whenComplete { _ in ready.fail(TransportError.closed) }
                     let traffic = try self.addTraffic(to: channel)
@@ -285,7 +294,7 @@ public final class Transport: Sendable {
                         try self.web.addServer(to: channel)
                     }
                     try WebSocket.addServerHandlers(
-                        to: channel, within: self.requestTimeout
+                        to: channel, of: origins, within: self.requestTimeout
                     ) { try self.prepare($0, .listener, traffic, ready) }
                 }
             }

@@ -14,7 +14,7 @@ enum WebSocket {
 
     /// Waits for a peer's request on a channel, and then lets `then` add the connection's handlers.
     static func addServerHandlers(
-        to channel: any Channel, within limit: TimeAmount,
+        to channel: any Channel, of origins: PageOrigins, within limit: TimeAmount,
         _ then: @escaping @Sendable (any Channel) throws -> Void
     ) throws {
         let refusal = PlainRequestRefusal()
@@ -22,7 +22,10 @@ enum WebSocket {
         let bound = NIOLoopBound(refusal, eventLoop: channel.eventLoop)
         let upgrader = NIOWebSocketServerUpgrader(
             maxFrameSize: maxFrame,
-            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture([:]) },
+            shouldUpgrade: { channel, request in
+                let isWelcome = origins.admits(request.headers["origin"])
+                return channel.eventLoop.makeSucceededFuture(isWelcome ? [:] : nil)
+            },
             upgradePipelineHandler: { channel, _ in
                 deadline.cancel()
                 return channel.eventLoop.makeCompletedFuture {

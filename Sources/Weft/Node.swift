@@ -160,7 +160,9 @@ public final class Node: Sendable {
         _ responders: Responders, _ logger: Logger
     ) {
         self.keys = keys
-        records = NameRecords(repository.namesDirectory)
+        records = NameRecords(repository.namesDirectory) {
+            Set(try keys.list().map { $0.peer.ipnsName })
+        }
         self.identity = identity
         self.repository = repository
         self.store = store

@@ -24,7 +24,8 @@ import Testing
                 let set = ["config", "set", "mesh.bandwidth-exchange-out", bandwidth]
                 try #require(try place.run(set).status == 0)
             }
-            node = try RunningNode(place, "--listen", "/ip4/127.0.0.1/tcp/0/ws")
+            // For its own pages it listens besides.
+            node = try RunningNode(place, "--listen", "/ip4/127.0.0.1/tcp/0")
             pages = try #require(node.announcement["pages"] as? String)
             let drawing = Process()
             drawing.executableURL = DocumentationTests.root.appending(path: "Scripts/draw-media")

@@ -46,6 +46,41 @@ import Wire
         #expect(GatewayBackend.multiaddr(of: url) == address)
     }
 
+    /// What a web page could know its visitor by, or what the visitor has read, is none of its
+    /// business; content is, and so is everything to programs.
+    @Test(
+        "pages of others learn nothing of the node",
+        arguments: [
+            ("Sec-Fetch-Site", "none", false), ("Origin", "http://localhost:1", false),
+            ("Origin", "https://evil.example", true), ("Sec-Fetch-Site", "cross-site", true),
+            ("Host", "evil.example", true),
+        ] as [(String, String, Bool)])
+    func foreignPages(field: String, value: String, isForeign: Bool) async throws {
+        var options = GatewayOptions()
+        options.isPersonal = true
+        var backend = try Fixtures().backend
+        let id = PeerID(PrivateKey.generateEd25519().publicKey)
+        backend.ownAddresses = { (id, ["/ip4/127.0.0.1/tcp/1/http"]) }
+        backend.has = { _ in true }
+        backend.exposition = { "weft_store_bytes 1\n" }
+        let gateway = try Gateway(backend, options: options)
+        for path in ["/metrics", "/routing/v1/providers/bafkqaaa", "/routing/v1/peers/\(id)"] {
+            var head = HTTPRequest(
+                method: .get, scheme: "http", authority: field == "Host" ? value : "127.0.0.1:8080",
+                path: path)
+            if field != "Host" {
+                head.headerFields[try #require(HTTPField.Name(field))] = value
+            }
+            let response = await gateway.respond(to: Gateway.Incoming(head))
+            let text = String(buffer: try await response.body.collect(upTo: 1 << 16))
+            let isTold = text.contains("\(id)") || text.contains("weft_store_bytes")
+            #expect(isTold == !isForeign, "\(path): \(text)")
+            if path == "/metrics", !isForeign {
+                #expect(response.headers[.accessControlAllowOrigin] == nil)
+            }
+        }
+    }
+
     @Test func errorsAsClientsTakeThem() async throws {
         let table = Table(gateway: try Fixtures().gateway())
         await table.run([

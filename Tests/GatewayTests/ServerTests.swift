@@ -50,6 +50,28 @@ import Wire
         }
     }
 
+    /// A cache, a browser's too, must not give one form for another, nor a client take a large
+    /// answer for an empty one.
+    @Test(
+        "what others conclude from an answer's head", .timeLimit(.minutes(10)),
+        arguments: ["", "?format=car", "?format=tar"])
+    func heads(query: String) async throws {
+        var blocks = MemoryBlocks()
+        let cid = blocks.add(Array("a file".utf8), .raw)
+        try await withServer(blocks) { base, _ in
+            var request = HTTPClientRequest(url: "\(base)/ipfs/\(cid)\(query)")
+            let whole = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+            #expect(whole.headers["vary"] == (query.isEmpty ? ["Accept"] : []))
+            let length = try await whole.body.collect(upTo: 1 << 20).readableBytes
+            #expect(length > 0)
+            request.method = .HEAD
+            let head = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+            #expect(head.status == .ok)
+            let said = head.headers.first(name: "content-length")
+            #expect(said == (query.isEmpty ? "\(length)" : nil))
+        }
+    }
+
     @Test(.timeLimit(.minutes(10))) func largeFiles() async throws {
         var blocks = MemoryBlocks()
         var builder = FileBuilder(.v1_2025)

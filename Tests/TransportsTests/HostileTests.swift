@@ -118,6 +118,52 @@ private func makeHoarder(_ memory: MemoryBudget) throws -> Transport {
         try await listener.close()
     }
 
+    /// A host that opens connections and says nothing keeps out only itself.
+    @Test("a silent host") func silentHost() async throws {
+        let admission = Admission(limit: 16)
+        let theirs = try makeTransport([.noise]) {
+            $0.admission = admission
+            $0.handshakeTimeout = .seconds(600)
+        }
+        let listener = try await theirs.listen(on: try loopback()) { _ in }
+        let port = try #require(listener.address.first(.tcp).flatMap { Int($0.text) })
+        let other = try SocketAddress(ipAddress: "127.0.0.2", port: 0)
+        var silent: [any Channel] = []
+        for _ in 0..<16 {
+            silent.append(
+                try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                    .bind(to: other).connect(host: "127.0.0.1", port: port).get())
+        }
+        while admission.counts.open < 16 { await Task.yield() }
+        let mine = try makeTransport([.noise])
+        var peers: [PeerConnection] = []
+        for number in 1...4 as ClosedRange<UInt8> {
+            let peer = try await mine.dial(listener.address, peer: theirs.peer)
+            #expect(try await answer(peer, Names.echo, to: [number]) == [number])
+            peers.append(peer)
+        }
+        #expect(admission.counts.overLimit == 0)
+        // Its oldest ones have made way, and no more of them than were needed.
+        let left = silent.filter { $0.isActive }.count
+        #expect(left >= 12)
+        for channel in silent { channel.close(promise: nil) }
+        for peer in peers { peer.close() }
+        try await listener.close()
+    }
+
+    /// At an address for pages of this machine no other page learns who the node is.
+    @Test(
+        "pages' origins",
+        arguments: [
+            (nil, true), ("http://localhost:8080", true), ("http://127.0.0.1", true),
+            ("https://[::1]:8443", true), ("https://evil.example", false), ("null", false),
+            ("http://localhost.evil.example", false), ("http://a.ipfs.localhost:8080", false),
+        ] as [(String?, Bool)])
+    func origins(origin: String?, isWelcome: Bool) {
+        #expect(PageOrigins.loopback.admits([origin].compactMap(\.self)) == isWelcome)
+        #expect(PageOrigins.all.admits([origin].compactMap(\.self)))
+    }
+
     /// Short connections in a row leave nothing behind: no descriptor, no place, no memory. With
     /// `WEFT_LONG` there are ten thousand of them, else a few hundred.
     @Test("many short connections", .timeLimit(.minutes(30))) func churn() async throws {

@@ -27,7 +27,7 @@ import Testing
     @Test(
         "Values are read in every form that people write",
         arguments: [
-            ("[storage]\nmax = 1048576", 1 << 20), ("[storage]\nmax = \"10GiB\"", 10 << 30),
+            ("[storage]\nmax = 16777216", 16 << 20), ("[storage]\nmax = \"10GiB\"", 10 << 30),
             ("[storage]\nmax = \"1.5 GiB\"", 3 << 29), ("storage.max = \"2TB\"", 2_000_000_000_000),
         ] as [(String, UInt64)])
     func sizes(text: String, bytes: UInt64) throws {
@@ -49,6 +49,31 @@ import Testing
             guard case ConfigurationError.badValue = error else { return false }
             return true
         }
+    }
+
+    @Test(
+        "What makes no sense is refused when it is set, not at the next start",
+        arguments: [
+            ("storage.max", "8MiB", "8388607"), ("reprovide.interval", "1m", "59s"),
+            ("ipns.republish", "1m", "0s"), ("ipns.lifetime", "1m", "0"),
+            ("fetch.deadline", "100ms", "0"), ("compute.time", "10ms", "0"),
+            ("compute.memory", "1MiB", "1"), ("gateway.address", "[::1]:0", "nonsense"),
+            ("gateway.address", "", "127.0.0.1:99999"), ("api.address", "localhost:5001", ":1"),
+            ("api.address", "", "0.0.0.0:5001"), ("routing.delegated", "https://a", "not-a-url"),
+            ("providers.http", "http://a:1/b", "javascript:x"),
+            ("mesh.listen", "/ip4/127.0.0.1/tcp/0", "nonsense"),
+            ("mesh.listen", "", "/ip4/127.0.0.1/tcp/99999"),
+        ])
+    func bounds(key: String, right: String, wrong: String) throws {
+        var file = try ConfigurationFile(text: "")
+        try file.set(key, to: right)
+        #expect {
+            try file.set(key, to: wrong)
+        } throws: { error in
+            guard case ConfigurationError.badValue(let named, _, _) = error else { return false }
+            return named == key
+        }
+        #expect(throws: Never.self) { try ConfigurationFile(text: file.text) }
     }
 
     @Test(
@@ -83,7 +108,7 @@ import Testing
             text: """
                 # mine
                 [storage]
-                max = 5 # five
+                max = "9MiB" # nine
                 # a note
                 [providers]
                 http = [
@@ -118,7 +143,7 @@ import Testing
 
     @Test("Setting refuses what does not fit, and leaves the file as it was")
     func setRefuses() throws {
-        var file = try ConfigurationFile(text: "[storage]\nmax = 5\n")
+        var file = try ConfigurationFile(text: "[storage]\nmax = \"9MiB\"\n")
         let before = file
         #expect(throws: ConfigurationError.self) { try file.set("storage.max", to: "lots") }
         #expect(throws: ConfigurationError.self) { try file.set("storage.mex", to: "5") }
@@ -127,11 +152,13 @@ import Testing
 
     @Test("Odd layouts are either changed rightly or refused, never spoilt")
     func oddLayouts() throws {
-        for text in ["storage.max = 5", "storage = { max = 5 }", "\"storage\".max = 5"] {
+        for text in [
+            "storage.max = \"5GB\"", "storage = { max = \"5GB\" }", "\"storage\".max = \"5GB\"",
+        ] {
             var file = try ConfigurationFile(text: text)
             do {
-                try file.set("storage.max", to: "7")
-                #expect(file.configuration.storage.maxBytes == 7)
+                try file.set("storage.max", to: "8MiB")
+                #expect(file.configuration.storage.maxBytes == 8 << 20)
             } catch {
                 #expect(error == .cannotEdit(key: "storage.max"))
                 #expect(file.text == text)

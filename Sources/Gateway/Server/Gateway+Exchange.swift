@@ -29,7 +29,7 @@ extension Gateway {
                 let response = ErrorAnswer(
                     refusal, to: incoming.head.method, headers: incoming.head.headerFields
                 ).response
-                _ = try await Self.write(response, to: writer, channel)
+                _ = try await Self.write(response, to: writer, channel, isHead: false)
                 return
             }
         }
@@ -51,7 +51,8 @@ extension Gateway {
                 response: Self.head(of: response), body: .init(byteBuffer: buffer))
             return
         }
-        let bytes = try await Self.write(response, to: writer, channel)
+        let bytes = try await Self.write(
+            response, to: writer, channel, isHead: incoming.head.method == .head)
         options.metrics?.countAnswer(response.status.code, bytes: bytes)
     }
 
@@ -64,12 +65,14 @@ extension Gateway {
     /// Writes an answer and says how many bytes its body has; a body that fails ends the
     /// connection, so that the client notices.
     @concurrent private static func write(
-        _ response: Weft.Response, to writer: consuming ResponseWriter, _ channel: any Channel
+        _ response: Weft.Response, to writer: consuming ResponseWriter, _ channel: any Channel,
+        isHead: Bool
     ) async throws -> Int {
         var head = head(of: response)
         var parts = response.body.makeAsyncIterator()
         guard let first = try await parts.next() else {
-            if head.headerFields[.contentLength] == nil, head.status.code >= 200,
+            // To HEAD, the length of a body that is not made would be a guess.
+            if !isHead, head.headerFields[.contentLength] == nil, head.status.code >= 200,
                 head.status != .noContent, head.status != .notModified
             {
                 head.headerFields[.contentLength] = "0"

@@ -41,6 +41,8 @@ final class WebRTCListener: ChannelInboundHandler {
     private let stack = WebRTCStack.shared
     private var ice: ICEResponder
     private var peers: [UInt64: WebRTCPeer] = [:]
+    /// What they were let in with.
+    private var visits: [UInt64: Admission.Visit] = [:]
     /// Who is waited for, by what `ice` calls them.
     private var expected: [UInt64: ExpectedPeer] = [:]
     /// How many datagrams may go to where nobody has proven to be.
@@ -134,7 +136,11 @@ final class WebRTCListener: ChannelInboundHandler {
         let made =
             isCrowded ? greet(source, datagram, path) : weft_dtls_new(server)
         guard let dtls = made else { return }
-        guard context.admission.enter(from: path.remote) else {
+        let bound = NIOLoopBound(self, eventLoop: stack.eventLoop)
+        let visit = context.admission.enter(from: path.remote) {
+            bound.eventLoop.execute { bound.value.peers[place]?.end(.overLimit) }
+        }
+        guard let visit else {
             weft_dtls_free(dtls)
             ice.remove(place)
             expected.removeValue(forKey: place)?.call.lost()
@@ -142,8 +148,9 @@ final class WebRTCListener: ChannelInboundHandler {
         }
         guard ice.begin(place) else {
             weft_dtls_free(dtls)
-            return context.admission.leave()
+            return context.admission.leave(visit)
         }
+        visits[place] = visit
         let agreed = expected.removeValue(forKey: place)
         agreed?.call.found()
         let new = stack.add {
@@ -298,6 +305,7 @@ final class WebRTCListener: ChannelInboundHandler {
     /// A peer has proven who it is.
     func ready(_ peer: WebRTCPeer, _ handle: PeerConnection) {
         ice.open(peer.place)
+        if let visit = visits[peer.place] { context.admission.proved(visit) }
         context.onPeer(handle)
     }
 
@@ -305,7 +313,7 @@ final class WebRTCListener: ChannelInboundHandler {
     func remove(_ peer: WebRTCPeer) {
         guard peers.removeValue(forKey: peer.place) != nil else { return }
         ice.remove(peer.place)
-        context.admission.leave()
+        if let visit = visits.removeValue(forKey: peer.place) { context.admission.leave(visit) }
         closeIfOver()
     }
 

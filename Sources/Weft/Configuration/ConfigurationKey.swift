@@ -1,6 +1,8 @@
 // The table of all configuration keys: name in the file, type, what it is for, and the field it
 // stands for. The documented template, `config get|set|show` and the checks all read this table.
 
+import BlockStore
+
 /// One key that a configuration file may set.
 public struct ConfigurationKey: Sendable {
     /// The section and name, joined by a dot, for example `storage.max`.
@@ -30,23 +32,24 @@ public struct ConfigurationKey: Sendable {
             "network.mode", \.network,
             "With \"offline\" the node answers from its store alone and makes no connection."),
         .size(
-            "storage.max", \.storage.maxBytes,
+            "storage.max", \.storage.maxBytes, atLeast: StoreOptions.minimumBytes,
             "The most that the store may take on disk. It is never passed."),
         .duration(
             "storage.cache-ttl", \.storage.cacheTTL,
             "How long fetched content is kept and served after its last use. Pins stay."),
-        .list(
-            "routing.delegated", \.routing.delegated,
+        .checked(
+            "routing.delegated", \.routing.delegated, "a list of http or https URLs",
             """
             Routing V1 endpoints that are asked who has a piece of content. They learn which \
             content this node looks for; an empty list asks nobody.
-            """),
-        .list(
-            "providers.http", \.providers.http,
-            "Trustless gateways that are always asked for content, whatever routing says."),
-        .text(
-            "gateway.address", \.gateway.address,
-            "Where the HTTP gateway listens; port 0 lets the system choose, \"\" turns it off."),
+            """, isURL),
+        .checked(
+            "providers.http", \.providers.http, "a list of http or https URLs",
+            "Trustless gateways that are always asked for content, whatever routing says.", isURL),
+        .checked(
+            "gateway.address", \.gateway.address, "host:port or \"\"",
+            "Where the HTTP gateway listens; port 0 lets the system choose, \"\" turns it off."
+        ) { HostAndPort($0) != nil },
         .list(
             "gateway.subdomain-hosts", \.gateway.subdomainHosts,
             "Host names under which each content root gets an origin of its own."),
@@ -59,9 +62,10 @@ public struct ConfigurationKey: Sendable {
         .text(
             "gateway.certificate-key", \.gateway.certificateKey,
             "A PEM file with the private key of that certificate."),
-        .text(
-            "api.address", \.api.address,
-            "A loopback address for the local API, besides the socket in the repository."),
+        .checked(
+            "api.address", \.api.address, "a loopback address as host:port, or \"\"",
+            "A loopback address for the local API, besides the socket in the repository."
+        ) { HostAndPort($0)?.isLoopback == true },
     ]
 
     private static let end: [ConfigurationKey] = [
@@ -78,10 +82,10 @@ public struct ConfigurationKey: Sendable {
             "roots" of pins and of what was fetched.
             """),
         .duration(
-            "reprovide.interval", \.reprovide.interval,
+            "reprovide.interval", \.reprovide.interval, atLeast: .seconds(60),
             "How often all of it is announced again; others forget it after 48 hours."),
         .duration(
-            "fetch.deadline", \.fetch.deadline,
+            "fetch.deadline", \.fetch.deadline, atLeast: .milliseconds(100),
             "How long a fetch waits for the next byte before it fails."),
         .count(
             "fetch.max-providers", \.fetch.maxProviders, 1...64,
@@ -107,9 +111,11 @@ public struct ConfigurationKey: Sendable {
         .count(
             "compute.gas", \.compute.gas, 1...1 << 48,
             "The gas of a call that does not say how much it may use (weft-gas)."),
-        .duration("compute.time", \.compute.time, "How long a call may take."),
+        .duration(
+            "compute.time", \.compute.time, atLeast: .milliseconds(10),
+            "How long a call may take."),
         .size(
-            "compute.memory", \.compute.memory,
+            "compute.memory", \.compute.memory, atLeast: 1 << 20,
             "The memory of all running contracts together."),
         .size(
             "compute.output", \.compute.output, "The most bytes that a contract may answer."),
@@ -119,12 +125,14 @@ public struct ConfigurationKey: Sendable {
         .count(
             "compute.calls", \.compute.calls, 1...1_048_576,
             "How many contracts one call may start, those that they start among them."),
-        .duration("ipns.lifetime", \.ipns.lifetime, "How long a published name is valid."),
+        .duration(
+            "ipns.lifetime", \.ipns.lifetime, atLeast: .seconds(60),
+            "How long a published name is valid."),
         .duration(
             "ipns.ttl", \.ipns.ttl,
             "How long others may use a published name before they look again."),
         .duration(
-            "ipns.republish", \.ipns.republish,
+            "ipns.republish", \.ipns.republish, atLeast: .seconds(60),
             "How often published names are renewed while the node runs."),
     ]
 
@@ -173,28 +181,35 @@ extension ConfigurationKey {
     typealias Field<Value> = WritableKeyPath<Configuration, Value> & Sendable
 
     static func size(
-        _ name: String, _ field: any Field<UInt64>, _ summary: String
+        _ name: String, _ field: any Field<UInt64>, atLeast minimum: UInt64 = 0, _ summary: String
     ) -> ConfigurationKey {
-        ConfigurationKey(
-            name: name, expects: "a number of bytes or a size such as \"10GiB\"",
+        let bound = minimum > 0 ? " of at least \(ByteCount.text(minimum))" : ""
+        return ConfigurationKey(
+            name: name, expects: "a number of bytes or a size such as \"10GiB\"\(bound)",
             summary: summary,
             read: { .string(ByteCount.text($0[keyPath: field])) },
             write: { configuration, value in
-                guard let bytes = ByteCount.parse(value.text) else { return false }
+                guard let bytes = ByteCount.parse(value.text), bytes >= minimum else {
+                    return false
+                }
                 configuration[keyPath: field] = bytes
                 return true
             })
     }
 
     static func duration(
-        _ name: String, _ field: any Field<Duration>, _ summary: String
+        _ name: String, _ field: any Field<Duration>, atLeast minimum: Duration = .zero,
+        _ summary: String
     ) -> ConfigurationKey {
-        ConfigurationKey(
-            name: name, expects: "a duration such as \"30s\", \"48h\" or \"7d\"",
+        let bound = minimum > .zero ? " of at least \(DurationText.text(minimum))" : ""
+        return ConfigurationKey(
+            name: name, expects: "a duration such as \"30s\", \"48h\" or \"7d\"\(bound)",
             summary: summary,
             read: { .string(DurationText.text($0[keyPath: field])) },
             write: { configuration, value in
-                guard let duration = DurationText.parse(value.text) else { return false }
+                guard let duration = DurationText.parse(value.text), duration >= minimum else {
+                    return false
+                }
                 configuration[keyPath: field] = duration
                 return true
             })
@@ -239,6 +254,45 @@ extension ConfigurationKey {
                 configuration[keyPath: field] = items
                 return true
             })
+    }
+
+    /// A text of which not every one has a meaning.
+    static func checked(
+        _ name: String, _ field: any Field<String>, _ expects: String, _ summary: String,
+        _ isRight: @escaping @Sendable (String) -> Bool
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, expects: expects, summary: summary,
+            read: { .string($0[keyPath: field]) },
+            write: { configuration, value in
+                guard case .string(let text) = value, isRight(text) else { return false }
+                configuration[keyPath: field] = text
+                return true
+            })
+    }
+
+    /// A list whose items must have a form.
+    static func checked(
+        _ name: String, _ field: any Field<[String]>, _ expects: String, _ summary: String,
+        _ isRight: @escaping @Sendable (String) -> Bool
+    ) -> ConfigurationKey {
+        ConfigurationKey(
+            name: name, expects: expects, summary: summary,
+            read: { .list($0[keyPath: field]) },
+            write: { configuration, value in
+                guard case .list(let items) = value, items.allSatisfy(isRight) else {
+                    return false
+                }
+                configuration[keyPath: field] = items
+                return true
+            })
+    }
+
+    private static func isURL(_ text: String) -> Bool {
+        guard let end = text.firstRange(of: "://")?.upperBound else { return false }
+        let host = text[end...].prefix { $0 != "/" }
+        return ["http://", "https://"].contains(text[..<end].lowercased()) && !host.isEmpty
+            && text.utf8.allSatisfy { 0x21...0x7e ~= $0 }
     }
 
     static func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(

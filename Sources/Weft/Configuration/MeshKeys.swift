@@ -6,12 +6,13 @@ import NodeCore
 extension ConfigurationKey {
     static let mesh: [ConfigurationKey] =
         [
-            .list(
-                "mesh.listen", \.mesh.listen,
+            .checked(
+                "mesh.listen", \.mesh.listen, "a list of multiaddrs, such as /ip4/0.0.0.0/tcp/4001",
                 """
                 Multiaddrs where a running node listens for peers. With the usual ones another \
                 port is chosen if 4001 is taken; an empty list lets nobody in.
-                """),
+                """
+            ) { (try? Multiaddr(text: $0)) != nil },
             .checked(
                 "mesh.bootstrap", \.mesh.bootstrap,
                 "a list of multiaddrs that end in /p2p/PEER",
@@ -187,22 +188,5 @@ extension ConfigurationKey {
                 return true
             }
         ).live
-    }
-
-    /// A list whose items must have a form.
-    private static func checked(
-        _ name: String, _ field: any Field<[String]>, _ expects: String, _ summary: String,
-        _ isRight: @escaping @Sendable (String) -> Bool
-    ) -> ConfigurationKey {
-        ConfigurationKey(
-            name: name, expects: expects, summary: summary,
-            read: { .list($0[keyPath: field]) },
-            write: { configuration, value in
-                guard case .list(let items) = value, items.allSatisfy(isRight) else {
-                    return false
-                }
-                configuration[keyPath: field] = items
-                return true
-            })
     }
 }

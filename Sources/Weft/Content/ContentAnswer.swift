@@ -47,6 +47,8 @@ struct ContentAnswer {
         fields.reserveCapacity(12)
         fields[.contentType] = type
         fields[.eTag] = tag
+        // Caches, those of browsers too, know an answer by its URL.
+        if request.query["format"] == nil { fields[.vary] = "Accept" }
         fields[.ipfsPath] = request.path.encoded
         fields[.ipfsRoots] = resolved.roots.map(\.description).joined(separator: ",")
         switch (request.lifetime, caching) {

@@ -27,6 +27,11 @@ extension Mesh {
     /// - Returns: all addresses that peers can use, as in ``addresses``.
     /// - Throws: ``MeshError/cannotListen(_:_:)``; then nothing new listens.
     public func listen(on wanted: [Multiaddr]) async throws -> [Multiaddr] {
+        try await listen(on: wanted, for: .all)
+    }
+
+    /// The same for pages of these origins alone, where an address is one of WebSockets.
+    func listen(on wanted: [Multiaddr], for origins: PageOrigins) async throws -> [Multiaddr] {
         guard !wanted.isEmpty else { return addresses }
         let prepared = eventLoop.makePromise(of: Transport.self)
         run { driver in
@@ -39,7 +44,9 @@ extension Mesh {
         for address in wanted {
             do {
                 listeners.append(
-                    try await transport.listen(on: address) { peer in self.accept(peer) })
+                    try await transport.listen(on: address, for: origins) { peer in
+                        self.accept(peer)
+                    })
             } catch {
                 for listener in listeners { listener.closeSoon() }
                 var reason = "\(error)"

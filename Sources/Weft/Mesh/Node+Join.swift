@@ -7,6 +7,7 @@ public import Multiformats
 import NodeCore
 import Peering
 import Synchronization
+import Transports
 
 /// How joining the network goes.
 public struct Joining: Sendable {
@@ -57,6 +58,21 @@ extension Node {
         guard configuration.network == .online, configuration.mesh.reach != .off else { return }
         if configuration.reprovide.strategy != .none { try announce() }
         takePart(by: bootstrap)
+    }
+
+    /// Lets pages of this machine connect, besides whom ``listen()`` lets in: a browser may reach
+    /// no address of its own machine over WebRTC (Firefox makes no pair with one). A node that
+    /// listens nowhere, or belongs to a private network, does not.
+    ///
+    /// - Throws: ``MeshError``.
+    public func listenForPages() async throws {
+        let settings = configuration.mesh
+        guard !settings.listen.isEmpty, settings.privateKeyFile.isEmpty, settings.reach != .off,
+            configuration.network == .online,
+            !mesh.addresses.contains(where: { $0.transport == .webSocket && $0.scope == .host })
+        else { return }
+        _ = try await mesh.listen(
+            on: [Self.address("/ip4/127.0.0.1/tcp/0/ws")], for: .loopback)
     }
 
     /// Makes the node take part in the network as soon as somebody looks for something that is not

@@ -184,6 +184,7 @@ extension Up {
         let server = try Gateway(backend, options: options)
         server.withholdFromPeers(of: node)
         try await node.listen()
+        if options.pages != nil, gateway != nil { try await node.listenForPages() }
         let announcement = Announcement(
             waitingFor: 1 + (loopback == nil ? 0 : 1) + (gateway == nil ? 0 : 1),
             Self.describe(node, addresses, pages, json: common.json))
@@ -323,33 +324,12 @@ private actor Announcement {
     }
 }
 
-/// A place to listen, as `host:port` or `[v6]:port`.
-struct HostAndPort: ExpressibleByArgument, Sendable {
-    let text: String
-    let host: String
-    let port: Int
-
-    /// Reads the text; the empty text is no place and has the host "".
-    init?(argument: String) {
-        text = argument
-        guard !argument.isEmpty else {
-            host = ""
-            port = 0
-            return
-        }
-        guard let colon = argument.lastIndex(of: ":"),
-            let port = UInt16(argument[argument.index(after: colon)...])
-        else { return nil }
-        var host = argument[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-        guard !host.isEmpty else { return nil }
-        self.host = String(host)
-        self.port = Int(port)
-    }
+extension HostAndPort: ExpressibleByArgument {
+    init?(argument: String) { self.init(argument) }
 
     /// The place of a configuration value; nil for none.
     static func configured(_ text: String, _ key: String) throws -> HostAndPort? {
-        guard let place = HostAndPort(argument: text) else {
+        guard let place = HostAndPort(text) else {
             throw CommandFailure("'\(key)' must be host:port, not '\(text)'")
         }
         return place.host.isEmpty ? nil : place
@@ -371,11 +351,6 @@ struct HostAndPort: ExpressibleByArgument, Sendable {
         }
         throw CommandFailure(
             "cannot listen on \(text): \(reason); choose another place with \(option)")
-    }
-
-    /// Whether only this machine can reach it.
-    var isLoopback: Bool {
-        host.isEmpty || host == "localhost" || host == "::1" || host.hasPrefix("127.")
     }
 
     /// The base URL of a server that listens here, on the port that it got.

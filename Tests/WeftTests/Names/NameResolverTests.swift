@@ -1,6 +1,7 @@
 // Names: a valid record at hand answers at once whatever the network does, the best of several
 // records wins, and nothing that is not signed is believed.
 
+import Foundation
 import IPLD
 import Multiformats
 import NIOCore
@@ -60,6 +61,35 @@ import Wire
     private var path: String { "/ipns/\(Self.name.ipnsName)" }
 
     /// With a valid record stored, a router that never answers delays nobody.
+    /// However many names strangers bring, this node's own are kept, and the newest of theirs.
+    @Test("records of strangers make room for each other, and never crowd out one's own")
+    func fullOfStrangers() throws {
+        let directory = FileManager.default.temporaryDirectory
+            .appending(path: "weft-names-\(UUID())")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        // What a failed test leaves is no second failure.
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let (own, late) = (PrivateKey.generateEd25519(), PrivateKey.generateEd25519())
+        let records = NameRecords(directory.path, maxCount: 4) {
+            [own, late].reduce(into: []) { $0.insert(PeerID($1.publicKey).ipnsName) }
+        }
+        func keep(_ key: PrivateKey) throws -> PeerID {
+            let name = PeerID(key.publicKey)
+            let record = try IPNSRecord(
+                value: "/ipfs/bafkqaaa", sequence: 0, validUntil: .init(seconds: 4_000_000_000),
+                ttlNanoseconds: 1, signingWith: key)
+            #expect(try records.keep(record, of: name))
+            return name
+        }
+        let first = try keep(own)
+        let strangers = try (0..<6).map { _ in try keep(PrivateKey.generateEd25519()) }
+        let last = try keep(late)
+        #expect(try records.record(of: first) != nil && records.record(of: last) != nil)
+        #expect(try records.record(of: strangers[5]) != nil)
+        #expect(try records.record(of: strangers[0]) == nil)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).count == 4)
+    }
+
     @Test func storedIsAnsweredAtOnce() async throws {
         let router = try await TestServer { _ in [.stall] }
         try await withResolver([router]) { resolver in

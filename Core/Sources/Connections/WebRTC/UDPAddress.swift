@@ -44,5 +44,5 @@ public struct UDPAddress: Hashable, Sendable {
     }
 
     /// What one customer of a network has at least: an address of IPv4, or 2^64 of IPv6.
-    var network: UInt64 { isIPv6 ? high : low }
+    public var network: UInt64 { isIPv6 ? high : low }
 }
