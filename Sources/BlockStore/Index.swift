@@ -5,6 +5,7 @@
 
 import Foundation
 import GRDB
+import GRDBSQLite
 import Synchronization
 
 /// Where a block's bytes are.
@@ -60,14 +61,23 @@ final class Index: Sendable {
 
     let path: String
     private let pool: DatabasePool
+    private let whenFull: @Sendable () -> Void
 
-    init(at path: String) throws(StoreError) {
+    /// - Parameter whenFull: makes some room on the disk for the next write, if it can.
+    init(
+        at path: String, whenFull: @escaping @Sendable () -> Void = {}
+    ) throws(StoreError) {
         self.path = path
+        self.whenFull = whenFull
         var configuration = Configuration()
         configuration.label = "BlockStore"
         configuration.maximumReaderCount = 4
         configuration.busyMode = .timeout(10)
         configuration.prepareDatabase { db in
+            // The log's files stay when the index is closed: on a full disk there would be no room
+            // to make them, and without them nothing can be read.
+            var stays: CInt = 1
+            sqlite3_file_control(db.sqliteConnection, nil, SQLITE_FCNTL_PERSIST_WAL, &stays)
             try db.execute(
                 sql: db.configuration.readonly
                     ? "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1024"
@@ -148,6 +158,17 @@ final class Index: Sendable {
     /// takes over into memory.
     func write<Result>(
         _ durability: Durability = .process, _ body: (IndexTransaction) throws -> Result
+    ) throws(StoreError) -> (result: Result, changes: SegmentChanges) {
+        do {
+            return try transaction(durability, body)
+        } catch {
+            if case .diskFull = error { whenFull() }
+            throw error
+        }
+    }
+
+    private func transaction<Result>(
+        _ durability: Durability, _ body: (IndexTransaction) throws -> Result
     ) throws(StoreError) -> (result: Result, changes: SegmentChanges) {
         try Self.mapping {
             try pool.writeWithoutTransaction { db in

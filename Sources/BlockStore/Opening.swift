@@ -28,15 +28,17 @@ struct OpenedStore {
         layout.divide(options.maxBytes)
         try layout.checkFormat()
         Self.ignoreFileSizeSignal()
+        layout.tendSpare()
         let sizes = try storage.list()
         var isRebuilt = false
         if !layout.hasIndex, !sizes.isEmpty { isRebuilt = true }
         let index: Index
+        let giveUpSpare = { @Sendable [layout] in layout.giveUpSpare() }
         do {
-            index = try Index(at: layout.indexPath)
+            index = try Index(at: layout.indexPath, whenFull: giveUpSpare)
         } catch .indexDamaged {
             try layout.removeIndex()
-            index = try Index(at: layout.indexPath)
+            index = try Index(at: layout.indexPath, whenFull: giveUpSpare)
             isRebuilt = true
         }
         self.options = options
@@ -242,10 +244,9 @@ extension BlockStore {
             try beginRecount()
         }
         while try settleStep() {}
-        let count = try index.write { transaction in
-            try transaction.setNumber("journal", last)
-            return try self.countPins(transaction.db)
-        }.result
+        // What is as it was is not written: a full disk must not keep anybody from reading.
+        if last != known { _ = try index.write { try $0.setNumber("journal", last) } }
+        let count = try index.read { try self.countPins($0) }
         state.withLock { $0.pinCount = count }
         if lines.count > 2 * count + 1000 {
             let pins = try index.read { try PinRow.fetch($0, "WHERE complete = 1", []) }

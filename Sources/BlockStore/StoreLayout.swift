@@ -9,6 +9,7 @@ import Synchronization
 ///     lock              the process that has the store open
 ///     index.sqlite      the index, with its -wal and -shm
 ///     pins.log          the journal of pins
+///     spare             room that is given up when the disk is full
 ///     segments/         the segments
 struct StoreLayout: Sendable {
     static let version = 1
@@ -18,6 +19,9 @@ struct StoreLayout: Sendable {
     var indexPath: String { directory + "/index.sqlite" }
     var journal: String { directory + "/pins.log" }
     var lock: String { directory + "/lock" }
+    private var spare: String { directory + "/spare" }
+    /// How much room of the disk is kept for what removes something, in bytes.
+    private static let spareBytes = 256 << 10
     private var format: String { directory + "/format" }
 
     /// How large a segment may grow, in bytes.
@@ -75,8 +79,28 @@ struct StoreLayout: Sendable {
 
     /// Bytes of all files but the segments, the index and its log.
     var otherBytes: UInt64 {
-        Self.size(journal) + 3 * 4096
+        Self.size(journal) + Self.size(spare) + 3 * 4096
     }
+
+    /// Keeps some room of the disk while there is much, and gives it up when there is none left:
+    /// whoever unpins and collects has to write a little before something is free.
+    func tendSpare() {
+        var disk = statvfs()
+        guard statvfs(directory, &disk) == 0 else { return }
+        let free = UInt64(disk.f_bavail) * UInt64(disk.f_frsize)
+        if free < Self.spareBytes {
+            giveUpSpare()
+        } else if free > 64 * Self.spareBytes, Self.size(spare) == 0 {
+            let descriptor = open(spare, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+            guard descriptor >= 0 else { return }
+            // A file system that cannot promise room has none to give back, either.
+            if posix_fallocate(descriptor, 0, off_t(Self.spareBytes)) != 0 { giveUpSpare() }
+            _ = Glibc.close(descriptor)
+        }
+    }
+
+    /// Has something of the disk free, unless that has been done before.
+    func giveUpSpare() { unlink(spare) }
 
     /// Bytes of the index's log.
     var logBytes: UInt64 { Self.size(indexPath + "-wal") + Self.size(indexPath + "-shm") }
