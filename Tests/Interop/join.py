@@ -36,13 +36,13 @@ def neighbours(weft, report):
         b.call("get", root, "-o", os.path.join(b.place, "got"))
         same(folder, os.path.join(b.place, "got"))
         report("the second fetched a folder from the first")
-        # Their lines are slow, or one alone would be done before the other is asked.
+        # Their lines are slow, or one alone would be done before the other is asked, or goes on.
         for owner in (a, b):
-            owner.call("config", "set", "mesh.bandwidth-out", "16MiB")
+            owner.call("config", "set", "mesh.bandwidth-out", "4MiB")
         c.call("get", root, "-o", os.path.join(c.place, "got"))
         same(folder, os.path.join(c.place, "got"))
         received = {entry["peer"]: entry["receivedBytes"] for entry in c.json("peers")}
-        assert min(received[a.peer], received[b.peer]) > 6 << 20, received
+        assert min(received[a.peer], received[b.peer]) > 4 << 20, received
         for owner in (a, b):
             owner.call("config", "set", "mesh.bandwidth-out", "none")
         report("the third from both at once")
