@@ -72,6 +72,32 @@ import Wire
         }
     }
 
+    /// Players seek by ranges: what is missing in the middle is said, not hung up on.
+    @Test("a range that begins in a block that is nowhere", .timeLimit(.minutes(10)))
+    func missingMiddle() async throws {
+        var blocks = MemoryBlocks()
+        var elsewhere = MemoryBlocks()
+        var builder = FileBuilder(.v1_2025)
+        let parts = [Array("there ".utf8), Array("gone".utf8)]
+        for (number, part) in parts.enumerated() {
+            let cid = number == 0 ? blocks.add(part, .raw) : elsewhere.add(part, .raw)
+            let size = UInt64(part.count)
+            builder.add(DAGEntry(cid: cid, tsize: size, contentSize: size))
+        }
+        let root = builder.finish().cid
+        while let block = builder.nextBlock() { blocks.add(block) }
+        try await withServer(blocks) { base, _ in
+            let there = try await get("\(base)/ipfs/\(root)", "bytes=0-4")
+            #expect(there.status == .partialContent)
+            #expect(String(buffer: try await there.body.collect(upTo: 100)) == "there")
+            for range in ["bytes=6-8", nil] {
+                let gone = try await get("\(base)/ipfs/\(root)", range)
+                #expect(gone.status == .notFound, "\(range ?? "whole")")
+                #expect(try await gone.body.collect(upTo: 10_000).readableBytes > 0)
+            }
+        }
+    }
+
     @Test(.timeLimit(.minutes(10))) func largeFiles() async throws {
         var blocks = MemoryBlocks()
         var builder = FileBuilder(.v1_2025)

@@ -76,6 +76,17 @@ import Testing
         #expect(throws: Never.self) { try ConfigurationFile(text: file.text) }
     }
 
+    @Test("A private network asks no public router, but those that are named")
+    func privateRouters() throws {
+        var configuration = Configuration()
+        #expect(configuration.routers == Configuration.Routing.publicRouters)
+        configuration.mesh.privateKeyFile = "swarm.key"
+        #expect(configuration.routers.isEmpty)
+        #expect(RetrievalOptions(configuration).routers.isEmpty)
+        configuration.routing.delegated = ["https://router.example/routing/v1"]
+        #expect(configuration.routers == configuration.routing.delegated)
+    }
+
     @Test(
         "An unknown key names the nearest one that exists",
         arguments: [

@@ -26,10 +26,8 @@ extension Gateway {
             } catch {
                 let refusal = ContentError(
                     .contentTooLarge, "a body has at most \(Self.maxBodyBytes) bytes")
-                let response = ErrorAnswer(
-                    refusal, to: incoming.head.method, headers: incoming.head.headerFields
-                ).response
-                _ = try await Self.write(response, to: writer, channel, isHead: false)
+                let response = Self.refusal(refusal, of: incoming.head)
+                _ = try await Self.write(response, to: writer, channel, for: incoming.head)
                 return
             }
         }
@@ -37,7 +35,7 @@ extension Gateway {
             incoming.stream = Weft.ResponseBody(request.body)
         }
         let start = ContinuousClock.now
-        let response =
+        var response =
             isCall
             ? try await channel.working { [self, incoming] in await respond(to: incoming) }
             : await respond(to: incoming)
@@ -45,15 +43,27 @@ extension Gateway {
             options.metrics?.observe(
                 .requestSeconds, #"server="gateway""#, start.duration(to: ContinuousClock.now))
         }
-        if let buffer = try await cache.keep(response, of: incoming.head, in: self) {
-            options.metrics?.countAnswer(response.status.code, bytes: buffer.readableBytes)
+        let small: ByteBuffer?
+        do {
+            small = try await cache.keep(response, of: incoming.head, in: self)
+        } catch {
+            response = Self.refusal(error, of: incoming.head)
+            small = nil
+        }
+        if let small {
+            options.metrics?.countAnswer(response.status.code, bytes: small.readableBytes)
             try await writer.write(
-                response: Self.head(of: response), body: .init(byteBuffer: buffer))
+                response: Self.head(of: response), body: .init(byteBuffer: small))
             return
         }
-        let bytes = try await Self.write(
-            response, to: writer, channel, isHead: incoming.head.method == .head)
+        let bytes = try await Self.write(response, to: writer, channel, for: incoming.head)
         options.metrics?.countAnswer(response.status.code, bytes: bytes)
+    }
+
+    private static func refusal(_ error: any Error, of head: HTTPRequest) -> Weft.Response {
+        var response = ErrorAnswer(error, to: head.method, headers: head.headerFields).response
+        CrossOrigin.append(to: &response.headers, isCall(head) ? .calls : .content)
+        return response
     }
 
     private static func head(of response: Weft.Response) -> HTTPResponse {
@@ -66,13 +76,24 @@ extension Gateway {
     /// connection, so that the client notices.
     @concurrent private static func write(
         _ response: Weft.Response, to writer: consuming ResponseWriter, _ channel: any Channel,
-        isHead: Bool
+        for request: HTTPRequest
     ) async throws -> Int {
-        var head = head(of: response)
+        var response = response
         var parts = response.body.makeAsyncIterator()
-        guard let first = try await parts.next() else {
+        let start: ByteBuffer?
+        do {
+            start = try await parts.next()
+        } catch {
+            // Nothing has been sent yet, so that what went wrong can still be said.
+            response = refusal(error, of: request)
+            parts = response.body.makeAsyncIterator()
+            start = try await parts.next()
+        }
+        var head = head(of: response)
+        guard let first = start else {
             // To HEAD, the length of a body that is not made would be a guess.
-            if !isHead, head.headerFields[.contentLength] == nil, head.status.code >= 200,
+            if request.method != .head, head.headerFields[.contentLength] == nil,
+                head.status.code >= 200,
                 head.status != .noContent, head.status != .notModified
             {
                 head.headerFields[.contentLength] = "0"

@@ -24,7 +24,15 @@ public struct Configuration: Sendable, Equatable {
     /// How providers of content are found.
     public struct Routing: Sendable, Equatable {
         /// Routing V1 endpoints, as URLs that end before `/providers` (`…/routing/v1`).
-        public var delegated = ["https://delegated-ipfs.dev/routing/v1"]
+        public var delegated = Routing.publicRouters
+        static let publicRouters = ["https://delegated-ipfs.dev/routing/v1"]
+    }
+
+    /// The Routing V1 endpoints that are asked. A private network does not tell those of the public
+    /// one what it looks for, unless they are named.
+    var routers: [String] {
+        let isPrivate = !mesh.privateKeyFile.isEmpty
+        return isPrivate && routing.delegated == Routing.publicRouters ? [] : routing.delegated
     }
 
     /// Providers that are known beforehand.

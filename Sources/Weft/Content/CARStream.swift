@@ -22,6 +22,8 @@ struct CARStream: ByteStream {
     private let root: CID
     private var hasHeader = false
     private var payload: ByteBuffer?
+    /// The most of a block that is given at a time: who is slow to take it holds no more.
+    private static let pieceBytes = 64 << 10
     private let source: any BlockSource
 
     init(
@@ -49,9 +51,10 @@ struct CARStream: ByteStream {
             hasHeader = true
             return ByteBuffer(bytes: CAR.header(roots: [root]))
         }
-        if let payload {
-            self.payload = nil
-            return payload
+        if var rest = payload {
+            let piece = rest.readSlice(length: min(Self.pieceBytes, rest.readableBytes))
+            payload = rest.readableBytes > 0 ? rest : nil
+            if let piece, piece.readableBytes > 0 { return piece }
         }
         while let cid = path.popFirst() {
             if let frame = frame(cid, try await source.bytes(of: cid)) { return frame }

@@ -85,7 +85,7 @@ extension Node {
         let now = NameResolver.systemTime().seconds
         let signed = peers.compactMap { $0.recordSequence.flatMap(Finding.signingTime) }
             .map { $0 - now }
-        let servers = configuration.routing.delegated + configuration.providers.http
+        let servers = configuration.routers + configuration.providers.http
         return await withTaskGroup(of: (name: String, seconds: Int64)?.self) { group in
             for server in servers.prefix(Self.clocks) {
                 group.addTask { await self.offset(from: server) }

@@ -133,7 +133,7 @@ extension Node {
         guard configuration.network == .online else { return [] }
         async let dht = putIntoDHT(record, of: name)
         let found = await withTaskGroup { group in
-            for router in configuration.routing.delegated {
+            for router in configuration.routers {
                 group.addTask { [client] in
                     let failure = await Self.put(record, of: name, at: router, with: client)
                     return PublishedName.Announcement(router: router, failure: failure)

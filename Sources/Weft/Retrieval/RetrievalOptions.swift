@@ -38,7 +38,7 @@ public struct RetrievalOptions: Sendable {
     /// What a node's configuration says.
     public init(_ configuration: Configuration) {
         network = configuration.network
-        routers = configuration.routing.delegated
+        routers = configuration.routers
         providers = configuration.providers.http
         maxProviders = configuration.fetch.maxProviders
         requestsPerProvider = configuration.fetch.requestsPerProvider
