@@ -23,15 +23,22 @@ const makesRoom = (name) => (
 /** Functions that move, copy and destroy values; others are passed some, which no call names then. */
 const moves = (name) => /^\$eSp14moveInitialize|CfD|WO[a-z]\w*$/.test(name);
 
-const callees = new Map();
-for (const [, caller, callee] of whole.matchAll(/^ {2}"(.+)" -> "(.+)"; \/\/ call$/gm)) {
-    callees.set(caller, [...callees.get(caller) ?? [], callee]);
+/** Which functions each function calls by name. */
+function calleesIn(graph) {
+    const callees = new Map();
+    for (const [, caller, callee] of graph.matchAll(/^ {2}"(.+)" -> "(.+)"; \/\/ call$/gm)) {
+        callees.set(caller, [...callees.get(caller) ?? [], callee]);
+    }
+    return callees;
 }
+const callees = calleesIn(whole), calledThere = calleesIn(rehearsed);
+/** Of exports that were not called something of the same name is left, which calls them by their place. */
+const isLeftOver = (name) => name.startsWith('weft_') && callees.has(name) && !calledThere.has(name);
 const functions = (graph, style) => [...graph.matchAll(/^ {2}"(.+)" \[style="(.+)"\];$/gm)]
     .filter(([, , found]) => found === style).map(([, name]) => name);
 const known = new Set(functions(whole, DEFINED));
 const kept = new Set([
-    ...functions(rehearsed, DEFINED).filter((name) => known.has(name)),
+    ...functions(rehearsed, DEFINED).filter((name) => known.has(name) && !isLeftOver(name)),
     ...functions(whole, PASSED).filter(moves),
 ]);
 for (const name of kept) {

@@ -256,6 +256,28 @@ import Wire
         #expect((status["peers"] as? [Any])?.isEmpty == true)
     }
 
+    /// What reading calls that its rehearsal did not makes each page load one piece more.
+    @Test("a page that only reads stays with the first piece of the module")
+    func firstPiece() throws {
+        let place = try Workplace()
+        let (node, address) = try Self.start(place)
+        defer { node.stop() }
+        let film = Self.content(3 << 20)
+        try place.write("site/film.webm", film)
+        try place.write("site/index.html", Data("<h1>Home</h1>\n".utf8))
+        let added = try place.weft("add", "-q", place.path("site"))
+        let root = "ipfs://" + (added.output.split(separator: "\n").last.map(String.init) ?? "")
+        let (answers, _) = try Self.show(
+            place, peers: [address],
+            [
+                ["url": root], ["url": root + "/film.webm"],
+                ["url": root + "/film.webm", "headers": ["range": "bytes=2000000-2000099"]],
+            ])
+        #expect(answers[1]["sha256"] as? String == Self.hash(film))
+        #expect(answers.map { $0["status"] as? Int } == [200, 200, 206])
+        #expect(answers[2]["modules"] as? [String] == ["weft-content.wasm"])
+    }
+
     /// When nobody can be reached, or somebody else answers, or nobody has it, the error says so.
     @Test("a page is told why nothing comes") func nobody() throws {
         let place = try Workplace()

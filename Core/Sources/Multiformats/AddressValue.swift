@@ -29,7 +29,8 @@ enum AddressValue {
         case .none: ""
         case .ip4: IPText.format4(value[...])
         case .ip6: IPText.format6(value)
-        case .prefixLength, .port, .number: "\(value.reduce(UInt64(0)) { $0 << 8 | UInt64($1) })"
+        case .prefixLength, .port, .number:
+            String(value.reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
         case .name, .path: String(decoding: value, as: UTF8.self)
         case .urlPath: percentEncoded(value)
         case .peer: Multibase.base58btc.encodeBody(value)

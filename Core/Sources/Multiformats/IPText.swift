@@ -63,12 +63,12 @@ enum IPText {
 
     /// Four numbers with dots.
     static func format4(_ bytes: ArraySlice<UInt8>) -> String {
-        var text = ""
+        var text: [UInt8] = []
         for (index, byte) in bytes.enumerated() {
-            if index > 0 { text += "." }
-            text += "\(byte)"
+            if index > 0 { text.append(UInt8(ascii: ".")) }
+            text += Array(String(byte).utf8)
         }
-        return text
+        return String(decoding: text, as: UTF8.self)
     }
 
     /// Lower-case groups, the longest run of two or more zero groups left out, and IPv4 addresses

@@ -436,11 +436,9 @@ private func tell(_ event: ContentPeer.Event) {
     case .bytes(let reading, let bytes): tell(4, reading, 0, bytes)
     case .finished(let reading): tell(5, reading, 0, [])
     case .listed(let reading, let names): tell(28, reading, 0, names[...])
-    case .failed(let reading, let fault):
-        let (code, text) = fault.told
-        tell(6, reading, code, text: text)
+    case .failed(let reading, let fault): tell(fault, of: reading)
     case .news(let reading, let peer, let news):
-        tell(7, reading, text: peer.description + " " + news.told)
+        tell(7, reading, 0, (Array(peer.description.utf8) + [UInt8(ascii: " ")] + news.told)[...])
     case .arrived(let reading, let peer, let count):
         tell(30, reading, Double(count), text: peer.description)
     case .gave(let peer, let count): tell(31, 0, Double(count), text: peer.description)
@@ -451,6 +449,13 @@ private func tell(_ event: ContentPeer.Event) {
     case .unnamed(let request, let hasLie, let outcomes):
         tell(10, request, hasLie ? 8 : 6, outcomes[...])
     }
+}
+
+/// Apart from what else is told: a page loads its texts when something is not to be had.
+@inline(never)
+private func tell(_ fault: ContentPeer.ReadingFault, of reading: UInt32) {
+    let (code, text) = fault.told
+    tell(6, reading, code, text: text)
 }
 
 func tell(_ kind: UInt32, _ subject: UInt32, _ number: Double = 0, text: String) {

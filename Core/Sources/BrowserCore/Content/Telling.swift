@@ -27,17 +27,20 @@ extension ContentPeer.ReadingFault {
 }
 
 extension BlockExchange.News {
-    /// What became of the peer.
-    var told: String {
-        switch self {
-        case .asked(let cid): "was asked for " + cid.description
-        case .lacks(let cid, .answer): "does not have " + cid.description
-        case .lacks(let cid, .silence): "did not answer about " + cid.description
-        case .busy: "asks to be left alone for a while"
-        case .unreachable(let fault): fault.description
-        case .brokeRules(.unaskedBlock): "sent a block that it was not asked for"
-        case .brokeRules(.malformed(let error)): "broke the rules: " + error.description
-        }
+    /// What became of the peer. It is put together as bytes: what appends to texts is long.
+    var told: [UInt8] {
+        let (words, cid): (String, CID?) =
+            switch self {
+            case .asked(let cid): ("was asked for ", cid)
+            case .lacks(let cid, .answer): ("does not have ", cid)
+            case .lacks(let cid, .silence): ("did not answer about ", cid)
+            case .busy: ("asks to be left alone for a while", nil)
+            case .unreachable(let fault): (fault.description, nil)
+            case .brokeRules(.unaskedBlock): ("sent a block that it was not asked for", nil)
+            case .brokeRules(.malformed(let error)):
+                ("broke the rules: " + error.description, nil)
+            }
+        return Array(words.utf8) + (cid.map { Array($0.description.utf8) } ?? [])
     }
 }
 
@@ -45,25 +48,26 @@ extension Multiaddr {
     /// The URL of the WebSocket that the address leads to; nil if it leads to none.
     var webSocketURL: [UInt8]? {
         guard components.count >= 3, components[1].protocol == .tcp else { return nil }
-        var host = components[0].text
-        switch components[0].protocol {
-        case .ip4, .dns, .dns4, .dns6: break
-        case .ip6: host = "[" + host + "]"
-        default: return nil
-        }
         let upper = components[2...].map { $0.protocol }
-        let scheme: String
+        var url: [UInt8]
         if upper.starts(with: [.ws]) {
-            scheme = "ws://"
+            url = Array("ws://".utf8)
         } else if upper.starts(with: [.wss]) || upper.starts(with: [.tls, .ws])
             || upper.starts(with: [.tls, .sni, .ws])
         {
-            scheme = "wss://"
+            url = Array("wss://".utf8)
         } else {
             return nil
         }
-        return Array((scheme + host + ":" + components[1].text).utf8)
+        let host = Array(components[0].text.utf8)
+        switch components[0].protocol {
+        case .ip4, .dns, .dns4, .dns6: url += host
+        case .ip6: url += [UInt8(ascii: "[")] + host + [UInt8(ascii: "]")]
+        default: return nil
+        }
+        return url + [UInt8(ascii: ":")] + Array(components[1].text.utf8)
     }
+
     /// The IP address, the port and the certificate's fingerprint of the WebRTC listener that the
     /// address leads to, each in a line; nil if it leads to none.
     var webRTCListener: [UInt8]? {
