@@ -19,7 +19,10 @@ import Testing
         private var text = Data()
 
         init(_ place: Workplace, _ arguments: String...) throws {
-            process = place.process(["pubsub", "sub"] + arguments)
+            // A message that never comes is a failure, and keeps nobody waiting for ever.
+            process = place.process(
+                ["240", DocumentationTests.executable.path, "pubsub", "sub"] + arguments)
+            process.executableURL = URL(filePath: "/usr/bin/timeout")
             process.standardOutput = output
             process.standardError = FileHandle.nullDevice
             try process.run()
