@@ -47,6 +47,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def translate_path(self, path):
         if path.startswith("/dist/") or path == "/weft-sw.js":
             self.directory, path = DIST, path.removeprefix("/dist")
+        if path.startswith("/slow/"):
+            self.directory, path = DIST, path.removeprefix("/slow")
         return super().translate_path(path)
 
     def do_GET(self):
@@ -57,6 +59,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return self.say(json.dumps(modules).encode(), "application/json")
         if self.path == "/next":
             return self.say(lines.get().encode())
+        # Scripts of which the one that is seldom needed takes its time.
+        if self.path == "/slow/weft-rest.js":
+            time.sleep(1)
         # What a site itself has, beside the mesh.
         if self.path.endswith("/site.txt"):
             if "/late/" in self.path:

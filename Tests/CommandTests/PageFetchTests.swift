@@ -15,6 +15,18 @@ import Testing
         return added.split(separator: "\n").last.map(String.init) ?? ""
     }
 
+    /// A node speaks first over WebRTC, and the page's worker may not have the script for it yet.
+    @Test("a first dial over WebRTC waits for a script that comes late") func lateScript() throws {
+        let place = try Workplace()
+        let (node, address) = try PageTests.start(place, at: PageTests.webRTC)
+        defer { node.stop() }
+        let cid = try place.weft("add", "-q", place.write("file", Data("bread".utf8))).output
+        let (answers, _) = try PageTests.show(
+            place, peers: [address], options: ["node": "/slow/weft-node.js"],
+            [["url": "ipfs://\(cid)"]])
+        #expect(answers[0]["text"] as? String == "bread", "\(answers[0])")
+    }
+
     /// A name's record comes from the node and is checked; what pages cannot resolve they say.
     /// Where an integrity is wanted the whole body is checked before the page gets anything of it.
     @Test("a page fetches what a name leads to, and checks integrity", arguments: browsers)

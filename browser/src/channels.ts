@@ -58,6 +58,8 @@ export class Channels {
   private readonly visitors = new Map<number, ConnectedPeer | undefined>()
   /** The associations that the page makes, by their numbers. */
   private readonly associations = new Map<number, DataChannels>()
+  /** What takes their channels, once there is one to be made. */
+  private scripts: { DataChannels: typeof DataChannels } | undefined
   private readonly wires = new Map<number, Wire>()
   private readonly waiting = new Set<() => void>()
   private nextChannel = 1
@@ -272,28 +274,31 @@ export class Channels {
     }
   }
 
-  /** Has the page make an association. */
+  /**
+   * Has the page make an association, when there is what takes its channels: what comes on one that nobody
+   * listens to is lost, and nodes speak first.
+   */
   private async associate(
     target: Target, channel: number, listener: Listener, owner: WireOwner,
   ): Promise<void> {
-    this.order({ kind: 'dial', association: channel, listener })
     const isReady = this.core.whole()
     isReady.catch(() => {})
     try {
-      const wire = this.adopt(await rest(), channel, owner, isReady)
-      if (target.channel === channel) this.wires.set(channel, wire)
-      else wire.close()
+      await this.load()
+      if (target.channel !== channel) return
+      this.wires.set(channel, this.adopt(channel, owner, isReady))
+      this.order({ kind: 'dial', association: channel, listener })
     } catch (error) {
-      this.order({ kind: 'close', association: channel })
       if (target.channel === channel) this.lost(channel, (error as Error).message)
     }
   }
 
-  private adopt(
-    scripts: { DataChannels: typeof DataChannels }, association: number, owner: WireOwner,
-    isReady: Promise<void>,
-  ): DataChannels {
-    const wire = new scripts.DataChannels(owner, order => {
+  private async load(): Promise<void> {
+    this.scripts ??= await rest()
+  }
+
+  private adopt(association: number, owner: WireOwner, isReady: Promise<void>): DataChannels {
+    const wire = new this.scripts!.DataChannels(owner, order => {
       if (order.kind === 'close') this.associations.delete(association)
       this.order({ ...order, association })
     }, isReady)
@@ -302,24 +307,21 @@ export class Channels {
   }
 
   /** What became of an association, in the order in which the page tells it. */
-  async associated(notice: AssociationNotice): Promise<void> {
-    const scripts = await rest()
+  associated(notice: AssociationNotice): void {
     if (this.isStopped) return
     switch (notice.kind) {
       case 'signal':
         this.core.run('signal', notice.call, notice.step, notice.bytes, this.now())
         return this.settle()
-      case 'making': return this.meet(scripts, notice.association, notice.call)
+      case 'making': return this.meet(notice.association, notice.call)
       default: this.associations.get(notice.association)?.take(notice)
     }
   }
 
   /** What makes an association with another page a channel when it is there. */
-  private meet(
-    scripts: { DataChannels: typeof DataChannels }, association: number, call: number,
-  ): void {
+  private meet(association: number, call: number): void {
     const channel = this.nextChannel++
-    const wire = this.adopt(scripts, association, {
+    const wire = this.adopt(association, {
       ...this.owner(channel, ''),
       opened: (_, isServer) => {
         this.wires.set(channel, wire)
@@ -411,7 +413,16 @@ export class Channels {
 
   /** What is to be done about an association with another page. */
   signal(call: number, step: Step, bytes: Uint8Array): void {
-    if (!this.isStopped) this.order({ kind: 'signal', call, step, bytes, servers: this.servers })
+    if (this.isStopped) return
+    const order = { kind: 'signal', call, step, bytes, servers: this.servers } as const
+    if (this.scripts !== undefined) return this.order(order)
+    this.load().then(() => {
+      if (!this.isStopped) this.order(order)
+    }, () => {
+      if (this.isStopped) return
+      this.core.run('signal', call, Step.failed, new Uint8Array(), this.now())
+      this.settle()
+    })
   }
 
   /** Ends all connections, for this reason. */

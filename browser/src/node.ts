@@ -186,9 +186,7 @@ export class Node {
 
   /** What became of an association that the page makes. */
   associated(notice: AssociationNotice): void {
-    if (this.isStopped) return
-    // Whoever lacks the script for it has given the association up.
-    this.channels.associated(notice).catch(() => {})
+    if (!this.isStopped) this.channels.associated(notice)
   }
 
   /** Answers a request for something in the mesh. */

@@ -34,6 +34,8 @@ export async function dial(
       `a=candidate:1 1 UDP 1 ${ip} ${port} typ host`, 'a=end-of-candidates', '',
     ].join('\r\n'),
   })
+  // Only now is there what hears a goodbye.
+  association.watch()
 }
 
 /** Who has the data channels of an association. */
