@@ -77,7 +77,7 @@ extension GatewayBackend {
     private static func facts(of node: Node) -> Value {
         let ways: [TransportSet] = [.webSocket, .secureWebSocket, .webRTCDirect]
         // Whoever claims to be on this machine learns nothing of the networks that it is in.
-        let near = node.mesh.addresses.filter {
+        let near = (node.mesh.addresses + [node.mesh.pageAddress].compactMap(\.self)).filter {
             ways.contains($0.transport) && $0.scope == .host
         }
         return .object([

@@ -27,12 +27,33 @@ extension Mesh {
     /// - Returns: all addresses that peers can use, as in ``addresses``.
     /// - Throws: ``MeshError/cannotListen(_:_:)``; then nothing new listens.
     public func listen(on wanted: [Multiaddr]) async throws -> [Multiaddr] {
-        try await listen(on: wanted, for: .all)
+        guard !wanted.isEmpty else { return addresses }
+        let (listeners, named) = try await bind(to: wanted, for: .all)
+        setAddresses(addresses + named)
+        run { [addresses] in
+            $0.listens(listeners, addresses, sequence: UInt64(max(0, time(nil))))
+        } stopped: {
+            for listener in listeners { listener.closeSoon() }
+        }
+        return addresses
     }
 
-    /// The same for pages of these origins alone, where an address is one of WebSockets.
-    func listen(on wanted: [Multiaddr], for origins: PageOrigins) async throws -> [Multiaddr] {
-        guard !wanted.isEmpty else { return addresses }
+    /// Lets pages of this machine connect over a WebSocket, at an address that no peer is told of.
+    func listenForPages() async throws {
+        let place = try Multiaddr(text: "/ip4/127.0.0.1/tcp/0/ws")
+        let (listeners, named) = try await bind(to: [place], for: .loopback)
+        pageListening.withLock { $0 = named.first }
+        run {
+            $0.listensForPages(listeners)
+        } stopped: {
+            for listener in listeners { listener.closeSoon() }
+        }
+    }
+
+    /// Sockets at addresses, and where they are, each with this node's peer id.
+    private func bind(
+        to wanted: [Multiaddr], for origins: PageOrigins
+    ) async throws -> (listeners: [Listener], addresses: [Multiaddr]) {
         let prepared = eventLoop.makePromise(of: Transport.self)
         run { driver in
             prepared.completeWith(driver.prepare())
@@ -55,14 +76,9 @@ extension Mesh {
             }
         }
         let reached = try Self.reachable(listeners.map(\.address))
-        let named = try reached.map { try Multiaddr(text: "\($0)/p2p/\(transport.peer)") }
-        setAddresses(addresses + named)
-        run { [listeners, addresses] in
-            $0.listens(listeners, addresses, sequence: UInt64(max(0, time(nil))))
-        } stopped: { [listeners] in
-            for listener in listeners { listener.closeSoon() }
-        }
-        return addresses
+        return (
+            listeners, try reached.map { try Multiaddr(text: "\($0)/p2p/\(transport.peer)") }
+        )
     }
 
     /// A peer connected to this node. On the connection's event loop.

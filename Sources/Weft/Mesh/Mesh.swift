@@ -50,6 +50,7 @@ public final class Mesh: Sendable {
     private let responders = Atomic(false)
     private let nextCommand = Atomic<UInt64>(0)
     private let listening = Mutex<[Multiaddr]>([])
+    let pageListening = Mutex<Multiaddr?>(nil)
     let joining = Mutex(Joining())
     /// Whom it can ask while it joins.
     let circle = Circle()
@@ -97,6 +98,9 @@ public final class Mesh: Sendable {
 
     /// The addresses that peers can reach this node by, each with its peer id.
     public var addresses: [Multiaddr] { listening.withLock { $0 } }
+
+    /// Where pages of this machine reach this node, besides; nil if nowhere. Peers are not told.
+    public var pageAddress: Multiaddr? { pageListening.withLock { $0 } }
 
     /// How joining the network went last.
     public var joiningStatus: Joining { joining.withLock { $0 } }

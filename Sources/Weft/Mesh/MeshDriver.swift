@@ -304,6 +304,9 @@ final class MeshDriver {
         forwardPorts()
     }
 
+    /// New sockets that nobody is told of.
+    func listensForPages(_ new: [Listener]) { listeners += new }
+
     /// Has the router forward the ports where sockets listen, if that is wanted now.
     func forwardPorts() { forwarder.update(listening, isOn: mesh.forwardsPorts) }
 

@@ -7,7 +7,6 @@ public import Multiformats
 import NodeCore
 import Peering
 import Synchronization
-import Transports
 
 /// How joining the network goes.
 public struct Joining: Sendable {
@@ -71,8 +70,7 @@ extension Node {
             configuration.network == .online,
             !mesh.addresses.contains(where: { $0.transport == .webSocket && $0.scope == .host })
         else { return }
-        _ = try await mesh.listen(
-            on: [Self.address("/ip4/127.0.0.1/tcp/0/ws")], for: .loopback)
+        try await mesh.listenForPages()
     }
 
     /// Makes the node take part in the network as soon as somebody looks for something that is not
