@@ -9,7 +9,7 @@ const load = async (name) => {
     const script = execFileSync('esbuild', [source, '--bundle', '--format=esm']);
     return import(`data:text/javascript;base64,${script.toString('base64')}`);
 };
-const [{ Pace }, { relieved }] = [await load('pace'), await load('relief')];
+const [{ Pace }, { relieved }, { restOf }] = [await load('pace'), await load('relief'), await load('rest')];
 
 // A clock that goes on when it is told to.
 let time = 0;
@@ -149,4 +149,30 @@ await assert.rejects(read(undefined, { breaksOff: true }), /the line broke/);
     assert.equal(await text, 'allofit!');
 }
 
-console.log('the site and the mesh: 2 paces, 8 answers');
+/** What the site brings after the mesh has brought `given` of `length` bytes. */
+async function rest(given, length, answer) {
+    const { fetch } = globalThis;
+    globalThis.fetch = async () => answer;
+    try {
+        const head = new Headers({ 'content-length': `${length}` });
+        const reader = await restOf('https://site.example/ipfs/a', head, given, new AbortController().signal);
+        let text = '';
+        for (;;) {
+            const { done, value } = await reader.read();
+            if (done) return text;
+            text += new TextDecoder().decode(value);
+        }
+    } finally {
+        globalThis.fetch = fetch;
+    }
+}
+
+const part = (text) => new Response(text, { status: 206, headers: { 'content-range': 'bytes 4-7/8' } });
+assert.equal(await rest(4, 8, part('SITE')), 'SITE');
+assert.equal(await rest(4, 8, new Response('siteSITE')), 'SITE');
+// What ends short, or is something else altogether, must not look whole.
+await assert.rejects(rest(4, 8, part('SI')), /6 bytes came of 8/);
+await assert.rejects(rest(4, 8, new Response('no')), /4 bytes came of 8/);
+await assert.rejects(rest(4, 8, new Response('', { status: 404 })), /the site answers 404/);
+
+console.log('the site and the mesh: 2 paces, 13 answers');

@@ -23,8 +23,10 @@ import Testing
         let cid = try place.weft("add", "-q", place.write("file", Data("bread".utf8))).output
         let (answers, _) = try PageTests.show(
             place, peers: [address], options: ["node": "/slow/weft-node.js"],
-            [["url": "ipfs://\(cid)"]])
+            [["url": "ipfs://\(cid)"], ["url": "ipfs://\(cid)/a%00b"]])
         #expect(answers[0]["text"] as? String == "bread", "\(answers[0])")
+        // The module is told names with such a byte between them.
+        #expect((answers[1]["error"] as? String)?.contains("zero byte") == true)
     }
 
     /// A name's record comes from the node and is checked; what pages cannot resolve they say.

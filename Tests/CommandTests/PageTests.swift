@@ -194,6 +194,7 @@ import Wire
         defer { node.stop() }
         try place.write("folder/tone.wav", Self.sound(seconds: 1000))
         try place.write("folder/note.txt", Data("hello mesh\n".utf8))
+        try place.write("folder/script.js", Data("export {}\n".utf8))
         try place.write(
             "folder/picture.svg",
             Data(#"<svg xmlns="http://www.w3.org/2000/svg" width="37" height="9"/>"#.utf8))
@@ -213,6 +214,7 @@ import Wire
         #expect((report["missing"] as? [String: Any])?["status"] as? Int == 404)
         let outside = report["outside"] as? String
         #expect(report["wrong"] as? String == "TypeError")
+        #expect(report["acted"] as? String == "TypeError")
         #expect(report["others"] as? [String] == ["hello mesh\n", "hello mesh\n"], "\(report)")
         #expect(outside?.contains("put it at the top of the site") == true, "\(report)")
         // Cookies are the site's, which has no such file.

@@ -19,7 +19,7 @@ let started: Promise<Page> | undefined
 /** The page's peer. */
 export const Weft = {
   /** Starts it, once. Its connections are made in the background. */
-  start(options: StartOptions = {}): Promise<Page> {
+  async start(options: StartOptions = {}): Promise<Page> {
     const module: ModuleSource | undefined = options.module ?? place.module
     if (module === undefined) throw new TypeError('say where weft-content.wasm is: module')
     if (started !== undefined) throw new TypeError('Weft runs already in this page')

@@ -13,6 +13,8 @@ export interface ContentPath {
 export function contentPath(url: URL): ContentPath {
   const root = url.host
   if (root === '') throw new TypeError(`${url.href} names nothing: ipfs://CID/path, ipns://NAME/path`)
+  // No name has a zero byte, and the module is told names with one between them.
+  if (url.pathname.includes('%00')) throw new TypeError(`a name in ${url.href} has a zero byte`)
   const names = url.pathname.split('/').filter(name => name !== '')
   try {
     return { root, names: names.map(decodeURIComponent) }

@@ -36,6 +36,15 @@ const PATIENCE = 1000
 const ANSWER_PATIENCE = 30_000
 
 /**
+ * What acts with the rights of a site: only the site gives it, as a policy of `script-src 'self'` means. Whose
+ * bytes a CID in a URL names, the worker does not know.
+ */
+const ACTING: ReadonlySet<string> = new Set([
+  'audioworklet', 'document', 'embed', 'frame', 'iframe', 'manifest', 'object', 'paintworklet', 'script',
+  'serviceworker', 'sharedworker', 'worker', 'xslt',
+])
+
+/**
  * Whether the mesh was as quick as the site when both were asked last: then it alone is asked at first,
  * for as long as the site took. Browsers end workers at any time; a new one asks both again.
  */
@@ -69,6 +78,7 @@ self.addEventListener('fetch', event => {
   if (url.searchParams.has('format')) return
   if (request.headers.get('accept')?.includes('application/vnd.ipld') === true) return
   if (request.headers.has('authorization') || request.mode === 'navigate') return
+  if (ACTING.has(request.destination)) return
   // A script that insists on cookies wants the site's own answer. Elements say the same of all that
   // they load, so that cookies do not show what is private: nothing under /ipfs/ may be.
   if (request.credentials === 'include' && request.destination === '') return
