@@ -16,17 +16,23 @@ import Testing
     }
 
     /// A node speaks first over WebRTC, and the page's worker may not have the script for it yet.
-    @Test("a first dial over WebRTC waits for a script that comes late") func lateScript() throws {
+    @Test("a first dial over WebRTC waits for a script that comes late; fetches wait in turn")
+    func lateScript() throws {
         let place = try Workplace()
         let (node, address) = try PageTests.start(place, at: PageTests.webRTC)
         defer { node.stop() }
         let cid = try place.weft("add", "-q", place.write("file", Data("bread".utf8))).output
         let (answers, _) = try PageTests.show(
             place, peers: [address], options: ["node": "/slow/weft-node.js"],
-            [["url": "ipfs://\(cid)"], ["url": "ipfs://\(cid)/a%00b"]])
+            [
+                ["url": "ipfs://\(cid)"], ["url": "ipfs://\(cid)/a%00b"],
+                ["url": "ipfs://\(cid)", "times": 1_000],
+            ])
         #expect(answers[0]["text"] as? String == "bread", "\(answers[0])")
         // The module is told names with such a byte between them.
         #expect((answers[1]["error"] as? String)?.contains("zero byte") == true)
+        // More than are read at a time wait their turn.
+        #expect(answers[2]["texts"] as? [String] == ["bread"], "\(answers[2])")
     }
 
     /// A name's record comes from the node and is checked; what pages cannot resolve they say.

@@ -214,6 +214,7 @@ import Wire
         #expect((report["missing"] as? [String: Any])?["status"] as? Int == 404)
         let outside = report["outside"] as? String
         #expect(report["wrong"] as? String == "TypeError")
+        #expect(report["without"] as? String == "started")
         #expect(report["acted"] as? String == "TypeError")
         #expect(report["others"] as? [String] == ["hello mesh\n", "hello mesh\n"], "\(report)")
         #expect(outside?.contains("put it at the top of the site") == true, "\(report)")

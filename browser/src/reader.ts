@@ -14,6 +14,8 @@ import type { WorkContent } from './work.js'
 
 /** How long a peer is waited for before gateways are asked, in milliseconds. */
 const HEAD_START = 500
+/** How much is read at a time, which is as much as the module takes; the rest waits its turn. */
+const MOST_READINGS = 256
 
 /** What a reader reads with. */
 export interface ReaderHost {
@@ -33,6 +35,8 @@ export class Reader {
   private readonly readings = new Map<number, Reading>()
   /** What is being read, and how far blocks have come. */
   private readonly places = new Map<number, { readonly url: string; position: number }>()
+  /** Those whose turn it is not yet. */
+  private readonly waiting = new Set<() => void>()
   private nextReading = 1
 
   constructor(private readonly host: ReaderHost) {}
@@ -101,18 +105,42 @@ export class Reader {
     return at(url.href, new Response(body, { status, headers }))
   }
 
+  /** Waits until something that is read has been. */
+  private turn(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.waiting.delete(go)
+        signal.removeEventListener('abort', abort)
+      }
+      const go = (): void => {
+        leave()
+        resolve()
+      }
+      const abort = (): void => {
+        leave()
+        reject(signal.reason)
+      }
+      this.waiting.add(go)
+      signal.addEventListener('abort', abort)
+    })
+  }
+
   /** Finds what a path leads to. */
   private async find(
     url: string, path: readonly string[], range: ByteRange | undefined, signal: AbortSignal,
     { isListing = false, isLocal = false, isSecret = false } = {},
   ): Promise<Found | Listing | Refusal> {
     const { core, turns, gateways, now } = this.host
+    while (this.readings.size >= MOST_READINGS) await this.turn(signal)
+    this.host.checkIsRunning()
     const number = this.nextReading++
     const forget = (): void => {
       this.readings.delete(number)
       this.places.delete(number)
       gateways?.end(number)
       signal.removeEventListener('abort', abort)
+      const [next] = this.waiting
+      next?.()
     }
     const run = (name: string, ...parameters: number[]): void => {
       core.run(name, number, ...parameters, now())

@@ -7,27 +7,37 @@ import type { PageSaid } from './talk.js'
 const INSTALLATION = 10_000
 
 /**
- * Has the service worker at this URL serve the page. Resolves when it does, or when it has not in time:
- * then the site alone answers.
+ * Has the service worker at this URL serve the page. Resolves when it does, or when it does not: then the site alone
+ * answers. Throws if the worker lies where it cannot serve the page, which is the site's mistake.
  */
 export async function install(url: string | URL): Promise<void> {
   const { serviceWorker } = navigator
-  if (serviceWorker === undefined) throw new TypeError('this browser or page has no service workers')
+  if (serviceWorker === undefined) return warn(url, 'this browser or page has no service workers')
   let timer: ReturnType<typeof setTimeout> | undefined
   const isLate = new Promise<true>(resolve => {
     timer = setTimeout(() => resolve(true), INSTALLATION)
   })
   try {
     if (await Promise.race([takeOver(serviceWorker, url), isLate]) === true) {
-      console.warn(`${url} does not serve this page yet; what it names by /ipfs/ comes from the site`)
+      warn(url, 'it takes long')
     }
   } finally {
     clearTimeout(timer)
   }
 }
 
+/** A page does without it. */
+function warn(url: string | URL, reason: string): void {
+  console.warn(`${url} does not serve this page (${reason}); what it names by /ipfs/ comes from the site`)
+}
+
 async function takeOver(container: ServiceWorkerContainer, url: string | URL): Promise<void> {
-  const { scope } = await container.register(url)
+  let scope
+  try {
+    ({ scope } = await container.register(url))
+  } catch (error) {
+    return warn(url, (error as Error).message)
+  }
   if (!location.href.startsWith(scope)) {
     throw new TypeError(`${url} serves ${scope}, and not this page: put it at the top of the site`)
   }
