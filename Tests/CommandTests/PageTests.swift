@@ -200,13 +200,16 @@ import Wire
             Data(#"<svg xmlns="http://www.w3.org/2000/svg" width="37" height="9"/>"#.utf8))
         let added = try place.weft("add", "-q", place.path("folder"))
         let folder = added.output.split(separator: "\n").last.map(String.init) ?? ""
+        let picture = try place.weft("add", "-q", place.path("folder/picture.svg")).output
         let absent = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
         let argument = try JSONSerialization.data(
-            withJSONObject: ["peers": [address], "folder": folder, "absent": absent])
+            withJSONObject: [
+                "peers": [address], "folder": folder, "picture": picture, "absent": absent,
+            ])
         let outcome = try place.python(
             "../Browsers/chromium.py", ["worker.html", String(decoding: argument, as: UTF8.self)])
         let report = try outcome.object()
-        #expect(report["width"] as? Int == 37, "\(report)")
+        #expect(report["width"] as? Int == 37 && report["named"] as? Int == 37, "\(report)")
         #expect(report["duration"] as? Double == 1000 && report["seeked"] as? Double == 990)
         let part = report["part"] as? [String: Any] ?? [:]
         #expect(part["status"] as? Int == 206 && part["text"] as? String == "mesh\n")

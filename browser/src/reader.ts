@@ -88,7 +88,8 @@ export class Reader {
     if (found instanceof Listing) throw new TypeError(`${url.href} is a folder`)
     if (found instanceof Refusal) return refusal(found, url.href, request.method)
     const headers = new Headers({
-      'content-type': mediaType(found.isIndex ? 'index.html' : path.names.at(-1) ?? ''),
+      'content-type': mediaType(
+        found.isIndex ? 'index.html' : url.searchParams.get('filename') ?? path.names.at(-1) ?? ''),
       'content-length': `${found.end - found.start}`,
       'accept-ranges': 'bytes',
       'x-ipfs-path': `/ipfs/${[path.root, ...path.names.map(encodeURIComponent)].join('/')}`,

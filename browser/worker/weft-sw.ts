@@ -44,6 +44,9 @@ const ACTING: ReadonlySet<string> = new Set([
   'serviceworker', 'sharedworker', 'worker', 'xslt',
 ])
 
+/** What browsers take of its own type alone. */
+const TYPED: ReadonlySet<string> = new Set(['style', 'track'])
+
 /**
  * Whether the mesh was as quick as the site when both were asked last: then it alone is asked at first,
  * for as long as the site took. Browsers end workers at any time; a new one asks both again.
@@ -82,7 +85,9 @@ self.addEventListener('fetch', event => {
   // A script that insists on cookies wants the site's own answer. Elements say the same of all that
   // they load, so that cookies do not show what is private: nothing under /ipfs/ may be.
   if (request.credentials === 'include' && request.destination === '') return
-  event.respondWith(answer(request, `ipfs://${url.pathname.slice('/ipfs/'.length)}`, event.clientId))
+  const name = url.searchParams.get('filename')
+  const query = name === null ? '' : `?filename=${encodeURIComponent(name)}`
+  event.respondWith(answer(request, `ipfs://${url.pathname.slice('/ipfs/'.length)}${query}`, event.clientId))
 })
 
 /** The quicker of the mesh and the site; the site if the mesh has nothing to say. */
@@ -201,7 +206,8 @@ async function askPages(
   // Who asks is likely to have it.
   const pages = [...await openPages(client)]
     .sort((left, right) => Number(right.id === client) - Number(left.id === client))
-  return askFirst(pages, { message, place: request.url, cancelled }, underWay)
+  const isStrict = TYPED.has(request.destination)
+  return askFirst(pages, { message, place: request.url, isStrict, cancelled }, underWay)
 }
 
 /** The pages that were open a moment ago: the pictures of a page are asked for all at once. */
@@ -267,10 +273,12 @@ interface PageQuestion {
 interface Wanted {
   readonly message: MeshRequest
   readonly place: string
+  /** Whether it is of no use without its type, which the site may know. */
+  readonly isStrict: boolean
   readonly cancelled: AbortSignal
 }
 
-function ask(page: Client, { message, place, cancelled }: Wanted): PageQuestion {
+function ask(page: Client, { message, place, isStrict, cancelled }: Wanted): PageQuestion {
   const { port1: port, port2: theirs } = new MessageChannel()
   const say = (demand: MeshDemand): void => port.postMessage(demand)
   let demanded = 0
@@ -335,14 +343,15 @@ function ask(page: Client, { message, place, cancelled }: Wanted): PageQuestion 
         case 'head': {
           clearTimeout(timer)
           const { status, headers } = data
-          const isGood = status < 300 || (status === 416 && message.range !== null)
+          head = new Headers(headers)
+          const isUntold = isStrict && head.get('content-type') === 'application/octet-stream'
+          const isGood = (status < 300 && !isUntold) || (status === 416 && message.range !== null)
           if (!isGood || message.method === 'HEAD') {
             say('stop')
             close()
             if (isGood) return resolve(new Response(null, { status, headers }))
             return reject(new TypeError(`the mesh answers ${status}`))
           }
-          head = new Headers(headers)
           const body = new ReadableStream<Uint8Array>({
             start: started => { controller = started },
             pull: () => {
