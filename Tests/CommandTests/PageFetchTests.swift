@@ -35,6 +35,19 @@ import Testing
         #expect(answers[2]["texts"] as? [String] == ["bread"], "\(answers[2])")
     }
 
+    /// As with `window.fetch`, whose callers tell an abort by its name.
+    @Test("a body that is read whole says what it failed of", arguments: browsers)
+    func abortedBody(browser: String) throws {
+        let place = try Workplace()
+        let (node, address, _, cid) = try PageTests.startWithFilm(place)
+        defer { node.stop() }
+        let (answers, _) = try PageTests.show(
+            place, in: browser, peers: [address],
+            [["url": "ipfs://\(cid)", "abortsWhole": true]])
+        let error = try #require(answers[0]["error"] as? String, "\(answers[0])")
+        #expect(error.hasPrefix("AbortError: "), "\(error)")
+    }
+
     /// A name's record comes from the node and is checked; what pages cannot resolve they say.
     /// Where an integrity is wanted the whole body is checked before the page gets anything of it.
     @Test("a page fetches what a name leads to, and checks integrity", arguments: browsers)

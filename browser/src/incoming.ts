@@ -2,7 +2,7 @@
 
 import type { MeshAnswer, MeshDemand } from './messages.js'
 import { toldError } from './errors.js'
-import { at } from './responses.js'
+import { at, telling } from './responses.js'
 
 /** How many pieces are on their way at a time. */
 const AHEAD = 4
@@ -11,6 +11,8 @@ export class Incoming {
   readonly response: Promise<Response>
   private resolve!: (response: Response) => void
   private reject!: (error: unknown) => void
+  /** What the body failed of. */
+  private fault: unknown
   private controller: ReadableStreamDefaultController<Uint8Array> | undefined
   /** How many pieces were demanded and have not come: the first of them before it is known that there are any. */
   private demanded = 0
@@ -62,13 +64,15 @@ export class Incoming {
       },
     })
     if (isBare) void body.cancel()
-    const response = at(url, new Response(isBare ? null : body, { status, headers }))
+    const response = telling(
+      at(url, new Response(isBare ? null : body, { status, headers })), () => this.fault)
     this.resolve(mesh === undefined
       ? response : Object.defineProperties(response, { mesh: { value: mesh } }))
   }
 
   fail(error: unknown): void {
     this.end()
+    this.fault = error
     this.reject(error)
     this.controller?.error(error)
   }

@@ -12,6 +12,23 @@ export function at(url: string, response: Response): Response {
   return Object.defineProperties(response, { url: { value: url }, clone: { value: clone } })
 }
 
+/** What reads a body whole. */
+const READERS = ['arrayBuffer', 'blob', 'bytes', 'formData', 'json', 'text']
+
+/** The response, whose body says what it failed of: of a stream that fails Chromium says only that it has. */
+export function telling(response: Response, fault: () => unknown): Response {
+  const own = Response.prototype as unknown as Record<string, (() => Promise<unknown>) | undefined>
+  for (const name of READERS) {
+    const read = own[name]
+    if (read === undefined) continue
+    const value = function (this: Response): Promise<unknown> {
+      return read.call(this).catch(error => { throw fault() ?? error })
+    }
+    Object.defineProperty(response, name, { value })
+  }
+  return response
+}
+
 function clone(this: Response): Response {
   const own = Object.getOwnPropertyDescriptors(this)
   return Object.defineProperties(Response.prototype.clone.call(this), own)
