@@ -126,12 +126,14 @@ import Testing
                 || (document.getElementById('where').value = 'page',
                   document.getElementById('send').click()), false)
             """
+        // Whatever was chosen before: who ticks this box runs contracts for others.
         let isServing = """
             document.getElementById('serving').checked
               ? document.getElementById('status').weft.status.peers.length > 0
                 && document.getElementById('served').textContent !== ''
               : (document.getElementById('status').weft
-                && document.getElementById('serving').click(), false)
+                && (localStorage.setItem('weft-serve', 'no'),
+                  document.getElementById('serving').click()), false)
             """
         // Until the node knows of both what they run, it computes itself.
         let agreed = """

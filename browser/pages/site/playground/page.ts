@@ -240,12 +240,14 @@ serving.addEventListener('change', async () => {
   serving.disabled = true
   let said = serving.checked ? 'Nobody has asked this page yet.' : ''
   try {
-    await peer({ serve: serving.checked })
+    const own = await peer({ serve: serving.checked })
+    // Who has once turned the switch of the page off turns it on by this.
+    if (serving.checked) own.serve = true
   } catch (error) {
     said = `That did not work: ${(error as Error).message}`
   }
   // What holds is shown, whatever was wanted.
-  serving.checked = weft !== undefined && started.serve
+  serving.checked = weft !== undefined && started.serve && weft.serve
   serving.disabled = false
   byId('served').textContent = said
 })
