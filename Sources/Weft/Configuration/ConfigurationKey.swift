@@ -233,27 +233,13 @@ extension ConfigurationKey {
     static func text(
         _ name: String, _ field: any Field<String>, _ summary: String
     ) -> ConfigurationKey {
-        ConfigurationKey(
-            name: name, expects: "a string", summary: summary,
-            read: { .string($0[keyPath: field]) },
-            write: { configuration, value in
-                guard case .string(let text) = value else { return false }
-                configuration[keyPath: field] = text
-                return true
-            })
+        checked(name, field, "a string", summary) { _ in true }
     }
 
     static func list(
         _ name: String, _ field: any Field<[String]>, _ summary: String
     ) -> ConfigurationKey {
-        ConfigurationKey(
-            name: name, expects: "a list of strings, such as [\"a\", \"b\"]", summary: summary,
-            read: { .list($0[keyPath: field]) },
-            write: { configuration, value in
-                guard case .list(let items) = value else { return false }
-                configuration[keyPath: field] = items
-                return true
-            })
+        checked(name, field, "a list of strings, such as [\"a\", \"b\"]", summary) { _ in true }
     }
 
     /// A text of which not every one has a meaning.
