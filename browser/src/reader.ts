@@ -204,5 +204,7 @@ export class Reader {
   /** Ends what is being read. */
   end(endReading: (reading: Reading) => void): void {
     for (const reading of [...this.readings.values()]) endReading(reading)
+    // Those that waited in turn find out, too, that there is none any more.
+    for (const go of this.waiting) go()
   }
 }
