@@ -146,6 +146,8 @@ final class ScriptedPeer: Sendable {
 final class Asking: Sendable {
     private let stream: Transports.ByteStream
     private let unread = Mutex<[UInt8]>([])
+    /// What came in one message with what was looked for, behind it.
+    private let unheard = Mutex<ArraySlice<CallReply>>([])
 
     init(_ stream: Transports.ByteStream) { self.stream = stream }
 
@@ -164,10 +166,15 @@ final class Asking: Sendable {
     }
 
     /// What the node says next; nil if it has ended the stream.
-    func hear() async throws -> [CallReply]? {
+    func hear() async throws -> ArraySlice<CallReply>? {
+        let rest = unheard.withLock { unheard in
+            defer { unheard = [] }
+            return unheard
+        }
+        if !rest.isEmpty { return rest }
         while true {
             if let message = unread.withLock({ ScriptedPeer.message(&$0) }) {
-                return try CallReply.decode(message.rawSpan)
+                return try CallReply.decode(message.rawSpan)[...]
             }
             guard let bytes = try? await stream.read() else { return nil }
             unread.withLock { unread in for part in bytes { unread += part } }
@@ -176,9 +183,11 @@ final class Asking: Sendable {
 
     /// What the node says until one of it is what is looked for.
     func hear<Found>(until find: (CallReply) -> Found?) async throws -> Found? {
-        while let replies = try await hear() {
-            for reply in replies {
-                if let found = find(reply) { return found }
+        while var replies = try await hear() {
+            while let reply = replies.popFirst() {
+                guard let found = find(reply) else { continue }
+                unheard.withLock { $0 = replies }
+                return found
             }
         }
         return nil
