@@ -191,6 +191,18 @@ import Weft
 
     @Test("the body of a call reaches it whatever the method", arguments: ["POST", "PUT", "PATCH"])
     func bodies(method: String) async throws {
+        try await RunningGateway.run(Self.counting) { server in
+            try await server.connect { connection in
+                try await connection.send(
+                    "\(method) \(Self.anyCall)Content-Length: 20000\r\n\r\n")
+                try await connection.send(Array(repeating: 7, count: 20_000))
+                _ = try await connection.receive(through: "got 20000 bytes\n")
+            }
+        }
+    }
+
+    /// Answers each call with how long its body is.
+    private static var counting: GatewayBackend {
         var backend = GatewayBackend.serving(MemoryBlocks())
         backend.call = { request in
             let bytes = try await request.body?.collect(upTo: 1 << 20) ?? ByteBuffer()
@@ -198,12 +210,25 @@ import Weft
                 status: .ok, headers: [:],
                 body: ResponseBody(ByteBuffer(string: "got \(bytes.readableBytes) bytes\n")))
         }
-        try await RunningGateway.run(backend) { server in
+        return backend
+    }
+
+    @Test("a client that asks whether it may send its body is told so at once")
+    func expectation() async throws {
+        try await RunningGateway.run(Self.counting) { server in
             try await server.connect { connection in
-                try await connection.send(
-                    "\(method) \(Self.anyCall)Content-Length: 20000\r\n\r\n")
-                try await connection.send(Array(repeating: 7, count: 20_000))
-                _ = try await connection.receive(through: "got 20000 bytes\n")
+                for _ in 0..<2 {
+                    try await connection.send(
+                        """
+                        POST \(Self.anyCall)Content-Length: 3\r\nExpect: 100-continue\r\n\r\n
+                        """)
+                    let told = try await connection.receive(through: "\r\n\r\n")
+                    #expect(told == "HTTP/1.1 100 Continue\r\n\r\n")
+                    try await connection.send("abc")
+                    let answer = try await connection.receive(through: "got 3 bytes\n")
+                    #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n"))
+                    _ = try await connection.receive(through: "\r\n0\r\n\r\n")
+                }
             }
         }
     }

@@ -60,7 +60,7 @@ export interface CallRecord {
   readonly url: string
   /** The request's HTTP method. */
   readonly method: string
-  readonly outcome: 'ok' | 'out-of-gas' | 'stack-exhausted' | 'trap' | 'limit'
+  readonly outcome: 'ok' | 'out-of-gas' | 'stack-exhausted' | 'trap'
   /** The status of the answer, if there is one. */
   readonly status?: number
   /** With all that it called, and without. */

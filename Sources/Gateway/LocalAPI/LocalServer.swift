@@ -65,7 +65,9 @@ public struct LocalServer: Service {
         quiet.logLevel = max(logger.logLevel, .critical)
         let connections = OpenConnections()
         let configuration = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [OpenConnection(connections), ClientPresence()],
+            additionalChannelHandlers: [
+                OpenConnection(connections), ContinueHandler(), ClientPresence(),
+            ],
             idleTimeout: .seconds(120))
         let application = Application(
             responder: api.responder(for: access),

@@ -72,12 +72,14 @@ extension Gateway {
             maxHeaderListSize: options.maxHeaderBytes, maxHeaderFieldCount: 200)
         let http1 = HTTP1Channel.Configuration(
             additionalChannelHandlers: [
-                ClientPresence(), ConnectionHandler(options, cache: cache),
+                ContinueHandler(), ClientPresence(), ConnectionHandler(options, cache: cache),
             ],
             httpDecoderConfiguration: limits)
         // Streams of HTTP/2, and HTTP/1.1 over TLS: answers are not bytes of the socket there.
         let streams = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [ClientPresence(), ConnectionHandler(options, cache: nil)],
+            additionalChannelHandlers: [
+                ContinueHandler(), ClientPresence(), ConnectionHandler(options, cache: nil),
+            ],
             httpDecoderConfiguration: limits)
         let http2 = HTTP2ChannelConfiguration(
             idleTimeout: .nanoseconds(options.idleTimeout.nanoseconds),

@@ -190,7 +190,7 @@ extension CallContent {
             case .ok: Int32(record.output?.status ?? 200)
             case .outOfGas: 1
             case .stackExhausted: 2
-            case .trap, .limit: 3
+            case .trap: 3
             }
         let headers = record.output?.headers.fields.map { ContractHeader($0.name, $0.value) }
         let body: Content =

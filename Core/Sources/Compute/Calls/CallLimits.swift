@@ -1,5 +1,5 @@
 // How large calls and their records may be. Part of the rules: a call that exceeds one is refused
-// before it is run, an activation that would is ended with the outcome `limit`.
+// before it is run.
 
 /// The ceilings of calls and call records.
 public enum CallLimits {
@@ -23,8 +23,6 @@ public enum CallLimits {
     public static let maxReads = 4_096
     /// Bytes of the names of what one activation reads, together.
     public static let maxReadNameBytes = 160 << 10
-    /// The most activations of a call, its own among them.
-    public static let maxActivations: UInt64 = 1 << 20
     /// How deep calls may lie in each other; a call that calls nothing has depth 1.
     public static let maxDepth = 64
     /// The longest encoded call, in bytes.

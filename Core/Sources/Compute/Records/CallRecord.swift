@@ -17,8 +17,6 @@ public enum Outcome: UInt8, Hashable, Sendable, CaseIterable {
     case stackExhausted = 2
     /// It did what WebAssembly or the host's functions forbid.
     case trap = 3
-    /// It exceeded another of the ``CallLimits``: calls, their depth, what is read or written.
-    case limit = 4
 }
 
 extension Outcome {
@@ -29,7 +27,6 @@ extension Outcome {
         case .outOfGas: "out-of-gas"
         case .stackExhausted: "stack-exhausted"
         case .trap: "trap"
-        case .limit: "limit"
         }
     }
 }
