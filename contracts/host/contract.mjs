@@ -27,7 +27,7 @@ const maxQueryBytes = 8 << 10;
 const maxGas = 1n << 48n;
 const maxOwnGas = 1n << 32n;
 
-const prices = { call: 200n, fetch: 5_000n };
+const prices = { call: 200n, fetch: 5_000n, seedByte: 8n };
 
 /** Ends an activation: the contract did what it must not. */
 export class Misuse extends Error {}
@@ -322,8 +322,10 @@ class Activation {
         this.#body.push(bytes.slice());
     }
 
-    /** Fills memory with the next bytes of the stream that follows from the call. */
-    fillWithSeed(room) {
+    /** Fills memory with the next bytes of the stream that follows from the call; they are paid. */
+    fillWithSeed(out, length) {
+        this.pay(BigInt(length >>> 0) * prices.seedByte);
+        const room = this.range(out, length);
         const { sha256 } = this.host;
         this.#seed ??= sha256(joined([encoder.encode('weft seed'), callIdentity(sha256, this.call)]));
         for (let done = 0; done < room.length; done += 1) {
@@ -501,8 +503,7 @@ class Activation {
             },
             seed: (out, length) => {
                 this.payCall();
-                this.payBytes(length >>> 0);
-                this.fillWithSeed(this.range(out, length));
+                this.fillWithSeed(out, length);
             },
         };
     }

@@ -264,8 +264,7 @@ export class Commands {
             clock_time_get: (clock, precision, out) => this.#put64([0n], out),
             proc_exit: (code) => { throw new Exit(code >>> 0); },
             random_get: (out, length) => {
-                this.#run.payBytes(length >>> 0);
-                this.#run.fillWithSeed(this.#run.range(out, length));
+                this.#run.fillWithSeed(out, length);
                 return errno.success;
             },
             sched_yield: () => errno.success,

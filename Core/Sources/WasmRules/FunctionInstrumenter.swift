@@ -5,9 +5,10 @@
 // start, put back before calls and at the end, and taken again after calls, since a callee spends
 // too. The code is cut into segments that are entered at their start alone; each pays for all its
 // instructions there. Whether anything is left is asked only where it must be for the function to
-// end in bounded time: at its entry if it calls, at the head of every loop, and where an
+// end in bounded time: at its entry if it calls or is long, at the head of every loop, and where an
 // instruction costs what its operands say. Elsewhere the rest may become negative, by less than the
-// function is long; at the end of a call a negative rest is seen by whoever asks (`CallStatus`).
+// function and the short ones that it calls are long; at the end of a call a negative rest is seen
+// by whoever asks (`CallStatus`).
 //
 // The rest is compared with a global, the floor. It is 0 until the host, from another thread,
 // raises it over all gas to have the code end: so running code can be broken off, and the
@@ -93,8 +94,12 @@ struct FunctionInstrumenter {
     /// The variable that holds the gas.
     var gas: UInt32 { UInt32(facts.locals.count) }
 
+    /// Whether it asks at its entry: a function of nothing but calls must not use what was never
+    /// there. Only what is so short that asking would be felt does not ask.
+    private var asksAtEntry: Bool { facts.calls || facts.code.count > GasSchedule.shortCode }
+
     /// Whether something may have to end it for lack of gas.
-    private var canRunOut: Bool { facts.calls || facts.loops || facts.hasBulk }
+    private var canRunOut: Bool { asksAtEntry || facts.loops || facts.hasBulk }
 
     /// The code of the function with its variables, as it stands in the code section.
     static func instrument(
@@ -143,7 +148,7 @@ struct FunctionInstrumenter {
             out.append(0x7d)  // i64.sub
             if let profile { out.append(adding: cost, to: profile) }
         }
-        let asks = segmentStart == .loop || (segmentStart == .entry && facts.calls)
+        let asks = segmentStart == .loop || (segmentStart == .entry && asksAtEntry)
         if asks && cost > 0 {
             out.append(local: Op.localTee, gas)
             out.appendIfUsedUp(leave: segmentDepth, additions)

@@ -52,9 +52,9 @@ struct FunctionValidator {
     private var slots: UInt32 = 0
     private var frames: [Frame] = []
     private var flow = NaNFlow()
-    /// The sum of ``WasmLimits/maxModuleFlow`` so far, and what it was before this function.
-    private var moduleFlow = 0
-    private var flowBefore = 0
+    /// What compiling the functions so far costs, and what it was before this one.
+    private var moduleWork = 0
+    private var workBefore = 0
     /// The function and byte that a refusal is about.
     private var function: UInt32 = 0
     private var offset = 0
@@ -70,7 +70,7 @@ struct FunctionValidator {
         operands.removeAll(keepingCapacity: true)
         slots = 0
         frames.removeAll(keepingCapacity: true)
-        flowBefore = moduleFlow
+        workBefore = moduleWork
         do throws(WasmRefusal) {
             var reader = WasmReader(module.bytes, module.bodies[body])
             try readLocals(&reader)
@@ -88,6 +88,7 @@ struct FunctionValidator {
             }
             guard reader.isAtEnd else { throw reader.malformed("code goes on after its end") }
             facts.canonicalOffsets = flow.canonicalOffsets()
+            try count(facts.canonicalOffsets.count * CompileWork.canonicalNaN)
         } catch {
             var refusal = error
             refusal.function = function
@@ -169,22 +170,21 @@ struct FunctionValidator {
                 .overLimit, "a function has more than 4,000 blocks within each other",
                 advice: "split its largest switch", at: offset)
         }
-        try countFlow()
         frames.append(Frame(opcode: opcode, type: type, height: operands.count, slots: slots))
         try push(type.parameters)
     }
 
-    /// Counts a block or branch.
-    private mutating func countFlow() throws(WasmRefusal) {
-        moduleFlow += facts.locals.count
-        guard moduleFlow - flowBefore <= WasmLimits.maxFunctionFlow else {
+    /// Counts what compiling costs.
+    private mutating func count(_ work: Int) throws(WasmRefusal) {
+        moduleWork += work
+        guard moduleWork - workBefore <= WasmLimits.maxFunctionWork else {
             throw WasmRefusal(
-                .overLimit, "a function has too many variables for so many blocks and branches",
+                .overLimit, "a function has too many branches, for its variables, or calls",
                 advice: "optimise (-O1 or more), or split the function", at: offset)
         }
-        guard moduleFlow <= WasmLimits.maxModuleFlow else {
+        guard moduleWork <= WasmLimits.maxModuleWork else {
             throw WasmRefusal(
-                .overLimit, "its functions have too many variables for so many blocks and branches",
+                .overLimit, "its functions have too many branches, for their variables, or calls",
                 advice: "optimise (-O1 or more), or divide the contract", at: offset)
         }
     }
@@ -209,7 +209,6 @@ struct FunctionValidator {
     // MARK: - Indices
 
     private mutating func labelTypes(_ label: UInt32) throws(WasmRefusal) -> [ValueType] {
-        try countFlow()
         guard label < UInt32(frames.count) else { throw invalid("a label that is not there") }
         return frames[frames.count - 1 - Int(label)].labelTypes
     }
@@ -283,6 +282,7 @@ struct FunctionValidator {
     }
 
     private mutating func stepSpecial(_ instruction: Instruction) throws(WasmRefusal) {
+        try count(CompileWork.of(instruction, variables: facts.locals.count))
         switch instruction.opcode {
         case Op.localGet: try push(try local(instruction.index), from: instruction.index + 1)
         case Op.localSet:

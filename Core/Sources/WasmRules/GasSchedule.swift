@@ -54,6 +54,11 @@ public enum GasSchedule {
     /// A call of the host costs one more for each full 8 bytes that it copies into or out of the
     /// contract's memory, or passes on.
     public static let hostBytesShift: Int64 = 3
+    /// What each byte of the host's `seed` costs: it is hashed, not copied.
+    public static let seedByte: Int64 = 8
+    /// A function that calls none, and has no more bytes of code, runs on credit: who calls it asks
+    /// for the gas at the next place where it has to.
+    static let shortCode = 100
     /// A function's entry costs one for each so many slots of its local variables, rounded up.
     static let localsPerGas: UInt32 = 4
 

@@ -45,7 +45,7 @@ struct ModuleInstrumenter {
     private func checkSize(_ count: Int) throws(WasmRefusal) {
         guard count <= WasmLimits.maxInstrumentedBytes else {
             throw WasmRefusal(
-                .overLimit, "it has more than 16 MiB when instrumented",
+                .overLimit, "it has more than 12 MiB when instrumented",
                 advice: "optimise for size (-Oz)", at: module.bytes.count)
         }
     }

@@ -1,13 +1,13 @@
 // How large the parts of a contract may be. Every limit lies well under those of the engines
 // (V8, SpiderMonkey, JavaScriptCore, Wasmtime, WasmKit), so that no module is taken by one and
-// refused by another, and none costs a compiler more than a fraction of a second.
+// refused by another, and none costs a compiler more than a few seconds.
 
 /// The structural limits of a contract's module.
 public enum WasmLimits {
     /// Bytes of the module as its author made it.
     public static let maxModuleBytes = 4 << 20
     /// Bytes of the instrumented module.
-    public static let maxInstrumentedBytes = 16 << 20
+    public static let maxInstrumentedBytes = 12 << 20
     /// Function types.
     public static let maxTypes: UInt32 = 4_000
     /// Parameters of a function or block.
@@ -43,11 +43,10 @@ public enum WasmLimits {
     /// Blocks within each other: as many as a `br_table` may have labels, since compilers make a
     /// block of every case of a switch.
     public static let maxNesting = 4_000
-    /// A function's variables times its blocks and branches: what the time and memory of compilers
-    /// grow with. SQLite comes to a 26th.
-    public static let maxFunctionFlow = 4_000_000
-    /// The sum of that over a module. SQLite comes to a thirtieth.
-    public static let maxModuleFlow = 32_000_000
+    /// What compiling a function costs, by ``CompileWork``: 0.4 s and some 50 MB.
+    public static let maxFunctionWork = 4_000_000
+    /// What compiling all functions costs.
+    public static let maxModuleWork = 32_000_000
     /// Labels of one `br_table`.
     public static let maxBranchTargets: UInt32 = 4_000
     /// Operands on a function's stack.

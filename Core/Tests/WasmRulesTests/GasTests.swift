@@ -205,6 +205,24 @@ import WasmRules
         #expect(try place.runOnV8(module, gas: 0).status == .outOfGas)
     }
 
+    @Test("nothing but calls of long functions runs on credit", arguments: [6, 40])
+    func credit(divisions: Int) throws {
+        let place = try Workplace()
+        let work = (0..<divisions).reduce("(i64.const 9)") { sum, _ in
+            "(i64.div_u \(sum) (i64.const 1))"
+        }
+        // Whoever is not asked before the end gets there and traps.
+        let module = try InstrumentedModule(
+            place.assemble(
+                """
+                (module (func $work (result i64) \(work))
+                    (func (export "run") (result i64)
+                        (drop (call $work)) (drop (call $work)) unreachable))
+                """))
+        let end = try place.runOnV8(module, gas: Int64(divisions * 11))
+        #expect(end.status == (divisions > 6 ? .outOfGas : .trap))
+    }
+
     @Test("an instance costs its pages, elements and data")
     func instantiation() throws {
         let place = try Workplace()

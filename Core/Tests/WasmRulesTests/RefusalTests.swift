@@ -92,10 +92,20 @@ import WasmRules
             module(code: [UInt8](repeating: 2, count: 4_001).flatMap { [$0, 0x40] })
         ),
         (
-            "a function has too many variables for so many blocks and branches",
+            "a function has too many branches, for its variables, or calls",
             module(
                 code: [UInt8](repeating: 2, count: 2_001).flatMap { [$0, 0x40, 0x0b] },
                 variables: [1] + number(2_000) + [0x7f])
+        ),
+        (
+            "a function has too many branches, for its variables, or calls",
+            module(code: copies(2_858))
+        ),
+        (
+            "its functions have too many branches, for their variables, or calls",
+            module(
+                someTypes, (3, number(9) + [UInt8](repeating: 0, count: 9)), (4, [1, 0x70, 0, 1]),
+                (10, list([[UInt8]](repeating: part([0] + copies(2_600) + [0x0b]), count: 9))))
         ),
         (
             "a br_table has too many labels",
@@ -108,6 +118,11 @@ import WasmRules
         ("it has more than 4 MiB", module((0, name("x") + [UInt8](repeating: 0, count: 4 << 20)))),
     ]
 
+    /// Instructions that take an engine 0.14 ms each to compile.
+    private static func copies(_ count: Int) -> [UInt8] {
+        (0..<count).flatMap { _ in [0x41, 0, 0x41, 0, 0x41, 0, 0xfc, 0x0e, 0, 0] as [UInt8] }
+    }
+
     @Test("what is larger than a contract may be is refused before it is kept")
     func limitNames() throws {
         for (reason, bytes) in Self.limits {
@@ -118,18 +133,17 @@ import WasmRules
 
     @Test("a module that grows too much by being instrumented is refused")
     func expansion() throws {
-        // A square root is one byte, and twenty when it is instrumented, if its bits are seen.
+        // Each part of a condition is a byte, and eight when it is instrumented.
         func bomb(_ count: Int) -> [UInt8] {
-            let roots = (0..<80_000).flatMap { _ in [0x9f, 0xbd, 0xbf] as [UInt8] }
-            let zero: [UInt8] = [0x44, 0, 0, 0, 0, 0, 0, 0, 0]
-            let function = part([0] + zero + roots + [0x1a, 0x0b])
+            let parts = (0..<32_000).flatMap { _ in [0x41, 0, 4, 0x40, 1, 5, 1, 0x0b] as [UInt8] }
+            let function = part([0] + parts + [0x0b])
             return module(
                 someTypes, (3, number(count) + [UInt8](repeating: 0, count: count)),
                 (10, list([[UInt8]](repeating: function, count: count))))
         }
         #expect(refusal(bomb(1)) == nil)
-        let text = try #require(refusal(bomb(12)))
-        #expect(text.contains("it has more than 16 MiB when instrumented"), "\(text)")
+        let text = try #require(refusal(bomb(15)))
+        #expect(text.contains("it has more than 12 MiB when instrumented"), "\(text)")
     }
 
     static let rules: [(String, [UInt8])] = [

@@ -177,8 +177,9 @@ extension Activation {
         try range(address, min(count, bytes.count)).copyBytes(from: bytes.prefix(count))
     }
 
-    /// Fills a range with the next bytes of the call's seed.
+    /// Fills a range with the next bytes of the call's seed, and takes off what they cost.
     func fillWithSeed(_ address: Int, _ count: Int) throws(HostExit) {
+        try pay(Int64(count) * GasSchedule.seedByte)
         seed.fill(try range(address, count))
     }
 }
@@ -308,28 +309,34 @@ extension ContractHeader {
 
 /// The stream of bytes that stand for randomness: SHA-256 of the seed and a counter.
 struct SeedStream {
-    private let seed: [UInt8]
+    /// The seed, and the number of the next block.
+    private var message: [UInt8]
     private var block: [UInt8] = []
+    /// How much of the block has been given.
     private var position = 0
     private var counter: UInt64 = 0
 
-    init(_ seed: [UInt8]) {
-        self.seed = seed
-    }
+    init(_ seed: [UInt8]) { message = seed + [UInt8](repeating: 0, count: 8) }
 
     mutating func fill(_ target: UnsafeMutableRawBufferPointer) {
-        for index in target.indices {
-            if position == block.count {
-                var hash = SHA256()
-                hash.update(seed.rawSpan)
-                let number = withUnsafeBytes(of: counter.littleEndian) { Array($0) }
-                hash.update(number.rawSpan)
-                block = hash.finalize()
-                counter += 1
-                position = 0
-            }
-            target[index] = block[position]
-            position += 1
+        var done = 0
+        while done < target.count {
+            if position == block.count { makeBlock() }
+            let part = block[position...].prefix(target.count - done)
+            UnsafeMutableRawBufferPointer(rebasing: target[done...]).copyBytes(from: part)
+            position += part.count
+            done += part.count
         }
+    }
+
+    private mutating func makeBlock() {
+        for place in 0..<8 {
+            message[message.count - 8 + place] = UInt8(truncatingIfNeeded: counter >> (8 * place))
+        }
+        var hash = SHA256()
+        hash.update(message.rawSpan)
+        block = hash.finalize()
+        counter += 1
+        position = 0
     }
 }

@@ -46,7 +46,6 @@ extension HostFunction {
         weft("pass", "ill", "", NativeImports.pass),
         weft("seed", "ii", "") { (run, arguments) throws(HostExit) in
             try run.payCall()
-            try run.pay(bytes: arguments.u32(1))
             try run.fillWithSeed(arguments.u32(0), arguments.u32(1))
             return 0
         },

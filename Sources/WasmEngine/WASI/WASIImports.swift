@@ -29,7 +29,6 @@ extension HostFunction {
                 return .success
             },
             function("random_get", "ii") { (run, arguments) throws(HostExit) in
-                try run.pay(bytes: arguments.u32(1))
                 try run.fillWithSeed(arguments.u32(0), arguments.u32(1))
                 return .success
             },
