@@ -81,6 +81,7 @@ public enum ContractText {
         """
           (data (i32.const 100) "/nest?00/trap/index")
           (data (i32.const 200) "weft-gas: 10000000\\0a")
+          (data (i32.const 300) "/pile?00")
           (func $number (result i32) (local $i i32) (local $n i32) (local $v i32)
             (local.set $n (call $field (i32.const 0) (i32.const 2) (i32.const 0) (i32.const 0)
               (i32.const 0) (i32.const 16)))
@@ -122,6 +123,17 @@ public enum ContractText {
               (call $digits (i32.const 106) (local.get $n))
               (call $digits (i32.const 211) (local.get $n))
               (call $respond (call $status (call $ask (i32.const 100) (i32.const 8)))))))
+          (func (export "pile") (local $n i32) (local $k i32)
+            (local.set $n (call $number))
+            (local.set $k (i32.const 8))
+            (loop $next
+              (call $write (i32.const 0) (i32.const 65536))
+              (br_if $next (local.tee $k (i32.sub (local.get $k) (i32.const 1)))))
+            (if (local.get $n) (then
+              (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+              (call $digits (i32.const 306) (local.get $n))
+              (call $digits (i32.const 211) (local.get $n))
+              (call $respond (call $status (call $ask (i32.const 300) (i32.const 8)))))))
           (func (export "child")
             (i32.store (i32.const 0) (call $status (call $ask (i32.const 108) (i32.const 5))))
             (call $write (i32.const 0) (i32.const 4)))

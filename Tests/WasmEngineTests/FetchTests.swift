@@ -55,7 +55,7 @@ import WasmRules
     func limits() async throws {
         let seen = ScriptedHost { fetch in
             #expect(fetch.verb == "PUT")
-            #expect(fetch.body == Array("we".utf8))
+            #expect(String(buffer: fetch.body) == "we")
             return ContractAnswer(
                 status: 200, gas: 0, headers: [.init("gas", "\(fetch.gas ?? -1)")])
         }

@@ -116,6 +116,8 @@ final class ScriptedHost: ContractHost {
         self.answer = answer
     }
 
+    func hold(_ bytes: Int) {}
+
     func begin(_ fetch: ContractFetch) -> any PendingAnswer {
         log.withLock { $0.append("begin \(fetch.url)") }
         return Ready(fetch, self)

@@ -30,6 +30,8 @@ final class Activation {
 
     var response = ContractResponse(status: 200)
     private var headerBytes = 0
+    /// How large the body may get in the memory that there is for it. So much is never counted.
+    private var bodyRoom = 64 << 10
     /// The answers to fetches; the first has number 1.
     private var sources: [Source] = []
     /// How many of them, from the first on, have been waited for.
@@ -149,6 +151,12 @@ extension Activation {
     /// Takes off the part that depends on the bytes.
     func pay(bytes: Int) throws(HostExit) {
         try pay(Int64(bytes) >> GasSchedule.hostBytesShift)
+    }
+
+    /// How many bytes of memory the contract has; 0 if it exports none.
+    var memorySize: Int {
+        guard var memory else { return 0 }
+        return library.api.wasmtime_memory_data_size(context, &memory)
     }
 
     /// A range of the contract's memory. One of no bytes is never outside.
@@ -284,6 +292,16 @@ extension Activation {
         guard count <= limits.outputBytes - response.body.readableBytes else {
             throw .failed(ResourceFailure.output(limit: limits.outputBytes))
         }
+        let size = response.body.readableBytes + count
+        guard size > bodyRoom else { return }
+        // Buffers grow by doubling.
+        let room = max(size, 2 * bodyRoom)
+        do {
+            try host.hold(room - bodyRoom)
+        } catch {
+            throw .failed(error)
+        }
+        bodyRoom = room
     }
 }
 

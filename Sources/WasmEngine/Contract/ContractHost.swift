@@ -1,5 +1,7 @@
 // What a run needs of the world around it: other calls and content.
 
+public import NIOCore
+
 /// What a contract asks for by `fetch`.
 public struct ContractFetch: Sendable {
     /// A `weft://` or `ipfs://` URL, or one that begins with a slash: of the contract itself.
@@ -9,7 +11,7 @@ public struct ContractFetch: Sendable {
     /// The headers as the contract gave them, names in lower case, sorted by name.
     public var headers: [ContractHeader]
     /// The body.
-    public var body: [UInt8]
+    public var body: ByteBuffer
     /// The gas that has been set aside for it; nil for content.
     public var gas: Int64?
 }
@@ -53,6 +55,9 @@ public struct ContractMisuse: Error {
 
 /// The host of one run.
 public protocol ContractHost: AnyObject, Sendable {
+    /// Takes so many bytes of memory more for the run, beside its instance's, until it has ended.
+    /// What is thrown ends the run without a result.
+    func hold(_ bytes: Int) throws
     /// Begins what a contract asks for; it does not block. What is thrown ends the run without a
     /// result, but for ``ContractMisuse``.
     func begin(_ fetch: ContractFetch) throws -> any PendingAnswer
@@ -67,6 +72,9 @@ public final class EmptyHost: ContractHost {
 
     /// A host that answers every fetch with 404.
     public init() {}
+
+    /// Anything is there.
+    public func hold(_ bytes: Int) {}
 
     /// An answer of 404.
     public func begin(_ fetch: ContractFetch) -> any PendingAnswer { Nothing() }

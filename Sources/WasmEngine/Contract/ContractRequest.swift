@@ -104,6 +104,8 @@ public enum ResourceFailure: Error, Sendable, Equatable, CustomStringConvertible
     case output(limit: Int)
     /// What one call reads is more than this machine fetches for it.
     case input(limit: Int64)
+    /// What one call writes in bodies of its own is more than this machine keeps for it.
+    case written(limit: Int64)
     /// One call made more calls than this machine takes.
     case calls(limit: Int)
     /// Calls within calls are deeper than this machine takes.
@@ -121,6 +123,7 @@ public enum ResourceFailure: Error, Sendable, Equatable, CustomStringConvertible
         case .output(let limit):
             "the response is larger than \(limit) bytes (compute.output)"
         case .input(let limit): "the call reads more than \(limit) bytes (compute.input)"
+        case .written(let limit): "the call writes more than \(limit) bytes (compute.written)"
         case .calls(let limit): "the call makes more than \(limit) calls (compute.calls)"
         case .depth(let limit): "calls are nested more than \(limit) deep"
         case .engine(let reason): "the engine failed: \(reason)"

@@ -1,6 +1,7 @@
 // A contract that can run: instrumented by the rules, compiled, and linked to the host's functions.
 
 import CWasmtime
+import Synchronization
 import WasmRules
 
 /// A compiled contract. It can run on many threads at once.
@@ -30,6 +31,8 @@ public final class Program: @unchecked Sendable {
     public let codeBytes: Int
     /// What it can be compiled from once more; nil if its code is as good as it can be.
     private let draft: Draft?
+    /// The most memory that a run has had at its end.
+    private let mostMemory = Atomic<Int>(0)
 
     private struct Draft {
         let instrumented: [UInt8]
@@ -59,6 +62,14 @@ public final class Program: @unchecked Sendable {
     public var isCommand: Bool { facts.isCommand }
     /// The bytes of memory that an instance begins with.
     public var memoryBytes: Int64 { Int64(facts.memoryPages) << 16 }
+
+    /// The most memory that one of its runs had, in bytes; nil if none has ended.
+    public var usedMemory: Int64? {
+        let most = mostMemory.load(ordering: .relaxed)
+        return most > 0 ? Int64(most) : nil
+    }
+
+    func noteMemory(_ bytes: Int) { mostMemory.max(bytes, ordering: .relaxed) }
 
     /// Whether a URL can call this name.
     public func answers(_ method: String) -> Bool { isCommand || methods.contains(method) }

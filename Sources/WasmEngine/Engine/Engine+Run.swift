@@ -124,6 +124,7 @@ extension Engine {
             return run.outcome(.trap)
         }
         run.context = context
+        defer { program.noteMemory(run.memorySize) }
         var running = Instance(run, instance, library)
         guard let interruption = run.interruption else { return try running.call(program) }
         let forget = run.control.onCancel { interruption.raise() }

@@ -135,7 +135,7 @@ private enum NativeImports {
         let url = try run.text(arguments.u32(0), arguments.u32(1))
         let verb = try run.text(arguments.u32(2), arguments.u32(3))
         let headers = try headers(in: try run.text(arguments.u32(4), arguments.u32(5)))
-        let body = [UInt8](try run.range(arguments.u32(6), arguments.u32(7)))
+        let body = ByteBuffer(bytes: try run.range(arguments.u32(6), arguments.u32(7)))
         var fetch = ContractFetch(
             url: url, verb: verb.isEmpty ? "GET" : verb, headers: headers, body: body)
         let isCall = ["weft://", "/"].contains { url.utf8.starts(with: $0.utf8) }

@@ -3,6 +3,7 @@
 
 import BlockStore
 import Compute
+import DequeModule
 import HTTPTypes
 import IPLD
 import Multiformats
@@ -22,6 +23,8 @@ final class CallContent: Sendable {
     /// What of its bytes is counted together with those of others.
     private let shared = Atomic<Int64>(0)
     private let isOver = Atomic(false)
+    fileprivate let windows = Mutex(Windows())
+    fileprivate let files = Atomic<Int>(0)
     let trace: Trace
 
     init(
@@ -67,27 +70,43 @@ final class CallContent: Sendable {
     }
 }
 
-/// A file that contracts read by range. What was read last is kept, in windows.
-final class CallFile: ContentFile {
+/// What a call, with all that it calls, has read last of files. Some of it is wanted again.
+private struct Windows {
     /// Small, because many calls read just a little on either side of their part.
-    private static let windowBytes: Int64 = 16 << 10
-    private static let maxWindows = 256
+    static let bytes: Int64 = 16 << 10
+    /// 16 MiB.
+    private static let maxCount = 1_024
 
-    private struct Windows {
-        var bytes: [Int64: ByteBuffer] = [:]
-        var order: [Int64] = []
+    struct Place: Hashable {
+        let file: Int
+        let index: Int64
     }
 
+    private var kept: [Place: ByteBuffer] = [:]
+    private var order = Deque<Place>()
+
+    subscript(place: Place) -> ByteBuffer? { kept[place] }
+
+    mutating func keep(_ bytes: ByteBuffer, _ place: Place) {
+        guard kept.updateValue(bytes, forKey: place) == nil else { return }
+        order.append(place)
+        if order.count > Self.maxCount { kept[order.removeFirst()] = nil }
+    }
+}
+
+/// A file that contracts read by range. What was read last is kept, in windows.
+final class CallFile: ContentFile {
     let size: Int64
     private let file: OpenFile
     private let content: CallContent
     private let control: RunControl
-    private let windows = Mutex(Windows())
+    private let number: Int
 
     init(_ file: OpenFile, _ content: CallContent, _ control: RunControl) {
         self.file = file
         self.content = content
         self.control = control
+        number = content.files.add(1, ordering: .relaxed).newValue
         size = Int64(clamping: file.size)
     }
 
@@ -95,8 +114,8 @@ final class CallFile: ContentFile {
         var done = 0
         while done < target.count {
             let place = offset + Int64(done)
-            let window = try window(place / Self.windowBytes)
-            let start = Int(place % Self.windowBytes)
+            let window = try window(place / Windows.bytes)
+            let start = Int(place % Windows.bytes)
             let count = min(target.count - done, window.readableBytes - start)
             guard count > 0 else { throw ResourceFailure.engine("a file ends too early") }
             window.withUnsafeReadableBytes { bytes in
@@ -111,8 +130,8 @@ final class CallFile: ContentFile {
     func read(_ range: Range<Int64>, _ take: (ByteBuffer) throws -> Void) throws {
         var place = range.lowerBound
         while place < range.upperBound {
-            let window = try window(place / Self.windowBytes)
-            let start = Int(place % Self.windowBytes)
+            let window = try window(place / Windows.bytes)
+            let start = Int(place % Windows.bytes)
             let count = min(Int(range.upperBound - place), window.readableBytes - start)
             guard count > 0, let part = window.slice(start..<start + count) else {
                 throw ResourceFailure.engine("a file ends too early")
@@ -123,9 +142,10 @@ final class CallFile: ContentFile {
     }
 
     private func window(_ index: Int64) throws -> ByteBuffer {
-        if let known = windows.withLock({ $0.bytes[index] }) { return known }
-        let start = index * Self.windowBytes
-        let end = min(start + Self.windowBytes, size)
+        let place = Windows.Place(file: number, index: index)
+        if let known = content.windows.withLock({ $0[place] }) { return known }
+        let start = index * Windows.bytes
+        let end = min(start + Windows.bytes, size)
         try content.count(Int(end - start))
         let stream = file.stream(UInt64(start)..<UInt64(end))
         let bytes = try control.wait {
@@ -134,16 +154,10 @@ final class CallFile: ContentFile {
             // slice of a whole block would keep all of that in memory.
             var bytes = try await stream.next() ?? ByteBuffer()
             while var part = try await stream.next() { bytes.writeBuffer(&part) }
-            guard bytes.storageCapacity > 2 * Int(Self.windowBytes) else { return bytes }
+            guard bytes.storageCapacity > 2 * Int(Windows.bytes) else { return bytes }
             return ByteBuffer(bytes: bytes.readableBytesView)
         }
-        windows.withLock { windows in
-            guard windows.bytes.updateValue(bytes, forKey: index) == nil else { return }
-            windows.order.append(index)
-            if windows.order.count > Self.maxWindows {
-                windows.bytes[windows.order.removeFirst()] = nil
-            }
-        }
+        content.windows.withLock { $0.keep(bytes, place) }
         return bytes
     }
 }

@@ -45,6 +45,8 @@ final class CallHost: ActivationHost {
     private let state = Mutex(Seen())
     /// How many calls it has begun.
     private let begun = Atomic<Int>(0)
+    /// The memory that it holds beside its instance's.
+    private let held = Atomic<Int>(0)
 
     /// The host of an activation of a contract.
     init(_ run: CallRun, _ contract: CID, _ control: RunControl, depth: Int) {
@@ -57,6 +59,14 @@ final class CallHost: ActivationHost {
     var seen: Seen { state.withLock { $0 } }
 
     func noteRead(_ cid: CID) { state.withLock { $0.read(cid) } }
+
+    func hold(_ bytes: Int) throws {
+        try run.hold(bytes)
+        held.add(bytes, ordering: .relaxed)
+    }
+
+    /// Gives back what it holds: its activation is over.
+    func letGo() { run.letGo(held.exchange(0, ordering: .relaxed)) }
 
     func begin(_ fetch: ContractFetch) throws -> any PendingAnswer {
         try control.checkMayBlock()
@@ -97,7 +107,7 @@ final class CallHost: ActivationHost {
 extension ContractFetch {
     /// The content that is asked for; nil if that is no content by its hash.
     var content: (root: CID, path: [String])? {
-        guard verb == "GET" || verb == "HEAD", body.isEmpty,
+        guard verb == "GET" || verb == "HEAD", body.readableBytes == 0,
             url.utf8.starts(with: "ipfs://".utf8),
             case .content(let path, _)? = try? FetchURL(url), let root = try? CID(text: path.root)
         else { return nil }
@@ -110,9 +120,14 @@ extension CallRun {
     func call(
         _ fetch: ContractFetch, gas: Int64, of contract: CID, _ control: RunControl
     ) throws -> Call {
-        var body = CallBody.inline(fetch.body)
-        if fetch.body.count > CallLimits.maxInlineBytes {
-            body = .content(try computation.add(ByteBuffer(bytes: fetch.body), control))
+        let size = fetch.body.readableBytes
+        let body: CallBody
+        if size > CallLimits.maxInlineBytes {
+            try hold(size)
+            defer { letGo(size) }
+            body = .content(try add(fetch.body, control))
+        } else {
+            body = .inline([UInt8](buffer: fetch.body))
         }
         let isOwn = fetch.url.utf8.first == UInt8(ascii: "/")
         do throws(CallFault) {

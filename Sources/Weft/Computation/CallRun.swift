@@ -26,6 +26,7 @@ final class CallRun: Sendable {
     let line: RunLine
     private let tree: InstanceMemory.Tree
     private let activations = Atomic<Int>(0)
+    private let written = Atomic<Int64>(0)
     /// The calls that it makes now: those that are made twice at a time are one.
     private let children = Mutex<[CID: CallChild]>([:])
 
@@ -61,6 +62,20 @@ final class CallRun: Sendable {
             throw .calls(limit: computation.limits.calls)
         }
     }
+
+    /// Adds what is too long for a record as content.
+    func add(_ bytes: ByteBuffer, _ control: RunControl) throws -> CID {
+        let total = written.add(Int64(bytes.readableBytes), ordering: .relaxed).newValue
+        let limit = Int64(clamping: computation.limits.written)
+        guard total <= limit else { throw ResourceFailure.written(limit: limit) }
+        return try computation.add(bytes, control)
+    }
+
+    /// Takes memory beside what instances have, if there is so much.
+    func hold(_ bytes: Int) throws { try computation.memory.hold(Int64(bytes), of: tree) }
+
+    /// Gives back what was held.
+    func letGo(_ bytes: Int) { computation.memory.letGo(Int64(bytes), of: tree) }
 
     /// Begins a call that a contract makes, or joins one that is under way. It blocks nobody.
     ///
@@ -168,9 +183,11 @@ final class CallRun: Sendable {
             return .noMethod("\(ContractFault.noMethod(call.export, known: program.methods))")
         }
         let result = try computation.memory.lend(
-            atLeast: program.memoryBytes, depth: depth, of: tree, control
+            atLeast: program.memoryBytes, usually: program.usedMemory, depth: depth, of: tree,
+            control
         ) { bytes in
             let host = CallHost(self, call.contract, control, depth: depth)
+            defer { host.letGo() }
             return try activate(program, call, bytes, control, host)
         }
         // What rests on the word of peers is not remembered as this node's own.
@@ -242,7 +259,7 @@ final class CallRun: Sendable {
             let body: CallBody =
                 bytes.readableBytes <= CallLimits.maxInlineBytes
                 ? .inline([UInt8](buffer: bytes))
-                : .content(try computation.add(bytes, control))
+                : .content(try add(bytes, control))
             output = CallOutput(
                 status: UInt16(outcome.response.status), headers: headers, body: body)
         }

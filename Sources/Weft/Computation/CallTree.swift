@@ -219,6 +219,9 @@ private final class ReplayHost: ActivationHost {
 
     func noteRead(_ cid: CID) { state.withLock { $0.seen.read(cid) } }
 
+    /// Its one answer is all that it holds, and that has a limit.
+    func hold(_ bytes: Int) {}
+
     func begin(_ fetch: ContractFetch) throws -> any PendingAnswer {
         guard let gas = fetch.gas else {
             guard let (root, path) = fetch.content else { throw ContractMisuse() }

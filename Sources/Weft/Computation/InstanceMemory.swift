@@ -112,18 +112,42 @@ final class InstanceMemory: Sendable {
     /// How many calls within others wait.
     var waiting: Int { state.withLock { $0.inner.count } }
 
+    /// Takes memory for what a call holds beside its instances. It waits for none: who holds much
+    /// must not wait for others.
+    ///
+    /// - Throws: `ResourceFailure.memory`.
+    func hold(_ bytes: Int64, of tree: Tree) throws(ResourceFailure) {
+        let isThere = state.withLock { state in
+            guard bytes <= state.free else { return false }
+            state.free -= bytes
+            return true
+        }
+        if !isThere { throw .memory }
+    }
+
+    /// Gives back what was held.
+    func letGo(_ bytes: Int64, of tree: Tree) {
+        guard bytes > 0 else { return }
+        state.withLock { state in
+            state.free += bytes
+            Self.grant(&state)
+        }
+    }
+
     /// Lends a part of the memory to one instance that needs some at least. If that was too little
     /// beside others, it is made again: an outermost call when there is all that it could need, one
     /// within it when there is more than it had.
     ///
+    /// - Parameter usual: what such instances have needed so far; nil if that is not known.
     /// - Throws: `ResourceFailure.memory`; what `body` throws; what ends the wait.
     func lend<Result>(
-        atLeast needed: Int64, depth: Int, of tree: Tree, _ control: RunControl,
+        atLeast needed: Int64, usually usual: Int64? = nil, depth: Int, of tree: Tree,
+        _ control: RunControl,
         _ body: (Int64) throws -> Result
     ) throws -> Result {
         guard needed <= total else { throw ResourceFailure.memory }
         let most = max(needed, min(Self.instanceBytes, total))
-        var share = take(atLeast: needed, depth: depth, of: tree)
+        var share = take(atLeast: needed, usually: usual, depth: depth, of: tree)
         if let taken = share {
             defer { giveBack(taken, of: tree) }
             do {
@@ -148,14 +172,18 @@ final class InstanceMemory: Sendable {
         return try body(share)
     }
 
-    /// Takes all that an instance could need while there is plenty, else a part of what is left,
-    /// which is small for those that are called, so that calls may lie as deep in each other as
-    /// they are allowed to, and while others wait; at least what it begins with.
-    private func take(atLeast needed: Int64, depth: Int, of tree: Tree) -> Int64? {
+    /// Takes a little more than such instances have needed so far. Of one that is not known it
+    /// takes a part of what is left, which is small for those that are called, so that calls may
+    /// lie as deep in each other as they are allowed to, and while others wait; at least what it
+    /// begins with.
+    private func take(
+        atLeast needed: Int64, usually usual: Int64?, depth: Int, of tree: Tree
+    ) -> Int64? {
         state.withLock { state in
             let isWanted = !state.line.isEmpty || !state.inner.isEmpty
-            let part = depth > 2 || isWanted ? state.free / 16 : state.free / 2
-            let share = max(needed, min(Self.instanceBytes, part))
+            let unknown = depth > 2 || isWanted ? state.free / 64 : state.free / 4
+            let part = usual.map { $0 + $0 / 4 } ?? unknown
+            let share = max(needed, min(Self.instanceBytes, part, total))
             guard share <= state.free else { return nil }
             state.lend(share, to: tree)
             return share

@@ -237,6 +237,9 @@ public struct Configuration: Sendable, Equatable {
         public var output: UInt64 = 64 << 20
         /// The bytes of content that one call may read, and of a request's body.
         public var input: UInt64 = 1 << 30
+        /// The bytes that one call may write into the store, with all that it calls: answers and
+        /// bodies that are too long for a record.
+        public var written: UInt64 = 256 << 20
         /// How many activations one call may have.
         public var calls = 10_000
     }

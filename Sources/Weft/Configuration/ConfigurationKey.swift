@@ -122,6 +122,9 @@ public struct ConfigurationKey: Sendable {
         .size(
             "compute.input", \.compute.input,
             "The most bytes of content that a call may read, and of a request's body."),
+        .size(
+            "compute.written", \.compute.written,
+            "The most bytes of long answers and bodies that a call writes, with all it calls."),
         .count(
             "compute.calls", \.compute.calls, 1...1_048_576,
             "How many contracts one call may start, those that they start among them."),

@@ -188,6 +188,27 @@ import WasmRules
         }
     }
 
+    @Test("answers that wait for what they call count as memory")
+    func piledOutput() async throws {
+        try await granting({ $0.memory = 16 << 20 }) { limits in
+            #expect(try await limits.call("pile?9").response.ok)
+            let failure = try await limits.failure("pile?60")
+            #expect(failure?.code == .resource)
+            #expect(failure?.message.contains("compute.memory") == true)
+            #expect(limits.node.computation.memory.taken == 0)
+        }
+    }
+
+    @Test("what a call writes with all that it calls is bounded together")
+    func written() async throws {
+        try await granting({ $0.written = 1 << 20 }) { limits in
+            #expect(try await limits.call("pile?1").response.ok)
+            let failure = try await limits.failure("pile?3")
+            #expect(failure?.code == .resource)
+            #expect(failure?.message.contains("compute.written") == true)
+        }
+    }
+
     @Test("an answer of peers that is larger than this node takes is refused, too")
     func peersOutput() async throws {
         var modest = PeerFetchTests.configuration

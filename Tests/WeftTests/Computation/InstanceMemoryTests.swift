@@ -71,6 +71,35 @@ import WasmEngine
         #expect(memory.taken == 0 && memory.waiting == 0)
     }
 
+    @Test("who is known to need little is lent little, so that many lie in each other")
+    func usual() throws {
+        let memory = InstanceMemory(1 << 30)
+        let tree = memory.plant()
+        func nest(_ depth: Int) throws {
+            try memory.lend(
+                atLeast: 65_536, usually: 8 << 20, depth: depth, of: tree, RunControl()
+            ) { share in
+                #expect(share == 10 << 20)
+                if depth < 64 { try nest(depth + 1) }
+            }
+        }
+        try nest(1)
+        #expect(memory.taken == 0)
+    }
+
+    @Test("what is held beside instances is no more than there is")
+    func held() throws {
+        let memory = InstanceMemory(100)
+        let tree = memory.plant()
+        try memory.lend(atLeast: 10, usually: 32, depth: 1, of: tree, RunControl()) { _ in
+            try memory.hold(60, of: tree)
+            #expect(throws: ResourceFailure.memory) { try memory.hold(1, of: tree) }
+            #expect(memory.taken == 100)
+            memory.letGo(60, of: tree)
+        }
+        #expect(memory.taken == 0)
+    }
+
     @Test("one alone does not wait for itself, and one that is told to stop waits no more")
     func alone() async throws {
         let memory = InstanceMemory(64)

@@ -5,6 +5,7 @@ import Compute
 import ContractText
 import HTTPTypes
 import Multiformats
+import NIOCore
 import Testing
 
 @testable import WasmEngine
@@ -13,7 +14,7 @@ import Testing
 @Suite struct SharedWorkTests {
     /// A fetch of a method that runs until its gas is used.
     private static func loop(gas: Int64) -> ContractFetch {
-        ContractFetch(url: "/loop", verb: "GET", headers: [], body: [], gas: gas)
+        ContractFetch(url: "/loop", verb: "GET", headers: [], body: ByteBuffer(), gas: gas)
     }
 
     @Test("a call that two activations make goes on when the one that began it is stopped")
