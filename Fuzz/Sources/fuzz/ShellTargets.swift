@@ -28,6 +28,18 @@ let shellTargets: [String: Target] = [
             violated("the URL of an address is that of the same address")
         }
     },
+    "routing": { bytes in
+        let input = [UInt8](bytes)
+        for isLines in [false, true] {
+            let whole = providers(in: [input], isLines: isLines)
+            if whole != providers(in: input.map { [$0] }, isLines: isLines) {
+                violated("how an answer is cut makes no difference")
+            }
+            if whole.contains(where: { $0.count > RoutingAnswer.maxAddresses }) {
+                violated("a peer has so many addresses")
+            }
+        }
+    },
     "byte-ranges": { bytes in
         let text = String(decoding: [UInt8](bytes), as: UTF8.self)
         for size: UInt64 in [0, 1, 1000, 1 << 63, .max] {
@@ -73,6 +85,17 @@ let shellTargets: [String: Target] = [
         if whole != pieces { violated("how a body is cut makes no difference") }
     },
 ]
+
+/// The peers of a router's answer, up to what cannot be read.
+private func providers(in pieces: [[UInt8]], isLines: Bool) -> [[ProviderAddress]] {
+    var answer = RoutingAnswer(isLines: isLines)
+    var found: [[ProviderAddress]] = []
+    do {
+        for piece in pieces { try answer.take(ByteBuffer(bytes: piece)) { found.append($0) } }
+        try answer.end { found.append($0) }
+    } catch {}
+    return found
+}
 
 /// What a multipart body has in it: each part's header and content; nil if it is refused.
 private func parts(of pieces: [[UInt8]]) -> [String]? {

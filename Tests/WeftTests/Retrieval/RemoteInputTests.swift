@@ -83,6 +83,22 @@ import Wire
         #expect(throws: Fault.self) { try read(Self.archive, root: other.root) }
     }
 
+    /// The HTTP addresses in a router's answer that comes in pieces.
+    private func providers(
+        _ answer: some Sequence<UInt8>, isLines: Bool = false, pieces: Int = .max
+    ) throws -> [String] {
+        var reader = RoutingAnswer(isLines: isLines)
+        var found: [String] = []
+        var rest = ByteBuffer(bytes: answer)
+        while let piece = rest.readSlice(length: min(pieces, rest.readableBytes)),
+            piece.readableBytes > 0
+        {
+            try reader.take(piece) { found += $0.map(\.base) }
+        }
+        try reader.end { found += $0.map(\.base) }
+        return found
+    }
+
     /// Routers' answers: what is no provider is passed over, noise is refused.
     @Test func routing() throws {
         let answer = """
@@ -91,15 +107,27 @@ import Wire
             {"Schema":"other","Addrs":["/dns/b.example/tcp/443/tls/http"]},\
             {"Schema":"peer"},17,null]}
             """
-        let found = try DelegatedRouting.list(in: ByteBuffer(string: answer)).flatMap { $0 }
-        #expect(found.map(\.base) == ["https://a.example"])
-        #expect(try DelegatedRouting.list(in: ByteBuffer(string: "{}")).isEmpty)
         let bytes = Array(answer.utf8)
+        #expect(try providers(bytes) == ["https://a.example"])
+        #expect(try providers("{}".utf8).isEmpty)
         for count in 0..<bytes.count {
-            #expect(throws: (any Error).self) {
-                try DelegatedRouting.list(in: ByteBuffer(bytes: bytes.prefix(count)))
-            }
+            #expect(throws: (any Error).self) { try providers(bytes.prefix(count)) }
         }
+    }
+
+    /// A line is a line however it is cut, the last one without its end too; too much is refused.
+    @Test func routingLines() throws {
+        let lines = ["a", "b", "c"].map { name in
+            #"{"Schema":"peer","Addrs":["/dns/\#(name).example/tcp/443/tls/http"]}"#
+        }
+        let answer = lines.joined(separator: "\r\n\r\n")
+        for pieces in 1...answer.utf8.count {
+            #expect(
+                try providers(answer.utf8, isLines: true, pieces: pieces)
+                    == ["https://a.example", "https://b.example", "https://c.example"])
+        }
+        let long = repeatElement(UInt8(ascii: "\n"), count: RoutingAnswer.maxBytes + 1)
+        #expect(throws: Fault.self) { try providers(long, isLines: true, pieces: 1 << 16) }
     }
 }
 

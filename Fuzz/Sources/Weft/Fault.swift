@@ -1,0 +1,1 @@
+../../../Sources/Weft/Retrieval/Fault.swift
