@@ -60,12 +60,12 @@ import Wire
         let cid = blocks.add(Array("a file".utf8), .raw)
         try await withServer(blocks) { base, _ in
             var request = HTTPClientRequest(url: "\(base)/ipfs/\(cid)\(query)")
-            let whole = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+            let whole = try await HTTPClient.shared.execute(request, timeout: .seconds(240))
             #expect(whole.headers["vary"] == (query.isEmpty ? ["Accept"] : []))
             let length = try await whole.body.collect(upTo: 1 << 20).readableBytes
             #expect(length > 0)
             request.method = .HEAD
-            let head = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+            let head = try await HTTPClient.shared.execute(request, timeout: .seconds(240))
             #expect(head.status == .ok)
             let said = head.headers.first(name: "content-length")
             #expect(said == (query.isEmpty ? "\(length)" : nil))

@@ -136,7 +136,7 @@ func body(_ response: Response) async throws -> [UInt8] {
             try await closed.stop()
             let error = await #expect(throws: FetchError.self) {
                 try await node.fetch(
-                    "ipfs://\(Self.file.root)", mesh: MeshOptions(deadline: .seconds(8)))
+                    "ipfs://\(Self.file.root)", mesh: MeshOptions(deadline: .seconds(60)))
             }
             #expect(error?.code != .deadline)
             #expect(error?.trace.contains { $0.peer == url } == true)
