@@ -98,10 +98,12 @@ func answer(
     return try await answer
 }
 
-/// Sends `count` pieces of a mebibyte to be hashed. Returns whether the digest is right.
-func isHashed(_ peer: PeerConnection, pieces count: Int) async throws -> Bool {
+/// Sends `count` pieces to be hashed. Returns whether the digest is right.
+func isHashed(
+    _ peer: PeerConnection, pieces count: Int, of size: Int = 1 << 20
+) async throws -> Bool {
     var noise = SeededGenerator(seed: 1)
-    let piece = noise.bytes(1 << 20)
+    let piece = noise.bytes(size)
     let stream = try await peer.open([Names.sink])
     var hasher = SHA256()
     for _ in 0..<count {

