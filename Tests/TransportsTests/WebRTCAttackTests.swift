@@ -110,6 +110,66 @@ extension [UInt8] {
         try await listener.close()
     }
 
+    /// A host whose handshakes go no further takes all places there are; whoever comes from
+    /// elsewhere gets one at the first attempt.
+    @Test("one host's silent handshakes make room for others", .timeLimit(.minutes(10)))
+    func silentHost() async throws {
+        let admission = Admission(limit: 200)
+        let mine = try makeTransport([.noise]) {
+            $0.admission = admission
+            $0.handshakeTimeout = .seconds(60)
+        }
+        let (listener, port) = try await listening(mine)
+        func next(for stranger: Stranger) throws -> [UInt8] {
+            while true {
+                let answer = try #require(stranger.receive())
+                if answer.first == 22 { return answer }
+            }
+        }
+        func begin(_ name: String, at host: UInt32) throws -> Stranger {
+            let stranger = try Stranger(to: port, at: host)
+            // One host is not answered as often as it likes.
+            repeat { stranger.send(check(name)) } while stranger.receive(within: 100) == nil
+            stranger.send(hello())
+            let answer = try next(for: stranger)
+            if answer.isHandshake(3) {
+                stranger.send(hello(cookie: Array(answer[28...])))
+                #expect(try next(for: stranger).isHandshake(2))
+            }
+            return stranger
+        }
+        let most = ICELimits().halfOpen
+        let silent = try (0..<most).map { try begin("s\($0)", at: 300) }
+        #expect(admission.counts.open == most)
+        for number in 0..<3 { _ = try begin("guest\(number)", at: 301 + UInt32(number)) }
+        #expect(admission.counts.open == most)
+        withExtendedLifetime(silent) {}
+        try await listener.close()
+    }
+
+    /// Checks with which a page finds out whether its node is there, of an association of before.
+    @Test("what speaks to a process before this one is answered no more")
+    func before() async throws {
+        let mine = try makeTransport([.noise])
+        let (listener, port) = try await listening(mine)
+        let stranger = try Stranger(to: port)
+        stranger.send(check("old"))
+        _ = try #require(stranger.receive())
+        // A record with what SCTP says.
+        stranger.send([23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4])
+        stranger.send(check("old"))
+        // Whoever dials anew is, also from the same place.
+        stranger.send(check("new"))
+        let answer = try #require(stranger.receive())
+        let key = Array(("libp2p+webrtc+v2/new" + String(repeating: "x", count: 22)).utf8)
+        let read = try STUNMessage(decoding: answer.span.bytes)
+        let isNew = read.isAuthentic(answer.span.bytes, key: key.span.bytes)
+        #expect(isNew)
+        stranger.send(hello())
+        #expect(try #require(stranger.receive()).isHandshake(2))
+        try await listener.close()
+    }
+
     /// Thousands of checks a second from many addresses, which never go on.
     @Test("a flood of checks keeps nobody out", .timeLimit(.minutes(10)))
     func flood() async throws {

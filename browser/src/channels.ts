@@ -21,6 +21,8 @@ interface Target {
   /** Whether its wire is open, on which the two prove who they are. */
   isOpen: boolean
   isReady: boolean
+  /** Whether it was connected until it was lost. */
+  wasReady: boolean
   /** What became of the last attempt. */
   outcome: string
   failures: number
@@ -48,6 +50,10 @@ export interface ConnectedPeer {
   /** Whether it is another visitor's page, or a node that the site names. */
   readonly kind: 'page' | 'node'
 }
+
+/** Whether it is being dialled, or will be in a moment, as it was connected. */
+const isComing = ({ channel, isReady, wasReady, timer }: Target): boolean =>
+  !isReady && (channel !== undefined || (wasReady && timer !== undefined))
 
 const describe = ({ peer, address }: Target): ConnectedPeer => ({ peer, address, kind: 'node' })
 
@@ -95,7 +101,7 @@ export class Channels {
 
   /** Whether a peer is being dialled. */
   get isDialling(): boolean {
-    return this.targets.some(({ channel, isReady }) => channel !== undefined && !isReady)
+    return this.targets.some(isComing)
   }
 
   /** What became of the peers that are not connected. */
@@ -113,9 +119,8 @@ export class Channels {
     this.checkRoom(hasRelay ? 1 : 2)
     if (!hasRelay) this.add(way[0]!)
     const target: Target = {
-      address, peer: peer!, way, channel: undefined, isOpen: false, isReady: false,
-      outcome: 'is being dialled', failures: 0, dialledAt: 0,
-      timer: undefined,
+      address, peer: peer!, way, channel: undefined, isOpen: false, isReady: false, wasReady: false,
+      outcome: 'is being dialled', failures: 0, dialledAt: 0, timer: undefined,
     }
     this.targets.push(target)
     this.dial(target)
@@ -146,12 +151,15 @@ export class Channels {
       const isRested = this.now() - target.dialledAt >= LEAST_PAUSE
       if (target.channel === undefined && isRested) this.dial(target)
     }
-    const attempts = new Map(this.targets.map(target => [target, target.channel]))
+    const attempts = new Map(this.targets.filter(isComing).map(target => [target, target.channel]))
     for (;;) {
       if (isSo()) return true
-      const isDialling = [...attempts].some(
-        ([target, channel]) => channel !== undefined && target.channel === channel)
-      if (!isDialling) return false
+      for (const [target, channel] of attempts) {
+        const isOver = !isComing(target) || (channel !== undefined && target.channel !== channel)
+        if (isOver) attempts.delete(target)
+        else attempts.set(target, target.channel)
+      }
+      if (attempts.size === 0) return false
       await this.change(signal)
     }
   }
@@ -170,7 +178,7 @@ export class Channels {
   }
 
   private tell(): void {
-    const dialling = this.targets.filter(({ channel, isReady }) => channel !== undefined && !isReady)
+    const dialling = this.targets.filter(isComing)
     this.core.run('dialling', dialling.length, this.now())
     this.settle()
     for (const done of [...this.waiting]) done()
@@ -355,6 +363,7 @@ export class Channels {
     const target = this.targets.find(target => target.channel === channel)
     if (target === undefined) return
     const wasReady = target.isReady
+    target.wasReady = wasReady
     target.channel = undefined
     target.isOpen = false
     target.isReady = false
@@ -432,6 +441,7 @@ export class Channels {
     for (const channel of this.visitors.keys()) this.core.run('close', channel, this.now())
     for (const target of this.targets) {
       clearTimeout(target.timer)
+      target.timer = undefined
       if (target.channel !== undefined) this.core.run('close', target.channel, this.now())
     }
     this.settle()

@@ -35,6 +35,8 @@ final class TownPage {
     var sendsWrongBytes = false
     var answersNoOffer = false
     var answersWrongly = false
+    /// Whether nothing comes to it on its associations, of whose end nobody hears either.
+    var isDeaf = false
 
     /// A page whose browser hashes blocks itself, if it is so said, and never tells.
     init(seed: UInt64, hangs: Bool) throws {
@@ -97,6 +99,7 @@ final class Town {
     }
 
     /// A page begins to read; answers the reading.
+    @discardableResult
     func begin(_ cid: CID, _ path: [String] = [], at page: Int) throws -> UInt32 {
         reading += 1
         pages[page].content[reading] = []
@@ -174,8 +177,9 @@ final class Town {
                 node.receive(bytes, from: number, now: now)
             }
             guard let (other, far) = pages[number].associations[channel.number] else { continue }
-            while let order = channel.messages?.nextOrder(now: now) ?? nil {
+            while let order = channel.nextOrder(now: now) {
                 hasSent = true
+                if pages[other].isDeaf { continue }
                 switch order {
                 case .send(var bytes, let kind, let stream):
                     if pages[number].sendsWrongBytes, bytes.count > 1000 { bytes[900] ^= 1 }

@@ -208,6 +208,91 @@ extension ICEResponder {
         holds(responder.begin(all[3]) && responder.checkedCount == 0)
     }
 
+    /// Of 128 silent handshakes of one host the oldest made others try twice.
+    @Test("the network with the most handshakes under way makes room for others, not for itself")
+    func halfOpenByNetwork() throws {
+        var limits = ICELimits()
+        (limits.halfOpen, limits.burst) = (4, 1_000)
+        var responder = ICEResponder(limits, now: start)
+        func dial(_ name: String, from source: UDPAddress) throws -> UInt64 {
+            try need(responder.checked(Dialer(name).check(), from: source))
+        }
+        let flood = try (1...3).map { try dial("f\($0)", from: place(1, UInt16($0))) }
+        let guest = try dial("guest", from: place(2))
+        for peer in flood + [guest] {
+            holds(responder.inTheWay(of: peer) == nil && responder.begin(peer))
+        }
+        let more = try dial("more", from: place(1, 9))
+        holds(responder.inTheWay(of: more) == nil && !responder.begin(more))
+        let late = try dial("late", from: place(3))
+        holds(responder.inTheWay(of: late) == flood[0])
+        responder.end(flood[0], now: start)
+        holds(responder.inTheWay(of: late) == nil && responder.begin(late))
+        // Two are not more than one who comes would have.
+        let second = try dial("second", from: place(2, 9))
+        holds(responder.inTheWay(of: second) == nil && !responder.begin(second))
+    }
+
+    /// A school has one address; so has who takes all handshakes that there may be.
+    @Test("64 pages behind one address begin at once, beside a host that floods")
+    func school() throws {
+        var responder = ICEResponder(now: start)
+        let limits = ICELimits()
+        // Of the flood no more than 64 are answered at once.
+        let now = start + .seconds(2)
+        for number in 0..<limits.halfOpen {
+            let check = Dialer("f\(number)").check()
+            let time = number < limits.burst ? start : now
+            let source = place(1, UInt16(number + 1))
+            holds(responder.begin(try need(responder.checked(check, from: source, now: time))))
+        }
+        var pages: [UInt64] = []
+        for number in 0..<64 {
+            let source = place(2, UInt16(number + 1))
+            let check = Dialer("p\(number)").check()
+            let page = try need(responder.checked(check, from: source, now: now))
+            if let other = responder.inTheWay(of: page) { responder.end(other, now: now) }
+            if responder.begin(page) { pages.append(page) }
+        }
+        // The two share what there is, and each that ends leaves its place.
+        holds(pages.count >= 63 && responder.halfOpenCount == limits.halfOpen)
+        for page in pages { responder.open(page) }
+        holds(responder.halfOpenCount <= limits.halfOpen - 63)
+    }
+
+    /// So that the other end of an association of before notices that it is over: what it asks
+    /// carries its own key, as if it began one.
+    @Test("checks that come to nothing are answered no more for a while, and others at once")
+    func dead() throws {
+        var limits = ICELimits()
+        limits.dead = 2
+        var responder = ICEResponder(limits, now: start)
+        let old = Dialer("old")
+        let peer = try need(responder.checked(old.check(), from: place(1)))
+        holds(responder.isNew(peer))
+        holds(responder.takeLost(now: start + limits.handshake).isEmpty && responder.count == 0)
+        let then = start + limits.handshake
+        holds(responder.checked(old.check(), from: place(1), now: then) == nil)
+        holds(responder.checked(old.check(), from: place(2), now: then) == nil)
+        // Who dials anew from there has another name.
+        let new = try need(responder.checked(Dialer("new").check(), from: place(1), now: then))
+        holds(responder.begin(new) && !responder.isNew(new))
+        responder.end(new, now: then)
+        holds(responder.checked(Dialer("new").check(), from: place(1), now: then) == nil)
+        let end = then + limits.death
+        let again = try need(responder.checked(old.check(), from: place(1), now: end))
+        // One that had to make room has not come to nothing.
+        responder.remove(again)
+        holds(responder.checked(old.check(), from: place(1), now: end) != nil)
+        // Only so many are remembered.
+        for name in ["a", "b", "c"] {
+            let peer = try need(responder.checked(Dialer(name).check(), from: place(9), now: end))
+            responder.end(peer, now: end)
+        }
+        holds(responder.checked(Dialer("c").check(), from: place(9), now: end) == nil)
+        holds(responder.checked(Dialer("a").check(), from: place(9), now: end) != nil)
+    }
+
     @Test("there are so many peers at most") func many() throws {
         var limits = ICELimits()
         limits.peers = 1

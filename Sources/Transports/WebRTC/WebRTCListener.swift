@@ -117,8 +117,12 @@ final class WebRTCListener: ChannelInboundHandler {
                         }
                         ice.select(source, of: place)
                         known.path = WebRTCPath(envelope)
-                    } else if type == 22, !isClosing {
+                    } else if type == 22 {
+                        guard !isClosing else { return }
                         begin(place, source, datagram, WebRTCPath(envelope))
+                    } else if ice.isNew(place) {
+                        // It speaks as to a process before this one, and has to notice.
+                        ice.end(place, now: Self.now())
                     }
                 }
             }
@@ -136,6 +140,7 @@ final class WebRTCListener: ChannelInboundHandler {
         let made =
             isCrowded ? greet(source, datagram, path) : weft_dtls_new(server)
         guard let dtls = made else { return }
+        if let other = ice.inTheWay(of: place) { peers[other]?.end(.overLimit) }
         let bound = NIOLoopBound(self, eventLoop: stack.eventLoop)
         let visit = context.admission.enter(from: path.remote) {
             bound.eventLoop.execute { bound.value.peers[place]?.end(.overLimit) }
@@ -312,7 +317,7 @@ final class WebRTCListener: ChannelInboundHandler {
     /// A peer's connection is over.
     func remove(_ peer: WebRTCPeer) {
         guard peers.removeValue(forKey: peer.place) != nil else { return }
-        ice.remove(peer.place)
+        ice.end(peer.place, now: Self.now())
         if let visit = visits.removeValue(forKey: peer.place) { context.admission.leave(visit) }
         closeIfOver()
     }

@@ -37,6 +37,7 @@ extension ContentPeer {
     ) {
         guard let channel = channels[number] else { return }
         channel.lastUse = now
+        channel.presence?.heard(now: now)
         do throws(ConnectionError) {
             try channel.messages?.receive(bytes[...], kind, on: stream, now: now)
         } catch {
@@ -174,6 +175,7 @@ extension ContentPeer {
     private func ready(_ peer: PeerID, on channel: PageChannel, now: Instant) {
         channel.peer = peer
         guard channel.carrier == nil else { return circuitIsReady(channel, now: now) }
+        if channel.messages != nil { channel.presence = Presence(now: now) }
         exchange.connected(peer, .direct, now: now)
         identify.connected(to: peer, over: PeerChannel(remoteAddress: channel.address))
         for reading in readingOrder where isAsked(channel) {

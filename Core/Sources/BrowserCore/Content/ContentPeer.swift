@@ -254,8 +254,34 @@ final class ContentPeer {
             } catch {
                 end(channel, because: error.description, now: now)
             }
+            if channel.presence != nil { attend(to: channel, now: now) }
         }
         settle(now: now)
+    }
+
+    /// Finds out whether the peer of a channel is there, if it is time.
+    @inline(never)
+    private func attend(to channel: PageChannel, now: Instant) {
+        guard let peer = channel.peer else { return }
+        switch channel.presence?.advance(to: now) {
+        case .ask: _ = ping.ping(peer, now: now)
+        case .leave: end(channel, because: "the peer has gone silent", now: now)
+        case nil: break
+        }
+    }
+
+    /// A peer that has answered, or could not be asked, is not silent, on whichever of its
+    /// channels.
+    @inline(never)
+    private func take(_ event: Ping.Event, now: Instant) {
+        let peer: PeerID
+        switch event {
+        case .answered(_, let asked, _), .failed(_, let asked, .overLimit): peer = asked
+        case .failed: return
+        }
+        for number in channelOrder where channels[number]?.peer == peer {
+            channels[number]?.presence?.heard(now: now)
+        }
     }
 
     /// Carries out what the machines want, until they want nothing more.
@@ -289,7 +315,7 @@ final class ContentPeer {
                 carryOut(order, of: .ping, now: now)
                 isBusy = true
             }
-            while ping.nextEvent() != nil {}
+            while let event = ping.nextEvent() { take(event, now: now) }
             if let visitors, settle(visitors, now: now) { isBusy = true }
             if let names, settle(names, now: now) { isBusy = true }
         }

@@ -243,7 +243,10 @@ public func close(_ channel: UInt32, _ now: Double) {
 /// A channel that was full has room again.
 @c(weft_writable)
 public func writable(_ channel: UInt32) {
-    unsafe page?.channels[channel]?.isFull = false
+    guard let page = unsafe page, let channel = page.channels[channel] else { return }
+    channel.isFull = false
+    // What waited has gone out, as the peer has confirmed what came before it.
+    channel.presence?.heard(now: page.lastTime)
     drain()
 }
 
@@ -405,9 +408,8 @@ private func send(of channel: PageChannel, _ page: ContentPeer) -> Bool {
         channel.isFull = hasRoom == 0
         hasSent = true
     }
-    while !channel.isFull, let order = channel.messages?.nextOrder(now: page.lastTime) ?? nil {
+    while !channel.isFull, let order = channel.nextOrder(now: page.lastTime) {
         let hasRoom: UInt32
-        channel.lastUse = page.lastTime
         switch order {
         case .close(let stream):
             hasRoom = weft_host_message(channel.number, UInt32(stream), 0, nil, 0)

@@ -73,6 +73,8 @@ final class PageChannel {
     var caller: PeerID?
     /// When something went over it last.
     var lastUse = Instant(nanoseconds: 0)
+    /// Whether the peer is there, on data channels.
+    var presence: Presence?
     /// Who is at the other end, once it has proven that.
     var peer: PeerID?
     var streams = [UInt32: Stream]()
@@ -151,11 +153,22 @@ extension PageChannel {
         isWebRTC ? messages?.nextEvent() ?? nil : bytes?.nextEvent() ?? nil
     }
 
-    var deadline: Instant? { isWebRTC ? messages?.deadline ?? nil : bytes?.deadline ?? nil }
+    var deadline: Instant? {
+        isWebRTC
+            ? presence?.deadline.earlier(messages?.deadline ?? nil) : bytes?.deadline ?? nil
+    }
 
     func advance(to now: Instant) throws(ConnectionError) {
         try messages?.advance(to: now)
         try bytes?.advance(to: now)
+    }
+
+    /// What is to be done next with the data channels; nil if nothing is, or there are none.
+    func nextOrder(now: Instant) -> ChannelOrder? {
+        guard let order = messages?.nextOrder(now: now) ?? nil else { return nil }
+        lastUse = now
+        presence?.sent(now: now)
+        return order
     }
 
     func open(_ protocols: [ProtocolName], now: Instant) -> UInt32? {
@@ -200,6 +213,7 @@ extension PageChannel {
     /// Finds out whether the peer is there.
     func check(now: Instant) {
         messages?.check(roundTrip: nil, now: now)
+        presence?.isAwaited(now: now)
         bytes?.check(now: now)
     }
 

@@ -4,7 +4,12 @@
 // In webrtc-direct the key of a check is in the check itself, so a valid one proves nothing about
 // who sent it or from where; only the handshake above does. What a check may cost is bounded by its
 // source's rate. Of those who have done no more the oldest makes room for the next, so that whoever
-// goes on is not kept out by those who pretend; how many handshakes are under way is bounded.
+// goes on is not kept out by those who pretend; how many handshakes are under way is bounded, and
+// the network that has the most of them makes room for others.
+//
+// For the same reason the checks of an association that is over, or was of a process before this
+// one, look like those of a newcomer. Answered for ever they would have its other end believe that
+// it goes on (RFC 7675), so that the names of those that come to nothing are dead for a while.
 
 public import Wire
 
@@ -33,6 +38,10 @@ public struct ICELimits: Sendable {
     public var agreement = Duration.seconds(15)
     /// How long a peer may go without a check.
     public var silence = Duration.seconds(30)
+    /// How long a peer whose association is over is not answered: longer than any takes to notice.
+    public var death = Duration.seconds(60)
+    /// How many of these are remembered.
+    public var dead = 1024
 
     /// The usual limits.
     public init() {}
@@ -84,18 +93,25 @@ public struct ICEResponder {
     /// How many peers have done a check and nothing else.
     public private(set) var checkedCount = 0
     /// How many handshakes are under way.
-    public private(set) var halfOpenCount = 0
+    public var halfOpenCount: Int { halfOpen.count }
     /// By a number made of the source, so that there are never more.
     private var buckets: [Bucket]
     /// Peers by when they did their first check; some have gone on or away since.
     private var arrivals: BoundedQueue<(at: Instant, peer: UInt64)>
     /// When those that have gone on are looked at.
     private var deadlines = DeadlineQueue<UInt64>()
+    /// The peers whose handshake is under way, in the order in which they began.
+    private var halfOpen: [UInt64] = []
+    /// Until when peers whose association is over are not answered, by their names; and these in
+    /// the order in which they ended.
+    private var dead: [[UInt8]: Instant] = [:]
+    private var graves: BoundedQueue<[UInt8]>
 
     /// A responder without peers.
     public init(_ limits: ICELimits = ICELimits(), now: Instant) {
         self.limits = limits
         arrivals = BoundedQueue(limit: limits.checked + limits.peers)
+        graves = BoundedQueue(limit: limits.dead)
         buckets = [Bucket](
             repeating: Bucket(level: limits.burst, filled: now), count: limits.sources)
     }
@@ -152,9 +168,9 @@ public struct ICEResponder {
     ) -> [UInt8]? {
         // Whoever repeats what is known costs no more than the answer.
         if let known { return peers[known]?.password }
-        guard let credentials = ICECredentials(username: username), mayAsk(source, now: now) else {
-            return nil
-        }
+        guard dead[username].map({ now >= $0 }) ?? true,
+            let credentials = ICECredentials(username: username), mayAsk(source, now: now)
+        else { return nil }
         return Array(credentials.password)
     }
 
@@ -182,6 +198,23 @@ public struct ICEResponder {
     /// where it says, which costs it a round trip.
     public var isCrowded: Bool { halfOpenCount >= limits.crowd }
 
+    /// Whose handshake has to end so that the peer's can begin: where too many are under way, the
+    /// oldest of the network that has the most, if that has more than the peer's. Nil if none has
+    /// to, or may.
+    public func inTheWay(of peer: UInt64) -> UInt64? {
+        guard halfOpen.count >= limits.halfOpen, let own = network(of: peer) else { return nil }
+        var counts: [UInt64: Int] = [:]
+        for other in halfOpen {
+            if let network = network(of: other) { counts[network, default: 0] += 1 }
+        }
+        guard let most = counts.max(by: { $0.value < $1.value }),
+            most.value > counts[own, default: 0] + 1
+        else { return nil }
+        return halfOpen.first { network(of: $0) == most.key }
+    }
+
+    private func network(of peer: UInt64) -> UInt64? { peers[peer]?.selected?.network }
+
     /// The peer's handshake begins. False if too many are under way, or there are too many peers.
     public mutating func begin(_ peer: UInt64) -> Bool {
         guard let entry = peers[peer], halfOpenCount < limits.halfOpen else { return false }
@@ -194,7 +227,7 @@ public struct ICEResponder {
         case .handshake, .open: return false
         }
         peers[peer]?.stage = .handshake
-        halfOpenCount += 1
+        halfOpen.append(peer)
         return true
     }
 
@@ -202,17 +235,31 @@ public struct ICEResponder {
     public mutating func open(_ peer: UInt64) {
         guard peers[peer]?.stage == .handshake else { return }
         peers[peer]?.stage = .open
-        halfOpenCount -= 1
+        halfOpen.removeAll { $0 == peer }
     }
 
-    /// Forgets a peer.
+    /// Whether the peer has done checks alone. What it says beside these, that begins no handshake,
+    /// is of an association that nobody here knows.
+    public func isNew(_ peer: UInt64) -> Bool { peers[peer]?.stage == .checked }
+
+    /// Forgets a peer whose association is over, and answers it no more for a while.
+    public mutating func end(_ peer: UInt64, now: Instant) {
+        guard let username = peers[peer]?.username else { return }
+        remove(peer)
+        if dead.updateValue(now + limits.death, forKey: username) != nil { return }
+        if graves.isFull, let oldest = graves.popFirst() { dead[oldest] = nil }
+        // There is room, as was just seen to.
+        _ = graves.append(username)
+    }
+
+    /// Forgets a peer. With its next check it is a new one.
     public mutating func remove(_ peer: UInt64) {
         guard let old = peers.removeValue(forKey: peer) else { return }
         numbers[old.username] = nil
         for address in old.addresses { places[address] = nil }
         switch old.stage {
         case .checked: checkedCount -= 1
-        case .handshake: halfOpenCount -= 1
+        case .handshake: halfOpen.removeAll { $0 == peer }
         case .agreed, .open: break
         }
     }
@@ -245,7 +292,7 @@ public struct ICEResponder {
         guard places[source] == nil else { return nil }
         while checkedCount >= limits.checked || arrivals.isFull {
             guard let oldest = arrivals.popFirst() else { return nil }
-            if peers[oldest.peer]?.stage == .checked { remove(oldest.peer) }
+            if isNew(oldest.peer) { remove(oldest.peer) }
         }
         checkedCount += 1
         let number = add(
@@ -303,16 +350,16 @@ public struct ICEResponder {
     public mutating func takeLost(now: Instant) -> [UInt64] {
         while let first = arrivals.first, now >= first.at + limits.handshake {
             _ = arrivals.popFirst()
-            if peers[first.peer]?.stage == .checked { remove(first.peer) }
+            if isNew(first.peer) { end(first.peer, now: now) }
         }
         var lost: [UInt64] = []
         while let number = deadlines.popDue(at: now) {
             guard let peer = peers[number] else { continue }
-            let end = peer.stage == .open ? peer.lastCheck + limits.silence : peer.end
-            if now < end {
-                deadlines.add(number, at: end)
+            let due = peer.stage == .open ? peer.lastCheck + limits.silence : peer.end
+            if now < due {
+                deadlines.add(number, at: due)
             } else {
-                remove(number)
+                end(number, now: now)
                 lost.append(number)
             }
         }
