@@ -21,7 +21,8 @@ public struct NodeLimits: Sendable {
         public var outbound: Int
         /// How many a single peer may have.
         public var perPeer: Int
-        /// How many may come from one public IPv4 address or IPv6 /56.
+        /// How many from one public IPv4 address or IPv6 /56 have a place of their own. What nobody
+        /// else wants is given to more, who make room for others.
         public var perNetwork: Int
         /// How old a connection is before it may be trimmed.
         public var grace: Duration

@@ -65,21 +65,70 @@ struct LimitTests {
         #expect(friends.allSatisfy { there.contains(network.id($0)) })
     }
 
-    @Test("One address gets a few places, one peer gets fewer")
+    private static func fromSchool(_ number: Int) throws -> Multiaddr {
+        try Multiaddr(text: "/ip4/11.0.0.9/tcp/\(40000 + number)")
+    }
+
+    /// A school has one address, and so has a flood: of what is free either may have all.
+    @Test("One address gets what nobody else wants, and makes room for others; a peer gets a few")
     func crowding() throws {
         var network = VirtualNetwork(seed: 23)
         let host = try network.add(limits: Self.small)
-        for number in 0..<5 {
+        for number in 0..<12 {
             _ = network.knock(
-                host, as: try Self.stranger(number),
-                from: try Multiaddr(text: "/ip4/11.0.0.9/tcp/\(40000 + number)"))
+                host, as: try Self.stranger(number), from: try Self.fromSchool(number))
         }
-        #expect(network.hosts[host].open.count == 3)
+        #expect(network.hosts[host].open.count == 10)
         #expect(try network.status(host).crowded == 2)
+        // They are as young as can be, and may be busy.
+        for number in 100..<107 {
+            _ = network.knock(host, as: try Self.stranger(number), from: try Self.far(number))
+        }
+        let there = network.hosts[host].open.values
+        for number in 100..<107 {
+            let guest = try Self.stranger(number)
+            #expect(there.contains(guest), "\(number)")
+        }
+        #expect(there.count == 10)
+        // What is its share the address keeps.
+        _ = network.knock(host, as: try Self.stranger(108), from: try Self.far(108))
+        #expect(try network.status(host).inbound.refused == 1)
+        let left = try network.peers(host).flatMap { $0.connections }.count {
+            $0.facts.remoteAddress.description.hasPrefix("/ip4/11.0.0.9/")
+        }
+        #expect(left == 3)
+    }
+
+    @Test("64 pages behind one address have places; a flood from there keeps nobody out")
+    func school() throws {
+        var network = VirtualNetwork(seed: 26)
+        let host = try network.add(limits: .home)
+        for number in 0..<64 {
+            _ = network.knock(
+                host, as: try Self.stranger(number), from: try Self.fromSchool(number))
+        }
+        #expect(network.hosts[host].open.count == 64)
+        // A flood of the same address keeps nobody out, and does not last.
+        for number in 64..<200 {
+            _ = network.knock(
+                host, as: try Self.stranger(number), from: try Self.fromSchool(number))
+        }
+        for number in 300..<340 {
+            _ = network.knock(host, as: try Self.stranger(number), from: try Self.far(number))
+        }
+        let guests = Set(try (300..<340).map { try Self.stranger($0) })
+        #expect(guests.isSubset(of: Set(network.hosts[host].open.values)))
+        network.run(for: .seconds(60))
+        #expect(guests.isSubset(of: Set(network.hosts[host].open.values)))
+    }
+
+    @Test("One peer gets few places, and its newest connections stay")
+    func spares() throws {
+        var network = VirtualNetwork(seed: 27)
+        let host = try network.add(limits: Self.small)
         for number in 0..<3 {
             _ = network.knock(host, as: try Self.stranger(99), from: try Self.far(number))
         }
-        // The newest connections of a peer stay.
         #expect(
             network.hosts[host].open.values.filter { $0 == (try? Self.stranger(99)) }.count == 2)
     }

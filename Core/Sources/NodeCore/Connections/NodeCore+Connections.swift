@@ -86,12 +86,6 @@ extension NodeCore {
             if until > now { return .violations }
             banned[facts.peer] = nil
         }
-        if facts.direction == .inbound, !protected.contains(facts.peer),
-            let network = ConnectionTable.Network(facts.remoteAddress),
-            connections.count(in: network) >= limits.connections.perNetwork
-        {
-            return .overLimit(.perNetwork)
-        }
         let siblings = connections.connections(to: facts.peer)
         if siblings.count >= limits.connections.perPeer {
             // The newest is the most likely to work; an old one without streams makes place.
@@ -100,16 +94,37 @@ extension NodeCore {
             }
             close(spare.number, .overLimit(.perPeer), now: now)
         }
-        return makeRoom(for: facts.direction, facts.peer, now: now).map { .overLimit($0) }
+        let network = ConnectionTable.Network(facts.remoteAddress)
+        return makeRoom(for: facts.direction, facts.peer, of: network, now: now)
+            .map { .overLimit($0) }
     }
 
     /// Closes an expendable connection if a ceiling leaves no place for another, besides the dials
     /// under way. Returns the ceiling if there is none.
+    ///
+    /// As long as there is room any number may come from one network, as of a school; then those
+    /// beyond its share make room for others first, whatever they do.
     mutating func makeRoom(
-        for direction: ConnectionFacts.Direction, _ peer: PeerID, dials: Int = 0, now: Instant
+        for direction: ConnectionFacts.Direction, _ peer: PeerID,
+        of network: ConnectionTable.Network? = nil, dials: Int = 0, now: Instant
     ) -> ConnectionCeiling? {
         guard let full = fullCeiling(for: direction, dials: dials) else { return nil }
+        let share = limits.connections.perNetwork
+        if full != .outbound, let crowd = connections.crowd(beyond: share, besides: network) {
+            let candidates = leastUseful(now: now) { entry in
+                entry.network == crowd && entry.facts.direction == .inbound
+            }
+            if let victim = candidates.first {
+                close(victim.number, .overLimit(.perNetwork), now: now)
+                return fullCeiling(for: direction, dials: dials)
+            }
+        }
         let isFavoured = protected.contains(peer)
+        if !isFavoured, direction == .inbound, let network,
+            connections.count(in: network) >= share
+        {
+            return .perNetwork
+        }
         // A flood of strangers must not drive out whom we know; what we want may.
         let limit: ConnectionTable.Worth = direction == .inbound ? .stranger : .known
         let candidates = leastUseful(now: now) { entry in
@@ -129,8 +144,8 @@ extension NodeCore {
         now: Instant, among isCandidate: (ConnectionTable.Entry) -> Bool = { _ in true }
     ) -> [ConnectionTable.Entry] {
         connections.leastUseful(
-            protected: protected.union(reaching.relayPeers), worth: { worth(of: $0, now: now) },
-            among: isCandidate)
+            protected: protected.union(reaching.relayPeers), share: limits.connections.perNetwork,
+            worth: { worth(of: $0, now: now) }, among: isCandidate)
     }
 
     private func fullCeiling(

@@ -220,7 +220,9 @@ public struct RelayServer: Sendable {
         orders.append(.finish(stream))
     }
 
+    /// Half of the places are for whoever comes first: many may share an address, as in a school.
     private func hasPlace(for ip: [UInt8]?, _ network: UInt64?) -> Bool {
+        if places.count < limits.reservations / 2 { return true }
         let sameIP = places.values.count { $0.ip == ip }
         let sameNetwork = network == nil ? 0 : places.values.count { $0.network == network }
         return places.count < limits.reservations && sameIP < limits.reservationsPerIP
