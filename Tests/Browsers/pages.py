@@ -2,7 +2,8 @@
 reaches, where /dist/ is what pages take from browser/.
 
 A page finds its argument behind the # of its URL and posts what it reports to /result; each report is
-printed. Whatever is called site.txt is there, in any folder, half a second later in one called late, below
+printed. Whatever is called site.txt is there, in any folder, half a second later in one called late, and a style
+sheet wherever ?sheet asks for it; below
 /lying/ is anything, and what is below /silent/ and /stalling/ never comes. With hold, the page stays until standard input ends, and a GET of
 /next answers with the next line of that.
 """
@@ -67,6 +68,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             if "/late/" in self.path:
                 time.sleep(0.5)
             return self.say(b"from the site")
+        if self.path.endswith("?sheet"):
+            return self.say(b"p { color: red }", "text/css")
         # What the site has elsewhere.
         if self.path.endswith("/moved.svg"):
             self.send_response(302)

@@ -188,7 +188,8 @@ import Wire
 
     /// What a site names by `/ipfs/CID/path` comes from the mesh: pictures, sound in which one
     /// seeks, ranges; and from the site itself when the mesh does not have it or is gone.
-    @Test("a service worker serves a site from the mesh") func serviceWorker() throws {
+    @Test("a service worker serves a site from the mesh", arguments: PageFetchTests.browsers)
+    func serviceWorker(browser: String) throws {
         let place = try Workplace()
         let (node, address) = try Self.start(place)
         defer { node.stop() }
@@ -201,15 +202,23 @@ import Wire
         let added = try place.weft("add", "-q", place.path("folder"))
         let folder = added.output.split(separator: "\n").last.map(String.init) ?? ""
         let picture = try place.weft("add", "-q", place.path("folder/picture.svg")).output
+        let style = Data("p { color: red }\n".utf8)
+        let sheet = try place.weft("add", "-q", place.write("style.css", style)).output
         let absent = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
         let argument = try JSONSerialization.data(
             withJSONObject: [
-                "peers": [address], "folder": folder, "picture": picture, "absent": absent,
+                "peers": [address], "folder": folder, "picture": picture, "sheet": sheet,
+                "absent": absent,
             ])
         let outcome = try place.python(
-            "../Browsers/chromium.py", ["worker.html", String(decoding: argument, as: UTF8.self)])
+            "../Browsers/\(browser).py", ["worker.html", String(decoding: argument, as: UTF8.self)])
         let report = try outcome.object()
         #expect(report["width"] as? Int == 37 && report["named"] as? Int == 37, "\(report)")
+        // What a CID alone names is what its bytes are, and acts for nobody.
+        #expect(report["bare"] as? Int == 37, "\(report)")
+        #expect(report["drawn"] as? [String] == ["image/svg+xml", "sandbox", "nosniff"])
+        #expect(report["ranged"] as? String == "image/svg+xml")
+        #expect(report["styled"] as? String == "applied", "\(report)")
         #expect(report["duration"] as? Double == 1000 && report["seeked"] as? Double == 990)
         let part = report["part"] as? [String: Any] ?? [:]
         #expect(part["status"] as? Int == 206 && part["text"] as? String == "mesh\n")

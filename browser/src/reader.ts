@@ -5,9 +5,10 @@ import { Core, EventKind, utf8 } from './core.js'
 import { networkError, WeftError } from './errors.js'
 import type { Gateways } from './gateways.js'
 import type { Names } from './names.js'
-import { Found, Listing, Reading, Refusal } from './readings.js'
+import { Found, HEAD_SIZE, Listing, Reading, Refusal } from './readings.js'
 import { ByteRange, byteRange, contentPath, mediaType } from './requests.js'
 import { at, refusal } from './responses.js'
+import { rest } from './rest.js'
 import type { Storage } from './storage.js'
 import type { Turns } from './turns.js'
 import type { WorkContent } from './work.js'
@@ -37,6 +38,8 @@ export class Reader {
   private readonly places = new Map<number, { readonly url: string; position: number }>()
   /** Those whose turn it is not yet. */
   private readonly waiting = new Set<() => void>()
+  /** When a reading came to its end last. */
+  private lastEnd = 0
   private nextReading = 1
 
   constructor(private readonly host: ReaderHost) {}
@@ -83,13 +86,17 @@ export class Reader {
     if (hasPeer === false && storage.count === 0 && gateways === undefined) {
       throw networkError(url.href, this.unreachable([]))
     }
-    const found = await this.find(
-      url.href, [path.root, ...path.names], range, request.signal, { isLocal })
+    const name = url.searchParams.get('filename') ?? path.names.at(-1) ?? ''
+    const named = mediaType(name)
+    const whole = [path.root, ...path.names]
+    const head = named === undefined && range !== undefined
+      ? await this.head(url.href, whole, request.signal, isLocal) : undefined
+    const found = await this.find(url.href, whole, range, request.signal, { isLocal })
     if (found instanceof Listing) throw new TypeError(`${url.href} is a folder`)
     if (found instanceof Refusal) return refusal(found, url.href, request.method)
     const headers = new Headers({
-      'content-type': mediaType(
-        found.isIndex ? 'index.html' : url.searchParams.get('filename') ?? path.names.at(-1) ?? ''),
+      'content-type': (found.isIndex ? mediaType('index.html') : named) ?? await this.sniff(
+        name, head ?? found.head),
       'content-length': `${found.end - found.start}`,
       'accept-ranges': 'bytes',
       'x-ipfs-path': `/ipfs/${[path.root, ...path.names.map(encodeURIComponent)].join('/')}`,
@@ -106,10 +113,49 @@ export class Reader {
     return at(url.href, new Response(body, { status, headers }))
   }
 
-  /** Waits until something that is read has been. */
-  private turn(signal: AbortSignal): Promise<void> {
+  /** The first bytes of what a range is wanted of, if they are to be had. */
+  private async head(
+    url: string, path: readonly string[], signal: AbortSignal, isLocal: boolean,
+  ): Promise<Uint8Array | null> {
+    try {
+      const found = await this.find(url, path, { from: 0, to: HEAD_SIZE - 1 }, signal, { isLocal })
+      if (found instanceof Listing || found instanceof Refusal) return null
+      return new Uint8Array(await new Response(found.body).arrayBuffer())
+    } catch {
+      signal.throwIfAborted()
+      return null
+    }
+  }
+
+  /** The type of what begins with these bytes, where the name is not enough. */
+  private async sniff(name: string, head: Uint8Array | null | Promise<Uint8Array>): Promise<string> {
+    const bytes = await head
+    try {
+      if (bytes !== null) return (await rest()).typeOf(name, bytes)
+    } catch {
+      // What is not told browsers find out themselves, for the most part.
+    }
+    return 'application/octet-stream'
+  }
+
+  /** Waits until something that is read has been, unless nothing is for as long as the page has patience. */
+  private turn(url: string, signal: AbortSignal): Promise<void> {
+    const { patience, now } = this.host
+    const begin = now()
     return new Promise((resolve, reject) => {
+      let timer: ReturnType<typeof setTimeout>
+      const look = (): void => {
+        const left = Math.max(begin, this.lastEnd) + patience - now()
+        if (left > 0) {
+          timer = setTimeout(look, left)
+          return
+        }
+        leave()
+        const message = `${MOST_READINGS} bodies are not read to their end: read or cancel them`
+        reject(networkError(url, new WeftError('deadline', message, [])))
+      }
       const leave = (): void => {
+        clearTimeout(timer)
         this.waiting.delete(go)
         signal.removeEventListener('abort', abort)
       }
@@ -123,6 +169,7 @@ export class Reader {
       }
       this.waiting.add(go)
       signal.addEventListener('abort', abort)
+      look()
     })
   }
 
@@ -132,7 +179,7 @@ export class Reader {
     { isListing = false, isLocal = false, isSecret = false } = {},
   ): Promise<Found | Listing | Refusal> {
     const { core, turns, gateways, now } = this.host
-    while (this.readings.size >= MOST_READINGS) await this.turn(signal)
+    while (this.readings.size >= MOST_READINGS) await this.turn(url, signal)
     this.host.checkIsRunning()
     const number = this.nextReading++
     const forget = (): void => {
@@ -140,6 +187,7 @@ export class Reader {
       this.places.delete(number)
       gateways?.end(number)
       signal.removeEventListener('abort', abort)
+      this.lastEnd = now()
       const [next] = this.waiting
       next?.()
     }

@@ -13,6 +13,8 @@ export interface Found {
   /** Whether it is the index.html of the directory that was asked for. */
   readonly isIndex: boolean
   readonly body: ReadableStream<Uint8Array>
+  /** The first bytes, as many as tell what a file is, or fewer if no more come. */
+  readonly head: Promise<Uint8Array>
 }
 
 /** The names in a folder. */
@@ -27,6 +29,9 @@ export class Refusal {
     readonly message: string,
   ) {}
 }
+
+/** How many of a file's first bytes tell what it is. */
+export const HEAD_SIZE = 3072
 
 /** How many bytes wait in a stream before no more is asked for. */
 const STREAM_ROOM = 256 << 10
@@ -46,6 +51,9 @@ export class Reading {
   private handed = 0
   /** How many bytes are still to come. */
   private missing = 0
+  /** The first bytes, until they are told. */
+  private head: Uint8Array[] | undefined = []
+  private tellHead = (_: Uint8Array): void => {}
 
   constructor(
     private readonly took: (count: number) => void,
@@ -67,11 +75,13 @@ export class Reading {
       case EventKind.bytes:
         this.handed += bytes.length
         this.missing -= bytes.length
+        this.look(bytes)
         this.controller?.enqueue(bytes)
         return
       case EventKind.finished:
         if (this.missing !== 0) return this.fail(0, 'the module lost a part of it')
         this.isOver()
+        this.endHead()
         this.controller?.close()
         return
       case EventKind.listed:
@@ -92,6 +102,7 @@ export class Reading {
     this.isOver()
     this.cancel()
     this.refuse(reason)
+    this.endHead()
     this.controller?.error(reason)
   }
 
@@ -99,6 +110,19 @@ export class Reading {
   break(cause: WeftError): void {
     this.isOver()
     this.end(cause)
+  }
+
+  /** Takes a copy of what tells what the file is: whoever reads may take the bytes elsewhere. */
+  private look(bytes: Uint8Array): void {
+    if (this.head === undefined) return
+    const seen = this.head.reduce((sum, piece) => sum + piece.length, 0)
+    this.head.push(bytes.slice(0, HEAD_SIZE - seen))
+    if (seen + bytes.length >= HEAD_SIZE) this.endHead()
+  }
+
+  private endHead(): void {
+    this.tellHead(Uint8Array.from((this.head ?? []).flatMap(piece => [...piece])))
+    this.head = undefined
   }
 
   private begin(size: number, bytes: Uint8Array): void {
@@ -125,7 +149,8 @@ export class Reading {
     const start = Number(range.getBigUint64(0, true))
     const end = Number(range.getBigUint64(8, true))
     this.missing = end - start
-    this.answer({ size, start, end, isIndex: range.getUint8(16) === 1, body })
+    const head = new Promise<Uint8Array>(resolve => { this.tellHead = resolve })
+    this.answer({ size, start, end, isIndex: range.getUint8(16) === 1, body, head })
   }
 
   private fail(number: number, message: string): void {
@@ -139,6 +164,7 @@ export class Reading {
   private end(cause: WeftError): void {
     const error = this.failure(cause)
     this.refuse(error)
+    this.endHead()
     this.controller?.error(error)
   }
 }

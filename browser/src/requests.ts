@@ -78,8 +78,7 @@ const types: Record<string, string> = {
   woff2: 'font/woff2', xml: 'application/xml', zip: 'application/zip',
 }
 
-/** The type that a name tells by its end. */
-export function mediaType(name: string): string {
-  const extension = /\.([^.]+)$/.exec(name)?.[1]?.toLowerCase() ?? ''
-  return types[extension] ?? 'application/octet-stream'
+/** The type that a name tells by its end, if it is one of the usual. */
+export function mediaType(name: string): string | undefined {
+  return types[/[^]\.([^.]+)$/.exec(name)?.[1]?.toLowerCase() ?? '']
 }

@@ -1,9 +1,9 @@
 // How bytes come into the module and out of it. The page allocates its arguments with
 // `weft_allocate`, and frees them and every reply with `weft_free`.
 //
-// Two modules are linked from this target. What they export is told by the files: those of
-// `Contracts/` make weft-contracts.wasm, those of `Content/` weft-content.wasm, and this one is in
-// both.
+// Several modules are linked from this target. What they export is told by the files: those of
+// `Contracts/` make weft-contracts.wasm, those of `Content/` weft-content.wasm, those of `Types/`
+// weft-types.wasm, and this one is in all.
 
 import CFreestanding
 import Wire

@@ -18,22 +18,24 @@ public enum MediaType {
 
     /// The type that a name's extension stands for, if it is known here.
     public static func byExtension(of name: String) -> String? {
-        guard let dot = name.utf8.lastIndex(of: UInt8(ascii: ".")), dot != name.utf8.startIndex
-        else { return nil }
-        let ending = name[name.utf8.index(after: dot)...]
-        guard ending.utf8.count <= 12 else { return nil }
-        return types[ending.lowercased()]
+        let bytes = Array(name.utf8)
+        guard let dot = bytes.lastIndex(of: UInt8(ascii: ".")), dot != 0 else { return nil }
+        let ending = bytes[(dot + 1)...]
+        guard ending.count <= 12 else { return nil }
+        return types[ending.map { (65...90).contains($0) ? $0 + 32 : $0 }]
     }
 
-    private static let types: [String: String] = {
-        var table: [String: String] = [:]
-        for line in list.split(separator: "\n") {
-            let words = line.split(separator: " ")
+    /// By the bytes of the extensions: pages have no tables to compare texts with.
+    private static let types: [[UInt8]: String] = {
+        var table: [[UInt8]: String] = [:]
+        for line in Array(list.utf8).split(separator: UInt8(ascii: "\n")) {
+            let words = line.split(separator: UInt8(ascii: " "))
             guard let type = words.first else { continue }
-            let isText = type.hasPrefix("text/") || type == "application/xhtml+xml"
-            for ending in words.dropFirst() {
-                table[String(ending)] = isText ? "\(type); charset=utf-8" : String(type)
-            }
+            let isText =
+                type.starts(with: "text/".utf8) || type.elementsEqual("application/xhtml+xml".utf8)
+            let suffix = isText ? Array("; charset=utf-8".utf8) : []
+            let text = String(decoding: type + suffix, as: UTF8.self)
+            for ending in words.dropFirst() { table[Array(ending)] = text }
         }
         return table
     }()

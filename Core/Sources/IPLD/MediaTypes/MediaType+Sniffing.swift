@@ -110,7 +110,9 @@ extension MediaType {
         }
         for tag in tags where words.dropFirst().starts(with: tag.utf8) {
             let after = words.dropFirst(1 + tag.utf8.count).first
-            if tag.hasPrefix("!--") || after == UInt8(ascii: " ") || after == UInt8(ascii: ">") {
+            if tag.utf8.elementsEqual("!--".utf8) || after == UInt8(ascii: " ")
+                || after == UInt8(ascii: ">")
+            {
                 return "text/html; charset=utf-8"
             }
         }
