@@ -43,6 +43,8 @@ test-browser: page ## Build Core as WebAssembly and the page's script, and ask C
 	node browser/cryptography.test.mjs
 	node browser/storage.test.mjs
 	node browser/hedge.test.mjs
+	node browser/service-worker.test.mjs
+	node browser/reader.test.mjs
 	node browser/sizes.test.mjs
 
 test-long: ## Also run the tests that are too slow for every run

@@ -107,6 +107,9 @@ import Testing
         for answer in [answers[2], answers[5]] {
             #expect(answer["text"] as? String == "bread", "\(answers)")
         }
+        // What the page had added nobody else has.
+        let added = report["added"] as? [[String: Any]] ?? []
+        #expect(added.map { $0["text"] as? String } == ["mine", "mine, too"], "\(added)")
         #expect(report["workers"] as? Int == 3, "\(report)")
         #expect(report["connected"] as? Int == 1, "\(report)")
     }

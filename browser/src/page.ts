@@ -50,6 +50,8 @@ export class Weft extends EventTarget {
   private begun!: Promise<void>
   /** When one had to begin anew last. */
   private renewed = -Infinity
+  /** What was added, by its CIDs: another node is given it anew. */
+  private readonly added = new Map<string, Blob>()
 
   private constructor(private readonly script: string) {
     super()
@@ -96,8 +98,13 @@ export class Weft extends EventTarget {
   private begin(): Promise<void> {
     const { options } = this
     const module = this.module.then(module => this.link.say({ kind: 'module', module }))
-    this.begun = Promise.all([module, this.ask({ kind: 'start', options })]).then(() => {})
+    this.begun = Promise.all([module, this.ask({ kind: 'start', options })]).then(() => this.addAnew())
     return this.begun
+  }
+
+  /** Has a node that comes after another one keep what that was given. */
+  private async addAnew(): Promise<void> {
+    for (const content of this.added.values()) await this.ask({ kind: 'put', content })
   }
 
   /** Peers are given what is kept when the page has loaded, if they are to be. */
@@ -242,11 +249,17 @@ export class Weft extends EventTarget {
    * is left, and peers are given it if `serve` is on. Throws a RangeError if there is no room for it.
    */
   async put(content: Blob | BufferSource | string | ReadableStream<Uint8Array>): Promise<string> {
-    if (content instanceof ReadableStream) return this.putPieces(content)
-    return this.wish({ kind: 'put', content: content instanceof Blob ? content : new Blob([content]) })
+    const pieces: Blob[] = []
+    const isStream = content instanceof ReadableStream
+    if (!isStream) pieces.push(content instanceof Blob ? content : new Blob([content]))
+    const cid = await (
+      isStream ? this.putPieces(content, pieces) : this.wish<string>({ kind: 'put', content: pieces[0]! }))
+    this.added.set(cid, pieces.length === 1 ? pieces[0]! : new Blob(pieces))
+    return cid
   }
 
-  private async putPieces(content: ReadableStream<Uint8Array>): Promise<string> {
+  /** Adds what comes, of which the pieces are kept here. */
+  private async putPieces(content: ReadableStream<Uint8Array>, pieces: Blob[]): Promise<string> {
     const stream = this.nextNumber++
     const cid = this.wish<string>({ kind: 'put', content: stream })
     const reader = content.getReader()
@@ -256,6 +269,7 @@ export class Weft extends EventTarget {
         const { done, value } = await reader.read()
         await this.wish({ kind: 'piece', stream, bytes: value })
         if (done) break
+        pieces.push(new Blob([value as BlobPart]))
       }
     } catch (error) {
       await this.wish({ kind: 'unreadable', stream, fault: faultOf(error) })

@@ -30,6 +30,8 @@ const AHEAD = 2
 const FRESH = 100
 /** How much later than an answer of the site that the worker cannot look at, in milliseconds. */
 const UNSEEN_GRACE = 1000
+/** For how long nothing may come of what the mesh has begun until the site is asked for the rest as well. */
+const STALL = 1000
 /** How long a page has to say that it runs Weft, in milliseconds. */
 const PATIENCE = 1000
 /** How long it may take then until it answers, and until each piece comes, in milliseconds. */
@@ -45,7 +47,10 @@ const ACTING: ReadonlySet<string> = new Set([
 ])
 
 /** What browsers take of its own type alone. */
-const TYPED: ReadonlySet<string> = new Set(['style', 'track'])
+const TYPED: Readonly<Record<string, string>> = { style: 'text/css', track: 'text/vtt' }
+
+/** What is said of each answer of the mesh: whatever it is, it acts for nobody. */
+const HARMLESS = { 'content-security-policy': 'sandbox', 'x-content-type-options': 'nosniff' }
 
 /**
  * Whether the mesh was as quick as the site when both were asked last: then it alone is asked at first,
@@ -206,8 +211,8 @@ async function askPages(
   // Who asks is likely to have it.
   const pages = [...await openPages(client)]
     .sort((left, right) => Number(right.id === client) - Number(left.id === client))
-  const isStrict = TYPED.has(request.destination)
-  return askFirst(pages, { message, place: request.url, isStrict, cancelled }, underWay)
+  const type = TYPED[request.destination]
+  return askFirst(pages, { message, place: request.url, type, cancelled }, underWay)
 }
 
 /** The pages that were open a moment ago: the pictures of a page are asked for all at once. */
@@ -273,12 +278,12 @@ interface PageQuestion {
 interface Wanted {
   readonly message: MeshRequest
   readonly place: string
-  /** Whether it is of no use without its type, which the site may know. */
-  readonly isStrict: boolean
+  /** The type without which it is of no use; the site may know better. */
+  readonly type: string | undefined
   readonly cancelled: AbortSignal
 }
 
-function ask(page: Client, { message, place, isStrict, cancelled }: Wanted): PageQuestion {
+function ask(page: Client, { message, place, type, cancelled }: Wanted): PageQuestion {
   const { port1: port, port2: theirs } = new MessageChannel()
   const say = (demand: MeshDemand): void => port.postMessage(demand)
   let demanded = 0
@@ -291,11 +296,29 @@ function ask(page: Client, { message, place, isStrict, cancelled }: Wanted): Pag
   const answer = new Promise<Response>((resolve, reject) => {
     let controller: ReadableStreamDefaultController<Uint8Array> | undefined
     let timer: ReturnType<typeof setTimeout> | undefined
+    let stall: ReturnType<typeof setTimeout> | undefined
     let head = new Headers()
     let given = 0
     /** What the site brings after the mesh has broken off. */
     let rest: Promise<ReadableStreamDefaultReader<Uint8Array>> | undefined
     const left = new AbortController()
+    /** The rest is asked of the site while the mesh says nothing. */
+    let hedge: AbortController | undefined
+    const hurry = async (): Promise<void> => {
+      const { signal } = hedge = new AbortController()
+      try {
+        const reader = await restOf(place, head, given, signal)
+        const { done, value } = await reader.read()
+        if (signal.aborted || isOver) return void reader.cancel()
+        say('stop')
+        close()
+        rest = Promise.resolve(reader)
+        if (done) controller!.close()
+        else controller!.enqueue(value)
+      } catch {
+        // The site does not have it: the mesh may go on.
+      }
+    }
     const goOn = async (): Promise<void> => {
       try {
         rest ??= restOf(place, head, given, left.signal)
@@ -310,6 +333,7 @@ function ask(page: Client, { message, place, isStrict, cancelled }: Wanted): Pag
     const close = (): void => {
       isOver = true
       clearTimeout(timer)
+      clearTimeout(stall)
       cancelled.removeEventListener('abort', stop)
       port.close()
     }
@@ -342,10 +366,11 @@ function ask(page: Client, { message, place, isStrict, cancelled }: Wanted): Pag
           return awaitAnswer()
         case 'head': {
           clearTimeout(timer)
-          const { status, headers } = data
+          const { status } = data
+          const headers = { ...Object.fromEntries(data.headers), ...HARMLESS }
           head = new Headers(headers)
-          const isUntold = isStrict && head.get('content-type') === 'application/octet-stream'
-          const isGood = (status < 300 && !isUntold) || (status === 416 && message.range !== null)
+          const isOther = type !== undefined && head.get('content-type')?.startsWith(type) !== true
+          const isGood = (status < 300 && !isOther) || (status === 416 && message.range !== null)
           if (!isGood || message.method === 'HEAD') {
             say('stop')
             close()
@@ -357,10 +382,15 @@ function ask(page: Client, { message, place, isStrict, cancelled }: Wanted): Pag
             pull: () => {
               if (rest !== undefined) return goOn()
               demand()
+              if (hedge === undefined) {
+                clearTimeout(stall)
+                stall = setTimeout(hurry, STALL)
+              }
               return awaitAnswer()
             },
             cancel: () => {
               left.abort()
+              hedge?.abort()
               say('stop')
               close()
             },
@@ -369,6 +399,9 @@ function ask(page: Client, { message, place, isStrict, cancelled }: Wanted): Pag
         }
         case 'piece':
           clearTimeout(timer)
+          clearTimeout(stall)
+          hedge?.abort()
+          hedge = undefined
           demanded -= 1
           given += data.bytes.length
           return controller?.enqueue(data.bytes)

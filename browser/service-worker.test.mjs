@@ -1,0 +1,141 @@
+// Asks the service worker (worker/weft-sw.ts), in a world whose clock goes on when it is told to, what it does when
+// a mesh dies in the middle of an answer.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+
+const source = new URL('worker/weft-sw.ts', import.meta.url).pathname;
+const script = execFileSync('esbuild', [source, '--bundle', '--format=esm', '--log-level=error']);
+
+// The clock. What is not timed takes no time in it.
+let time = 0;
+let timers = [];
+const { setTimeout: realTimeout } = globalThis;
+performance.now = () => time;
+globalThis.setTimeout = (go, after = 0) => {
+    const timer = { go, at: time + after };
+    timers.push(timer);
+    return timer;
+};
+globalThis.clearTimeout = (timer) => { timers = timers.filter((other) => other !== timer); };
+
+/** Lets what is said be heard. */
+const hear = async () => {
+    for (let round = 0; round < 30; round += 1) await new Promise((resolve) => realTimeout(resolve));
+};
+
+/** Time passes, a millisecond after the other, until something is so. */
+async function until(isSo, most = 60_000) {
+    const end = time + most;
+    for (;;) {
+        await hear();
+        if (isSo() || time >= end) return;
+        const due = Math.min(end, ...timers.map(({ at }) => Math.max(at, time + 1)));
+        time = due;
+        for (const timer of timers.filter(({ at }) => at <= time)) {
+            globalThis.clearTimeout(timer);
+            timer.go();
+        }
+    }
+}
+
+// The site, which takes as long as it takes, and the page, whose mesh does what it is told to.
+const asked = [];
+const SITE_TIME = 40;
+globalThis.fetch = (request, init) => {
+    const url = request.url ?? request;
+    asked.push({ url, at: time, range: init?.headers?.range });
+    return new Promise((resolve, reject) => {
+        setTimeout(() => {
+            const range = /^bytes=(\d+)-/.exec(init?.headers?.range ?? '');
+            const text = 'from the site'.slice(Number(range?.[1] ?? 0));
+            const headers = range === null ? {} : { 'content-range': `bytes ${range[1]}-12/13` };
+            const response = new Response(text, { status: range === null ? 200 : 206, headers });
+            resolve(response);
+        }, SITE_TIME);
+        init?.signal?.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')));
+    });
+};
+let mesh = () => {};
+const page = {
+    id: 'page',
+    postMessage: (message, [port]) => {
+        port.postMessage({ kind: 'taken', isConnected: true });
+        mesh(port);
+    },
+};
+const handlers = {};
+globalThis.self = {
+    location: { origin: 'https://site.example' },
+    addEventListener: (name, handler) => { handlers[name] = handler; },
+    clients: { matchAll: async () => [page], get: async () => undefined },
+};
+await import(`data:text/javascript;base64,${script.toString('base64')}`);
+
+/** What the worker answers, and when. */
+function get(name) {
+    const outcome = { began: time };
+    const request = {
+        url: `https://site.example/ipfs/${name}`, method: 'GET', headers: new Headers(), mode: 'no-cors',
+        destination: 'image', credentials: 'same-origin',
+    };
+    handlers.fetch({
+        request, clientId: 'page', respondWith: (answer) => {
+            answer.then((response) => Object.assign(outcome, { response, at: time }));
+        },
+    });
+    return outcome;
+}
+
+const isOver = (outcome) => outcome.response !== undefined;
+const content = (pieces, isWhole = true) => (port) => {
+    const left = pieces.map((text) => new TextEncoder().encode(text));
+    const length = isWhole ? pieces.join('').length : 13;
+    port.postMessage({ kind: 'head', status: 200, headers: [['content-length', `${length}`]] });
+    port.onmessage = ({ data }) => {
+        if (data !== 'more') return;
+        const bytes = left.shift();
+        if (bytes !== undefined) port.postMessage({ kind: 'piece', bytes });
+        else if (isWhole) port.postMessage({ kind: 'end' });
+    };
+};
+
+/** Lets the mesh win, so that it is asked before the site. */
+async function trust() {
+    mesh = content(['from the mesh']);
+    for (let count = 0; count < 2; count += 1) {
+        const outcome = get(`quick${count}`);
+        await until(() => isOver(outcome));
+        assert.equal(await outcome.response.text(), 'from the mesh');
+    }
+}
+
+// One that is quick the site is not asked for.
+await trust();
+const before = asked.length;
+const quick = get('quick');
+await until(() => isOver(quick));
+assert.equal(asked.length, before);
+
+// One that dies in the middle of an answer: the site brings the rest, unless the mesh goes on before.
+mesh = content(['from ', 'the '], false);
+const broken = get('broken');
+await until(() => isOver(broken));
+let text;
+const begun = time;
+broken.response.text().then((all) => { text = all; });
+await until(() => text !== undefined);
+assert.equal(text, 'from the site');
+assert.ok(time - begun <= 1000 + SITE_TIME, `${time - begun} ms`);
+assert.equal(asked.at(-1).range, 'bytes=9-12');
+
+// What comes of the mesh acts for nobody, whatever it is.
+await trust();
+mesh = content(['<svg/>']);
+const drawing = get('drawing');
+await until(() => isOver(drawing));
+assert.equal(drawing.response.headers.get('content-security-policy'), 'sandbox');
+assert.equal(drawing.response.headers.get('x-content-type-options'), 'nosniff');
+
+console.log('the service worker: 3 answers');
+process.exit();
