@@ -164,6 +164,17 @@ import Testing
         let foreign = try place.weft("contract", "build", "bad")
         #expect(foreign.status == 1)
         #expect(foreign.errors.contains("imports env.now"))
+        // A function that hosts have, but of another type.
+        try place.write(
+            "bad/bad.c",
+            Data(
+                """
+                #include "weft.h"
+                __attribute__((import_module("weft"), import_name("write"))) void w(long long);
+                WEFT_METHOD(time) { w(1); }
+                """.utf8))
+        #expect(try place.weft("contract", "build", "bad").errors.contains("imports weft.write"))
+        #expect(try place.weft("contract", "new", "").errors.contains("needs a name"))
         try place.write("bad/bad.c", Data("int answer(void) { return 42; }\n".utf8))
         #expect(try place.weft("contract", "build", "bad").errors.contains("has no method"))
         try place.write("bad/bad.c", Data("int answer(void) { return }\n".utf8))

@@ -88,7 +88,8 @@ struct FunctionValidator {
             }
             guard reader.isAtEnd else { throw reader.malformed("code goes on after its end") }
             facts.canonicalOffsets = flow.canonicalOffsets()
-            try count(facts.canonicalOffsets.count * CompileWork.canonicalNaN)
+            let each = CompileWork.canonicalNaN(variables: facts.locals.count)
+            try count(facts.canonicalOffsets.count * each)
         } catch {
             var refusal = error
             refusal.function = function

@@ -90,6 +90,27 @@ import Wire
         #expect(caller.sessionCount == 0)
     }
 
+    @Test("who wants a call for much longer, or shorter, than another is no part of the other's")
+    mutating func ownPatience() throws {
+        let silent = network.nodes.count
+        try network.add(.stall, random: &random)
+        network.findable = []
+        let start = network.now
+        let numbers = [40, 3, 38].map { seconds in
+            fetch(call, .none, of: [silent], terms: CallTerms(patience: .seconds(seconds)))
+        }
+        network.with(0) { exchange, _ in #expect(exchange.callCounts.own == 2) }
+        var ends: [UInt64: Duration] = [:]
+        while network.now < start + .seconds(60), network.step(by: start + .seconds(60)).goesOn {
+            for case .failed(let number, _) in network.takeReports().map({ $0.event }) {
+                ends[number] = network.now.since(start)
+            }
+        }
+        #expect(ends[numbers[1]].map { $0 <= .seconds(4) } == true, "\(ends)")
+        #expect(ends[numbers[0]] == ends[numbers[2]])
+        #expect(ends[numbers[0]].map { $0 >= .seconds(30) } == true, "\(ends)")
+    }
+
     @Test("a quorum that those who are known do not make is filled up with strangers")
     mutating func quorum() {
         network.findable = [3, 4]

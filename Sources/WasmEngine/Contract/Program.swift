@@ -2,7 +2,7 @@
 
 import CWasmtime
 import Synchronization
-import WasmRules
+public import WasmRules
 
 /// A compiled contract. It can run on many threads at once.
 public final class Program: @unchecked Sendable {
@@ -92,7 +92,7 @@ public final class Program: @unchecked Sendable {
         } catch {
             throw ContractFault.refused(error)
         }
-        for entry in instrumented.imports { _ = try HostFunction.matching(entry) }
+        try Self.checkImports(of: instrumented)
         let draft = Draft(instrumented: instrumented.bytes, cache: cache, name: name)
         let facts = Facts(instrumented)
         if effort == .draft, instrumented.bytes.count >= Self.draftBytes,
@@ -102,6 +102,11 @@ public final class Program: @unchecked Sendable {
         } else {
             try self.init(facts, draft, engine)
         }
+    }
+
+    /// Looks whether hosts offer what a module imports.
+    public static func checkImports(of module: InstrumentedModule) throws(ContractFault) {
+        for entry in module.imports { _ = try HostFunction.matching(entry) }
     }
 
     /// Compiles in full.

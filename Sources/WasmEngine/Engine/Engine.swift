@@ -35,7 +35,7 @@ public final class Engine: @unchecked Sendable {
     private static let started = Result { () throws(EngineUnavailable) in try Engine() }
 
     /// What tells compiled code of this engine from that of others.
-    static let version = "wasmtime-\(WasmtimeLibrary.version)-rules-\(GasSchedule.version)-3"
+    static let version = "wasmtime-\(WasmtimeLibrary.version)-rules-\(GasSchedule.version)-4"
 
     private init() throws(EngineUnavailable) {
         library = try WasmtimeLibrary.shared.get()

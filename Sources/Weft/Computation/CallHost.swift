@@ -65,6 +65,14 @@ final class CallHost: ActivationHost {
         held.add(bytes, ordering: .relaxed)
     }
 
+    /// An answer, which is held as long as the activation can read it.
+    fileprivate func holding(_ answer: ContractAnswer) throws -> ContractAnswer {
+        if case .bytes(let bytes) = answer.body, bytes.readableBytes > 0 {
+            try hold(bytes.readableBytes)
+        }
+        return answer
+    }
+
     /// Gives back what it holds: its activation is over.
     func letGo() { run.letGo(held.exchange(0, ordering: .relaxed)) }
 
@@ -92,7 +100,7 @@ final class CallHost: ActivationHost {
         // What is here the thread that asks for it finds as soon as another could.
         let isHere = run.computation.store.isAtHand(root.hash)
         let job = isHere ? Job(work) : run.line.submit(work)
-        return Pending(job, control)
+        return Pending(job, self, control)
     }
 
     /// The answer to a call that the activation made, which is noted in the order of its asking.
@@ -100,7 +108,7 @@ final class CallHost: ActivationHost {
         if case .result(let result, _) = end {
             state.withLock { $0.call(result.cid, result.share) }
         }
-        return try run.content.answer(end, control)
+        return try holding(run.content.answer(end, control))
     }
 }
 
@@ -189,13 +197,17 @@ final class Answered: PendingAnswer {
 /// An answer that a worker, or the thread that asks for it, brings.
 private final class Pending: PendingAnswer {
     private let job: Job<Result<ContractAnswer, any Error>>
+    private let host: CallHost
     private let control: RunControl
 
-    init(_ job: Job<Result<ContractAnswer, any Error>>, _ control: RunControl) {
+    init(
+        _ job: Job<Result<ContractAnswer, any Error>>, _ host: CallHost, _ control: RunControl
+    ) {
         self.job = job
+        self.host = host
         self.control = control
     }
 
-    func value() throws -> ContractAnswer { try job.value().get() }
+    func value() throws -> ContractAnswer { try host.holding(job.value().get()) }
     func abandon() { control.cancel() }
 }

@@ -169,7 +169,7 @@ final class CallRun: Sendable {
     /// Runs the contract, whatever is remembered.
     private func make(_ call: Call, _ control: RunControl, depth: Int) throws -> CallEnd {
         try admit(depth: depth)
-        let program: Program
+        var program: Program
         do {
             guard
                 let found = try computation.programs.program(
@@ -182,19 +182,38 @@ final class CallRun: Sendable {
         guard program.answers(call.export) else {
             return .noMethod("\(ContractFault.noMethod(call.export, known: program.methods))")
         }
-        let result = try computation.memory.lend(
-            atLeast: program.memoryBytes, usually: program.usedMemory, depth: depth, of: tree,
-            control
-        ) { bytes in
-            let host = CallHost(self, call.contract, control, depth: depth)
-            defer { host.letGo() }
-            return try activate(program, call, bytes, control, host)
+        let result: CallResult
+        do {
+            result = try lendAndRun(program, call, control, depth: depth)
+        } catch ResourceFailure.stack where program.isDraft {
+            try control.checkMayBlock()
+            program = try computation.programs.improved(call.contract, program)
+            result = try lendAndRun(program, call, control, depth: depth)
         }
         // What rests on the word of peers is not remembered as this node's own.
         if result.share.isNone { computation.memo.keep(result, of: call.cid) }
         computation.programs.improve(call.contract, program, engine)
         computation.ran(call.contract)
         return .result(result, isFresh: true)
+    }
+
+    private func lendAndRun(
+        _ program: Program, _ call: Call, _ control: RunControl, depth: Int
+    ) throws -> CallResult {
+        do {
+            return try computation.memory.lend(
+                atLeast: program.memoryBytes, usually: program.usedMemory, depth: depth, of: tree,
+                control
+            ) { bytes in
+                let host = CallHost(self, call.contract, control, depth: depth)
+                defer { host.letGo() }
+                return try activate(program, call, bytes, control, host)
+            }
+        } catch ResourceFailure.memory where depth > 1 {
+            throw InstanceMemory.Exhausted()
+        } catch is InstanceMemory.Exhausted where depth == 1 {
+            throw ResourceFailure.memory
+        }
     }
 
     /// Runs an activation, which may have so many bytes of memory, and makes what came of it into a

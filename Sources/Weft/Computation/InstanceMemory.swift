@@ -115,15 +115,19 @@ final class InstanceMemory: Sendable {
     /// Takes memory for what a call holds beside its instances. It waits for none: who holds much
     /// must not wait for others.
     ///
-    /// - Throws: `ResourceFailure.memory`.
-    func hold(_ bytes: Int64, of tree: Tree) throws(ResourceFailure) {
+    /// - Throws: ``Exhausted``.
+    func hold(_ bytes: Int64, of tree: Tree) throws(Exhausted) {
         let isThere = state.withLock { state in
             guard bytes <= state.free else { return false }
             state.free -= bytes
             return true
         }
-        if !isThere { throw .memory }
+        if !isThere { throw Exhausted() }
     }
+
+    /// There is no memory left for what a call holds beside its instance, or for one of those that
+    /// it calls. To run it again with a larger instance would not help.
+    struct Exhausted: Error {}
 
     /// Gives back what was held.
     func letGo(_ bytes: Int64, of tree: Tree) {
@@ -148,13 +152,20 @@ final class InstanceMemory: Sendable {
         guard needed <= total else { throw ResourceFailure.memory }
         let most = max(needed, min(Self.instanceBytes, total))
         var share = take(atLeast: needed, usually: usual, depth: depth, of: tree)
-        if let taken = share {
-            defer { giveBack(taken, of: tree) }
+        while let taken = share {
             do {
+                defer { giveBack(taken, of: tree) }
                 return try body(taken)
-            } catch ResourceFailure.memory where taken < most && control.mayBlock {
-                // It is looked for below.
+            } catch ResourceFailure.memory where taken < most {
+                // A brief run is made again by one that may be long.
+                try control.checkMayBlock()
+            } catch is Exhausted where depth == 1 && taken < most {
+                // Alone it may have enough.
+                try control.checkMayBlock()
+                break
             }
+            guard let more = take(after: taken, upTo: most, of: tree) else { break }
+            share = more
         }
         try control.checkMayBlock()
         if depth == 1 {
@@ -181,10 +192,23 @@ final class InstanceMemory: Sendable {
     ) -> Int64? {
         state.withLock { state in
             let isWanted = !state.line.isEmpty || !state.inner.isEmpty
-            let unknown = depth > 2 || isWanted ? state.free / 64 : state.free / 4
-            let part = usual.map { $0 + $0 / 4 } ?? unknown
+            let isModest = depth > 2 || isWanted
+            let most = isModest ? state.free / 16 : state.free / 2
+            let part = usual.map { min($0 + $0 / 4, most) } ?? (isModest ? most / 4 : most / 2)
             let share = max(needed, min(Self.instanceBytes, part, total))
             guard share <= state.free else { return nil }
+            state.lend(share, to: tree)
+            return share
+        }
+    }
+
+    /// Takes a few times what was too little, if there is so much and nobody waits for any.
+    private func take(after less: Int64, upTo most: Int64, of tree: Tree) -> Int64? {
+        state.withLock { state in
+            let share = min(most, max(4 * less, 1 << 20))
+            guard share <= state.free / 2, state.line.isEmpty, state.inner.isEmpty else {
+                return nil
+            }
             state.lend(share, to: tree)
             return share
         }

@@ -3,7 +3,14 @@
 import Multiformats
 import Synchronization
 import WasmEngine
-import WasmRules
+public import WasmRules
+
+extension InstrumentedModule {
+    /// Looks whether nodes offer contracts what it imports.
+    ///
+    /// - Throws: what is missing, in words.
+    public func checkImports() throws { try Program.checkImports(of: self) }
+}
 
 /// Compiled contracts. Each is compiled once, whoever asks for it meanwhile.
 final class Programs: Sendable {
@@ -93,17 +100,29 @@ final class Programs: Sendable {
             _ = try engine.workers.submit { [self] in
                 // If this fails, the draft stays, and that is not tried again.
                 guard let better = try? program.improved() else { return }
-                state.withLock { state in
-                    state.improving.remove(cid)
-                    guard state.ready[cid] === program else { return }
-                    state.ready[cid] = better
-                    state.bytes += better.codeBytes - program.codeBytes
-                    state.makeRoom()
-                }
+                replace(program, by: better, cid)
             }
         } catch {
             // Too much waits; a later call tries again.
             state.withLock { _ = $0.improving.remove(cid) }
+        }
+    }
+
+    /// The same program, compiled once more now: the code that was made in haste needs more stack
+    /// than there is.
+    func improved(_ cid: CID, _ program: Program) throws -> Program {
+        let better = try program.improved()
+        replace(program, by: better, cid)
+        return better
+    }
+
+    private func replace(_ program: Program, by better: Program, _ cid: CID) {
+        state.withLock { state in
+            state.improving.remove(cid)
+            guard state.ready[cid] === program else { return }
+            state.ready[cid] = better
+            state.bytes += better.codeBytes - program.codeBytes
+            state.makeRoom()
         }
     }
 

@@ -2,6 +2,7 @@
 // stands for. The documented template, `config get|set|show` and the checks all read this table.
 
 import BlockStore
+import Multiformats
 
 /// One key that a configuration file may set.
 public struct ConfigurationKey: Sendable {
@@ -105,9 +106,10 @@ public struct ConfigurationKey: Sendable {
         .count(
             "compute.slots", \.compute.slots, 0...1_024,
             "How many calls of peers run at a time; 0 for one on each core."),
-        .list(
-            "compute.offer", \.compute.offer,
-            "The contracts that run for peers, by their CIDs; an empty list for any."),
+        .checked(
+            "compute.offer", \.compute.offer, "a list of CIDs of contracts",
+            "The contracts that run for peers, by their CIDs; an empty list for any."
+        ) { (try? CID(text: $0)) != nil },
         .count(
             "compute.gas", \.compute.gas, 1...1 << 48,
             "The gas of a call that does not say how much it may use (weft-gas)."),
@@ -118,12 +120,13 @@ public struct ConfigurationKey: Sendable {
             "compute.memory", \.compute.memory, atLeast: 1 << 20,
             "The memory of all running contracts together."),
         .size(
-            "compute.output", \.compute.output, "The most bytes that a contract may answer."),
+            "compute.output", \.compute.output, atLeast: 64 << 10,
+            "The most bytes that a contract may answer."),
         .size(
-            "compute.input", \.compute.input,
+            "compute.input", \.compute.input, atLeast: 64 << 10,
             "The most bytes of content that a call may read, and of a request's body."),
         .size(
-            "compute.written", \.compute.written,
+            "compute.written", \.compute.written, atLeast: 64 << 10,
             "The most bytes of long answers and bodies that a call writes, with all it calls."),
         .count(
             "compute.calls", \.compute.calls, 1...1_048_576,

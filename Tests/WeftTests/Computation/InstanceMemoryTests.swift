@@ -93,7 +93,9 @@ import WasmEngine
         let tree = memory.plant()
         try memory.lend(atLeast: 10, usually: 32, depth: 1, of: tree, RunControl()) { _ in
             try memory.hold(60, of: tree)
-            #expect(throws: ResourceFailure.memory) { try memory.hold(1, of: tree) }
+            #expect(throws: InstanceMemory.Exhausted.self) {
+                try memory.hold(1, of: tree)
+            }
             #expect(memory.taken == 100)
             memory.letGo(60, of: tree)
         }

@@ -195,6 +195,13 @@ struct CallSession: Sendable {
         for peer in peers where !candidates.contains(peer) { candidates.append(peer) }
     }
 
+    /// Whether it is given up about when another order is: its questions tell peers how long the
+    /// answer is wanted, and whoever joins has to live with that.
+    func ends(about other: Order) -> Bool {
+        let slack = other.terms.patience / 4
+        return other.deadline <= deadline + slack && deadline <= other.deadline + slack
+    }
+
     /// Those who wait for the result.
     func waiters(_ leader: UInt64) -> [UInt64] { isLeaderGone ? followers : [leader] + followers }
 

@@ -171,7 +171,7 @@ extension Caller {
         for waiter in session.waiters(number) { events.append(.answered(waiter, result)) }
         sessions[number]?.isDelivered = true
         sessions[number]?.deliveredCount = session.given.count
-        shared[session.order.key] = nil
+        closeToOthers(number, session)
         // Whether it is checked is decided now, when nobody can make the answer depend on it.
         guard own == nil, case .sample(let millionths) = session.audit,
             random.next() % 1_000_000 < UInt64(millionths)

@@ -124,7 +124,8 @@ public struct Caller: Sendable {
             return number
         }
         let order = CallSession.Order(call, terms, audit, candidates, here, now + terms.patience)
-        if let leader = shared[order.key] {
+        let other = shared[order.key].flatMap { sessions[$0] }
+        if let leader = shared[order.key], other?.ends(about: order) == true {
             follow(leader, number, until: order.deadline)
             return number
         }
@@ -136,7 +137,8 @@ public struct Caller: Sendable {
             settle(now: now)
             return number
         }
-        shared[order.key] = number
+        // The one that goes on longest is joined by most.
+        if other.map({ $0.deadline < order.deadline }) ?? true { shared[order.key] = number }
         if audit == .selfExecution { runHere(number, now: now) }
         if session.isImpossible {
             fail(number, .nobody)
@@ -443,10 +445,15 @@ public struct Caller: Sendable {
         for waiter in session.waiters(number) { events.append(.failed(waiter, error)) }
     }
 
+    /// Nobody can join a session any more.
+    mutating func closeToOthers(_ number: UInt64, _ session: CallSession) {
+        if shared[session.order.key] == number { shared[session.order.key] = nil }
+    }
+
     /// Forgets a session. A dispute that it began goes on.
     mutating func end(_ number: UInt64) {
         guard let session = sessions.removeValue(forKey: number) else { return }
-        if !session.isDelivered { shared[session.order.key] = nil }
+        if !session.isDelivered { closeToOthers(number, session) }
         for follower in session.followers { leaders[follower] = nil }
     }
 }

@@ -30,13 +30,9 @@ struct ContractModule {
         do {
             instrumented = try InstrumentedModule(bytes)
             survey = try ModuleSurvey(bytes)
+            try instrumented.checkImports()
         } catch {
             throw CommandFailure("\(error)")
-        }
-        if let fault = instrumented.foreignImport {
-            throw CommandFailure(
-                "the module cannot be a contract: it imports \(fault.module).\(fault.name), which"
-                    + " contracts are not given; see docs/contracts.md for those that they are")
         }
         guard isCommand || !methods.isEmpty else {
             throw CommandFailure(
@@ -51,14 +47,19 @@ struct ContractModule {
     }
 
     /// Whether it is a WASI command, which is run for every path.
-    var isCommand: Bool { survey.functions.contains { $0.name == "_start" } }
+    var isCommand: Bool {
+        survey.functions.contains { $0.name == "_start" && $0.type == Self.plain }
+    }
+
+    /// What can be called from outside.
+    private static let plain = FunctionType(parameters: [], results: [])
 
     /// The methods that URLs can name.
     var methods: [ModuleSurvey.Function] {
         isCommand
             ? []
             : survey.functions.filter { function in
-                function.type == FunctionType(parameters: [], results: [])
+                function.type == Self.plain
                     && function.name.wholeMatch(of: /[a-z][a-z0-9-]*/) != nil
             }
     }
@@ -93,14 +94,6 @@ enum SwiftName {
         }
         return text.replacing("Swift.", with: "")
     }
-}
-
-extension InstrumentedModule {
-    /// The modules that contracts may import from.
-    private static let hosts = ["weft", "wasi_snapshot_preview1"]
-
-    /// An import that no host of contracts has.
-    var foreignImport: FunctionImport? { imports.first { !Self.hosts.contains($0.module) } }
 }
 
 /// Numbers as a person reads them.

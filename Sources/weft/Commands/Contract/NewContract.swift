@@ -41,6 +41,7 @@ struct NewContract: ParsableCommand {
     var name: String
 
     func run() throws {
+        guard !name.isEmpty else { throw CommandFailure("the folder needs a name") }
         guard WholeFile.kind(of: name) == .nothing else {
             throw CommandFailure("'\(name)' is there already; choose another name")
         }
