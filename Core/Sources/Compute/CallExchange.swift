@@ -258,9 +258,10 @@ public struct CallExchange: Sendable {
         advanceNews(to: now)
     }
 
-    /// When `advance` has something to do.
+    /// When `advance`, and then ``nextEvent(now:time:)``, have something to do.
     public var deadline: Instant? {
-        server.deadline.earlier(caller.deadline).earlier(proofs.deadline).earlier(receipts.next)
+        server.deadline.earlier(caller.deadline).earlier(book.deadline).earlier(proofs.deadline)
+            .earlier(receipts.next)
     }
 
     /// The next order for streams.
@@ -280,6 +281,7 @@ public struct CallExchange: Sendable {
 
     /// What one machine says may make another speak.
     private mutating func settle(now: Instant, time: UInt64) {
+        book.advance(to: now, time: time)
         while true {
             if let event = server.nextEvent() {
                 take(event, now: now, time: time)
@@ -349,7 +351,8 @@ public struct CallExchange: Sendable {
         case .vouched(let answer, let via): events.append(.vouched(answer, via: via))
         case .disbelieve(let record): events.append(.disbelieve(record))
         case .news(let peer, let news): take(news, from: peer, now: now)
-        case .claimed(let peer, let receipt): book.take(claim: receipt, from: peer, time: time)
+        case .claimed(let peer, let receipt):
+            book.take(claim: receipt, from: peer, now: now, time: time)
         case .receipted(let peer, let receipt): book.take(receipt: receipt, from: peer)
         }
     }

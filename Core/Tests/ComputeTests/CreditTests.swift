@@ -50,14 +50,15 @@ private struct Pair {
         #expect(events.0 == nil && events.1 == nil)
     }
 
-    mutating func settle() {
+    /// - Parameter waits: whether what waits for a time has its time.
+    mutating func settle(waits: Bool = true) {
         while true {
             if let event = serving.nextEvent() {
                 switch event {
                 case .sign(let number, let message): serving.signed(number, server.sign(message))
                 case .claim(client.peer, let bytes):
                     messages += 1
-                    asking.take(claim: bytes, from: server.peer, time: 8)
+                    asking.take(claim: bytes, from: server.peer, now: now, time: 8)
                 case .deliver(client.peer, let bytes):
                     messages += 1
                     asking.take(receipt: bytes, from: server.peer)
@@ -79,6 +80,8 @@ private struct Pair {
                 case .changed: break
                 default: Issue.record("not what who was served does: \(event)")
                 }
+            } else if waits, let due = asking.deadline {
+                asking.advance(to: due, time: 8)
             } else {
                 return
             }
@@ -220,19 +223,47 @@ private struct Pair {
         let terms = ReceiptTerms(
             from: pair.server.peer, to: pair.client.peer, amount: 5_000_000_000, quantity: 1,
             time: 1)
-        pair.asking.take(claim: Receipt(terms).encoded, from: pair.server.peer, time: 8)
+        func claim(_ bytes: [UInt8], from peer: PeerID) {
+            pair.asking.take(claim: bytes, from: peer, now: pair.now, time: 8)
+            pair.expectQuiet()
+            pair.now = pair.now + CreditBook.patience
+            pair.asking.advance(to: pair.now, time: 8)
+        }
+        claim(Receipt(terms).encoded, from: pair.server.peer)
         pair.expectQuiet()
-        try pair.run(10)
-        pair.asking.take(claim: Receipt(terms).encoded, from: pair.server.peer, time: 8)
+        pair.asking.received(pair.server.peer, try pair.header(10), time: 7)
+        _ = Pair.changes(of: &pair.asking)
+        claim(Receipt(terms).encoded, from: pair.server.peer)
         guard case .sign? = pair.asking.nextEvent() else {
             Issue.record("what was delivered is signed for")
             return
         }
-        pair.asking.take(claim: Receipt(terms).encoded, from: pair.server.peer, time: 8)
+        claim(Receipt(terms).encoded, from: pair.server.peer)
+        claim(Receipt(terms).encoded, from: Identity().peer)
+        claim([1, 2, 3], from: pair.server.peer)
         pair.expectQuiet()
-        pair.asking.take(claim: Receipt(terms).encoded, from: Identity().peer, time: 8)
-        pair.asking.take(claim: [1, 2, 3], from: pair.server.peer, time: 8)
-        pair.expectQuiet()
+    }
+
+    /// An answer is signed before it leaves, and checked before it is counted; what claims it is
+    /// quicker, also where it is the first.
+    @Test("a claim that overtakes the answer it is for waits for it, and nothing is written off")
+    func overtaking() throws {
+        var pair = Pair()
+        for gas in [1_500_000_000, 24_827, 1_192_526_313, 1_192_526_313] as [UInt64] {
+            pair.serving.served(pair.client.peer, try pair.header(gas), now: pair.now, time: 7)
+            pair.settle(waits: false)
+            pair.asking.received(pair.server.peer, try pair.header(gas), time: 7)
+            pair.settle(waits: false)
+            pair.now = pair.now + CreditBook.claimTime
+        }
+        #expect(!pair.changes.contains { $0.cause == .writtenOff })
+        #expect(pair.serving.balance(of: pair.client.peer) == 3_885_077_453)
+        #expect(pair.asking.balance(of: pair.server.peer) == -3_885_077_453)
+        let signed = pair.changes.compactMap { change -> UInt64? in
+            guard case .signed(let amount) = change.cause else { return nil }
+            return amount
+        }
+        #expect(signed == [1_500_000_000, 1_192_551_140, 1_192_526_313])
     }
 
     @Test("an acknowledgement of other terms, or with another signature, is worth nothing")

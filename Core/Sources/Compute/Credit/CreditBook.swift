@@ -30,6 +30,8 @@ public struct CreditBook: Sendable {
     public static let maxAccounts = 65_536
     /// How long a peer has to sign before it is asked again.
     public static let claimTime: Duration = .seconds(60)
+    /// How long a claim waits for the answers that it is for, which it may have overtaken.
+    public static let patience: Duration = .seconds(5)
     /// The most receipts that wait to be signed.
     static let maxPending = 256
 
@@ -55,6 +57,9 @@ public struct CreditBook: Sendable {
     /// Receipts that are to be signed, one after another, since each names the one before it.
     private var pending = BoundedQueue<(receipt: Receipt, asCreditor: Bool, time: UInt64)>(
         limit: maxPending)
+    /// Claims of more than has been counted, by peer, and when that is signed for all the same.
+    private var waiting = [PeerID: (terms: ReceiptTerms, at: Instant)]()
+    private var deadlines = DeadlineQueue<PeerID>()
     private var signing: (number: UInt64, Signing)?
     /// What has been signed and is not known to be kept.
     private var keeping: (number: UInt64, receipt: Receipt, asCreditor: Bool)?
@@ -180,6 +185,9 @@ public struct CreditBook: Sendable {
         edit(peer, .received(call: header.call, gas: header.gas), time) {
             $0.received = $0.received.adding(header.amount)
         }
+        guard let claim = waiting[peer], claim.terms.amount <= unsigned(by: peer) else { return }
+        waiting[peer] = nil
+        acknowledge(claim.terms, time: time)
     }
 
     /// A peer has lied. What it is owed beyond what it was given is not paid.
@@ -205,16 +213,46 @@ public struct CreditBook: Sendable {
 
     // MARK: Receipts
 
-    /// A peer says what this node owes it. Signed is what this node counts itself, and no more.
-    public mutating func take(claim bytes: [UInt8], from peer: PeerID, time: UInt64) {
+    /// A peer says what this node owes it. Signed is what this node counts itself, and no more. An
+    /// answer is counted when it has been checked, and what claims it may be quicker: that waits.
+    public mutating func take(claim bytes: [UInt8], from peer: PeerID, now: Instant, time: UInt64) {
         guard let receipt = try? Receipt(decoding: bytes.rawSpan), receipt.debtor == nil,
-            receipt.terms.from == peer, receipt.terms.to == owner, let account = accounts[peer]
+            receipt.terms.from == peer, receipt.terms.to == owner, receipt.terms.amount > 0
         else { return }
+        guard receipt.terms.amount > unsigned(by: peer),
+            waiting[peer] != nil || waiting.count < Self.maxPending
+        else {
+            waiting[peer] = nil
+            return acknowledge(receipt.terms, time: time)
+        }
+        let due = waiting[peer]?.at ?? now + Self.patience
+        if waiting[peer] == nil { deadlines.add(peer, at: due) }
+        waiting[peer] = (receipt.terms, due)
+    }
+
+    /// Signs for what has been counted of claims that have waited long enough.
+    public mutating func advance(to now: Instant, time: UInt64) {
+        while let peer = deadlines.popDue(at: now) {
+            guard let claim = waiting[peer], claim.at <= now else { continue }
+            waiting[peer] = nil
+            acknowledge(claim.terms, time: time)
+        }
+    }
+
+    /// When `advance` has something to do.
+    public var deadline: Instant? { deadlines.first }
+
+    /// What this node owes a peer and has not signed for.
+    private func unsigned(by peer: PeerID) -> UInt64 {
+        guard let account = accounts[peer] else { return 0 }
         let signed = account.signedHere.adding(reserved[peer] ?? 0)
-        let unsigned = account.received - min(account.received, signed)
-        guard unsigned > 0, receipt.terms.amount > 0 else { return }
-        let reduced = receipt.terms.reduced(to: unsigned)
-        guard pending.append((Receipt(reduced), false, time)) else { return }
+        return account.received - min(account.received, signed)
+    }
+
+    private mutating func acknowledge(_ terms: ReceiptTerms, time: UInt64) {
+        let peer = terms.from
+        let reduced = terms.reduced(to: unsigned(by: peer))
+        guard reduced.amount > 0, pending.append((Receipt(reduced), false, time)) else { return }
         // At once, so that it is not signed for twice.
         reserved[peer, default: 0] += reduced.amount
         signNext()
