@@ -1,8 +1,12 @@
 // Compiled code on disk: used again, made again when it is damaged, and kept within its limit.
 
+import ContractText
 import Foundation
+import Multiformats
 import NIOCore
 import Testing
+import WasmRules
+import Wire
 
 @testable import WasmEngine
 
@@ -31,6 +35,35 @@ import Testing
         #expect(try await second.run().text == "hello")
         #expect(try await second.run().gas == (try await first.run().gas))
     }
+
+    /// Whoever changes what an instrumented module is raises the version: code that was compiled
+    /// before would give other outcomes than that of other nodes.
+    @Test("compiled code is told apart by the rules that it was made by")
+    func version() throws {
+        let module = try ContractText.assemble(ContractText.native(Self.everything))
+        let hash = Multihash.sha2_256(of: try InstrumentedModule(module).bytes.rawSpan)
+        let text = "\(CID(.raw, hash))"
+        #expect(Engine.version.hasSuffix("-rules-1-4"))
+        #expect(text == "bafkreiamyu2rnfvbhs6ffmjn4vivzjnxutg5op3ntz42ytwpy4he2frkqq")
+    }
+
+    /// Each kind of thing that instrumenting adds to.
+    private static let everything = """
+        (table 1 9 funcref)
+        (func $long (param f64) (result f64)
+            \(Array(repeating: "(f64.add (f64.const 1)", count: 20).joined(separator: " "))
+            (local.get 0) \(String(repeating: ")", count: 20)))
+        (func (export "run") (local $n i32)
+            (loop $next
+                (drop (memory.grow (i32.const 1)))
+                (drop (table.grow 0 (ref.null func) (i32.const 1)))
+                (memory.copy (i32.const 0) (i32.const 8) (local.get $n))
+                (table.fill 0 (i32.const 0) (ref.null func) (local.get $n))
+                (f64.store (i32.const 0) (call $long (f64.load (i32.const 8))))
+                (v128.store (i32.const 16) (f32x4.sqrt (v128.load (i32.const 16))))
+                (br_if $next (i32.lt_u
+                    (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 9)))))
+        """
 
     @Test("what is damaged is compiled again", arguments: [0, 1, 40, 100, -1])
     func damage(place: Int) async throws {
