@@ -97,6 +97,29 @@ import Testing
         #expect(try status("POST", "/api/v0/config?arg=storage.max&arg=1GiB") == "403")
     }
 
+    @Test("a client of HTTP/1.0 gets an end and no chunks; a request that is not whole is refused")
+    func oldClients() throws {
+        let place = try Workplace()
+        try place.isolate()
+        let node = try RunningNode(place)
+        defer { node.stop() }
+        let port = node.apiPort
+        let cid = try place.weft("add", "-q", try place.write("a", Data("hi\n".utf8))).output
+        let request = "POST /api/v0/pin/ls?stream=true HTTP/1.0\r\nHost: 127.0.0.1:\(port)\r\n\r\n"
+        let answer = try RawHTTP.exchange(port, Data(request.utf8))
+        #expect(answer.hasPrefix("HTTP/1.0 200 ") && answer.contains(cid), "\(answer)")
+        #expect(answer.contains("\r\n\r\n{") && answer.hasSuffix("}\n"), "\(answer)")
+        for bad in [
+            "POST /api/v0/id HTTP/1.1\r\n\r\n",
+            "POST /api/v0/add HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\n"
+                + "Content-Type: multipart/form-data; boundary=b\r\n"
+                + "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        ] {
+            let answer = try RawHTTP.exchange(port, Data(bad.utf8))
+            #expect(answer.hasPrefix("HTTP/1.1 400 "), "\(answer)")
+        }
+    }
+
     @Test("bodies and arguments that are no good get precise errors")
     func badBodies() throws {
         let place = try Workplace()

@@ -215,6 +215,20 @@ import Weft
 
     @Test("a client that asks whether it may send its body is told so at once")
     func expectation() async throws {
+    /// What a contract is given must be what its caller sent, and whole.
+    @Test("a call whose body cannot be read is refused as the caller's fault")
+    func brokenBody() async throws {
+        try await RunningGateway.run(Self.counting) { server in
+            try await server.connect { connection in
+                try await connection.send(
+                    "POST \(Self.anyCall)Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n")
+                let answer = try await connection.rest()
+                #expect(answer.hasPrefix("HTTP/1.1 400 "), "\(answer)")
+                #expect(answer.contains("chunks are wrong"), "\(answer)")
+            }
+        }
+    }
+
         try await RunningGateway.run(Self.counting) { server in
             try await server.connect { connection in
                 for _ in 0..<2 {

@@ -207,6 +207,13 @@ private final class Served: Sendable {
         ("GET /\(String(repeating: "y", count: 40_000)) HTTP/1.1\r\nHost: a\r\n\r\n", "4"),
         ("nonsense\r\n\r\n", "400"), ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", "400"),
         ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"),
+        (
+            "PUT /routing/v1/ipns/k HTTP/1.1\r\nHost: a\r\n"
+                + "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "400"
+        ),
     ])
     func unreadable(request: String, status: String) async throws {
         try await RunningGateway.run(.serving(MemoryBlocks())) { server in

@@ -66,7 +66,8 @@ public struct LocalServer: Service {
         let connections = OpenConnections()
         let configuration = HTTP1Channel.Configuration(
             additionalChannelHandlers: [
-                OpenConnection(connections), ContinueHandler(), ClientPresence(),
+                OpenConnection(connections), HTTP1Rules.Place(), ClientPresence(),
+                ContinueHandler(),
             ],
             idleTimeout: .seconds(120))
         let application = Application(

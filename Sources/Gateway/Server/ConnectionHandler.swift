@@ -4,7 +4,6 @@
 
 import HTTPTypes
 import NIOCore
-import NIOHTTP1
 import NIOHTTPTypes
 import Weft
 
@@ -27,11 +26,8 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var arrivingSince: NIODeadline?
     private var unwritableSince: NIODeadline?
     private var timer: RepeatedTask?
-    /// Whether the connection ends with the answer to come: a request to speak something else,
-    /// which is not done here, ends the parsing of HTTP/1.1.
-    private var isLast = false
-    /// The socket's end of the pipeline, for answers that are bytes already.
-    private var socket: ChannelHandlerContext?
+    /// Takes answers that are bytes already.
+    private var rules: HTTP1Rules?
 
     /// - Parameter cache: Answers kept ready; nil where they are not bytes of the socket.
     init(_ options: GatewayOptions, cache: ResponseCache?) {
@@ -40,16 +36,8 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        let pipeline = context.pipeline.syncOperations
         if cache != nil {
-            do {
-                let end = SocketEnd()
-                try pipeline.addHandler(end, position: .first)
-                socket = try pipeline.context(handler: end)
-            } catch {
-                // Without it every request takes the way through the gateway.
-                socket = nil
-            }
+            rules = try? context.pipeline.syncOperations.handler(type: HTTP1Rules.self)
         }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let shortest = min(options.idleTimeout, options.stallTimeout)
@@ -66,7 +54,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         timer?.cancel()
         timer = nil
-        socket = nil
+        rules = nil
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -80,17 +68,14 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         switch unwrapInboundIn(data) {
         case .head(let request):
             isSkipping = false
-            if inProgress == 0, let entry = ready(request), let socket {
+            if inProgress == 0, let rules, let entry = ready(request) {
                 isSkipping = true
                 hasWritten = true
-                socket.write(NIOAny(Self.bytes(of: entry, context)), promise: nil)
+                rules.answer(Self.bytes(of: entry, context))
                 options.metrics?.countAnswer(200, bytes: entry.body.readableBytes)
                 return
             }
             inProgress += 1
-            isLast =
-                request.headerFields[.upgrade] != nil
-                || cache != nil && request.method == .connect
             arrivingSince = lastActive
         case .body: if isSkipping { return }
         case .end:
@@ -113,33 +98,13 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         lastActive = .now()
-        switch unwrapOutboundIn(data) {
-        case .head(var head) where isLast:
-            head.headerFields[.connection] = "close"
-            context.write(wrapOutboundOut(.head(head)), promise: promise)
-        case .end(let trailers):
-            inProgress -= 1
-            context.write(wrapOutboundOut(.end(trailers)), promise: promise)
-            if isLast {
-                context.flush()
-                context.close(promise: nil)
-            }
-        default: context.write(data, promise: promise)
-        }
+        if case .end = unwrapOutboundIn(data) { inProgress -= 1 }
+        context.write(data, promise: promise)
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         unwritableSince = context.channel.isWritable ? nil : .now()
         context.fireChannelWritabilityChanged()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let error = error as? HTTPParserError, inProgress == 0, let socket else {
-            context.fireErrorCaught(error)
-            return
-        }
-        socket.writeAndFlush(NIOAny(Refusal(error).bytes), promise: nil)
-        context.close(promise: nil)
     }
 
     private func ready(_ request: HTTPRequest) -> ResponseCache.Entry? {
@@ -170,10 +135,4 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         let isIdle = inProgress == 0 && now - lastActive > options.idleTimeout
         if isStalled || isLate || isIdle { context.close(promise: nil) }
     }
-}
-
-/// Marks the socket's end of a pipeline; it does nothing.
-private final class SocketEnd: ChannelOutboundHandler, RemovableChannelHandler {
-    typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
 }

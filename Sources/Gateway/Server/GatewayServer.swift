@@ -72,13 +72,15 @@ extension Gateway {
             maxHeaderListSize: options.maxHeaderBytes, maxHeaderFieldCount: 200)
         let http1 = HTTP1Channel.Configuration(
             additionalChannelHandlers: [
-                ClientPresence(), ConnectionHandler(options, cache: cache), ContinueHandler(),
+                HTTP1Rules.Place(), ClientPresence(), ConnectionHandler(options, cache: cache),
+                ContinueHandler(),
             ],
             httpDecoderConfiguration: limits)
         // Streams of HTTP/2, and HTTP/1.1 over TLS: answers are not bytes of the socket there.
         let streams = HTTP1Channel.Configuration(
             additionalChannelHandlers: [
-                ClientPresence(), ConnectionHandler(options, cache: nil), ContinueHandler(),
+                HTTP1Rules.Place(), ClientPresence(), ConnectionHandler(options, cache: nil),
+                ContinueHandler(),
             ],
             httpDecoderConfiguration: limits)
         let http2 = HTTP2ChannelConfiguration(
