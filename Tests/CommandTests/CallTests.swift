@@ -66,6 +66,38 @@ import Testing
         node?.stop()
     }
 
+    @Test("status and metrics tell how calls have ended")
+    func figures() throws {
+        let place = try Workplace()
+        let url = "weft://\(try Self.publish(in: place))"
+        let node = try RunningNode(place)
+        defer { node.stop() }
+        for path in ["hello", "hello", "none"] { _ = try place.weft("fetch", "\(url)/\(path)") }
+        let status = try place.weft("status", "--json").object()
+        let contracts = try #require(status["contracts"] as? [String: Any])
+        let ended = try #require(contracts["ended"] as? [String: Int])
+        #expect(ended["ok"] == 1 && ended["not-called"] == 1 && ended["trap"] == 0, "\(ended)")
+        #expect(contracts["running"] as? Int == 0 && contracts["remembered"] as? Int == 1)
+        let limits = try #require(status["limits"] as? [[String: Any]])
+        let memory = try #require(limits.first { $0["key"] as? String == "compute.memory" })
+        #expect(memory["count"] as? Int == 0 && memory["limit"] as? Int == 1 << 30)
+        let words = try place.weft("status").output
+        for part in [
+            "0 running, 0 waiting, 1 results remembered", "ok 1, not-called 1, ",
+            "0 B of 1.0 GiB (compute.memory)", "(compute.slots)",
+        ] {
+            #expect(words.contains(part), "\(part): \(words)")
+        }
+        let metrics = try place.shell("curl -sf \(node.gateway)/metrics").output
+        for line in [
+            #"weft_calls_total{outcome="ok"} 1"#, #"weft_calls_total{outcome="trap"} 0"#,
+            #"weft_call_failures_total{reason="memory"} 0"#, "# TYPE weft_calls_total counter",
+            "weft_call_results 1",
+        ] {
+            #expect(metrics.contains("\(line)\n"), "\(line): \(metrics)")
+        }
+    }
+
     @Test("a web page calls a contract at the gateway")
     func gateway() throws {
         let place = try Workplace()

@@ -150,16 +150,22 @@ extension LocalServices {
                     "usedBytes": .number(store.usedBytes), "maxBytes": .number(store.maxBytes),
                 ])),
         ]
+        let calls = node.computation.figures
+        let own = Self.gauges(calls)
         if let status = try await node.mesh.status() {
+            let gauges = Self.gauges(status) + [memory]
             entries += [
                 .init("peers", .number(status.peers)),
-                .init("limits", .list(Self.ceilings(Self.gauges(status) + [memory], settings))),
+                .init("limits", .list(Self.ceilings(gauges, settings) + own)),
                 .init("turnedAway", .number(knocks.overLimit + status.crowded)),
                 .init("denied", .number(knocks.denied + status.denied)),
                 .init("trimmed", .number(status.trimmed)),
                 .init("violations", .number(status.violations)),
             ]
+        } else {
+            entries.append(.init("limits", .list(own)))
         }
+        entries.append(.init("contracts", Self.entry(calls, node.configuration.compute)))
         let dhts = try await node.mesh.dhtStatus()
         entries.append(.init("dhts", .list(dhts.map(Self.entry))))
         if let announcing = node.mesh.announcingStatus {
@@ -225,6 +231,34 @@ extension LocalServices {
             "name": .string("bytes held for peers"), "key": .string("mesh.memory"),
             "count": .number(held.bytes), "limit": .number(held.limit),
             "heldBack": .number(held.refused),
+        ])
+    }
+
+    private static func gauges(_ calls: CallFigures) -> [Value] {
+        [
+            .object([
+                "name": .string("memory of contracts"), "key": .string("compute.memory"),
+                "count": .number(calls.memory.bytes), "limit": .number(calls.memory.limit),
+                "heldBack": .number(calls.counts.endings[.memory] ?? 0),
+            ]),
+            .object([
+                "name": .string("calls of peers"), "key": .string("compute.slots"),
+                "count": .number(calls.peers.running), "limit": .number(calls.peers.limit),
+                "heldBack": .number(calls.peers.heldBack),
+            ]),
+        ]
+    }
+
+    private static func entry(
+        _ calls: CallFigures, _ settings: Configuration.Compute
+    ) -> Value {
+        let endings = CallEnding.allCases.map { ending in
+            Value.Entry(ending.rawValue, .number(calls.counts.endings[ending] ?? 0))
+        }
+        return .object([
+            "on": .bool(settings.contracts == .on), "running": .number(calls.running),
+            "waiting": .number(calls.waiting), "remembered": .number(calls.remembered),
+            "gas": .number(calls.counts.gas), "ended": .map(endings),
         ])
     }
 

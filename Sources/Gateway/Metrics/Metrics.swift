@@ -45,17 +45,29 @@ public final class Metrics: Sendable {
         }
     }
 
-    /// Something that is measured when it is asked for, such as the size of the store.
-    public struct Gauge: Sendable {
+    /// Something that is read when it is asked for, such as the size of the store.
+    public struct Reading: Sendable {
         let name: String
         let help: String
-        let value: Double
+        let type: String
+        let series: [(labels: String, value: Double)]
 
         /// A value now.
         public init(_ name: String, help: String, _ value: Double) {
             self.name = name
             self.help = help
-            self.value = value
+            type = "gauge"
+            series = [("", value)]
+        }
+
+        /// What has been counted elsewhere, by labels in exposition form.
+        public init(
+            counted name: String, help: String, _ series: [(labels: String, value: UInt64)]
+        ) {
+            self.name = name
+            self.help = help
+            type = "counter"
+            self.series = series.map { ($0.labels, Double($0.value)) }
         }
     }
 
@@ -106,13 +118,15 @@ public final class Metrics: Sendable {
         }
     }
 
-    /// Everything counted so far and `gauges`, in the text exposition format.
-    public func exposition(gauges: [Gauge]) -> String {
+    /// Everything counted so far and `readings`, in the text exposition format.
+    public func exposition(readings: [Reading]) -> String {
         let state = state.withLock { $0 }
         var text = ""
-        for gauge in gauges {
-            text += Self.preamble(gauge.name, gauge.help, "gauge")
-            text += "\(gauge.name) \(Self.number(gauge.value))\n"
+        for reading in readings {
+            text += Self.preamble(reading.name, reading.help, reading.type)
+            for (labels, value) in reading.series {
+                text += "\(reading.name)\(Self.braced(labels)) \(Self.number(value))\n"
+            }
         }
         for counter in Counter.allCases {
             text += Self.preamble(counter.rawValue, counter.help, "counter")

@@ -99,6 +99,9 @@ final class CallMemo: Sendable {
         self.path = path
     }
 
+    /// How many results are in memory.
+    var count: Int { state.withLock { $0.results.young.count + $0.results.old.count } }
+
     /// A result that is in memory.
     func result(of call: CID) -> CallResult? {
         guard let key = Digest(call) else { return nil }

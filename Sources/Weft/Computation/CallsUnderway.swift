@@ -68,9 +68,21 @@ final class CallsUnderway: Sendable {
     }
 
     private let runs = Mutex<[Key: Run]>([:])
+    /// How many are on threads: also those whose end nobody waits for any more.
+    private let begun = Atomic<Int>(0)
     private let load: CallLoad
+    private let tally: CallTally
 
-    init(_ load: CallLoad) { self.load = load }
+    init(_ load: CallLoad, _ tally: CallTally) {
+        self.load = load
+        self.tally = tally
+    }
+
+    /// How many run, and how many wait for a thread.
+    var counts: (running: Int, waiting: Int) {
+        let running = begun.load(ordering: .relaxed)
+        return (running, max(0, runs.withLock { $0.count } - running))
+    }
 
     /// How many wait for the end of a run.
     var waiting: Int {
@@ -99,13 +111,16 @@ final class CallsUnderway: Sendable {
         }
         if isFirst {
             let work = load.begin(call, whole: key.asking == nil)
-            engine.onWorker(run.control) {
-                try body(run.control)
+            engine.onWorker(run.control) { [self] in
+                begun.add(1, ordering: .relaxed)
+                defer { begun.subtract(1, ordering: .relaxed) }
+                return try body(run.control)
             } ended: { [load] in
                 load.end(work)
                 ended()
             } done: { end in
                 self.runs.withLock { if $0[key] === run { $0[key] = nil } }
+                self.tally.note(end, of: call)
                 run.finish(end)
             }
         } else {

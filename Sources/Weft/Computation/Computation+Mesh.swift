@@ -194,8 +194,6 @@ extension Computation: CallWorker {
             return isOwn ? result.record : admitted(result.record)
         case .failure(let error):
             if isOwn, !(error is CancellationError) { ends.keep(error, of: call.cid) }
-            logger.debug(
-                "a call has no result", metadata: ["call": "\(call.url)", "why": "\(error)"])
             return nil
         }
     }

@@ -29,6 +29,8 @@ public final class Computation: Sendable {
     let peerRules: PeerCallRules?
     /// What this machine has measured of its runs.
     let load: CallLoad
+    /// How the calls that ran here have ended.
+    let tally: CallTally
     /// The calls of peers that wait until they may run.
     let peerLine: PeerLine
     /// The calls of contracts that are asked of the mesh.
@@ -64,7 +66,8 @@ public final class Computation: Sendable {
         contractsFile = repository.contractsFile
         memory = InstanceMemory(Int64(clamping: configuration.compute.memory))
         load = CallLoad(slots: limits.runningCalls)
-        underway = CallsUnderway(load)
+        tally = CallTally(maxTime: limits.time, logger)
+        underway = CallsUnderway(load, tally)
         peerLine = PeerLine(slots: limits.runningCalls)
     }
 
@@ -157,6 +160,7 @@ public final class Computation: Sendable {
         defer { run.content.end() }
         do {
             let end = try run.performBriefly(call)
+            tally.note(.success(end), of: call)
             if case .result(let result, _) = end, result.time ?? .zero > Self.briefTime {
                 load.noteDetour(call)
             }

@@ -29,12 +29,19 @@ final class PeerLine: Sendable {
         case begins, waits, none
     }
 
-    private let state: Mutex<(free: Int, waiting: Deque<Entry>)>
+    private let slots: Int
+    private let state: Mutex<(free: Int, waiting: Deque<Entry>, heldBack: UInt64)>
     private let maxWaiting: Int
 
     init(slots: UInt32, maxWaiting: Int = PeerLine.maxWaiting) {
-        state = Mutex((free: Int(max(1, slots)), waiting: []))
+        self.slots = Int(max(1, slots))
+        state = Mutex((free: self.slots, waiting: [], heldBack: 0))
         self.maxWaiting = maxWaiting
+    }
+
+    /// How many run, may run and wait, and how many have had to wait.
+    var counts: (running: Int, slots: Int, waiting: Int, heldBack: UInt64) {
+        state.withLock { (slots - $0.free, slots, $0.waiting.count, $0.heldBack) }
     }
 
     /// Has work begun, now or when it is its turn.
@@ -52,6 +59,7 @@ final class PeerLine: Sendable {
                 state.free -= 1
                 return .begins
             }
+            state.heldBack += 1
             guard state.waiting.count < maxWaiting else { return .none }
             state.waiting.append(entry)
             return .waits

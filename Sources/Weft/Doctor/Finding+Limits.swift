@@ -11,9 +11,10 @@ extension Finding {
     /// - Parameters:
     ///   - knocks: how many connections were turned away before they were let in.
     ///   - held: how much of peers' data is held, and how many connections were closed for it.
+    ///   - calls: what calls of contracts take.
     static func limits(
         _ status: NodeStatus, knocks: UInt64 = 0,
-        held: (bytes: Int, limit: Int, refused: UInt64) = (0, 0, 0)
+        held: (bytes: Int, limit: Int, refused: UInt64) = (0, 0, 0), calls: CallFigures? = nil
     ) -> Finding {
         let ceilings: [Ceiling] = [
             ("connections", status.connections, "mesh.connections-max"),
@@ -38,8 +39,13 @@ extension Finding {
                 "memory for peers' data: \(ByteCount.text(bytes)) of \(ByteCount.text(limit)) now, "
                     + "\(held.refused) connections closed for it (mesh.memory)")
         }
+        if let peers = calls?.peers, peers.heldBack > 0 {
+            details.append(
+                "calls of peers: \(peers.running) of \(peers.limit) now, \(peers.heldBack) had to "
+                    + "wait (compute.slots)")
+        }
         guard !details.isEmpty else {
-            return Finding("limits", .good, "No limit has been reached.")
+            return Finding("limits", .good, "No limit of the mesh has been reached.")
         }
         return Finding(
             "limits", .note,

@@ -53,14 +53,27 @@ extension Finding {
     }
 
     /// Whether contracts can run.
-    static func contracts(_ setting: Configuration.Switch) -> Finding {
+    ///
+    /// - Parameter counts: how the calls that ran here have ended.
+    static func contracts(_ setting: Configuration.Switch, _ counts: CallCounts) -> Finding {
         let subject = "contracts"
         guard setting == .on else {
             return Finding(subject, .good, "None run here (compute.contracts).")
         }
         do throws(EngineUnavailable) {
+            let library = try EngineCheck.library()
+            let shortages = counts.endings.filter { $0.key.isShortage }
+            guard !shortages.isEmpty else {
+                return Finding(subject, .good, "They can run.", details: [library])
+            }
+            let lines = CallEnding.allCases.compactMap { ending in
+                shortages[ending].map { "\(ending.rawValue): \($0) (\(ending.remedy))" }
+            }
             return Finding(
-                subject, .good, "They can run.", details: [try EngineCheck.library()])
+                subject, .note, "They can run, but calls had no result for lack of something here.",
+                details: [library] + lines,
+                advice: "If callers need them, allow more with 'weft config set KEY VALUE' and the "
+                    + "key in brackets, and start the node again. 'weft status' counts on.")
         } catch {
             return Finding(subject, .note, "\(error).")
         }
@@ -106,5 +119,18 @@ extension Finding {
         return Finding(
             subject, .good, used + (free.map { ", \(ByteCount.text($0)) free on the disk." } ?? ".")
         )
+    }
+}
+
+extension CallEnding {
+    /// What there could be more of.
+    fileprivate var remedy: String {
+        switch self {
+        case .memory: "compute.memory"
+        case .time: "compute.time"
+        case .busy: "too many at once"
+        case .stack: "this machine's stack"
+        default: "the engine failed"
+        }
     }
 }

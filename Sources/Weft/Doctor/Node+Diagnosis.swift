@@ -37,7 +37,7 @@ extension Node {
             .disk(
                 store.statistics(), free: Self.freeBytes(at: repository.storeDirectory),
                 directory: repository.directory))
-        findings.append(.contracts(configuration.compute.contracts))
+        findings.append(.contracts(configuration.compute.contracts, computation.figures.counts))
         findings.append(await clock)
         return findings
     }
@@ -65,7 +65,8 @@ extension Node {
         if let status {
             findings.append(
                 .limits(
-                    status, knocks: mesh.admissionCounts.overLimit, held: mesh.heldMemory))
+                    status, knocks: mesh.admissionCounts.overLimit, held: mesh.heldMemory,
+                    calls: computation.figures))
         }
         return findings
     }

@@ -13,6 +13,7 @@ struct Status: AsyncParsableCommand {
             With --json one object: running, peer, profile, reach, addresses, portMapping \
             (verdict, summary and ports, each with port, externalAddress and externalPort), store, \
             peers, limits (each with name, key, limit and, where it is known, count and heldBack), \
+            contracts (on, running, waiting, remembered, gas and ended, a number for each way), \
             turnedAway, denied, trimmed, violations, dhts (protocol, peers and role), announcing \
             (strategy, keys, waiting, announced and lastSecondsAgo) and bandwidth (as 'weft \
             bandwidth --json').
@@ -56,7 +57,9 @@ struct Status: AsyncParsableCommand {
         for limit in status["limits"]?.elements ?? [] {
             let key = limit["key"]?.text ?? ""
             func number(_ name: String) -> String? {
-                limit[name]?.count.map { key == "mesh.memory" ? HumanBytes.text($0) : String($0) }
+                limit[name]?.count.map {
+                    key.hasSuffix(".memory") ? HumanBytes.text($0) : String($0)
+                }
             }
             let most = number("limit") ?? ""
             let use = number("count").map { "\($0) of \(most) (\(key))" }
@@ -66,6 +69,7 @@ struct Status: AsyncParsableCommand {
                     (use ?? "at most \(most) (\(key))") + heldBack(limit)
                 ))
         }
+        rows += calls(status["contracts"])
         rows.append(("peers", peers(status)))
         for dht in status["dhts"]?.elements ?? [] {
             let role = dht["role"]?.text == "server" ? "answers others" : "asks others"
@@ -88,6 +92,31 @@ struct Status: AsyncParsableCommand {
         case "off": "off: no peers at all (mesh.reach)"
         default: "everywhere (mesh.reach)"
         }
+    }
+
+    private static func calls(_ status: Value?) -> [(String, String)] {
+        guard status?["on"]?.flag == true else { return [("contracts", "off (compute.contracts)")] }
+        func count(_ name: String) -> UInt64 { status?[name]?.count ?? 0 }
+        let ends = CallEnding.allCases.compactMap { ending -> (CallEnding, String)? in
+            guard let times = status?["ended"]?[ending.rawValue]?.count, times > 0 else {
+                return nil
+            }
+            return (ending, "\(ending.rawValue) \(times)")
+        }
+        let use =
+            "\(count("running")) running, \(count("waiting")) waiting, "
+            + "\(count("remembered")) results remembered"
+        var rows = [("contracts", use)]
+        let outcomes = ends.filter { $0.0.isOutcome }.map(\.1)
+        if !outcomes.isEmpty {
+            let gas = "\(count("gas")) gas"
+            rows.append(("calls ended", (outcomes + [gas]).joined(separator: ", ")))
+        }
+        let failures = ends.filter { !$0.0.isOutcome }.map(\.1)
+        if !failures.isEmpty {
+            rows.append(("calls without result", failures.joined(separator: ", ")))
+        }
+        return rows
     }
 
     private static func keys(_ status: Value) -> String {

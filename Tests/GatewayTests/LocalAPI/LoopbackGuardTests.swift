@@ -118,7 +118,7 @@ import Testing
         let metrics = Metrics()
         metrics.count(.requests, #"server="api",status="2xx""#, by: 2)
         metrics.observe(.requestSeconds, #"server="api""#, .milliseconds(7))
-        let text = metrics.exposition(gauges: [.init("weft_store_bytes", help: "Size.", 12)])
+        let text = metrics.exposition(readings: [.init("weft_store_bytes", help: "Size.", 12)])
         #expect(text.contains("weft_http_requests_total{server=\"api\",status=\"2xx\"} 2\n"))
         #expect(text.contains("weft_store_bytes 12\n"))
         let name = "weft_http_request_duration_seconds"
@@ -134,7 +134,7 @@ import Testing
         for index in 0..<2 * Metrics.maxSeries {
             metrics.count(.requests, #"status="\#(index)""#)
         }
-        let lines = metrics.exposition(gauges: []).split(separator: "\n")
+        let lines = metrics.exposition(readings: []).split(separator: "\n")
         #expect(lines.count < 2 * Metrics.maxSeries)
     }
 }
