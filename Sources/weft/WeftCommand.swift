@@ -6,11 +6,12 @@ import Weft
 struct WeftCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "weft",
-        abstract: "Add, keep, serve and fetch content by hash.",
+        abstract: "Content and computation by hash: add, keep, serve, fetch, and call contracts.",
         discussion: Examples.text(
             ("weft add album", "add a folder and print its CID"),
             ("weft up", "run a node with an HTTP gateway"),
             ("weft fetch ipfs://CID/cover.jpg -o cover.jpg", "fetch and verify a file"),
+            ("weft fetch 'weft://CID/greet?name=Ada'", "call a contract, here or on a peer"),
             ("weft help fetch", "explain a command, with examples")),
         version: "weft \(WeftVersion.current)",
         subcommands: [

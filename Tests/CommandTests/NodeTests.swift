@@ -53,6 +53,17 @@ import Testing
         #expect(outcome.errors.contains("\(file), which holds no certificate"), "\(outcome.errors)")
     }
 
+    @Test("a place for the local API that is not on loopback is refused in a sentence")
+    func strangeAPIAddress() throws {
+        let place = try Workplace()
+        try place.isolate()
+        // It begins as loopback addresses do.
+        let outcome = try place.weft("up", "--gateway", "127.0.0.1:0", "--api", "127.1:0")
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("weft: the local API listens on loopback alone"))
+        #expect(outcome.errors.contains("not on '127.1' (api.address)"), "\(outcome.errors)")
+    }
+
     @Test("commands that need the repository at the same time wait for each other")
     func together() throws {
         let place = try Workplace()

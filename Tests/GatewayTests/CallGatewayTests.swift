@@ -167,7 +167,9 @@ import Weft
                 #expect(said.contains(says) || says.isEmpty, "\(path): \(said)")
                 #expect(answer["Access-Control-Allow-Origin"] == "*", "\(path)")
                 #expect((answer["Weft-Record"] != nil) == (status == 200 || outcome != nil))
-                #expect((answer["Retry-After"] != nil) == [502, 503, 504].contains(status))
+                // What this node does not grant it will not grant a little later.
+                let mayPass = status == 502
+                #expect((answer["Retry-After"] != nil) == mayPass, "\(path)")
                 if status != 200 { #expect(answer["Cache-Control"] == "no-store" || status == 412) }
             }
             let long = try await place.ask(
@@ -213,8 +215,6 @@ import Weft
         return backend
     }
 
-    @Test("a client that asks whether it may send its body is told so at once")
-    func expectation() async throws {
     /// What a contract is given must be what its caller sent, and whole.
     @Test("a call whose body cannot be read is refused as the caller's fault")
     func brokenBody() async throws {
@@ -229,6 +229,8 @@ import Weft
         }
     }
 
+    @Test("a client that asks whether it may send its body is told so at once")
+    func expectation() async throws {
         try await RunningGateway.run(Self.counting) { server in
             try await server.connect { connection in
                 for _ in 0..<2 {

@@ -522,7 +522,8 @@ function trimmed(value) {
 
 /** How many bytes of a body there are from an offset on, of as many as are wanted. */
 function available(body, offset, wanted) {
-    if (offset < 0n || offset >= BigInt(body.size) || wanted <= 0n) return 0;
+    if (offset < 0n || wanted < 0n) throw new Misuse('an offset and a length are not negative');
+    if (offset >= BigInt(body.size)) return 0;
     const rest = BigInt(body.size) - offset;
     return Number(wanted < rest ? wanted : rest);
 }

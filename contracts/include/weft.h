@@ -10,7 +10,7 @@
 // with length 0 first tells how much there is. -1 means that there is nothing of that name.
 //
 // Misuse ends the call as a trap: a range outside of memory, a source that there is not, a negative
-// length, a name that is not UTF-8, a URL of another kind. Every function costs 200 gas, weft_fetch
+// offset or length, a name that is not UTF-8, a URL of another kind. Every function costs 200 gas, weft_fetch
 // 5,000; and 1 for each 8 bytes that are copied in or out.
 
 #ifndef WEFT_H

@@ -9,7 +9,7 @@ import NIOCore
 import Weft
 
 /// What a failed call answers.
-struct APIError: Error {
+struct APIError: Error, CustomStringConvertible {
     /// The codes of Kubo's commands library.
     enum Code: Int {
         case normal = 0
@@ -58,6 +58,8 @@ struct APIError: Error {
             self.init(String(describing: error), status: .internalServerError)
         }
     }
+
+    var description: String { message }
 
     /// The error as JSON.
     var json: Value {

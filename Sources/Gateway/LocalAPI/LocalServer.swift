@@ -52,7 +52,8 @@ public struct LocalServer: Service {
             guard LoopbackGuard.isLoopback(authority: host.contains(":") ? "[\(host)]" : host)
             else {
                 throw APIError(
-                    "the local API listens on loopback alone, not on \(host)", status: .forbidden)
+                    "the local API listens on loopback alone, such as 127.0.0.1, and not on "
+                        + "'\(host)' (api.address)", status: .forbidden)
             }
             address = .hostname(host, port: port)
             access = .loopback

@@ -97,7 +97,8 @@ private enum NativeImports {
         try run.payCall()
         let body = try run.body(of: arguments.i32(0))
         let offset = arguments.i64(1)
-        guard offset >= 0, offset < body.size else { return 0 }
+        guard offset >= 0 else { throw .trap("an offset is not negative") }
+        guard offset < body.size else { return 0 }
         let count = Int(min(Int64(arguments.u32(3)), body.size - offset))
         try run.pay(bytes: count)
         let target = try run.range(arguments.u32(2), count)
@@ -114,9 +115,12 @@ private enum NativeImports {
     static func pass(_ run: Activation, _ arguments: HostArguments) throws(HostExit) -> Int64 {
         try run.payCall()
         let body = try run.body(of: arguments.i32(0))
-        let offset = arguments.i64(1)
-        guard offset >= 0, offset < body.size, arguments.i64(2) > 0 else { return 0 }
-        let count = min(arguments.i64(2), body.size - offset)
+        let (offset, length) = (arguments.i64(1), arguments.i64(2))
+        guard offset >= 0, length >= 0 else {
+            throw .trap("an offset and a length are not negative")
+        }
+        guard offset < body.size, length > 0 else { return 0 }
+        let count = min(length, body.size - offset)
         try run.pay(count >> GasSchedule.hostBytesShift)
         try run.reserveOutput(Int(count))
         do {

@@ -175,16 +175,23 @@ extension Computation {
         switch error {
         case is CancellationError, is FetchError: error
         case let failure as ResourceFailure:
-            if case .time = failure {
-                FetchError(.deadline, "\(failure)", trace: trace.entries)
-            } else {
-                FetchError(.resource, "\(failure)", trace: trace.entries)
-            }
+            FetchError(failure.code, "\(failure)", trace: trace.entries)
         case is EngineUnavailable, is ContractsOff:
             FetchError(.notSupported, "\(error)", trace: trace.entries)
         case let error as ContentError:
             FetchError(.malformed, error.message, trace: trace.entries)
         default: FetchError(.malformed, "\(error)", trace: trace.entries)
+        }
+    }
+}
+
+extension ResourceFailure {
+    /// The kind of failure, as a fetch says it.
+    fileprivate var code: FetchError.Code {
+        switch self {
+        case .time: .deadline
+        case .output, .input, .written, .calls, .depth: .overLimit
+        case .memory, .busy, .stack, .engine: .resource
         }
     }
 }

@@ -16,6 +16,8 @@ public struct ErrorAnswer {
     private let method: HTTPRequest.Method
     private let accept: String
     private let isOnlyIfCached: Bool
+    /// Whether it would be the same again.
+    private var isLasting = false
 
     /// Says what an error means to whoever sent a request with these headers.
     public init(_ error: any Error, to method: HTTPRequest.Method, headers: HTTPFields) {
@@ -32,6 +34,7 @@ public struct ErrorAnswer {
             status = Self.status(of: error.code, isOnlyIfCached)
             message = error.message
             trace = error.trace
+            isLasting = error.code == .overLimit
         case let error as DAGError:
             let meaning = ContentError(error, on: [])
             (status, message) = (meaning.status, meaning.message)
@@ -41,7 +44,7 @@ public struct ErrorAnswer {
         case is CancellationError:
             (status, message) = (.serviceUnavailable, "the request was abandoned")
         default:
-            (status, message) = (.internalServerError, "the request failed; the log says more")
+            (status, message) = (.internalServerError, "the request failed inside this node")
         }
         self.trace = trace
     }
@@ -49,7 +52,7 @@ public struct ErrorAnswer {
     /// The answer.
     public var response: Response {
         var fields = HTTPFields()
-        if [429, 502, 503, 504].contains(status.code) { fields[.retryAfter] = "30" }
+        if [429, 502, 503, 504].contains(status.code), !isLasting { fields[.retryAfter] = "30" }
         if status == .methodNotAllowed { fields[.allow] = "GET, HEAD, OPTIONS" }
         if status == .preconditionFailed, isOnlyIfCached {
             return Response(status: status, headers: fields)
@@ -82,7 +85,7 @@ public struct ErrorAnswer {
         case .unverifiable, .network, .redirect: .badGateway
         case .tooLarge: .contentTooLarge
         case .malformed: .internalServerError
-        case .resource: .serviceUnavailable
+        case .resource, .overLimit: .serviceUnavailable
         case .notSupported: .notImplemented
         }
     }

@@ -24,9 +24,10 @@ public struct FetchError: Error, Sendable {
         case network
         /// The content is not what the request needs (for example a path through a file).
         case malformed
-        /// This node lacks the memory or other means for a computation, or its owner grants no more
-        /// of them.
+        /// This node lacks the memory or other means for a computation now.
         case resource
+        /// A computation takes more than this node grants, which it would do again.
+        case overLimit = "over-limit"
         /// It cannot be done here.
         case notSupported = "not-supported"
     }

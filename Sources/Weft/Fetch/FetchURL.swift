@@ -18,7 +18,7 @@ enum FetchURL: Hashable, Sendable {
         }
         let bare = text[..<(text.utf8.firstIndex(of: UInt8(ascii: "#")) ?? text.endIndex)]
         if bare.utf8.starts(with: "weft://".utf8) {
-            self = .call(String(bare))
+            self = .call(Self.encodingQuery(of: bare))
             return
         }
         guard let separator = String(bare).range(of: "://") else {
@@ -34,12 +34,28 @@ enum FetchURL: Hashable, Sendable {
         switch scheme {
         case "ipfs", "ipns": self = try Self.content("/\(scheme)/\(rest)"[...])
         case "http", "https": self = .web(scheme + "://" + rest)
-        case "weft": self = .call(scheme + "://" + rest)
+        case "weft": self = .call(Self.encodingQuery(of: "weft://\(rest)"))
         default:
             throw FetchError(
                 .badRequest,
                 "'\(scheme)' URLs cannot be fetched; use ipfs, ipns, weft, http or https")
         }
+    }
+
+    /// A URL in whose query that is percent-encoded which a browser would encode there (WHATWG URL,
+    /// section 1.3), so that the same text is the same call for both.
+    private static func encodingQuery(of url: Substring) -> String {
+        let start = url.utf8.firstIndex(of: UInt8(ascii: "?")) ?? url.endIndex
+        var query: [UInt8] = []
+        for byte in url.utf8[start...] {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"), ...0x20, 0x7f...:
+                let digits = String(byte, radix: 16, uppercase: true)
+                query += Array((byte < 16 ? "%0" : "%").utf8) + Array(digits.utf8)
+            default: query.append(byte)
+            }
+        }
+        return url[..<start] + String(decoding: query, as: UTF8.self)
     }
 
     private static func content(_ text: Substring) throws(FetchError) -> FetchURL {

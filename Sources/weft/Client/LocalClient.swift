@@ -216,7 +216,7 @@ extension CommandFailure {
         let status: ExitStatus =
             switch kind.flatMap(FetchError.Code.init(rawValue:)) {
             case .deadline: .deadline
-            case .resource: .unavailable
+            case .resource, .overLimit: .unavailable
             default: .failed
             }
         self.init(

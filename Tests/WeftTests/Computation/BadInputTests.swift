@@ -143,7 +143,7 @@ import WasmRules
         try await granting({ $0.calls = 100 }) { limits in
             // This node grants fewer: that is no word about the call.
             let failure = try await limits.failure("children?100")
-            #expect(failure?.code == .resource)
+            #expect(failure?.code == .overLimit)
             #expect(failure?.message.contains("compute.calls") == true)
             #expect(try await limits.call("children?99").response.ok)
         }
@@ -154,13 +154,13 @@ import WasmRules
         try await with { limits in
             #expect(try await limits.call("nest?63").response.ok)
             let failure = try await limits.failure("nest?64")
-            #expect(failure?.code == .resource)
+            #expect(failure?.code == .overLimit)
             #expect(failure?.message.contains("64 deep") == true, "\(failure?.message ?? "")")
         }
         try await granting({ $0.calls = 10 }) { limits in
             #expect(try await limits.call("nest?9").response.ok)
             let failure = try await limits.failure("nest?10")
-            #expect(failure?.code == .resource)
+            #expect(failure?.code == .overLimit)
             #expect(failure?.message.contains("compute.calls") == true)
         }
     }
@@ -183,7 +183,7 @@ import WasmRules
         try await granting({ $0.output = 1 << 20 }) { limits in
             #expect(try await limits.call("output?16").body.readableBytes == 1 << 20)
             let failure = try await limits.failure("output?17")
-            #expect(failure?.code == .resource)
+            #expect(failure?.code == .overLimit)
             #expect(failure?.message.contains("compute.output") == true)
         }
     }
@@ -204,7 +204,7 @@ import WasmRules
         try await granting({ $0.written = 1 << 20 }) { limits in
             #expect(try await limits.call("pile?1").response.ok)
             let failure = try await limits.failure("pile?3")
-            #expect(failure?.code == .resource)
+            #expect(failure?.code == .overLimit)
             #expect(failure?.message.contains("compute.written") == true)
         }
     }
@@ -230,7 +230,7 @@ import WasmRules
                     let failure = await #expect(throws: FetchError.self) {
                         try await asker.call(url + "?2") { $0.mesh.audit = .quorum(2) }
                     }
-                    #expect(failure?.code == .resource)
+                    #expect(failure?.code == .overLimit)
                     #expect(failure?.message.contains("compute.output") == true)
                 }
             }
@@ -250,8 +250,24 @@ import WasmRules
             let failure = await #expect(throws: FetchError.self) {
                 try await node.call(url, "ipfs://\(longer)\nipfs://\(fits)\n")
             }
-            #expect(failure?.code == .resource)
+            #expect(failure?.code == .overLimit)
             #expect(failure?.message.contains("compute.input") == true)
+        }
+    }
+
+    @Test("a URL's query is encoded as browsers do; a NUL in its path is called by its name")
+    func urls() async throws {
+        try await withNode { node, _ in
+            let contract = try await node.publish(contract: ContractText.limits)
+            let (response, _, _) = try await node.call(
+                "weft://\(contract)/index?name=Zoë Ada&a=\"<%41>'#x y")
+            let info = try #require(response.mesh.call)
+            let record = try #require(try await node.computation.tree(info.record).first).record
+            #expect(record.call.query == "name=Zo%C3%AB%20Ada&a=%22%3C%41%3E'")
+            let error = await #expect(throws: FetchError.self) {
+                _ = try await node.call("weft://\(contract)/index/a%00b")
+            }
+            #expect(error?.message.contains("NUL") == true, "\(String(describing: error))")
         }
     }
 }

@@ -231,8 +231,8 @@ import WasmEngine
                     try await node.call(url + path, body)
                 }?.code
             }
-            #expect(try await code("/much") == .resource)
-            #expect(try await code("/all", "/index?1\n/index?2\n/index?3\n") == .resource)
+            #expect(try await code("/much") == .overLimit)
+            #expect(try await code("/all", "/index?1\n/index?2\n/index?3\n") == .overLimit)
             #expect(try await node.call(url + "/all", "/index?1\n/index?2\n").response.ok)
             #expect(
                 try await code("/hello", String(repeating: "x", count: 1_000_001)) == .tooLarge)

@@ -129,9 +129,8 @@ private final class Parts: Sendable {
         guard 1...16 ~= method.utf8.count,
             method.utf8.allSatisfy({ UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 })
         else { throw .method }
-        guard path.utf8.count <= CallLimits.maxPathBytes, !path.utf8.contains(0) else {
-            throw .path
-        }
+        guard path.utf8.count <= CallLimits.maxPathBytes else { throw .path }
+        guard !path.utf8.contains(0) else { throw .nul }
         guard query.utf8.count <= CallLimits.maxQueryBytes,
             query.utf8.allSatisfy({ 0x21...0x7e ~= $0 && $0 != UInt8(ascii: "#") })
         else { throw .query }

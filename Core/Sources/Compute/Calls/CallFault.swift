@@ -6,8 +6,10 @@ public enum CallFault: Error, Hashable, Sendable {
     case contract
     /// The request's method is not made of 1 to 16 capital letters.
     case method
-    /// The path is too long, or its percent encoding is broken or hides a NUL or no UTF-8.
+    /// The path is too long, or its percent encoding is broken or hides no UTF-8.
     case path
+    /// The path has a NUL.
+    case nul
     /// The query is too long, or has characters that a URL may not have.
     case query
     /// A header's name or value has characters that it may not have.
@@ -27,6 +29,7 @@ extension CallFault: CustomStringConvertible {
         case .contract: "the contract's CID must name a file (codec raw or dag-pb)"
         case .method: "a request's method is 1 to 16 capital letters, such as GET"
         case .path: "the path is over 4 KiB, or its percent encoding gives no UTF-8 text"
+        case .nul: "the path has a NUL (%00)"
         case .query: "the query is over 8 KiB, or has characters that must be percent-encoded"
         case .header: "a header has characters that names or values may not have"
         case .headers: "there are more than 32 headers, or more than 8 KiB of them"
