@@ -15,7 +15,7 @@ const compressed = (name) => (
 const steps = [
     ['reading', 155, ['weft.js', 'weft-node.js', 'weft-content.wasm']],
     ['asking for calls', 290, ['weft-peers.wasm', 'weft-calls.js', 'weft-calls.wasm']],
-    ['running contracts', 413, ['weft-worker.js', 'weft-calls-rest.wasm']],
+    ['running contracts', 414, ['weft-worker.js', 'weft-calls-rest.wasm']],
 ];
 let sum = 0;
 for (const [what, limit, files] of steps) {
