@@ -44,7 +44,7 @@ import Wire
             ("ipfs://\(contract)/a", CallFault.url), ("weft://", .url), ("weft://nothing/a", .url),
             ("weft:/\(contract)/a", .url), ("weft://\(contract)/%zz", .path),
             ("weft://\(contract)/%", .path), ("weft://\(contract)/%ff", .path),
-            ("weft://\(contract)/%00", .path), ("weft://\(contract)/a?b c", .query),
+            ("weft://\(contract)/%00", .nul), ("weft://\(contract)/a?b c", .query),
             ("weft://\(CID(.dagCBOR, contract.hash))/a", .contract),
             ("weft://\(contract)/" + String(repeating: "a", count: 4_096), .path),
             ("weft://\(contract)/?" + String(repeating: "a", count: 8_193), .query),
