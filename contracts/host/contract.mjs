@@ -23,6 +23,9 @@ const maxHeaderBytes = 8 << 10;
 /** Bytes of a path, decoded, and of a query. */
 const maxPathBytes = 4 << 10;
 const maxQueryBytes = 8 << 10;
+/** Bytes of a URL of content, and the names in it. */
+const maxURLBytes = 16 << 10;
+const maxNames = 1_000;
 /** The most gas that a call may be given, and what an activation may use of it by itself. */
 const maxGas = 1n << 48n;
 const maxOwnGas = 1n << 32n;
@@ -420,6 +423,9 @@ class Activation {
         }
         const root = this.#cid(match[1]);
         const names = decoded(match[2] ?? '').split('/').filter((name) => name !== '');
+        if (encoder.encode(url).length > maxURLBytes || names.length > maxNames) {
+            throw new Misuse('a URL of content is too long');
+        }
         this.reads.add(root);
         return () => names.reduce(
             (found, name) => found?.entries?.get(name), this.host.content(root));

@@ -262,7 +262,10 @@ export class Commands {
             environ_sizes_get: (count, size) => this.#putSizes(this.#environment, count, size),
             clock_res_get: (clock, out) => this.#put64([1n], out),
             clock_time_get: (clock, precision, out) => this.#put64([0n], out),
-            proc_exit: (code) => { throw new Exit(code >>> 0); },
+            proc_exit: (code) => {
+                if (!this.#isCommand) throw new Misuse('only a command has an exit');
+                throw new Exit(code >>> 0);
+            },
             random_get: (out, length) => {
                 this.#run.fillWithSeed(out, length);
                 return errno.success;
@@ -320,7 +323,8 @@ export class Commands {
             fd_tell: known((open, out) => this.#put64([BigInt(open.offset)], out)),
             fd_readdir: known((open, out, length, cookie, used) => {
                 if (open.kind !== 'folder') return errno.notdir;
-                const bytes = listing(open.content.entries, cookie, length >>> 0);
+                const from = BigInt.asUintN(64, cookie);
+                const bytes = listing(open.content.entries, from, length >>> 0);
                 this.#run.payBytes(bytes.length);
                 this.#run.place(bytes, out, length);
                 return this.#put32([bytes.length], used);

@@ -79,7 +79,7 @@ private enum NativeImports {
         case 0: text = source == 0 ? run.request.verb : nil
         case 1: text = source == 0 ? run.request.path : nil
         case 2: text = source == 0 ? run.request.query : nil
-        case 3: text = headers.first { $0.name == name }?.value
+        case 3: text = headers.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
         default: text = headers.map { $0.name + "\n" }.joined()
         }
         guard let text else { return -1 }
@@ -158,7 +158,7 @@ private enum NativeImports {
                 let colon = line.firstIndex(of: UInt8(ascii: ":"))
             else { throw .trap("a header of fetch is malformed") }
             let name = String(Substring(line[..<colon])).lowercased()
-            let value = String(Substring(line[colon...].dropFirst().drop { $0 == 0x20 }))
+            let value = ContractHeader.trimmed(String(Substring(line[colon...].dropFirst())))
             guard ContractHeader.isName(name), ContractHeader.isValue(value) else {
                 throw .trap("a header of fetch is malformed")
             }

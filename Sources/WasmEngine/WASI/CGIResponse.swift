@@ -48,10 +48,12 @@ struct CGIHead {
 
     private mutating func take(_ line: ByteBufferView) -> Bool {
         guard let text = String(validating: line, as: UTF8.self),
-            let colon = text.utf8.firstIndex(of: UInt8(ascii: ":"))
+            let colon = text.utf8.firstIndex(of: UInt8(ascii: ":")), colon > text.startIndex,
+            text.utf8[..<colon].allSatisfy({ $0 < 0x80 })
         else { return false }
         let name = text[..<colon].lowercased()
-        let value = String(text[colon...].dropFirst().drop { $0 == " " })
+        let rest = text.utf8[colon...].dropFirst().drop { $0 == 0x20 }
+        let value = String(Substring(rest))
         guard ContractHeader.isName(name), ContractHeader.isValue(value) else { return false }
         guard name == "status" else {
             headers.append(ContractHeader(name, value))

@@ -315,7 +315,7 @@ private enum WASIImports {
     static func preopened(
         _ run: Activation, _ arguments: HostArguments
     ) throws(HostExit) -> WASIError {
-        guard run.wasi.isPreopened(arguments.i32(0)) else { return .badDescriptor }
+        guard run.wasi[arguments.i32(0)]?.isPreopened == true else { return .badDescriptor }
         // A directory whose name has one byte.
         try run.store([0, 1] as [UInt32], arguments.u32(1))
         return .success
@@ -324,7 +324,7 @@ private enum WASIImports {
     static func preopenedName(
         _ run: Activation, _ arguments: HostArguments
     ) throws(HostExit) -> WASIError {
-        guard run.wasi.isPreopened(arguments.i32(0)) else { return .badDescriptor }
+        guard run.wasi[arguments.i32(0)]?.isPreopened == true else { return .badDescriptor }
         try run.copy("/".utf8, arguments.u32(1), arguments.u32(2))
         return .success
     }

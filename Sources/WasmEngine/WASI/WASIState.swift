@@ -18,6 +18,8 @@ final class WASIState {
     struct Open {
         var descriptor: Descriptor
         var offset: Int64 = 0
+        /// Whether it is the directory that was there from the start.
+        var isPreopened = false
     }
 
     /// The most descriptors that are open at a time.
@@ -37,14 +39,14 @@ final class WASIState {
             (arguments, environment, directory, open) = ([], [], nil, [:])
             return
         }
-        arguments = ["contract"] + request.path.split(separator: "/").map(String.init)
+        arguments = ["contract"] + Self.names(in: request.path)
         environment = Self.environment(of: request)
         directory = request.directory
         open = [
             0: Open(descriptor: .input), 1: Open(descriptor: .output),
             2: Open(descriptor: .diagnostics),
         ]
-        if directory != nil { open[3] = Open(descriptor: .directory([])) }
+        if directory != nil { open[3] = Open(descriptor: .directory([]), isPreopened: true) }
     }
 
     private static func environment(of request: ContractRequest) -> [String] {
@@ -68,8 +70,10 @@ final class WASIState {
         set { open[descriptor] = newValue }
     }
 
-    /// Whether a descriptor is the directory that was there from the start.
-    func isPreopened(_ descriptor: Int32) -> Bool { descriptor == 3 && directory != nil }
+    /// The names of a path. A slash is a byte: with an accent on it, it is another character.
+    private static func names(in path: String) -> [String] {
+        path.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
+    }
 
     /// The lowest descriptor that is free; nil if too many are open.
     var freeDescriptor: Int32? {
@@ -84,9 +88,9 @@ final class WASIState {
         guard !path.isEmpty else { return .error(.noEntry) }
         guard !path.utf8.starts(with: "/".utf8) else { return .error(.notCapable) }
         var parts = base
-        for part in path.split(separator: "/") where part != "." {
+        for part in Self.names(in: path) where part != "." {
             if part != ".." {
-                parts.append(String(part))
+                parts.append(part)
             } else if parts.popLast() == nil {
                 return .error(.notCapable)
             }

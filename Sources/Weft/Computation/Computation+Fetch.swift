@@ -174,6 +174,7 @@ extension Computation {
     static func failure(_ error: any Error, _ trace: Trace) -> any Error {
         switch error {
         case is CancellationError, is FetchError: error
+        case is InstanceMemory.Exhausted: failure(ResourceFailure.memory, trace)
         case let failure as ResourceFailure:
             FetchError(failure.code, "\(failure)", trace: trace.entries)
         case is EngineUnavailable, is ContractsOff:

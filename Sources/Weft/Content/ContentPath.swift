@@ -44,9 +44,9 @@ public struct ContentPath: Hashable, Sendable {
         guard path.utf8.count <= Self.maxLength else {
             throw ContentError(.badRequest, "the path is longer than \(Self.maxLength) bytes")
         }
-        let parts = path.split(separator: "/", omittingEmptySubsequences: true)
+        let parts = Self.parts(of: path)
         guard path.utf8.first == UInt8(ascii: "/"), let first = parts.first,
-            let namespace = Namespace(rawValue: String(first))
+            let namespace = Namespace(rawValue: first)
         else { throw ContentError(.badRequest, "invalid path \"\(path)\": no /ipfs/ or /ipns/") }
         guard parts.count >= 2 else {
             throw ContentError(.badRequest, "invalid path \"\(path)\": it names no root")
@@ -60,7 +60,13 @@ public struct ContentPath: Hashable, Sendable {
         for part in parts.dropFirst(2) { segments.append(try Self.decode(part, of: path)) }
         self.init(
             namespace, root: root, segments: segments,
-            hasTrailingSlash: path.last == "/")
+            hasTrailingSlash: String(path).utf8.last == UInt8(ascii: "/"))
+    }
+
+    /// The parts of a path that are not empty. A slash is a byte: with an accent on it, it is
+    /// another character.
+    private static func parts(of path: some StringProtocol) -> [String] {
+        String(path).utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
     }
 
     /// Reads the segments of a path below a root that is known from elsewhere, such as a host.
@@ -70,7 +76,7 @@ public struct ContentPath: Hashable, Sendable {
         guard path.utf8.count <= Self.maxLength else {
             throw ContentError(.badRequest, "the path is longer than \(Self.maxLength) bytes")
         }
-        let parts = path.split(separator: "/", omittingEmptySubsequences: true)
+        let parts = Self.parts(of: path)
         guard parts.count <= Self.maxSegments else {
             throw ContentError(.badRequest, "the path has over \(Self.maxSegments) segments")
         }
@@ -79,7 +85,7 @@ public struct ContentPath: Hashable, Sendable {
         for part in parts { segments.append(try Self.decode(part, of: path)) }
         self.init(
             namespace, root: root, segments: segments,
-            hasTrailingSlash: path.last == "/")
+            hasTrailingSlash: String(path).utf8.last == UInt8(ascii: "/"))
     }
 
     /// The path as a person reads it, without percent encoding.

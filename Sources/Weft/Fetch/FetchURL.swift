@@ -59,10 +59,11 @@ enum FetchURL: Hashable, Sendable {
     }
 
     private static func content(_ text: Substring) throws(FetchError) -> FetchURL {
-        let path = text.prefix { $0 != "?" }
+        let mark = text.utf8.firstIndex(of: UInt8(ascii: "?")) ?? text.endIndex
         do {
             return .content(
-                try ContentPath(encoded: path), query: String(text.dropFirst(path.count + 1)))
+                try ContentPath(encoded: text[..<mark]),
+                query: String(Substring(text.utf8[mark...].dropFirst())))
         } catch {
             throw FetchError(.badRequest, error.message)
         }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <wasi/api.h>
 
 extern char **environ;
 
@@ -81,6 +82,19 @@ int main(int count, char **arguments) {
         printf("Status: 99\nx: y\n\nbody\n");
         return 0;
     }
+    // A slash, a colon or a letter with an accent on it is another character, not another byte.
+    if (strcmp(path, "/accent-head") == 0) {
+        printf("Content-Type:\xcc\x81text\nX-Own:\xcc\x81 a \t\n\nbody\n");
+        return 0;
+    }
+    if (strcmp(path, "/kelvin-head") == 0) {
+        printf("Content-Type: text/x\n\xe2\x84\xaa: v\n\nbody\n");
+        return 0;
+    }
+    if (strcmp(path, "/wide-head") == 0) {
+        printf("Content-Type: %*s%*s\n\nbody\n", 8100, "wide", 300, "");
+        return 0;
+    }
     for (int i = 0; i < count; i++) printf("%s\n", arguments[i]);
     for (char **item = environ; *item; item++) printf("%s\n", *item);
     list("/", 0);
@@ -90,6 +104,8 @@ int main(int count, char **arguments) {
     read_file("/inner/../../one.txt");
     read_file("/inner");
     read_file("/content");
+    read_file("/inner/\xcc\x81two.txt");
+    read_file("/inner\xcc\x81/two.txt");
     show("create", open("/new", O_CREAT | O_WRONLY, 0600));
     show("write", open("/one.txt", O_WRONLY));
     show("mkdir", mkdir("/made", 0700));
@@ -115,6 +131,15 @@ int main(int count, char **arguments) {
     int c;
     while ((c = getchar()) != EOF) putchar(c + 1);
     fflush(stdout);
+    // Far beyond the end, and what takes the number of the folder that was there from the start.
+    uint8_t entries[64];
+    size_t used = 0;
+    show("readdir", __wasi_fd_readdir(3, entries, sizeof entries, ~0ull, &used));
+    show("used", (long long)used);
+    __wasi_prestat_t stat3;
+    show("prestat", __wasi_fd_prestat_get(3, &stat3));
+    show("close 3", __wasi_fd_close(3));
+    show("prestat", __wasi_fd_prestat_get(3, &stat3));
     show("last", write(1, "end", 3));
     return 0;
 }

@@ -120,6 +120,13 @@ WEFT_METHOD(misuse) {
     case 22: weft_read(0, -1, text, 100); break;
     case 23: weft_pass(0, -1, 4); break;
     case 24: weft_pass(0, 0, -4); break;
+    case 25: {
+        // A URL of content with a thousand names and one.
+        static char url[8192] = "ipfs://bafkqaaa";
+        for (int i = 0; i < 2002; i++) url[15 + i] = i % 2 ? 'a' : '/';
+        content(url);
+        break;
+    }
     default: print("no such misuse\n");
     }
 }
@@ -138,6 +145,8 @@ WEFT_METHOD(calls) {
         print_number(weft_field(sources[i], WEFT_PATH, "", 0, text, sizeof text));
         weft_pass(sources[i], 0, 40);
     }
+    print_number(weft_status(call("/fields", "weft-gas:  3000000 \t\nweft-arg-one:\t1 \n")));
+    print_number(weft_field(0, WEFT_HEADER, "weft-arg-\xe1\xbf\xaf", 12, text, sizeof text));
     // The last one is never asked for, but paid.
     call("/seeds", "");
 }
@@ -146,8 +155,10 @@ WEFT_METHOD(contents) {
     char url[256];
     int32_t count = weft_read(0, 0, url, sizeof url - 32);
     if (count > 0 && url[count - 1] == '\n') count--;
-    static const char *const tails[] = {"", "/", "/one.txt", "/none", "/one.txt/none"};
-    for (int i = 0; i < 5; i++) {
+    static const char *const tails[] = {
+        "", "/", "/one.txt", "/none", "/one.txt/none", "/\xcc\x81/none", "/one.txt/\xcc\x81",
+    };
+    for (int i = 0; i < 7; i++) {
         size_t tail = length_of(tails[i]);
         for (size_t j = 0; j < tail; j++) url[count + j] = tails[i][j];
         weft_source source = weft_fetch(url, count + tail, "", 0, "", 0, "", 0);
