@@ -11,7 +11,7 @@
 //
 // Misuse ends the call as a trap: a range outside of memory, a source that there is not, a negative
 // offset or length, a name that is not UTF-8, a URL of another kind. Every function costs 200 gas, weft_fetch
-// 5,000; and 1 for each 8 bytes that are copied in or out.
+// 5,000; and 1 for each 8 bytes that are copied in or out, weft_seed 8 for each byte.
 
 #ifndef WEFT_H
 #define WEFT_H

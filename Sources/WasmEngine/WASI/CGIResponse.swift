@@ -48,7 +48,7 @@ struct CGIHead {
 
     private mutating func take(_ line: ByteBufferView) -> Bool {
         guard let text = String(validating: line, as: UTF8.self),
-            let colon = text.utf8.firstIndex(of: UInt8(ascii: ":")), colon > text.startIndex,
+            let colon = text.utf8.firstIndex(of: UInt8(ascii: ":")),
             text.utf8[..<colon].allSatisfy({ $0 < 0x80 })
         else { return false }
         let name = text[..<colon].lowercased()

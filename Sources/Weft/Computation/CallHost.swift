@@ -61,7 +61,7 @@ final class CallHost: ActivationHost {
     func noteRead(_ cid: CID) { state.withLock { $0.read(cid) } }
 
     func hold(_ bytes: Int) throws {
-        try run.hold(bytes)
+        try run.computation.memory.hold(Int64(bytes))
         held.add(bytes, ordering: .relaxed)
     }
 
@@ -74,7 +74,7 @@ final class CallHost: ActivationHost {
     }
 
     /// Gives back what it holds: its activation is over.
-    func letGo() { run.letGo(held.exchange(0, ordering: .relaxed)) }
+    func letGo() { run.computation.memory.letGo(Int64(held.exchange(0, ordering: .relaxed))) }
 
     func begin(_ fetch: ContractFetch) throws -> any PendingAnswer {
         try control.checkMayBlock()
@@ -131,8 +131,9 @@ extension CallRun {
         let size = fetch.body.readableBytes
         let body: CallBody
         if size > CallLimits.maxInlineBytes {
-            try hold(size)
-            defer { letGo(size) }
+            let memory = computation.memory
+            try memory.hold(Int64(size))
+            defer { memory.letGo(Int64(size)) }
             body = .content(try add(fetch.body, control))
         } else {
             body = .inline([UInt8](buffer: fetch.body))

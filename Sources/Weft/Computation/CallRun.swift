@@ -71,12 +71,6 @@ final class CallRun: Sendable {
         return try computation.add(bytes, control)
     }
 
-    /// Takes memory beside what instances have, if there is so much.
-    func hold(_ bytes: Int) throws { try computation.memory.hold(Int64(bytes), of: tree) }
-
-    /// Gives back what was held.
-    func letGo(_ bytes: Int) { computation.memory.letGo(Int64(bytes), of: tree) }
-
     /// Begins a call that a contract makes, or joins one that is under way. It blocks nobody.
     ///
     /// - Parameter place: how many calls the activation has begun before.
@@ -169,7 +163,7 @@ final class CallRun: Sendable {
     /// Runs the contract, whatever is remembered.
     private func make(_ call: Call, _ control: RunControl, depth: Int) throws -> CallEnd {
         try admit(depth: depth)
-        var program: Program
+        let program: Program
         do {
             guard
                 let found = try computation.programs.program(
@@ -182,13 +176,10 @@ final class CallRun: Sendable {
         guard program.answers(call.export) else {
             return .noMethod("\(ContractFault.noMethod(call.export, known: program.methods))")
         }
-        let result: CallResult
-        do {
-            result = try lendAndRun(program, call, control, depth: depth)
-        } catch ResourceFailure.stack where program.isDraft {
-            try control.checkMayBlock()
-            program = try computation.programs.improved(call.contract, program)
-            result = try lendAndRun(program, call, control, depth: depth)
+        let result = try lending(program, call.contract, depth: depth, control) { program, bytes in
+            let host = CallHost(self, call.contract, control, depth: depth)
+            defer { host.letGo() }
+            return try activate(program, call, bytes, control, host)
         }
         // What rests on the word of peers is not remembered as this node's own.
         if result.share.isNone { computation.memo.keep(result, of: call.cid) }
@@ -197,22 +188,23 @@ final class CallRun: Sendable {
         return .result(result, isFresh: true)
     }
 
-    private func lendAndRun(
-        _ program: Program, _ call: Call, _ control: RunControl, depth: Int
-    ) throws -> CallResult {
-        do {
-            return try computation.memory.lend(
+    /// Runs a program with the memory that it needs; if its code was made in haste and needs more
+    /// stack than there is, once more with code made in full.
+    func lending<Result>(
+        _ program: Program, _ contract: CID, depth: Int, _ control: RunControl,
+        _ body: (Program, Int64) throws -> Result
+    ) throws -> Result {
+        func run(_ program: Program) throws -> Result {
+            try computation.memory.lend(
                 atLeast: program.memoryBytes, usually: program.usedMemory, depth: depth, of: tree,
                 control
-            ) { bytes in
-                let host = CallHost(self, call.contract, control, depth: depth)
-                defer { host.letGo() }
-                return try activate(program, call, bytes, control, host)
-            }
-        } catch ResourceFailure.memory where depth > 1 {
-            throw InstanceMemory.Exhausted()
-        } catch is InstanceMemory.Exhausted where depth == 1 {
-            throw ResourceFailure.memory
+            ) { try body(program, $0) }
+        }
+        do {
+            return try run(program)
+        } catch ResourceFailure.stack where program.isDraft {
+            try control.checkMayBlock()
+            return try run(computation.programs.improved(contract, program))
         }
     }
 

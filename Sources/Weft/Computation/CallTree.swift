@@ -168,10 +168,7 @@ extension CallRun {
             let program = try computation.programs.program(
                 call.contract, engine, content, control), program.answers(call.export)
         else { return .strayed }
-        let memory = computation.memory
-        return try memory.lend(
-            atLeast: program.memoryBytes, depth: 1, of: memory.plant(), control
-        ) { bytes in
+        return try lending(program, call.contract, depth: 1, control) { program, bytes in
             let host = ReplayHost(self, call.contract, control, recorded)
             do {
                 let result = try activate(program, call, bytes, control, host)
@@ -219,7 +216,7 @@ private final class ReplayHost: ActivationHost {
 
     func noteRead(_ cid: CID) { state.withLock { $0.seen.read(cid) } }
 
-    /// Its one answer is all that it holds, and that has a limit.
+    /// What it holds, its answer and the recorded ones, has limits of its own.
     func hold(_ bytes: Int) {}
 
     func begin(_ fetch: ContractFetch) throws -> any PendingAnswer {

@@ -116,7 +116,7 @@ final class InstanceMemory: Sendable {
     /// must not wait for others.
     ///
     /// - Throws: ``Exhausted``.
-    func hold(_ bytes: Int64, of tree: Tree) throws(Exhausted) {
+    func hold(_ bytes: Int64) throws(Exhausted) {
         let isThere = state.withLock { state in
             guard bytes <= state.free else { return false }
             state.free -= bytes
@@ -127,10 +127,12 @@ final class InstanceMemory: Sendable {
 
     /// There is no memory left for what a call holds beside its instance, or for one of those that
     /// it calls. To run it again with a larger instance would not help.
-    struct Exhausted: Error {}
+    struct Exhausted: Error, CustomStringConvertible {
+        var description: String { "\(ResourceFailure.memory)" }
+    }
 
     /// Gives back what was held.
-    func letGo(_ bytes: Int64, of tree: Tree) {
+    func letGo(_ bytes: Int64) {
         guard bytes > 0 else { return }
         state.withLock { state in
             state.free += bytes
@@ -143,11 +145,25 @@ final class InstanceMemory: Sendable {
     /// within it when there is more than it had.
     ///
     /// - Parameter usual: what such instances have needed so far; nil if that is not known.
-    /// - Throws: `ResourceFailure.memory`; what `body` throws; what ends the wait.
+    /// - Throws: `ResourceFailure.memory`, or ``Exhausted`` to a call within another, so that it is
+    ///   not taken for a lack of the other's own; what `body` throws; what ends the wait.
     func lend<Result>(
         atLeast needed: Int64, usually usual: Int64? = nil, depth: Int, of tree: Tree,
-        _ control: RunControl,
-        _ body: (Int64) throws -> Result
+        _ control: RunControl, _ body: (Int64) throws -> Result
+    ) throws -> Result {
+        do {
+            return try lendOrWait(
+                atLeast: needed, usually: usual, depth: depth, of: tree, control, body)
+        } catch ResourceFailure.memory where depth > 1 {
+            throw Exhausted()
+        } catch is Exhausted where depth == 1 {
+            throw ResourceFailure.memory
+        }
+    }
+
+    private func lendOrWait<Result>(
+        atLeast needed: Int64, usually usual: Int64?, depth: Int, of tree: Tree,
+        _ control: RunControl, _ body: (Int64) throws -> Result
     ) throws -> Result {
         guard needed <= total else { throw ResourceFailure.memory }
         let most = max(needed, min(Self.instanceBytes, total))
@@ -195,7 +211,7 @@ final class InstanceMemory: Sendable {
             let isModest = depth > 2 || isWanted
             let most = isModest ? state.free / 16 : state.free / 2
             let part = usual.map { min($0 + $0 / 4, most) } ?? (isModest ? most / 4 : most / 2)
-            let share = max(needed, min(Self.instanceBytes, part, total))
+            let share = max(needed, min(Self.instanceBytes, part))
             guard share <= state.free else { return nil }
             state.lend(share, to: tree)
             return share

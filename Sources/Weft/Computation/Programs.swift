@@ -95,7 +95,12 @@ final class Programs: Sendable {
     /// Has a program that was compiled in haste compiled once more, by a thread of the engine, now
     /// that nobody waits for it.
     func improve(_ cid: CID, _ program: Program, _ engine: Engine) {
-        guard program.isDraft, state.withLock({ $0.improving.insert(cid).inserted }) else { return }
+        let isNext =
+            program.isDraft
+            && state.withLock { state in
+                state.ready[cid] === program && state.improving.insert(cid).inserted
+            }
+        guard isNext else { return }
         do {
             _ = try engine.workers.submit { [self] in
                 // If this fails, the draft stays, and that is not tried again.

@@ -92,12 +92,12 @@ import WasmEngine
         let memory = InstanceMemory(100)
         let tree = memory.plant()
         try memory.lend(atLeast: 10, usually: 32, depth: 1, of: tree, RunControl()) { _ in
-            try memory.hold(60, of: tree)
+            try memory.hold(60)
             #expect(throws: InstanceMemory.Exhausted.self) {
-                try memory.hold(1, of: tree)
+                try memory.hold(1)
             }
             #expect(memory.taken == 100)
-            memory.letGo(60, of: tree)
+            memory.letGo(60)
         }
         #expect(memory.taken == 0)
     }
