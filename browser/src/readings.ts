@@ -52,7 +52,8 @@ export class Reading {
   /** How many bytes are still to come. */
   private missing = 0
   /** The first bytes, until they are told. */
-  private head: Uint8Array[] | undefined = []
+  private head: Uint8Array | undefined = new Uint8Array(HEAD_SIZE)
+  private headCount = 0
   private tellHead = (_: Uint8Array): void => {}
 
   constructor(
@@ -115,13 +116,14 @@ export class Reading {
   /** Takes a copy of what tells what the file is: whoever reads may take the bytes elsewhere. */
   private look(bytes: Uint8Array): void {
     if (this.head === undefined) return
-    const seen = this.head.reduce((sum, piece) => sum + piece.length, 0)
-    this.head.push(bytes.slice(0, HEAD_SIZE - seen))
-    if (seen + bytes.length >= HEAD_SIZE) this.endHead()
+    const part = bytes.subarray(0, HEAD_SIZE - this.headCount)
+    this.head.set(part, this.headCount)
+    this.headCount += part.length
+    if (this.headCount === HEAD_SIZE) this.endHead()
   }
 
   private endHead(): void {
-    this.tellHead(Uint8Array.from((this.head ?? []).flatMap(piece => [...piece])))
+    if (this.head !== undefined) this.tellHead(this.head.subarray(0, this.headCount))
     this.head = undefined
   }
 

@@ -272,7 +272,7 @@ extension Activation {
         guard ContractHeader.isName(name), ContractHeader.isValue(value) else {
             throw .trap("a header is malformed")
         }
-        let value = ContractHeader.trimmed(value)
+        let value = value.trimmedOfBlanks
         if let index = response.headers.firstIndex(where: { $0.name == name }) {
             headerBytes -= name.utf8.count + response.headers[index].value.utf8.count
             response.headers.remove(at: index)

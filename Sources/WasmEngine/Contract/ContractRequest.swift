@@ -15,14 +15,6 @@ public struct ContractHeader: Hashable, Sendable {
         self.name = name
         self.value = value
     }
-
-    /// A value without the spaces and tabs around it.
-    static func trimmed(_ value: String) -> String {
-        var bytes = Substring(value).utf8
-        while let first = bytes.first, first == 0x20 || first == 0x09 { bytes.removeFirst() }
-        while let last = bytes.last, last == 0x20 || last == 0x09 { bytes.removeLast() }
-        return String(Substring(bytes))
-    }
 }
 
 /// One request to a contract.

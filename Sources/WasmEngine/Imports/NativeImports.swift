@@ -3,6 +3,7 @@
 
 import NIOCore
 import WasmRules
+import Wire
 
 extension HostFunction {
     /// The functions of the module `weft`.
@@ -158,7 +159,7 @@ private enum NativeImports {
                 let colon = line.firstIndex(of: UInt8(ascii: ":"))
             else { throw .trap("a header of fetch is malformed") }
             let name = String(Substring(line[..<colon])).lowercased()
-            let value = ContractHeader.trimmed(String(Substring(line[colon...].dropFirst())))
+            let value = String(Substring(line[colon...].dropFirst())).trimmedOfBlanks
             guard ContractHeader.isName(name), ContractHeader.isValue(value) else {
                 throw .trap("a header of fetch is malformed")
             }

@@ -2,6 +2,7 @@
 // environment, standard streams, and a read-only directory.
 
 import NIOCore
+import Wire
 
 /// The world of one program for WASI.
 final class WASIState {
@@ -39,7 +40,7 @@ final class WASIState {
             (arguments, environment, directory, open) = ([], [], nil, [:])
             return
         }
-        arguments = ["contract"] + Self.names(in: request.path)
+        arguments = ["contract"] + request.path.namesInPath
         environment = Self.environment(of: request)
         directory = request.directory
         open = [
@@ -70,11 +71,6 @@ final class WASIState {
         set { open[descriptor] = newValue }
     }
 
-    /// The names of a path. A slash is a byte: with an accent on it, it is another character.
-    private static func names(in path: String) -> [String] {
-        path.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
-    }
-
     /// The lowest descriptor that is free; nil if too many are open.
     var freeDescriptor: Int32? {
         guard open.count < Self.maxDescriptors else { return nil }
@@ -88,7 +84,7 @@ final class WASIState {
         guard !path.isEmpty else { return .error(.noEntry) }
         guard !path.utf8.starts(with: "/".utf8) else { return .error(.notCapable) }
         var parts = base
-        for part in Self.names(in: path) where part != "." {
+        for part in path.namesInPath where part != "." {
             if part != ".." {
                 parts.append(part)
             } else if parts.popLast() == nil {

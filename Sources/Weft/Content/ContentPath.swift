@@ -1,4 +1,5 @@
 import HTTPTypes
+import Wire
 
 /// A content path, `/ipfs/<cid>/…` or `/ipns/<name>/…`, as a URL carries it
 /// (specs.ipfs.tech/http-gateways/path-gateway).
@@ -44,7 +45,7 @@ public struct ContentPath: Hashable, Sendable {
         guard path.utf8.count <= Self.maxLength else {
             throw ContentError(.badRequest, "the path is longer than \(Self.maxLength) bytes")
         }
-        let parts = Self.parts(of: path)
+        let parts = String(path).namesInPath
         guard path.utf8.first == UInt8(ascii: "/"), let first = parts.first,
             let namespace = Namespace(rawValue: first)
         else { throw ContentError(.badRequest, "invalid path \"\(path)\": no /ipfs/ or /ipns/") }
@@ -63,12 +64,6 @@ public struct ContentPath: Hashable, Sendable {
             hasTrailingSlash: String(path).utf8.last == UInt8(ascii: "/"))
     }
 
-    /// The parts of a path that are not empty. A slash is a byte: with an accent on it, it is
-    /// another character.
-    private static func parts(of path: some StringProtocol) -> [String] {
-        String(path).utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }
-    }
-
     /// Reads the segments of a path below a root that is known from elsewhere, such as a host.
     public init(
         _ namespace: Namespace, root: String, encodedRest path: some StringProtocol
@@ -76,7 +71,7 @@ public struct ContentPath: Hashable, Sendable {
         guard path.utf8.count <= Self.maxLength else {
             throw ContentError(.badRequest, "the path is longer than \(Self.maxLength) bytes")
         }
-        let parts = Self.parts(of: path)
+        let parts = String(path).namesInPath
         guard parts.count <= Self.maxSegments else {
             throw ContentError(.badRequest, "the path has over \(Self.maxSegments) segments")
         }

@@ -112,12 +112,8 @@ public struct CallHeaders: Hashable, Sendable {
         guard value.utf8.allSatisfy({ ($0 >= 0x20 && $0 != 0x7f) || $0 == 0x09 }) else {
             throw .header
         }
-        var text = Array(value.utf8)[...]
-        while let first = text.first, first == 0x20 || first == 0x09 { text.removeFirst() }
-        while let last = text.last, last == 0x20 || last == 0x09 { text.removeLast() }
         return Field(
-            name: String(decoding: lower, as: UTF8.self),
-            value: String(decoding: text, as: UTF8.self))
+            name: String(decoding: lower, as: UTF8.self), value: value.trimmedOfBlanks)
     }
 }
 

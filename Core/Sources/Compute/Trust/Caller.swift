@@ -124,8 +124,9 @@ public struct Caller: Sendable {
             return number
         }
         let order = CallSession.Order(call, terms, audit, candidates, here, now + terms.patience)
-        let other = shared[order.key].flatMap { sessions[$0] }
-        if let leader = shared[order.key], other?.ends(about: order) == true {
+        let leader = shared[order.key]
+        let other = leader.flatMap { sessions[$0] }
+        if let leader, other?.ends(about: order) == true {
             follow(leader, number, until: order.deadline)
             return number
         }
