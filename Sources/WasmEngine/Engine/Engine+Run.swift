@@ -56,7 +56,7 @@ extension Engine {
             answer.give(result)
         }
         do {
-            _ = try workers.submit {
+            try workers.submit {
                 finish(
                     Result {
                         try control.check()

@@ -6,6 +6,8 @@ public final class Job<Value: Sendable>: Sendable {
     private enum State {
         case waiting(@Sendable () -> Value)
         case running
+        /// It waits for somebody far away.
+        case distant
         case done(Value)
     }
 
@@ -17,12 +19,37 @@ public final class Job<Value: Sendable>: Sendable {
     }
 
     /// The result of the work: done here if nobody has begun it, else waited for.
-    public func value() -> Value {
+    public func value() -> Value { value { wait in wait() } }
+
+    /// The same for work that may turn out to wait for somebody far away: then `distant` decides
+    /// whether to wait for it as well.
+    public func value<Failure>(
+        distant: (_ wait: () -> Value) throws(Failure) -> Value
+    ) throws(Failure) -> Value {
         if let value = run() { return value }
-        return Workers.blocking {
-            state.wait { state in
-                if case .done(let value) = state { value } else { nil }
+        let early = Workers.joining {
+            state.wait { state -> Value?? in
+                switch state {
+                case .done(let value): .some(value)
+                case .distant: .some(nil)
+                case .waiting, .running: nil
+                }
             }
+        }
+        if let early { return early }
+        return try distant {
+            Workers.joining {
+                state.wait { state in
+                    if case .done(let value) = state { value } else { nil }
+                }
+            }
+        }
+    }
+
+    /// Says from within the work that it waits for somebody far away.
+    public func goFar() {
+        state.change(wakingAll: true) { state in
+            if case .running = state { state = .distant }
         }
     }
 

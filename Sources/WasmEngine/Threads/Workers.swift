@@ -1,11 +1,23 @@
 // The threads that contracts run on. They block, in compiled code and while they wait for other
 // calls and for content, so they are none of the concurrency pool's, and there is a limit to them.
+//
+// What waits never takes the last of them. For what is far away only so many wait as there are
+// places. For each other, threads wait only where parts of a run were given to others: when many
+// do, no more is given away, and each run goes on in its own thread. All else that they wait for
+// comes by itself.
 
 import DequeModule
 import Glibc
 
 /// A limited number of threads with large stacks, started when there is work.
 public final class Workers: Sendable {
+    /// How many threads wait at a time for what is not on this machine.
+    static let maxDistant = 192
+    /// How many wait for each other before no more is given away.
+    static let maxJoining = 128
+
+    /// Those of the threads that wait for what is not on this machine.
+    public let places: WaitingPlaces
     private let pool: ThreadPool
     private let maxWaiting: Int
 
@@ -13,34 +25,51 @@ public final class Workers: Sendable {
     ///   - maxThreads: how many threads work at most. Those that wait are not counted.
     ///   - maxWaiting: how many new calls may wait for one.
     ///   - stackBytes: the address space of each one's stack; what is not used costs nothing.
-    init(maxThreads: Int, maxWaiting: Int, stackBytes: Int) {
-        pool = ThreadPool(maxThreads: maxThreads, stackBytes: stackBytes)
+    init(
+        maxThreads: Int, maxWaiting: Int, stackBytes: Int, maxDistant: Int = Workers.maxDistant,
+        maxJoining: Int = Workers.maxJoining
+    ) {
+        places = WaitingPlaces(maxDistant)
+        // What works when no more is given away may still come to wait.
+        pool = ThreadPool(
+            maxThreads: maxThreads, maxBlocked: maxDistant + maxJoining + 2 * maxThreads,
+            maxJoining: maxJoining, stackBytes: stackBytes)
         self.maxWaiting = maxWaiting
     }
 
     deinit { stop() }
 
-    /// Has work done by a thread, or by whoever waits for it first.
+    /// How many threads wait for each other.
+    var joining: Int { pool.joining }
+
+    /// Has new work done by a thread.
     ///
-    /// - Parameter isInner: whether it is part of work that has begun. Such work is never refused:
-    ///   who asks for it limits how much of it there is.
-    /// - Throws: ``ResourceFailure/busy`` when too much new work waits.
-    public func submit<Value>(
-        inner isInner: Bool = false, _ work: @escaping @Sendable () -> Value
-    ) throws(ResourceFailure) -> Job<Value> {
-        let job = Job(work)
-        guard pool.add(inner: isInner, unlessWaiting: maxWaiting, { job.run() }) else {
-            throw .busy
-        }
-        return job
+    /// - Throws: ``ResourceFailure/busy`` when too much waits.
+    public func submit(_ work: @escaping @Sendable () -> Void) throws(ResourceFailure) {
+        guard pool.add(work, unlessWaiting: maxWaiting) else { throw .busy }
     }
 
-    /// Waits on this thread. If it is one of these, another one takes its place meanwhile: what
-    /// waits for somebody far away must not keep others from working.
+    /// Gives away a part of work that has begun: a thread does it before what is new. Whoever asks
+    /// limits how much of it there is.
+    ///
+    /// - Returns: false if no thread is to be spared: whoever waits for it has to do it.
+    public func share(_ part: @escaping @Sendable () -> Void) -> Bool { pool.add(part: part) }
+
+    /// Waits on this thread for what comes by itself. If it is one of these, another one takes its
+    /// place meanwhile: what waits must not keep others from working.
     static func blocking<Result>(_ body: () -> Result) -> Result {
+        blocking(isJoining: false, body)
+    }
+
+    /// Waits on this thread for another one.
+    static func joining<Result>(_ body: () -> Result) -> Result {
+        blocking(isJoining: true, body)
+    }
+
+    private static func blocking<Result>(isJoining: Bool, _ body: () -> Result) -> Result {
         guard let pool = ThreadPool.current else { return body() }
-        pool.block()
-        defer { pool.unblock() }
+        pool.block(isJoining)
+        defer { pool.unblock(isJoining) }
         return body()
     }
 
@@ -56,22 +85,11 @@ private final class ThreadPool: Sendable {
         var outer: Deque<@Sendable () -> Void> = []
         var threads = 0
         var idle = 0
-        /// How many wait for something else than work.
+        /// How many wait for something else than work, and how many of them for each other.
         var blocked = 0
+        var joining = 0
         var stopped = false
-
-        /// Whether one more thread is wanted, which is then counted.
-        mutating func wantsThread(_ maxThreads: Int) -> Bool {
-            guard inner.count + outer.count > idle, threads - blocked < maxThreads,
-                threads < maxThreads + ThreadPool.maxBlocked
-            else { return false }
-            threads += 1
-            return true
-        }
     }
-
-    /// How many that wait are replaced.
-    private static let maxBlocked = 256
 
     /// Where a thread finds the pool that it belongs to.
     private static let key: pthread_key_t = {
@@ -82,12 +100,30 @@ private final class ThreadPool: Sendable {
 
     private let state = Monitor(State())
     private let maxThreads: Int
+    /// How many that wait are replaced.
+    private let maxBlocked: Int
+    private let maxJoining: Int
     private let stackBytes: Int
 
-    init(maxThreads: Int, stackBytes: Int) {
+    init(maxThreads: Int, maxBlocked: Int, maxJoining: Int, stackBytes: Int) {
         self.maxThreads = maxThreads
+        self.maxBlocked = maxBlocked
+        self.maxJoining = maxJoining
         self.stackBytes = stackBytes
     }
+
+    /// Whether one more thread is wanted, which is then counted.
+    private func wantsThread(_ state: inout State) -> Bool {
+        let ready = state.outer.count + (givesAway(state) ? state.inner.count : 0)
+        guard ready > state.idle, state.threads - state.blocked < maxThreads,
+            state.threads < maxThreads + maxBlocked
+        else { return false }
+        state.threads += 1
+        return true
+    }
+
+    /// Whether parts of runs are given to others.
+    private func givesAway(_ state: State) -> Bool { state.joining < maxJoining }
 
     /// The pool of this thread; nil if it is none of a pool.
     static var current: ThreadPool? {
@@ -96,32 +132,55 @@ private final class ThreadPool: Sendable {
         }
     }
 
-    /// Takes work; false if it is refused.
-    func add(
-        inner isInner: Bool, unlessWaiting maxWaiting: Int, _ work: @escaping @Sendable () -> Void
-    ) -> Bool {
+    var joining: Int { state.withLock { $0.joining } }
+
+    /// Takes new work; false if too much waits.
+    func add(_ work: @escaping @Sendable () -> Void, unlessWaiting maxWaiting: Int) -> Bool {
+        add { state in
+            guard state.outer.count < maxWaiting else { return false }
+            state.outer.append(work)
+            return true
+        }
+    }
+
+    /// Takes a part of work that has begun; false if none is given away.
+    func add(part: @escaping @Sendable () -> Void) -> Bool {
+        add { state in
+            guard givesAway(state) else { return false }
+            state.inner.append(part)
+            return true
+        }
+    }
+
+    private func add(_ append: (inout State) -> Bool) -> Bool {
         let (isTaken, mustStart) = state.change { state -> (Bool, Bool) in
-            guard !state.stopped, isInner || state.outer.count < maxWaiting else {
-                return (false, false)
-            }
-            if isInner { state.inner.append(work) } else { state.outer.append(work) }
-            return (true, state.wantsThread(maxThreads))
+            guard !state.stopped, append(&state) else { return (false, false) }
+            return (true, wantsThread(&state))
         }
         return isTaken && (!mustStart || startThread())
     }
 
     /// This thread begins to wait.
-    func block() {
+    func block(_ isJoining: Bool) {
         let mustStart = state.withLock { state in
             state.blocked += 1
-            return state.wantsThread(maxThreads)
+            if isJoining { state.joining += 1 }
+            return wantsThread(&state)
         }
         // If the system gives none, the others do what there is.
         if mustStart { _ = startThread() }
     }
 
     /// This thread goes on. Should there be too many now, the next that has done its work ends.
-    func unblock() { state.withLock { $0.blocked -= 1 } }
+    func unblock(_ isJoining: Bool) {
+        let givesAwayAgain = state.withLock { state in
+            state.blocked -= 1
+            guard isJoining else { return false }
+            state.joining -= 1
+            return state.joining == maxJoining - 1 && !state.inner.isEmpty
+        }
+        if givesAwayAgain { state.change { _ in } }
+    }
 
     func stop() {
         state.change(wakingAll: true) { $0.stopped = true }
@@ -165,7 +224,8 @@ private final class ThreadPool: Sendable {
                 if wasIdle { state.idle -= 1 }
                 return .some(nil)
             }
-            if let work = state.inner.popFirst() ?? state.outer.popFirst() {
+            let part = self.givesAway(state) ? state.inner.popFirst() : nil
+            if let work = part ?? state.outer.popFirst() {
                 if wasIdle { state.idle -= 1 }
                 return .some(work)
             }

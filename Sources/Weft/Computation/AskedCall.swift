@@ -172,12 +172,14 @@ final class AskedCall: Sendable {
     /// Nobody waits for it any more.
     func abandon() {
         control.cancel()
-        let task = state.withLock { state -> Task<Void, Never>? in
-            defer { state.phase = .taken }
-            if case .asked(let task) = state.phase { return task }
-            return nil
+        let (task, job) = state.withLock { state -> (Task<Void, Never>?, Job<Void>?) in
+            defer { (state.phase, state.job) = (.taken, nil) }
+            if case .asked(let task) = state.phase { return (task, state.job) }
+            return (nil, state.job)
         }
         task?.cancel()
+        // If nobody has begun it, it comes to its end at once.
+        job?.run()
     }
 
     @Sendable private func next() async throws -> Step {
@@ -225,15 +227,16 @@ final class AskedCall: Sendable {
         done: @escaping @Sendable (CallsUnderway.End) -> Void
     ) -> @Sendable () -> Void {
         let control = RunControl(within: control)
-        do {
-            let job = try run.engine.workers.submit(inner: true) { [self] in
-                leaveLine()
-                done(Result { try run.perform(call, control, depth: depth) })
-            }
-            change { $0.job = job }
-        } catch {
-            done(.failure(error))
+        let job = Job { [self] in
+            leaveLine()
+            done(Result { try run.perform(call, control, depth: depth) })
         }
-        return { control.cancel() }
+        _ = run.engine.workers.share { job.run() }
+        change { $0.job = job }
+        return {
+            control.cancel()
+            // What nobody has begun comes to its end at once.
+            job.run()
+        }
     }
 }

@@ -23,18 +23,23 @@ final class CallContent: Sendable {
     /// What of its bytes is counted together with those of others.
     private let shared = Atomic<Int64>(0)
     private let isOver = Atomic(false)
+    /// Where its threads wait for what is not here; nil if it waits for nothing.
+    private let places: WaitingPlaces?
+    /// How many of them do.
+    private let waits = Atomic<Int>(0)
     fileprivate let windows = Mutex(Windows())
     fileprivate let files = Atomic<Int>(0)
     let trace: Trace
 
     init(
         _ retrieval: Retrieval, _ policy: Retrieval.Policy, maxBytes: UInt64,
-        peerRules: PeerCallRules? = nil, trace: Trace
+        peerRules: PeerCallRules? = nil, places: WaitingPlaces? = nil, trace: Trace
     ) {
         self.retrieval = retrieval
         self.policy = policy
         self.maxBytes = Int64(clamping: maxBytes)
         self.peerRules = peerRules
+        self.places = places
         self.trace = trace
     }
 
@@ -48,13 +53,48 @@ final class CallContent: Sendable {
     func admit(_ cid: CID) throws(DeniedContent) { try peerRules?.admit(cid) }
 
     /// A reader of everything below a root, for as long as the call may take.
-    func reader(of root: CID, _ control: RunControl) throws(DeniedContent) -> ContentReader {
+    ///
+    /// - Parameter goFar: called before what is not here is waited for.
+    func reader(
+        of root: CID, _ control: RunControl, goFar: @escaping @Sendable () -> Void = {}
+    ) throws(DeniedContent) -> ContentReader {
         try admit(root)
         let rest = ContinuousClock.now.duration(to: control.end)
+        let gate = RetrievalSession.Gate {
+            goFar()
+            try self.takePlace()
+        } leave: {
+            self.givePlaceBack()
+        }
         return ContentReader(
             retrieval.session(
                 for: RetrievalScope(root: root, extent: .all), policy: policy,
-                limits: MeshOptions(deadline: max(rest, .milliseconds(1))), trace: trace))
+                limits: MeshOptions(deadline: max(rest, .milliseconds(1))), trace: trace,
+                storing: .asCache, gate: gate))
+    }
+
+    /// Waits on this thread for somebody far away.
+    ///
+    /// - Throws: `ResourceFailure.busy` if too many do.
+    func waiting<Result>(_ body: () -> Result) throws(ResourceFailure) -> Result {
+        try takePlace()
+        defer { givePlaceBack() }
+        return body()
+    }
+
+    private func takePlace() throws(ResourceFailure) {
+        let own = waits.add(1, ordering: .relaxed).oldValue
+        do throws(ResourceFailure) {
+            try places?.take(having: own)
+        } catch {
+            waits.subtract(1, ordering: .relaxed)
+            throw error
+        }
+    }
+
+    private func givePlaceBack() {
+        waits.subtract(1, ordering: .relaxed)
+        places?.giveBack()
     }
 
     /// Counts bytes that the call reads.
@@ -244,8 +284,12 @@ extension CallContent {
     }
 
     /// The module of a contract, which may have 4 MiB.
-    func module(_ cid: CID, _ control: RunControl) throws -> [UInt8]? {
-        let reader = try reader(of: cid, control)
+    ///
+    /// - Parameter goFar: called before what of it is not here is waited for.
+    func module(
+        _ cid: CID, _ control: RunControl, goFar: @escaping @Sendable () -> Void
+    ) throws -> [UInt8]? {
+        let reader = try reader(of: cid, control, goFar: goFar)
         return try control.wait {
             let resolved = try await reader.resolve([], from: cid)
             guard case .file = resolved.entity else { return nil }

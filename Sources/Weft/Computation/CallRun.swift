@@ -42,7 +42,7 @@ final class CallRun: Sendable {
         self.control = control
         line = RunLine(engine.workers)
         tree = computation.memory.plant()
-        content = computation.content(policy, trace, rules)
+        content = computation.content(policy, trace, rules, engine.workers.places)
     }
 
     /// A result in memory that may be used.

@@ -199,10 +199,12 @@ public final class Computation: Sendable {
 
     /// What other calls read: content that this node can get.
     func content(
-        _ policy: Retrieval.Policy, _ trace: Trace, _ rules: PeerCallRules? = nil
+        _ policy: Retrieval.Policy, _ trace: Trace, _ rules: PeerCallRules? = nil,
+        _ places: WaitingPlaces? = nil
     ) -> CallContent {
         CallContent(
-            retrieval, policy, maxBytes: limits.input, peerRules: rules, trace: trace)
+            retrieval, policy, maxBytes: limits.input, peerRules: rules, places: places,
+            trace: trace)
     }
 
     /// Where the records of a call come from.

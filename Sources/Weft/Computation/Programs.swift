@@ -62,11 +62,13 @@ final class Programs: Sendable {
             try control.checkMayBlock()
             let (loading, isOwn) = state.withLock { state -> (Loading, Bool) in
                 if let loading = state.loading[cid] { return (loading, false) }
-                let loading = Loading { [cache] in
+                let loading = Loading { [self] in
                     Result {
-                        guard let module = try content.module(cid, control) else {
-                            throw NoModule()
+                        // Those who wait for this as well learn that it takes longer.
+                        let module = try content.module(cid, control) {
+                            self.state.withLock { $0.loading[cid] }?.goFar()
                         }
+                        guard let module else { throw NoModule() }
                         return try Program(
                             module, engine: engine, cache: cache, effort: .draft)
                     }
@@ -74,8 +76,9 @@ final class Programs: Sendable {
                 state.loading[cid] = loading
                 return (loading, true)
             }
+            let loaded = try loading.value { try content.waiting($0) }
             do {
-                let program = try loading.value().get()
+                let program = try loaded.get()
                 keep(program, cid)
                 return program
             } catch {
@@ -102,7 +105,7 @@ final class Programs: Sendable {
             }
         guard isNext else { return }
         do {
-            _ = try engine.workers.submit { [self] in
+            try engine.workers.submit { [self] in
                 // If this fails, the draft stays, and that is not tried again.
                 guard let better = try? program.improved() else { return }
                 replace(program, by: better, cid)

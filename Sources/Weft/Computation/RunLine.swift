@@ -31,15 +31,13 @@ final class RunLine: Sendable {
     }
 
     private func begin(_ work: @escaping @Sendable () -> Void) {
-        do throws(ResourceFailure) {
-            _ = try workers.submit(inner: true) {
-                work()
-                self.next()
-            }
-        } catch {
-            // There are no threads: whoever waits does it, and all that comes after it.
-            state.withLock { $0 = (active: $0.active - 1, waiting: []) }
+        let isShared = workers.share {
+            work()
+            self.next()
         }
+        guard !isShared else { return }
+        // There are no threads: whoever waits does it, and all that comes after it.
+        state.withLock { $0 = (active: $0.active - 1, waiting: []) }
     }
 
     private func next() {

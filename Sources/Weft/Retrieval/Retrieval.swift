@@ -51,15 +51,17 @@ public final class Retrieval: Sendable {
     }
 
     /// As ``session(for:policy:limits:trace:)``.
+    ///
+    /// - Parameter gate: what its readers pass before they wait for others.
     func session(
         for scope: RetrievalScope, policy: Policy = .network, limits: MeshOptions,
-        trace: Trace = Trace(), storing: Storing
+        trace: Trace = Trace(), storing: Storing, gate: RetrievalSession.Gate? = nil
     ) -> RetrievalSession {
         let policy = options.network == .offline ? .localOnly : policy
         return RetrievalSession(
             RetrievalCore(
                 scope, policy: policy, storing: storing, limits: limits, trace: trace,
-                shared: shared))
+                shared: shared), gate)
     }
 
     /// Keeps a block as if it had been fetched; it returns at once.

@@ -9,7 +9,14 @@ import Wire
 
 /// The retrieval of one piece of content. Its work stops when the last reference to it goes.
 public final class RetrievalSession: BlockSource {
+    /// What a reader passes before it waits for others, and leaves when it does no more.
+    struct Gate: Sendable {
+        let enter: @Sendable () throws -> Void
+        let leave: @Sendable () -> Void
+    }
+
     private let core: RetrievalCore
+    private let gate: Gate?
 
     /// What was looked up, who was asked and what each answered.
     public var trace: Trace { core.trace }
@@ -17,8 +24,9 @@ public final class RetrievalSession: BlockSource {
     /// Why a block could not be had, if one could not.
     public var failure: FetchError? { core.failure }
 
-    init(_ core: RetrievalCore) {
+    init(_ core: RetrievalCore, _ gate: Gate?) {
         self.core = core
+        self.gate = gate
     }
 
     deinit { core.close() }
@@ -43,6 +51,8 @@ public final class RetrievalSession: BlockSource {
             throw core.failed(
                 .offline, "\(cid) is not stored here, and the network may not be asked")
         }
+        try gate?.enter()
+        defer { gate?.leave() }
         return try await core.wait(for: cid)
     }
 

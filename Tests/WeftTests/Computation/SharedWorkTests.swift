@@ -6,6 +6,7 @@ import ContractText
 import HTTPTypes
 import Multiformats
 import NIOCore
+import Synchronization
 import Testing
 
 @testable import WasmEngine
@@ -109,6 +110,60 @@ import Testing
             }
             slow.cancel()
             _ = await slow.result
+        }
+        try await server.stop()
+    }
+
+    /// How calls have failed so far.
+    private final class Failures: Sendable {
+        private let state = Mutex<[FetchError.Code?]>([])
+
+        var codes: [FetchError.Code?] { state.withLock { $0 } }
+
+        func add(_ error: any Error) { state.withLock { $0.append((error as? FetchError)?.code) } }
+    }
+
+    @Test(
+        "calls that wait for what nobody has leave threads to others, and one too many is refused",
+        arguments: [true, false])
+    func crowd(isContractHere: Bool) async throws {
+        let places = try Engine.shared().workers.places
+        try await JoinTests.until("end of what waited before") {
+            places.free == Workers.maxDistant
+        }
+        let taken = Workers.maxDistant - 3
+        for _ in 0..<taken { try places.take(having: 0) }
+        defer { for _ in 0..<taken { places.giveBack() } }
+        let server = try await TestServer { _ in [.stall] }
+        var configuration = PeerFetchTests.configuration
+        configuration.providers.http = [server.url]
+        try await withNode(configuration) { node, _ in
+            let contract = try await node.publish(contract: ContractText.many)
+            let url = "weft://\(contract)/"
+            let missing = CID(.raw, Multihash.sha2_256(of: [1 as UInt8].span.bytes))
+            let refused = Failures()
+            let waiting = (0..<5).map { number in
+                Task {
+                    do {
+                        if isContractHere {
+                            _ = try await node.call(url + "all?\(number)", "ipfs://\(missing)\n")
+                        } else {
+                            _ = try await node.call("weft://\(missing)/hello?\(number)")
+                        }
+                    } catch {
+                        refused.add(error)
+                    }
+                }
+            }
+            try await JoinTests.until("refusal of two") { refused.codes.count == 2 }
+            #expect(refused.codes == [.resource, .resource])
+            #expect(places.free == 0)
+            #expect(try await node.call(url + "hello", "you").text == "hello you")
+            #expect(try await node.call(url + "all", "/index\n/much\n").text.utf8.count == 131_072)
+            for task in waiting { task.cancel() }
+            for task in waiting { await task.value }
+            try await JoinTests.until("places of those that went") { places.free == 3 }
+            #expect(refused.codes.count == 5)
         }
         try await server.stop()
     }
