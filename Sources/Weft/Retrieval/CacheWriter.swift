@@ -60,8 +60,9 @@ final class CacheWriter: Sendable {
     /// How long they wait at most.
     static let patience: Duration = .seconds(2)
 
-    /// How long the first of a few small ones wait for more: a batch costs threads that wake up.
-    private static let gathering: Duration = .milliseconds(2)
+    /// How long the first of a few small ones wait for more, unless somebody waits for them: a batch
+    /// costs threads that wake up.
+    private static let gathering: Duration = .milliseconds(10)
 
     /// Blocks that are stored together.
     private struct Batch {
@@ -95,11 +96,15 @@ final class CacheWriter: Sendable {
         /// Of all of them.
         var bytes = 0
         var task: Task<Void, Never>?
+        /// Ends when the first of a few have waited long enough for more.
+        var pause: Task<Void, Never>?
+        /// How many wait until all are stored.
+        var flushing = 0
         var skipped = 0
 
         /// Whether it pays to wait for more.
         var isWorthWaiting: Bool {
-            guard batches.count == 1, let only = batches.first else { return false }
+            guard batches.count == 1, let only = batches.first, flushing == 0 else { return false }
             return only.blocks.count < CacheWriter.batchCount / 2
                 && only.bytes < CacheWriter.batchBytes / 2
         }
@@ -161,7 +166,12 @@ final class CacheWriter: Sendable {
 
     /// Waits until everything queued so far is stored or given up.
     func flush() async {
+        state.withLock { state in
+            state.flushing += 1
+            state.pause?.cancel()
+        }
         while let task = state.withLock({ $0.task }) { await task.value }
+        state.withLock { $0.flushing -= 1 }
     }
 
     /// Waits until there is room for more, unless the disk takes nothing.
@@ -223,8 +233,16 @@ final class CacheWriter: Sendable {
 
     /// The blocks that are stored next; nil if none wait.
     private func takeNext() async -> [Block]? {
-        if state.withLock({ $0.isWorthWaiting }) { try? await Task.sleep(for: Self.gathering) }
+        let pause = state.withLock { state in
+            // It ends early if it is cancelled.
+            state.pause =
+                state.isWorthWaiting
+                ? Task { @concurrent in try? await Task.sleep(for: Self.gathering) } : nil
+            return state.pause
+        }
+        await pause?.value
         return state.withLock { state in
+            state.pause = nil
             guard let next = state.batches.popFirst() else {
                 state.task = nil
                 return nil
