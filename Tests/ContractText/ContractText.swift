@@ -95,6 +95,7 @@ public enum ContractText {
           (func (export "index"))
           (func (export "loop") (loop (br 0)))
           (func (export "trap") (unreachable))
+          (func (export "bad") (call $respond (i32.const 199)))
           (func $down (param $n i32)
             (if (local.get $n)
               (then (call $down (i32.sub (local.get $n) (i32.const 1))))))

@@ -31,6 +31,42 @@ import WasmRules
         ),
     ]
 
+    /// What code does that traps, and what is said of it.
+    static let traps: [(String, String)] = [
+        ("(func (export \"run\") (unreachable))", "unreachable"),
+        ("(func (export \"run\") (drop (i32.div_u (i32.const 1) (i32.const 0))))", "zero"),
+        (
+            """
+            (func (export "run")
+              (drop (i32.div_s (i32.const 0x80000000) (i32.const -1))))
+            """, "too large"
+        ),
+        ("(func (export \"run\") (drop (i32.trunc_f32_s (f32.const nan))))", "number"),
+        (
+            "(memory 1) (func (export \"run\") (drop (i32.load (i32.const 65536))))", "memory"
+        ),
+        ("(memory 1) (data (i32.const 65535) \"ab\") (func (export \"run\"))", "segment"),
+        (
+            "(table 1 funcref) (func (export \"run\") (call_indirect (i32.const 0)))", "nowhere"
+        ),
+        (
+            "(table 1 funcref) (func (export \"run\") (call_indirect (i32.const 1)))", "table"
+        ),
+        (
+            """
+            (table 1 funcref) (elem (i32.const 0) $f) (func $f (param i32))
+            (func (export "run") (call_indirect (i32.const 0)))
+            """, "another type"
+        ),
+    ]
+
+    @Test("a trap says why", arguments: traps)
+    func reasons(text: String, word: String) async throws {
+        let outcome = try await program("(module \(text))").run()
+        #expect(outcome.status == .trap)
+        #expect(outcome.reason?.contains(word) == true, "\(outcome.reason ?? "nothing")")
+    }
+
     @Test("what the rules end", arguments: modules)
     func endings(text: String, status: CallStatus) async throws {
         let program = try program("(module \(text))")

@@ -44,7 +44,9 @@ export async function responseTo(
   const [responder, confidence, cost, ...trace] = told
   let response: Response
   if (record.outcome !== 'ok') {
-    response = refusal(request, 500, `the contract did not answer: ${record.outcome}`)
+    const why = record.outcome === 'out-of-gas'
+      ? `: it was given ${record.gas} gas, of which one activation may use ${2 ** 32} by itself` : ''
+    response = refusal(request, 500, `the contract did not answer: ${record.outcome}${why}`)
     response.headers.set('weft-outcome', record.outcome)
   } else {
     if (record.status! < 200) throw new WeftError('unverifiable', 'the status is none', trace)

@@ -87,6 +87,8 @@ public struct ContractOutcome: Sendable {
     public var response: ContractResponse
     /// What a program for WASI wrote to standard error, up to a limit. It is no part of the result.
     public var diagnostics: ByteBuffer
+    /// Why it trapped, if it did. It is no part of the result.
+    public var reason: String?
 }
 
 /// Why a run has no outcome: this machine could not, or did not want to, go on. That is never a

@@ -119,9 +119,8 @@ extension Engine {
             throw ResourceFailure.engine(library.message(error))
         }
         if let trap {
-            // A segment that does not fit its memory or table.
             api.wasm_trap_delete(trap)
-            return run.outcome(.trap)
+            return run.trapped("a segment does not fit into its memory or table")
         }
         run.context = context
         defer { program.noteMemory(run.memorySize) }
@@ -213,10 +212,12 @@ private struct Instance {
         if let trap { library.api.wasm_trap_delete(trap) }
         let message = error.map { library.message($0) }
         switch run.exit {
-        case .trap: return run.outcome(.trap)
+        case .trap(let reason): return run.trapped("\(reason)")
         case .outOfGas: return run.outcome(.outOfGas)
         case .failed(let failure): throw failure
-        case .ended(let code): return run.isProgram ? try finish(code: code) : run.outcome(.trap)
+        case .ended(let code):
+            return run.isProgram
+                ? try finish(code: code) : run.trapped("only programs for WASI exit")
         case nil:
             if let message { throw ResourceFailure.engine(message) }
             return try understand(hasCode ? code : nil)
@@ -235,7 +236,22 @@ private struct Instance {
         }
         let status = CallStatus(trapped: true, status: value.of.i32, gas: 0)
         if status == .resource { throw ResourceFailure.memory }
-        return run.outcome(status)
+        return run.outcome(status, status == .trap ? code.flatMap(Self.reason) : nil)
+    }
+
+    /// Why compiled code trapped, by Wasmtime's number for it.
+    private static func reason(_ code: UInt8) -> String? {
+        switch code {
+        case 1: "an access lies outside of its memory"
+        case 3: "an access lies outside of a table"
+        case 4: "an indirect call leads nowhere"
+        case 5: "an indirect call leads to a function of another type"
+        case 6: "an integer is too large"
+        case 7: "it divides by zero"
+        case 8: "a number is none that an integer can be"
+        case 9: "it came to unreachable, as failed checks do"
+        default: nil
+        }
     }
 
     /// The end of a program for WASI.
@@ -243,10 +259,18 @@ private struct Instance {
         do throws(HostExit) {
             try run.finishCGI(code: code)
         } catch {
-            if case .failed(let failure) = error { throw failure }
-            return run.outcome(.trap)
+            return try ended(by: error)
         }
         return try finish()
+    }
+
+    /// The end of a run by what the host did not grant after it.
+    private func ended(by exit: HostExit) throws -> ContractOutcome {
+        switch exit {
+        case .failed(let failure): throw failure
+        case .trap(let reason): return run.trapped("\(reason)")
+        case .outOfGas, .ended: return run.outcome(.trap)
+        }
     }
 
     /// The end of a run that came to its end.
@@ -254,8 +278,7 @@ private struct Instance {
         do throws(HostExit) {
             try run.settleAll()
         } catch {
-            if case .failed(let failure) = error { throw failure }
-            return run.outcome(.trap)
+            return try ended(by: error)
         }
         return run.outcome(run.isOverdrawn ? .outOfGas : .ok)
     }
@@ -263,11 +286,13 @@ private struct Instance {
 
 extension Activation {
     /// The outcome of the run. What did not end well has no response.
-    fileprivate func outcome(_ status: CallStatus) -> ContractOutcome {
+    fileprivate func outcome(_ status: CallStatus, _ reason: String? = nil) -> ContractOutcome {
         let used = gasUsed(status)
         return ContractOutcome(
             status: status, gas: used, ownGas: used - calleeGas,
             response: status == .ok ? response : ContractResponse(status: 500),
-            diagnostics: usedWASI?.diagnostics ?? ByteBuffer())
+            diagnostics: usedWASI?.diagnostics ?? ByteBuffer(), reason: reason)
     }
+
+    fileprivate func trapped(_ reason: String) -> ContractOutcome { outcome(.trap, reason) }
 }

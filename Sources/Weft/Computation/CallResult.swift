@@ -3,6 +3,7 @@
 
 public import Compute
 public import Multiformats
+import WasmRules
 
 /// A call that is over.
 public struct CallResult: Sendable {
@@ -14,11 +15,42 @@ public struct CallResult: Sendable {
     public let time: Duration?
     /// What of it rests on the word of peers.
     var share = PeerShare.none
+    /// Why it trapped, if that is known: if it ran here. It is no part of the record.
+    var reason: String?
 
     /// About how much memory it takes to keep.
     var memoryBytes: Int {
         1_024 + record.call.body.inlineCount + (record.output?.body.inlineCount ?? 0)
             + 64 * (record.reads.count + record.children.count)
+    }
+}
+
+extension CallResult {
+    /// How it ended, in a word, and why if that is known.
+    var ending: String {
+        guard let reason else { return record.outcome.word }
+        return "\(record.outcome.word): \(reason)"
+    }
+
+    /// Why there is no answer, and what can be done; nil if there is one.
+    var refusal: String? {
+        let why: String
+        switch record.outcome {
+        case .ok: return nil
+        case .outOfGas where record.ownGas > UInt64(GasSchedule.maxOwnGas):
+            why = """
+                it was given \(record.gas) gas, of which one activation may use \
+                \(GasSchedule.maxOwnGas) by itself; what takes more is divided into calls
+                """
+        case .outOfGas:
+            why = """
+                it used up the \(record.gas) gas that it was given; Weft-Gas (weft fetch --gas) \
+                gives more
+                """
+        case .stackExhausted: why = "its functions call each other too deeply"
+        case .trap: why = reason ?? "'weft contract test' tells why"
+        }
+        return "the contract did not answer: \(record.outcome.word): \(why)"
     }
 }
 

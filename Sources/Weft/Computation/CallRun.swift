@@ -132,22 +132,13 @@ final class CallRun: Sendable {
         let start = ContinuousClock.now
         let end = try make(call, control, depth: 1)
         let took = start.duration(to: .now)
-        if case .result(let result, _) = end {
-            let (outcome, gas) = (result.record.outcome, result.record.gas)
-            content.trace.note(call, Self.words(outcome, gas), succeeded: true, took: took)
-        } else {
-            content.trace.note(call, Self.words(end), succeeded: true, took: took)
-        }
+        content.trace.note(call, Self.words(end), succeeded: true, took: took)
         return end
-    }
-
-    private static func words(_ outcome: Outcome, _ gas: UInt64) -> String {
-        "\(outcome.word), \(gas) gas"
     }
 
     private static func words(_ end: CallEnd) -> String {
         switch end {
-        case .result(let result, _): words(result.record.outcome, result.record.gas)
+        case .result(let result, _): "\(result.ending), \(result.record.gas) gas"
         case .noMethod: "no such method"
         case .noContract: "no contract"
         }
@@ -226,7 +217,8 @@ final class CallRun: Sendable {
         let record = try record(call, outcome, seen.reads, seen.children, control)
         computation.load.note(record, took: time - (control.waited - waited))
         return CallResult(
-            record: record, cid: computation.keep(record), time: time, share: seen.share)
+            record: record, cid: computation.keep(record), time: time, share: seen.share,
+            reason: outcome.reason)
     }
 
     private func request(

@@ -102,8 +102,7 @@ final class CallTally: Sendable {
     private func ending(of end: CallsUnderway.End) -> (CallEnding, why: String) {
         switch end {
         case .success(.result(let result, _)):
-            let outcome = result.record.outcome
-            return (CallEnding(outcome), outcome.word)
+            return (CallEnding(result.record.outcome), result.ending)
         case .success(.noMethod(let why)), .success(.noContract(let why)):
             return (.notCalled, why)
         case .failure(let error):

@@ -115,8 +115,7 @@ extension Computation {
 
     private func answer(_ result: CallResult) async throws -> Response {
         guard let output = result.record.output else {
-            var response = Self.refusal(
-                .internalServerError, "the contract did not answer: \(result.record.outcome.word)")
+            var response = Self.refusal(.internalServerError, result.refusal ?? "")
             response.headers[.weftOutcome] = result.record.outcome.word
             return response
         }

@@ -192,8 +192,7 @@ public final class Computation: Sendable {
     /// A result in memory, if it may be used.
     func known(_ call: Call, _ memory: Memory, _ trace: Trace) -> CallEnd? {
         guard memory == .used, let known = memo.result(of: call.cid) else { return nil }
-        let outcome = known.record.outcome
-        trace.note(call, "known, \(outcome.word)", succeeded: true)
+        trace.note(call, "known, \(known.ending)", succeeded: true)
         return .result(known, isFresh: false)
     }
 

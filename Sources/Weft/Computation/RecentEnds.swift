@@ -10,7 +10,7 @@ final class RecentEnds: Sendable {
     private static let most = 1_024
 
     private enum End {
-        case result(record: CID, time: Duration?, PeerShare, isFresh: Bool)
+        case result(record: CID, time: Duration?, PeerShare, reason: String?, isFresh: Bool)
         case refusal(CallEnd)
         case failure(any Error)
 
@@ -18,7 +18,8 @@ final class RecentEnds: Sendable {
             switch end {
             case .result(let result, let isFresh):
                 self = .result(
-                    record: result.cid, time: result.time, result.share, isFresh: isFresh)
+                    record: result.cid, time: result.time, result.share, reason: result.reason,
+                    isFresh: isFresh)
             case .noMethod, .noContract: self = .refusal(end)
             }
         }
@@ -47,11 +48,11 @@ final class RecentEnds: Sendable {
 
     /// The end of a call that came to this record here.
     func end(of call: CID, _ record: CallRecord) -> CallEnd? {
-        guard case .result(record.cid, let time, let share, let isFresh)? = self[call] else {
-            return nil
-        }
+        guard case .result(record.cid, let time, let share, let reason, let isFresh)? = self[call]
+        else { return nil }
         return .result(
-            CallResult(record: record, cid: record.cid, time: time, share: share),
+            CallResult(
+                record: record, cid: record.cid, time: time, share: share, reason: reason),
             isFresh: isFresh)
     }
 

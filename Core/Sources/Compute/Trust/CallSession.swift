@@ -73,7 +73,8 @@ public struct CallError: Error, Hashable, Sendable {
 extension CallError: CustomStringConvertible {
     public var description: String {
         switch kind {
-        case .nobody: "this node does not run it, and knows no peer that does at this price"
+        case .nobody:
+            "this node does not run it, and knows no peer that does at this price and on credit"
         case .allFailed: "all peers that were asked to run the call failed"
         case .timedOut: "the call was not answered in time"
         case .disputed: "peers gave different answers, and it could not be told which is right"
