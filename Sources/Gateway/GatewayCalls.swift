@@ -42,7 +42,9 @@ extension Gateway {
         // A page that a contract makes must not be taken for something else than it says, nor act
         // as this gateway: it gets an origin of its own.
         response.headers[.xContentTypeOptions] = "nosniff"
-        response.headers[.contentSecurityPolicy] = "sandbox allow-scripts allow-forms"
+        // Its own policy holds besides: browsers obey each of several.
+        response.headers.append(
+            HTTPField(name: .contentSecurityPolicy, value: "sandbox allow-scripts allow-forms"))
         return Self.cached(response, incoming.head)
     }
 
@@ -113,7 +115,7 @@ extension Gateway {
     private static func cached(_ response: Response, _ head: HTTPRequest) -> Response {
         var response = response
         guard head.method == .get || head.method == .head, let call = response.mesh.call,
-            response.headers[.weftOutcome] == nil
+            response.headers[.weftOutcome] == nil, response.status.code < 400
         else {
             if response.headers[.cacheControl] == nil {
                 response.headers[.cacheControl] = "no-store"

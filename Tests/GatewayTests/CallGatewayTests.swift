@@ -127,6 +127,37 @@ import Weft
         }
     }
 
+    @Test("an error of a contract is not kept, and it asks no browser for a password")
+    func errors() async throws {
+        let text = ContractText.native(
+            """
+            (data (i32.const 0) "www-authenticateBasiccontent-security-policydefault-src 'none'")
+            (data (i32.const 100) "cache-controlmax-age=5")
+            (func $deny (export "deny")
+              (call $respond (i32.const 401))
+              (call $header (i32.const 0) (i32.const 16) (i32.const 16) (i32.const 5))
+              (call $header (i32.const 21) (i32.const 23) (i32.const 44) (i32.const 18)))
+            (func (export "brief") (call $deny)
+              (call $header (i32.const 100) (i32.const 13) (i32.const 113) (i32.const 9)))
+            (func (export "moved") (call $respond (i32.const 301)))
+            """)
+        try await withPlace({ _ in }) { place in
+            let contract = try await Self.add(try ContractText.assemble(text), to: place.node)
+            let denied = try await place.ask("/weft/\(contract)/deny")
+            #expect(denied.status == 401 && denied["Weft-Record"] != nil)
+            #expect(denied["Cache-Control"] == "no-store" && denied["ETag"] == nil)
+            #expect(denied["WWW-Authenticate"] == nil)
+            #expect(
+                denied.response.headers[values: .contentSecurityPolicy]
+                    == ["default-src 'none'", "sandbox allow-scripts allow-forms"])
+            // What it says of its own answer holds.
+            let brief = try await place.ask("/weft/\(contract)/brief")
+            #expect(brief["Cache-Control"] == "max-age=5" && brief["ETag"] == nil)
+            let moved = try await place.ask("/weft/\(contract)/moved")
+            #expect(moved.status == 301 && moved["ETag"] != nil)
+        }
+    }
+
     @Test("each end of a call has its status")
     func statuses() async throws {
         let change: (inout Configuration.Compute) -> Void = {

@@ -49,7 +49,6 @@ export async function responseTo(
     response = refusal(request, 500, `the contract did not answer: ${record.outcome}${why}`)
     response.headers.set('weft-outcome', record.outcome)
   } else {
-    if (record.status! < 200) throw new WeftError('unverifiable', 'the status is none', trace)
     // A header is text in UTF-8, of which browsers take the bytes.
     const headers = new Headers(record.headers
       .filter(([name]) => !isTransport(name))
@@ -89,8 +88,8 @@ function isTransport(name: string): boolean {
 
 const transport = new Set([
   'alt-svc', 'clear-site-data', 'connection', 'content-length', 'date', 'keep-alive', 'nel',
-  'report-to', 'reporting-endpoints', 'server', 'service-worker-allowed', 'set-cookie',
-  'strict-transport-security', 'te', 'trailer', 'transfer-encoding', 'upgrade',
+  'proxy-authenticate', 'report-to', 'reporting-endpoints', 'server', 'service-worker-allowed', 'set-cookie',
+  'strict-transport-security', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'www-authenticate',
 ])
 
 /** The response that says why there is no answer. */

@@ -90,7 +90,7 @@ import Wire
 
     @Test("outputs have a status of HTTP and a bounded body")
     func outputs() {
-        #expect(CallOutput(status: 99, body: .empty) == nil)
+        #expect(CallOutput(status: 199, body: .empty) == nil)
         #expect(CallOutput(status: 600, body: .empty) == nil)
         #expect(CallOutput(status: 404, body: .empty)?.status == 404)
         let most = [UInt8](repeating: 1, count: CallLimits.maxInlineBytes)

@@ -85,7 +85,7 @@ extension Noise {
         return try CallRecord(
             call, outcome: .ok,
             output: CallOutput(
-                status: .random(in: 100...599, using: &self), headers: headers, body: body()),
+                status: .random(in: 200...599, using: &self), headers: headers, body: body()),
             gas: own, ownGas: own, reads: reads, children: children)
     }
 }

@@ -148,13 +148,13 @@ extension Computation {
     }
 
     /// Headers that belong to a connection or to who serves it, or that give a page powers over
-    /// the whole of an origin. Contracts cannot set them.
+    /// the whole of an origin, or have browsers ask for its passwords. Contracts cannot set them.
     private static func isTransport(_ name: String) -> Bool {
         [
             "alt-svc", "clear-site-data", "connection", "content-length", "date", "keep-alive",
-            "nel", "report-to", "reporting-endpoints", "server", "service-worker-allowed",
-            "set-cookie", "strict-transport-security", "te", "trailer", "transfer-encoding",
-            "upgrade",
+            "nel", "proxy-authenticate", "report-to", "reporting-endpoints", "server",
+            "service-worker-allowed", "set-cookie", "strict-transport-security", "te", "trailer",
+            "transfer-encoding", "upgrade", "www-authenticate",
         ].contains(name) || name.hasPrefix("access-control-")
             || name.hasPrefix("weft-") && name != "weft-exit"
     }

@@ -33,7 +33,7 @@ extension Outcome {
 
 /// What an activation answered.
 public struct CallOutput: Hashable, Sendable {
-    /// The status, as HTTP has it: 100 to 599.
+    /// The status, as HTTP has it: 200 to 599.
     public let status: UInt16
     /// The response's headers.
     public let headers: CallHeaders
@@ -42,7 +42,7 @@ public struct CallOutput: Hashable, Sendable {
 
     /// An answer; nil if the status is none or a body in it is too long.
     public init?(status: UInt16 = 200, headers: CallHeaders = CallHeaders(), body: CallBody) {
-        guard 100...599 ~= status else { return nil }
+        guard 200...599 ~= status else { return nil }
         if case .inline(let bytes) = body, bytes.count > CallLimits.maxInlineBytes { return nil }
         self.status = status
         self.headers = headers
