@@ -1,5 +1,6 @@
 // Programs for WASI preview 1 under the CGI convention, from text and from C.
 
+import Foundation
 import NIOCore
 import Testing
 import WasmRules
@@ -60,6 +61,43 @@ struct MemoryDirectory: ContentDirectory {
         let failed = try await program(Self.printing("oh", code: 3)).run()
         #expect(failed.status == .ok && failed.response.status == 500 && failed.text == "oh")
         #expect(failed.response.headers == [.init("weft-exit", "3")])
+    }
+
+    /// A program that looks at a path, and lists the root into so many bytes.
+    static func looking(_ path: String, listing: Int) -> String {
+        """
+        (module
+          (import "wasi_snapshot_preview1" "path_filestat_get"
+            (func $look (param i32 i32 i32 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "fd_readdir"
+            (func $list (param i32 i32 i32 i64 i32) (result i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 16) "\(path.padding(toLength: 16, withPad: " ", startingAt: 0))")
+          (func (export "_start")
+            (drop (call $look
+              (i32.const 3) (i32.const 0) (i32.const 16) (i32.const \(path.utf8.count))
+              (i32.const 64)))
+            (drop (call $list (i32.const 3) (i32.const 1024) (i32.const \(listing))
+              (i64.const 0) (i32.const 128)))))
+        """
+    }
+
+    /// They read blocks, which takes much longer than what else a function of the host does.
+    @Test("each name that is looked up is paid, and each entry of a listing")
+    func lookups() async throws {
+        func gas(_ path: String, listing: Int = 0) async throws -> Int64 {
+            let program = try program(Self.looking(path, listing: listing))
+            let directory = MemoryDirectory(files: ["one": "1", "in/a/two": "2", "in/b": "3"])
+            return try await program.run { $0.directory = directory }.gas
+        }
+        let one = try await gas("one")
+        #expect(try await gas("in/a") - one == 30_000)
+        #expect(try await gas("in/a/..") == one)
+        #expect(try await gas("no/ne/at") - one == 60_000 + 8 / 8, "it is looked for, too")
+        #expect(try await gas("..") - one == -30_000, "nobody looks there")
+        // Two entries: of 26 and 27 bytes.
+        #expect(try await gas("one", listing: 4_096) - one == 2 * 30_000 + 53 / 8)
+        #expect(try await gas("one", listing: 1) - one == 30_000)
     }
 
     @Test("a program that is stopped by an exit costs what it used")

@@ -30,7 +30,7 @@ const maxNames = 1_000;
 const maxGas = 1n << 48n;
 const maxOwnGas = 1n << 32n;
 
-const prices = { call: 200n, fetch: 5_000n, seedByte: 8n };
+const prices = { call: 200n, fetch: 5_000n, lookup: 30_000n, seedByte: 8n };
 
 /** Ends an activation: the contract did what it must not. */
 export class Misuse extends Error {}
@@ -291,6 +291,9 @@ class Activation {
 
     /** Takes 1 for each full 8 bytes. */
     payBytes(count) { this.pay(BigInt(Math.floor(count / 8))); }
+
+    /** Takes off what looking up so many names in folders costs. */
+    payLookups(count) { this.pay(BigInt(Math.max(1, count)) * prices.lookup); }
 
     /** A range of the contract's memory. One of no bytes is never outside. */
     range(pointer, length) {

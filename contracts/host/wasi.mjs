@@ -125,6 +125,7 @@ export class Commands {
             if (name !== '..') way.push(name);
             else if (way.pop() === undefined) return errno.notcapable;
         }
+        this.#run.payLookups(way.length);
         let content = this.#root;
         for (const name of way) {
             content = content?.entries?.get(name);
@@ -323,8 +324,10 @@ export class Commands {
             fd_tell: known((open, out) => this.#put64([BigInt(open.offset)], out)),
             fd_readdir: known((open, out, length, cookie, used) => {
                 if (open.kind !== 'folder') return errno.notdir;
+                this.#run.payLookups(open.way.length);
                 const from = BigInt.asUintN(64, cookie);
-                const bytes = listing(open.content.entries, from, length >>> 0);
+                const bytes = listing(
+                    open.content.entries, from, length >>> 0, () => this.#run.payLookups(1));
                 this.#run.payBytes(bytes.length);
                 this.#run.place(bytes, out, length);
                 return this.#put32([bytes.length], used);
@@ -354,14 +357,15 @@ function environment({ method, path, query, body }, headers) {
     return variables;
 }
 
-/** The entries of a folder from a cookie on, as many bytes as fit. */
-function listing(entries, cookie, length) {
+/** The entries of a folder from a cookie on, as many bytes as fit; each is paid. */
+function listing(entries, cookie, length, pay) {
     const out = [];
     let index = 0n;
     for (const [name, content] of entries) {
         index += 1n;
         if (index <= cookie) continue;
         if (out.length >= length) break;
+        pay();
         const bytes = encoder.encode(name);
         const entry = new DataView(new ArrayBuffer(24));
         entry.setBigUint64(0, index, true);

@@ -54,6 +54,9 @@ public enum GasSchedule {
     /// A call of the host costs one more for each full 8 bytes that it copies into or out of the
     /// contract's memory, or passes on.
     public static let hostBytesShift: Int64 = 3
+    /// What it costs WASI's functions to look up one name in a folder: that reads blocks from the
+    /// store, some 60 µs.
+    public static let lookup: Int64 = 30_000
     /// What each byte of the host's `seed` costs: it is hashed, not copied.
     public static let seedByte: Int64 = 8
     /// A function that calls none, and has no more bytes of code, runs on credit: who calls it asks

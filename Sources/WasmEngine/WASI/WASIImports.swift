@@ -105,6 +105,11 @@ extension Activation {
         }
     }
 
+    /// Takes off what looking up so many names costs.
+    fileprivate func pay(lookups count: Int) throws(HostExit) {
+        try pay(Int64(max(1, count)) * GasSchedule.lookup)
+    }
+
     /// The ranges of memory that a list of addresses and lengths names.
     fileprivate func vectors(
         _ address: Int, _ count: Int
@@ -222,12 +227,32 @@ private enum WASIImports {
     ) throws(HostExit) -> WASIError {
         try run.pay(bytes: arguments.u32(3))
         let path = try run.text(arguments.u32(2), arguments.u32(3))
-        switch try run.wasi.find(path, below: arguments.i32(0)) {
+        switch try find(run, path, below: arguments.i32(0)) {
         case .entry(.file(let file), _): try status(run, 4, file.size, arguments.u32(4))
         case .entry(.directory, _): try status(run, 3, 0, arguments.u32(4))
         case .error(let error): return error
         }
         return .success
+    }
+
+    /// The result of following a path.
+    private enum Found {
+        case entry(ContentEntry, [String])
+        case error(WASIError)
+    }
+
+    /// What a path below an open directory leads to. Each name on the way from the root is paid.
+    private static func find(
+        _ run: Activation, _ path: String, below descriptor: Int32
+    ) throws(HostExit) -> Found {
+        let names: [String]
+        switch run.wasi.way(path, below: descriptor) {
+        case .names(let way): names = way
+        case .error(let error): return .error(error)
+        }
+        try run.pay(lookups: names.count)
+        guard let entry = try run.wasi.entry(names) else { return .error(.noEntry) }
+        return .entry(entry, names)
     }
 
     // MARK: - Reading and writing
@@ -338,7 +363,7 @@ private enum WASIImports {
         // Making, emptying and writing: the directory is read-only.
         guard flags & 0b1101 == 0, arguments.i64(5) & (1 << 6) == 0 else { return .readOnly }
         let opened: WASIState.Descriptor
-        switch try run.wasi.find(path, below: arguments.i32(0)) {
+        switch try find(run, path, below: arguments.i32(0)) {
         case .entry(.file(let file), _):
             guard flags & 0b10 == 0 else { return .notDirectory }
             opened = .file(file)
@@ -354,9 +379,9 @@ private enum WASIImports {
     static func readDirectory(
         _ run: Activation, _ arguments: HostArguments
     ) throws(HostExit) -> WASIError {
-        let number = arguments.i32(0)
-        guard let open = run.wasi[number] else { return .badDescriptor }
+        guard let open = run.wasi[arguments.i32(0)] else { return .badDescriptor }
         guard case .directory(let path) = open.descriptor else { return .notDirectory }
+        try run.pay(lookups: path.count)
         let entries = try run.wasi.list(path)
         var bytes: [UInt8] = []
         let cookie = Int(clamping: UInt64(bitPattern: arguments.i64(3)))
@@ -364,7 +389,8 @@ private enum WASIImports {
             guard bytes.count < arguments.u32(2) else { break }
             let entry = entries[index]
             let name = Array(entry.name.utf8)
-            let kind = try kind(run, entry, below: number)
+            try run.pay(lookups: 1)
+            let kind = try kind(run, entry, in: path)
             for value in [UInt64(index + 1), 0, UInt64(name.count) | kind << 32] {
                 withUnsafeBytes(of: value.littleEndian) { bytes += $0 }
             }
@@ -379,13 +405,13 @@ private enum WASIImports {
 
     /// What an entry of a directory is. Where the listing does not tell, the entry itself does.
     private static func kind(
-        _ run: Activation, _ entry: ContentName, below number: Int32
+        _ run: Activation, _ entry: ContentName, in directory: [String]
     ) throws(HostExit) -> UInt64 {
         if let isDirectory = entry.isDirectory { return isDirectory ? 3 : 4 }
-        return switch try run.wasi.find(entry.name, below: number) {
-        case .entry(.directory, _): 3
-        case .entry(.file, _): 4
-        case .error: 0
+        return switch try run.wasi.entry(directory + [entry.name]) {
+        case .directory: 3
+        case .file: 4
+        case nil: 0
         }
     }
 }

@@ -77,8 +77,8 @@ final class WASIState {
         return (3...).first { open[$0] == nil }
     }
 
-    /// What a path below an open directory leads to.
-    func find(_ path: String, below descriptor: Int32) throws(HostExit) -> Found {
+    /// The names that a path below an open directory leads through, from the root on.
+    func way(_ path: String, below descriptor: Int32) -> Way {
         guard let found = self[descriptor] else { return .error(.badDescriptor) }
         guard case .directory(let base) = found.descriptor else { return .error(.notDirectory) }
         guard !path.isEmpty else { return .error(.noEntry) }
@@ -91,9 +91,13 @@ final class WASIState {
                 return .error(.notCapable)
             }
         }
+        return .names(parts)
+    }
+
+    /// What these names lead to, from the root on; nil if there is nothing.
+    func entry(_ names: [String]) throws(HostExit) -> ContentEntry? {
         do {
-            guard let entry = try directory?.open(parts) else { return .error(.noEntry) }
-            return .entry(entry, parts)
+            return try directory?.open(names)
         } catch {
             throw .failed(error)
         }
@@ -108,9 +112,9 @@ final class WASIState {
         }
     }
 
-    /// The result of following a path.
-    enum Found {
-        case entry(ContentEntry, [String])
+    /// Where a path leads.
+    enum Way {
+        case names([String])
         case error(WASIError)
     }
 }

@@ -29,6 +29,8 @@ final class CallDirectory: ContentDirectory {
         /// The listings that were asked for last, by their directories.
         var listings: [CID: [ContentName]] = [:]
         var listedBytes = 0
+        /// The directory that was listed last, whose entries are mostly looked at next.
+        var last: (path: [String], cid: CID)?
     }
 
     private let root: CID
@@ -58,6 +60,7 @@ final class CallDirectory: ContentDirectory {
             return path.isEmpty ? [ContentName(Self.fileName, isDirectory: false)] : nil
         }
         guard case .directory(let directory)? = try find(path) else { return nil }
+        state.withLock { $0.last = (path, directory) }
         if let known = state.withLock({ $0.listings[directory] }) { return known }
         let (names, bytes) = try names(in: directory)
         try content.count(bytes)
@@ -84,11 +87,22 @@ final class CallDirectory: ContentDirectory {
 
     private func find(_ path: [String]) throws -> Found? {
         let reader = try content.reader(of: root, control)
-        let (root, content, control) = (root, content, control)
+        let (content, control) = (content, control)
+        let last = state.withLock { $0.last }
+        // By their bytes: letters that look alike are other names.
+        let isBelow =
+            last.map { last in
+                !path.isEmpty
+                    && path.dropLast().elementsEqual(last.path) { one, other in
+                        one.utf8.elementsEqual(other.utf8)
+                    }
+            } ?? false
+        let start = isBelow ? last?.cid ?? root : root
+        let way = isBelow ? Array(path.suffix(1)) : path
         return try control.wait { () async throws -> Found? in
             let resolved: ResolvedContent
             do {
-                resolved = try await reader.resolve(path, from: root)
+                resolved = try await reader.resolve(way, from: start)
             } catch let error as ContentError where error.status == .notFound {
                 return nil
             }
