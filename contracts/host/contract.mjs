@@ -525,7 +525,7 @@ function parameter(query, name) {
 }
 
 /** A header's value without spaces around it. */
-function trimmed(value) {
+export function trimmed(value) {
     return value.replace(/^[ \t]+|[ \t]+$/g, '');
 }
 
@@ -571,7 +571,7 @@ function checkCall({ method, path, query, headers, gas }) {
 }
 
 /** Lines `name: value`; the last of a name counts. */
-export function parsedHeaders(text) {
+function parsedHeaders(text) {
     const headers = new Map();
     for (const line of text.split('\n')) {
         if (line === '') continue;

@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync, readSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-    bytesContent, contractOf, parsedHeaders, parsedURL, reaching, Resource, runCall,
+    bytesContent, contractOf, parsedURL, reaching, Resource, runCall, trimmed,
 } from './contract.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
@@ -67,13 +67,24 @@ const host = {
     },
 };
 
+/** The headers of a call, as nodes have them: those of one name joined, what is no name left out. */
+function callHeaders(pairs) {
+    const headers = new Map();
+    for (const [name, value] of pairs) {
+        const key = name.toLowerCase();
+        if (!/^[0-9a-z!#$%&'*+.^_`|~-]+$/.test(key)) continue;
+        const before = headers.get(key);
+        headers.set(key, before === undefined ? trimmed(value) : `${before}, ${trimmed(value)}`);
+    }
+    return reaching(headers);
+}
+
 for (const { url, method, headers, body, gas } of job.calls) {
     profile = {};
-    const lines = headers.map(([name, value]) => `${name}: ${value}\n`).join('');
     let answer;
     try {
         answer = runCall(host, {
-            ...parsedURL(url), method, headers: reaching(parsedHeaders(lines)),
+            ...parsedURL(url), method, headers: callHeaders(headers),
             body: bytesContent(Buffer.from(body, 'base64')), gas: BigInt(gas),
         });
     } catch (error) {
