@@ -107,8 +107,14 @@ import Testing
         let made = try place.weft("contract", "new", "--json", "--language", language, "hello")
         #expect(try made.object()["language"] as? String == language)
         #expect(try place.weft("contract", "new", "hello").status == 1)
-        let tested = try place.weft("contract", "test", "hello")
+        let temporary = place.path("temporary")
+        try FileManager.default.createDirectory(
+            atPath: temporary, withIntermediateDirectories: true)
+        let tested = try place.weft(
+            "contract", "test", "hello", environment: ["TMPDIR": temporary])
         #expect(tested.status == 0, "\(tested.output) \(tested.errors)")
+        let left = try FileManager.default.contentsOfDirectory(atPath: temporary)
+        #expect(left.isEmpty, "nothing of the compilers is left behind")
         #expect(tested.output.hasPrefix("✓ greet  200  "))
         #expect(tested.output.contains("%"))
         let module = "hello/.build/hello.wasm"
@@ -125,6 +131,18 @@ import Testing
         #expect(try place.weft("contract", "publish", "-q", module).output == cid)
         #expect(try place.weft("cat", cid).bytes == place.read(module))
         #expect(try place.weft("contract", "inspect", cid).output.contains("/greet"))
+    }
+
+    @Test("what cannot be built says why, once")
+    func nothingToBuild() throws {
+        let place = try Workplace()
+        try FileManager.default.createDirectory(
+            atPath: place.path("empty"), withIntermediateDirectories: true)
+        let outcome = try place.weft("contract", "build", "empty")
+        #expect(outcome.status == 1)
+        #expect(
+            outcome.errors.split(separator: "\n")
+                == ["weft: cannot build empty: there is no .swift or .c file to compile"])
     }
 
     @Test("a case that is not met says what differs")

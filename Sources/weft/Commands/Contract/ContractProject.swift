@@ -53,9 +53,7 @@ struct ContractProject: Sendable {
             words: ["bash", "\(kit)/compile", moduleFile, folder], errors: log
         ).run()
         guard code == 0 else {
-            throw CommandFailure(
-                "cannot build \(name): \(try Self.reason(in: log, "bash is missing"))",
-                trace: try Self.lines(of: log))
+            throw try failure(log, "bash is missing")
         }
     }
 
@@ -100,9 +98,7 @@ struct ContractProject: Sendable {
         ]
         let code = try await ChildProgram(words: words, folder: folder, errors: log).run()
         guard code == 0 else {
-            throw CommandFailure(
-                "cannot build \(name): \(try Self.reason(in: log, "cargo failed"))",
-                trace: try Self.lines(of: log))
+            throw try failure(log, "cargo failed")
         }
         let products = "\(folder)/.build/rust/\(target)/release"
         guard
@@ -120,9 +116,12 @@ struct ContractProject: Sendable {
             .split(separator: "\n").prefix(60).map(String.init)
     }
 
-    /// The line of a compiler's messages that says the most.
-    private static func reason(in log: String, _ otherwise: String) throws -> String {
-        let lines = try lines(of: log)
-        return lines.first { $0.contains("error:") } ?? lines.last ?? otherwise
+    /// Why it cannot be built: the line of a compiler's messages that says the most, and all of
+    /// them if there are more.
+    private func failure(_ log: String, _ otherwise: String) throws -> CommandFailure {
+        let lines = try Self.lines(of: log)
+        let reason = lines.first { $0.contains("error:") } ?? lines.last ?? otherwise
+        return CommandFailure(
+            "cannot build \(name): \(reason)", trace: lines.count > 1 ? lines : [])
     }
 }
