@@ -119,7 +119,7 @@ public enum ResourceFailure: Error, Sendable, Equatable, CustomStringConvertible
         switch self {
         case .memory:
             "this node has no memory left for the call; try again, or raise compute.memory"
-        case .time(let limit): "the call ran longer than \(limit) (compute.time)"
+        case .time(let limit): "the call ran longer than \(limit)"
         case .busy: "too many calls wait on this node; try again"
         case .stack: "the call needed more stack than this node sets aside"
         case .output(let limit):

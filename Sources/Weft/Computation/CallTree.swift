@@ -127,7 +127,7 @@ extension Computation {
             let run = CallRun(self, try Engine.shared(), .unused, .network, control, Trace())
             return try await run.engine.onWorker(control) { try run.replay(order, control) }
         } catch {
-            throw Self.failure(error, Trace())
+            throw failure(error, Trace())
         }
     }
 }

@@ -29,7 +29,7 @@ extension Computation {
             if request.method == .head { response.body = .empty }
             return response
         } catch {
-            throw Self.failure(error, trace)
+            throw failure(error, trace)
         }
     }
 
@@ -169,11 +169,19 @@ extension Computation {
             body: ResponseBody(ByteBuffer(string: text)))
     }
 
+    /// How long a call was given, and by whom.
+    func name(of time: Duration) -> String {
+        "\(time) (\(time < limits.time ? "the request's deadline" : "compute.time"))"
+    }
+
     /// Why there is no result, as a fetch says it.
-    static func failure(_ error: any Error, _ trace: Trace) -> any Error {
+    func failure(_ error: any Error, _ trace: Trace) -> any Error {
         switch error {
         case is CancellationError, is FetchError: error
         case is InstanceMemory.Exhausted: failure(ResourceFailure.memory, trace)
+        case ResourceFailure.time(let time):
+            FetchError(
+                .deadline, "the call ran longer than \(name(of: time))", trace: trace.entries)
         case let failure as ResourceFailure:
             FetchError(failure.code, "\(failure)", trace: trace.entries)
         case is EngineUnavailable, is ContractsOff:

@@ -98,7 +98,8 @@ extension Computation {
             if error.kind == .nobody, limits.contracts == .on, !mesh.hasResponders {
                 _ = try Engine.shared()
             }
-            throw FetchError(error.code, "\(call.url): \(error)", trace: trace.entries)
+            let time = error.kind == .timedOut ? ": it had \(name(of: limit))" : ""
+            throw FetchError(error.code, "\(call.url): \(error)\(time)", trace: trace.entries)
         }
     }
 

@@ -248,6 +248,14 @@ import WasmEngine
                 try await node.call("weft://\(contract)/loop")
             }
             #expect(error?.code == .deadline)
+            #expect(error?.message.contains("0.2 seconds (compute.time)") == true)
+            let sooner = await #expect(throws: FetchError.self) {
+                try await node.call("weft://\(contract)/loop") {
+                    $0.mesh.deadline = .milliseconds(50)
+                }
+            }
+            #expect(sooner?.code == .deadline)
+            #expect(sooner?.message.contains("0.05 seconds (the request's deadline)") == true)
         }
         configuration = .offline
         configuration.compute.contracts = .off
