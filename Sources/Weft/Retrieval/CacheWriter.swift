@@ -60,8 +60,8 @@ final class CacheWriter: Sendable {
     /// How long they wait at most.
     static let patience: Duration = .seconds(2)
 
-    /// How long the first of a few small ones wait for more, unless somebody waits for them: a batch
-    /// costs threads that wake up.
+    /// How long the first of a few small ones wait for more, unless somebody waits for them: a
+    /// batch costs threads that wake up.
     private static let gathering: Duration = .milliseconds(10)
 
     /// Blocks that are stored together.
