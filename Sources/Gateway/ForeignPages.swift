@@ -19,7 +19,9 @@ extension Gateway {
         if let origin = head.headerFields[.origin], !LoopbackGuard.isLoopback(origin: origin) {
             return true
         }
-        return LoopbackGuard.isOfOtherOrigin(head)
+        // Where content is shown by its path, whoever made it is of the gateway's own origin.
+        let isOfPages = options.subdomainHosts.contains { HostRoute.withoutPort($0) == host }
+        return isOfPages ? LoopbackGuard.isOfOtherOrigin(head) : LoopbackGuard.isOfPage(head)
     }
 
     /// How the node is, for whoever looks after it; nil for another path. No page may read it.

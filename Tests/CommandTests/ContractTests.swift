@@ -167,6 +167,44 @@ import Testing
         #expect(written.hasPrefix("200\ncontent-type: text/plain; charset=utf-8\ngas: "))
     }
 
+    @Test("who ends a command that runs a compiler or another engine ends those as well")
+    func interrupted() throws {
+        let place = try Workplace()
+        try place.isolate()
+        try place.write("hello/hello.c", Data("int answer(void) { return 42; }\n".utf8))
+        // A compiler that never ends, whatever the kit's own needs of the folder of programs.
+        try place.write(
+            "bin/bash", Data("#!/bin/sh\necho $$ > '\(place.path("id"))'\nexec sleep 500\n".utf8))
+        try FileManager.default.setAttributes(
+            [.posixPermissions: 0o755], ofItemAtPath: place.path("bin/bash"))
+        try FileManager.default.createDirectory(
+            atPath: place.path("tmp"), withIntermediateDirectories: true)
+        let usual = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+        let process = place.process(
+            ["contract", "build", "hello"],
+            environment: [
+                "PATH": "\(place.path("bin")):\(usual)", "TMPDIR": place.path("tmp"),
+            ])
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try #require(mkfifo(place.path("id"), 0o600) == 0)
+        let pipe = open(place.path("id"), O_RDONLY | O_NONBLOCK)
+        defer { close(pipe) }
+        try process.run()
+        defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+        var waiting = pollfd(fd: pipe, events: Int16(POLLIN), revents: 0)
+        try #require(poll(&waiting, 1, 240_000) == 1)
+        var text = [UInt8](repeating: 0, count: 16)
+        let count = read(pipe, &text, text.count)
+        let compiler = try #require(
+            pid_t(String(decoding: text.prefix(max(0, count)).dropLast(), as: UTF8.self)))
+        kill(process.processIdentifier, SIGTERM)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 128 + SIGTERM)
+        #expect(kill(compiler, 0) == -1 && errno == ESRCH)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: place.path("tmp")) == [])
+    }
+
     @Test("what cannot be a contract is refused by name")
     func refused() throws {
         let place = try Workplace()

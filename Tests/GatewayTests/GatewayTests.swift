@@ -53,7 +53,7 @@ import Wire
         arguments: [
             ("Sec-Fetch-Site", "none", false), ("Origin", "http://localhost:1", false),
             ("Origin", "https://evil.example", true), ("Sec-Fetch-Site", "cross-site", true),
-            ("Host", "evil.example", true),
+            ("Host", "evil.example", true), ("Sec-Fetch-Site", "same-origin", true),
         ] as [(String, String, Bool)])
     func foreignPages(field: String, value: String, isForeign: Bool) async throws {
         var options = GatewayOptions()

@@ -69,6 +69,21 @@ extension Configuration {
         return stream.read(count)
     }
 
+    @Test("a file that says it is empty, and is not, is added whole")
+    func sizeless() async throws {
+        try await withNode { node, base in
+            let content = try Data(contentsOf: URL(filePath: "/proc/version"))
+            #expect(!content.isEmpty)
+            try content.write(to: URL(filePath: base.path + "/copy"))
+            try Data().write(to: URL(filePath: base.path + "/empty"))
+            let seeming = try await node.add(["/proc/version"]).roots.first?.cid
+            let copy = try await node.add([base.path + "/copy"]).roots.first?.cid
+            let empty = try await node.add([base.path + "/empty"]).roots.first?.cid
+            #expect(seeming == copy)
+            #expect(seeming != empty)
+        }
+    }
+
     @Test("Files get their published CIDs, as files and as streams", arguments: files)
     func publishedFiles(vector: Published) async throws {
         try await withNode { node, base in

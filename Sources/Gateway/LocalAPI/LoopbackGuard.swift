@@ -35,10 +35,14 @@ enum LoopbackGuard {
     /// Whether a browser says, by `Sec-Fetch-Site` (W3C Fetch Metadata: every current one does),
     /// that a page of another origin asks.
     static func isOfOtherOrigin(_ head: HTTPRequest) -> Bool {
-        guard let site = HTTPField.Name("Sec-Fetch-Site").flatMap({ head.headerFields[$0] }) else {
-            return false
-        }
-        return site != "none" && site != "same-origin"
+        isOfPage(head) && site(head) != "same-origin"
+    }
+
+    /// The same of a page of any origin, this one's among them.
+    static func isOfPage(_ head: HTTPRequest) -> Bool { site(head).map { $0 != "none" } ?? false }
+
+    private static func site(_ head: HTTPRequest) -> String? {
+        HTTPField.Name("Sec-Fetch-Site").flatMap { head.headerFields[$0] }
     }
 
     /// Whether `host`, `host:port` or `[v6]:port` is this machine, by number or as `localhost`.

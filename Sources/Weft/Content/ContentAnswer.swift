@@ -140,7 +140,8 @@ struct ContentAnswer {
 
 /// Several ranges of one representation (RFC 9110, section 14.6).
 struct MultipartStream<Part: ByteStream>: ByteStream {
-    let boundary = "weft-part-8f2d61c0a97b4e53"
+    /// Content that somebody else has made must not be able to end a part of itself.
+    let boundary = "weft-\(UInt64.random(in: .min ... .max))-\(UInt64.random(in: .min ... .max))"
     /// The length of the whole in bytes.
     let length: UInt64
     private var parts: [(head: ByteBuffer, body: Part)]

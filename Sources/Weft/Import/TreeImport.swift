@@ -244,9 +244,9 @@ extension TreeImport {
             throw ImportError.special(folder.path(of: name), kind: kind)
         }
         let metadata = opened.metadata(options.attributes)
-        guard case .size(let pieceSize) = options.profile.chunker else {
-            return try addCut(file, name, in: folder, opened, metadata)
-        }
+        guard case .size(let pieceSize) = options.profile.chunker,
+            try opened.size > 0 || isEmpty(file, name, in: folder)
+        else { return try addCut(file, name, in: folder, opened, metadata) }
         if opened.size > UInt64(pieceSize) {
             let large = FileImport(
                 name, in: folder, owning: file, opened: opened, pieceSize: pieceSize,
@@ -267,7 +267,17 @@ extension TreeImport {
         return root
     }
 
-    /// Adds a file that is cut where its content says so, which only one thread can find out.
+    /// Whether a file is as empty as it says: those of /proc only seem to be.
+    private func isEmpty(
+        _ file: borrowing Descriptor, _ name: [UInt8], in folder: FolderImport
+    ) throws -> Bool {
+        try withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) {
+            try file.read(into: $0, at: 0, path: folder.path(of: name)) == 0
+        }
+    }
+
+    /// Adds a file that is cut where its content says so, which only one thread can find out, or
+    /// that does not say how long it is.
     private func addCut(
         _ file: borrowing Descriptor, _ name: [UInt8], in folder: FolderImport,
         _ opened: FileState, _ metadata: FileMetadata
@@ -276,14 +286,18 @@ extension TreeImport {
             [session] in try session.put($0)
         }
         var offset: UInt64 = 0
-        while offset < opened.size {
+        let end = opened.size == 0 ? .max : opened.size
+        while offset < end {
             var buffer = ByteBuffer()
-            let wanted = Int(min(opened.size - offset, 1 << 20))
+            let wanted = Int(min(end - offset, 1 << 20))
             let count = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: wanted) {
                 let space = UnsafeMutableRawBufferPointer(rebasing: $0[..<wanted])
                 return try file.read(into: space, at: offset, path: folder.path(of: name))
             }
-            guard count == wanted else { throw ImportError.changed(folder.path(of: name)) }
+            guard count == wanted || opened.size == 0 else {
+                throw ImportError.changed(folder.path(of: name))
+            }
+            guard count > 0 else { break }
             try stream.append(buffer)
             offset += UInt64(count)
             bytes.add(UInt64(count), ordering: .relaxed)

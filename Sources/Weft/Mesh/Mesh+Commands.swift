@@ -41,7 +41,7 @@ extension Mesh {
     /// Lets pages of this machine connect over a WebSocket, at an address that no peer is told of.
     func listenForPages() async throws {
         let place = try Multiaddr(text: "/ip4/127.0.0.1/tcp/0/ws")
-        let (listeners, named) = try await bind(to: [place], for: .loopback)
+        let (listeners, named) = try await bind(to: [place], for: .localhost)
         pageListening.withLock { $0 = named.first }
         run {
             $0.listensForPages(listeners)

@@ -4,6 +4,7 @@
 import HTTPTypes
 import IPLD
 import Multiformats
+import NIOCore
 import Testing
 
 @testable import Weft
@@ -54,6 +55,18 @@ import Testing
         ] as [([UInt8], String)])
     func typesByBytes(bytes: [UInt8], type: String) {
         #expect(MediaType.bySniffing(bytes) == type)
+    }
+
+    /// Whoever made the content must not know what divides the parts of an answer.
+    @Test func boundaries() {
+        struct Nothing: ByteStream {
+            mutating func next() async throws -> ByteBuffer? { nil }
+        }
+        let answers = (0..<2).map { _ in
+            MultipartStream([0..<1, 2..<3], of: 3, type: "text/plain") { _ in Nothing() }
+        }
+        #expect(answers[0].boundary != answers[1].boundary)
+        #expect(answers.allSatisfy { 20...70 ~= $0.boundary.utf8.count })
     }
 
     /// A character cut off by the sniffed part must not make text binary.
