@@ -44,6 +44,7 @@ test-browser: page ## Build Core as WebAssembly and the page's script, and ask C
 	node browser/storage.test.mjs
 	node browser/hedge.test.mjs
 	node browser/service-worker.test.mjs
+	node browser/visitors.test.mjs
 	node browser/reader.test.mjs
 	node browser/sizes.test.mjs
 

@@ -54,24 +54,27 @@ const MAX_WAYS = 32
 
 /**
  * The description, if it is of data channels alone: the browser would also receive and decode a
- * stranger's sound and pictures.
+ * stranger's sound and pictures. Of the ways that it names only those are left that are allowed.
  */
 function checked(description: string): string {
   const lines = description.split(/\r\n|\r|\n/)
   const media = lines.filter(line => line.startsWith('m='))
   const ways = lines.filter(line => line.startsWith('a=candidate:'))
-  if (media.length !== 1 || !/^m=application .* webrtc-datachannel$/.test(media[0]!)
-    || ways.length > MAX_WAYS || !ways.every(way => isWay(way.slice(2)))) {
+  if (media.length !== 1 || !/^m=application .* webrtc-datachannel$/.test(media[0]!) || ways.length > MAX_WAYS) {
     throw new TypeError('another page describes something else than data channels')
   }
-  return description
+  return lines.filter(line => !ways.includes(line) || isWay(line.slice(2))).join('\r\n')
 }
 
-/** Whether a candidate names an address, or a name of the local network: no others are looked up. */
+/**
+ * Whether a candidate names a UDP port of an address, or of a name of the local network: no other names are looked
+ * up, and nobody may have the browser open TCP connections to what listens in the visitor's networks.
+ */
 function isWay(candidate: unknown): boolean {
-  const host = typeof candidate === 'string' ? candidate.split(' ')[4] ?? '' : ''
-  return /^[\d.]+$/.test(host) || /^[\da-f:.]*:[\da-f:.]*$/i.test(host) || /^[\w-]+\.local$/i.test(host)
+  return typeof candidate === 'string' && WAY.test(candidate)
 }
+
+const WAY = /^candidate:\S+ \d+ udp \d+ ([\d.]+|[\da-f:]*:[\da-f:.]*|[\w-]+\.local) \d+ typ [ -~]+$/i
 
 /** One association that is being made. */
 class Call {
@@ -93,9 +96,7 @@ class Call {
     this.association = association
     this.timer = setTimeout(() => this.fail(), PATIENCE)
     connection.onicecandidate = ({ candidate }) => {
-      if (candidate !== null && candidate.candidate !== '') {
-        this.say(Step.candidate, JSON.stringify(candidate.toJSON()))
-      }
+      if (isWay(candidate?.candidate)) this.say(Step.candidate, JSON.stringify(candidate))
     }
     const init = isOffering ? connection.createDataChannel(INIT) : undefined
     connection.onconnectionstatechange = () => {
@@ -139,7 +140,7 @@ class Call {
         this.isAgreed = true
         return
       case Step.candidate:
-        // A way that this browser does not understand leaves the others.
+        // A way that is not allowed, or that this browser does not understand, leaves the others.
         if (!isWay(JSON.parse(text).candidate)) return
         return connection.addIceCandidate(JSON.parse(text)).catch(() => {})
       case Step.failed:
