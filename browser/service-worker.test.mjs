@@ -1,5 +1,5 @@
 // Asks the service worker (worker/weft-sw.ts), in a world whose clock goes on when it is told to, what it does when
-// a mesh dies in the middle of an answer.
+// a mesh dies in the middle of an answer, and when nobody wants any more what the site was asked for.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -39,27 +39,42 @@ async function until(isSo, most = 60_000) {
     }
 }
 
-// The site, which takes as long as it takes, and the page, whose mesh does what it is told to.
+// The site, which takes as long as it takes, behind a cache that has one request for each URL at a time, and the page,
+// whose mesh does what it is told to.
 const asked = [];
 const SITE_TIME = 40;
+const hanging = new Map();
+let isHanging = false;
 globalThis.fetch = (request, init) => {
     const url = request.url ?? request;
-    asked.push({ url, at: time, range: init?.headers?.range });
+    const entry = { url, at: time, range: init?.headers?.range, isAborted: false };
+    asked.push(entry);
     return new Promise((resolve, reject) => {
-        setTimeout(() => {
+        init?.signal?.addEventListener('abort', () => {
+            entry.isAborted = true;
+            reject(new DOMException('aborted', 'AbortError'));
+            if (hanging.get(url) !== entry) return;
+            hanging.delete(url);
+            for (const go of entry.locked) go();
+        });
+        const answer = () => setTimeout(() => {
             const range = /^bytes=(\d+)-/.exec(init?.headers?.range ?? '');
             const text = 'from the site'.slice(Number(range?.[1] ?? 0));
             const headers = range === null ? {} : { 'content-range': `bytes ${range[1]}-12/13` };
             const response = new Response(text, { status: range === null ? 200 : 206, headers });
             resolve(response);
         }, SITE_TIME);
-        init?.signal?.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')));
+        const holder = hanging.get(url);
+        if (isHanging) hanging.set(url, Object.assign(entry, { locked: [] }));
+        else if (holder !== undefined && init?.cache !== 'reload') holder.locked.push(answer);
+        else answer();
     });
 };
 let mesh = () => {};
 const page = {
     id: 'page',
-    postMessage: (message, [port]) => {
+    postMessage: (message, [port] = []) => {
+        if (port === undefined) return;  // how much the site has brought
         port.postMessage({ kind: 'taken', isConnected: true });
         mesh(port);
     },
@@ -68,19 +83,19 @@ const handlers = {};
 globalThis.self = {
     location: { origin: 'https://site.example' },
     addEventListener: (name, handler) => { handlers[name] = handler; },
-    clients: { matchAll: async () => [page], get: async () => undefined },
+    clients: { matchAll: async () => [page], get: async (id) => (id === 'page' ? page : undefined) },
 };
 await import(`data:text/javascript;base64,${script.toString('base64')}`);
 
 /** What the worker answers, and when. */
-function get(name) {
+function get(name, clientId = 'page') {
     const outcome = { began: time };
     const request = {
         url: `https://site.example/ipfs/${name}`, method: 'GET', headers: new Headers(), mode: 'no-cors',
-        destination: 'image', credentials: 'same-origin',
+        destination: 'image', credentials: 'same-origin', cache: 'default', signal: new AbortController().signal,
     };
     handlers.fetch({
-        request, clientId: 'page', respondWith: (answer) => {
+        request, clientId, respondWith: (answer) => {
             answer.then((response) => Object.assign(outcome, { response, at: time }));
         },
     });
@@ -137,5 +152,29 @@ await until(() => isOver(drawing));
 assert.equal(drawing.response.headers.get('content-security-policy'), 'sandbox');
 assert.equal(drawing.response.headers.get('x-content-type-options'), 'nosniff');
 
-console.log('the service worker: 3 answers');
+// Asked by a page that is gone, the site is asked for nothing any more, and holds up nobody who asks for the same.
+mesh = (port) => port.postMessage({ kind: 'failed', fault: { name: 'TypeError', message: 'nobody has it' } });
+/** Asks the site, which hangs at first. */
+async function askHanging(name, client) {
+    isHanging = true;
+    const outcome = get(name, client);
+    await until(() => false, 300);
+    isHanging = false;
+    return { outcome, entry: asked.at(-1) };
+}
+const left = await askHanging('left', 'a page before');
+const again = get('left');
+await until(() => isOver(again));
+assert.equal(again.at - again.began, SITE_TIME);
+assert.equal(left.entry.isAborted, true);
+
+// Whether a page that is still there wants it the worker does not know: the next one waits a second at the most.
+const slow = await askHanging('slow', 'page');
+const beside = get('slow');
+await until(() => isOver(beside));
+assert.equal(await beside.response.text(), 'from the site');
+assert.equal(beside.at - slow.outcome.began, 1000 + SITE_TIME);
+assert.equal(slow.entry.isAborted, false);
+
+console.log('the service worker: 5 answers');
 process.exit();

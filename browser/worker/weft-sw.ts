@@ -6,6 +6,7 @@ import type { ClaimRequest, MeshAnswer, MeshDemand, MeshRequest, SiteNotice } fr
 import { Pace } from './pace.js'
 import { relieved } from './relief.js'
 import { restOf } from './rest.js'
+import { after, askSite } from './site.js'
 
 declare const self: ServiceWorkerGlobalScope
 declare global {
@@ -126,7 +127,7 @@ async function quicker(
   const asked = performance.now()
   const passed = (): number => Math.min(HEAD_START, performance.now() - asked)
   let hasSite = false
-  const site = fetch(request, { signal: abort.signal }).then(async response => {
+  const site = askSite(request, client, abort).then(async response => {
     // Where the site sends the browser to another one, this may be an error: the mesh goes before it.
     const isUnseen = response.type === 'opaque'
     if (!response.ok && !isUnseen) throw response
@@ -172,9 +173,6 @@ async function quicker(
     return site.catch(refusal => (refusal instanceof Response ? refusal : Response.error()))
   }
 }
-
-const after = (pause: number): Promise<undefined> =>
-  new Promise(resolve => setTimeout(resolve, pause))
 
 /** Lets the page know what the site had to bring. */
 async function tellOfSite(client: string, bytes: number): Promise<void> {
