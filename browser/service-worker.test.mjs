@@ -1,5 +1,6 @@
 // Asks the service worker (worker/weft-sw.ts), in a world whose clock goes on when it is told to, what it does when
-// a mesh dies in the middle of an answer, and when nobody wants any more what the site was asked for.
+// a mesh dies in the middle of an answer, when nobody wants any more what the site was asked for, and when neither the
+// site nor the mesh has it.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -45,6 +46,7 @@ const asked = [];
 const SITE_TIME = 40;
 const hanging = new Map();
 let isHanging = false;
+let siteStatus = 200;
 globalThis.fetch = (request, init) => {
     const url = request.url ?? request;
     const entry = { url, at: time, range: init?.headers?.range, isAborted: false };
@@ -61,7 +63,7 @@ globalThis.fetch = (request, init) => {
             const range = /^bytes=(\d+)-/.exec(init?.headers?.range ?? '');
             const text = 'from the site'.slice(Number(range?.[1] ?? 0));
             const headers = range === null ? {} : { 'content-range': `bytes ${range[1]}-12/13` };
-            const response = new Response(text, { status: range === null ? 200 : 206, headers });
+            const response = new Response(text, { status: range === null ? siteStatus : 206, headers });
             resolve(response);
         }, SITE_TIME);
         const holder = hanging.get(url);
@@ -71,6 +73,8 @@ globalThis.fetch = (request, init) => {
     });
 };
 let mesh = () => {};
+/** The pages that are open besides, and do not run Weft. */
+let silent = [];
 const page = {
     id: 'page',
     postMessage: (message, [port] = []) => {
@@ -83,7 +87,7 @@ const handlers = {};
 globalThis.self = {
     location: { origin: 'https://site.example' },
     addEventListener: (name, handler) => { handlers[name] = handler; },
-    clients: { matchAll: async () => [page], get: async (id) => (id === 'page' ? page : undefined) },
+    clients: { matchAll: async () => [...silent, page], get: async (id) => (id === 'page' ? page : undefined) },
 };
 await import(`data:text/javascript;base64,${script.toString('base64')}`);
 
@@ -176,5 +180,26 @@ assert.equal(await beside.response.text(), 'from the site');
 assert.equal(beside.at - slow.outcome.began, 1000 + SITE_TIME);
 assert.equal(slow.entry.isAborted, false);
 
-console.log('the service worker: 5 answers');
+// What the site does not have is waited for two seconds of a mesh that says nothing.
+siteStatus = 404;
+mesh = () => {};
+const absent = get('absent');
+await until(() => isOver(absent));
+assert.equal(absent.response.status, 404);
+assert.equal(absent.at - absent.began, SITE_TIME + 2000);
+
+// Pages that do not run Weft hold up neither what the mesh has nor what nobody has, however many they are.
+silent = Array.from({ length: 7 }, (_, number) => ({ id: `silent ${number}`, postMessage() {} }));
+mesh = content(['from the mesh']);
+const last = get('last', 'silent 0');
+await until(() => isOver(last));
+assert.equal(await last.response.text(), 'from the mesh');
+assert.ok(last.at - last.began <= 500, `${last.at - last.began} ms`);
+mesh = (port) => port.postMessage({ kind: 'failed', fault: { name: 'TypeError', message: 'nobody has it' } });
+const nowhere = get('nowhere', 'silent 0');
+await until(() => isOver(nowhere));
+assert.equal(nowhere.response.status, 404);
+assert.ok(nowhere.at - nowhere.began <= 1500, `${nowhere.at - nowhere.began} ms`);
+
+console.log('the service worker: 8 answers');
 process.exit();

@@ -35,8 +35,15 @@ const UNSEEN_GRACE = 1000
 const STALL = 1000
 /** How long a page has to say that it runs Weft, in milliseconds. */
 const PATIENCE = 1000
+/** After how long the next page is asked beside one that has not said so, in milliseconds. */
+const HESITATION = 50
 /** How long it may take then until it answers, and until each piece comes, in milliseconds. */
 const ANSWER_PATIENCE = 30_000
+/**
+ * How long it may take when the site has said that it has nothing: of a page that is connected with peers, and of one
+ * that is not, in milliseconds.
+ */
+const [UNANSWERED, UNCONNECTED] = [2000, 10_000]
 
 /**
  * What acts with the rights of a site: only the site gives it, as a policy of `script-src 'self'` means. Whose
@@ -130,7 +137,10 @@ async function quicker(
   const site = askSite(request, client, abort).then(async response => {
     // Where the site sends the browser to another one, this may be an error: the mesh goes before it.
     const isUnseen = response.type === 'opaque'
-    if (!response.ok && !isUnseen) throw response
+    if (!response.ok && !isUnseen) {
+      void mesh.hurry()
+      throw response
+    }
     hasSite = true
     siteTime = passed()
     pace.siteAnswered()
@@ -187,16 +197,27 @@ interface MeshQuestion {
   isUnderWay(): boolean
   /** Whether there is none. */
   isOver(): boolean
+  /** The site has nothing: one that has not begun is not waited for as long. */
+  hurry(): Promise<void>
   stop(): void
 }
 
 function fromMesh(request: Request, url: string, client: string): MeshQuestion {
   const cancelled = new AbortController()
-  let [isUnderWay, isOver] = [false, false]
-  const answer = askPages(request, url, client, cancelled.signal, () => { isUnderWay = true })
-  answer.catch(() => { isOver = true })
+  let [isUnderWay, hasBegun, isOver] = [false, false, false]
+  let begin = (): void => {}
+  const underWay = new Promise<void>(resolve => { begin = resolve })
+  const answer = askPages(request, url, client, cancelled.signal, () => {
+    isUnderWay = true
+    begin()
+  })
+  answer.then(() => { hasBegun = true }, () => { isOver = true })
   return {
     answer, isUnderWay: () => isUnderWay, isOver: () => isOver, stop: () => cancelled.abort(),
+    hurry: async () => {
+      await Promise.race([underWay.then(() => after(UNANSWERED)), after(UNCONNECTED)])
+      if (!hasBegun) cancelled.abort()
+    },
   }
 }
 
@@ -228,7 +249,10 @@ async function openPages(client: string): Promise<readonly Client[]> {
   return pages
 }
 
-/** Asks one page, and the others if it has no answer. One that has no peers yet is asked beside them. */
+/**
+ * Asks one page, and the others if it has no answer. One that has no peers yet, or has said nothing yet, is asked
+ * beside them.
+ */
 async function askFirst(
   [page, ...others]: readonly Client[], wanted: Wanted, underWay: () => void,
 ): Promise<Response> {
@@ -236,12 +260,12 @@ async function askFirst(
   if (page === undefined || cancelled.aborted) throw new TypeError('no page runs Weft')
   const question = ask(page, wanted)
   question.answer.catch(() => {})
-  const isConnected = await question.taken
+  void question.taken.then(isConnected => (isConnected === true ? underWay() : undefined))
+  const isConnected = await Promise.race([question.taken, after(HESITATION).then(() => false)])
   const askOthers = (signal: AbortSignal): Promise<Response> =>
     askFirst(others, { ...wanted, cancelled: signal }, underWay)
   if (isConnected === undefined) return askOthers(cancelled)
   if (isConnected) {
-    underWay()
     return question.answer.catch(error => {
       if (others.length === 0) throw error
       return askOthers(cancelled)
