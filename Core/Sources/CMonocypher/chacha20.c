@@ -9,22 +9,19 @@ uint32_t monocypher_chacha20_ietf(
     const uint8_t nonce[12], uint32_t counter);
 
 typedef uint32_t lanes __attribute__((vector_size(16)));
-typedef uint8_t bytes __attribute__((vector_size(16)));
+typedef uint16_t halves __attribute__((vector_size(16)));
 // As they lie in memory, wherever that is.
 typedef uint32_t loose_word __attribute__((aligned(1), may_alias));
 typedef uint32_t loose_lanes __attribute__((vector_size(16), aligned(1), may_alias));
 
 #define ROTATE(x, n) ((x) << (n) | (x) >> (32 - (n)))
-// Whole bytes are moved by one instruction.
+// Words by halves: of moving single bytes Chromium makes less than of shifts.
 #define ROTATE_16(x) \
     (lanes) __builtin_shufflevector( \
-        (bytes)(x), (bytes)(x), 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
-#define ROTATE_8(x) \
-    (lanes) __builtin_shufflevector( \
-        (bytes)(x), (bytes)(x), 3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14)
+        (halves)(x), (halves)(x), 1, 0, 3, 2, 5, 4, 7, 6)
 #define QUARTER(a, b, c, d) \
     a += b, d ^= a, d = ROTATE_16(d), c += d, b ^= c, b = ROTATE(b, 12), \
-    a += b, d ^= a, d = ROTATE_8(d), c += d, b ^= c, b = ROTATE(b, 7)
+    a += b, d ^= a, d = ROTATE(d, 8), c += d, b ^= c, b = ROTATE(b, 7)
 
 enum { block_size = 64, stride = 4 * block_size };
 
