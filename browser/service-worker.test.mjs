@@ -1,6 +1,6 @@
 // Asks the service worker (worker/weft-sw.ts), in a world whose clock goes on when it is told to, what it does when
-// a mesh dies in the middle of an answer, when nobody wants any more what the site was asked for, and when neither the
-// site nor the mesh has it.
+// a mesh dies or pauses in the middle of an answer, when nobody wants any more what the site was asked for, and when
+// neither the site nor the mesh has it.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -47,6 +47,8 @@ const SITE_TIME = 40;
 const hanging = new Map();
 let isHanging = false;
 let siteStatus = 200;
+/** Whether the site has nothing for who asks for the rest of something. */
+let isWithout = false;
 globalThis.fetch = (request, init) => {
     const url = request.url ?? request;
     const entry = { url, at: time, range: init?.headers?.range, isAborted: false };
@@ -63,7 +65,8 @@ globalThis.fetch = (request, init) => {
             const range = /^bytes=(\d+)-/.exec(init?.headers?.range ?? '');
             const text = 'from the site'.slice(Number(range?.[1] ?? 0));
             const headers = range === null ? {} : { 'content-range': `bytes ${range[1]}-12/13` };
-            const response = new Response(text, { status: range === null ? siteStatus : 206, headers });
+            const status = range === null ? siteStatus : isWithout ? 404 : 206;
+            const response = new Response(text, { status, headers });
             resolve(response);
         }, SITE_TIME);
         const holder = hanging.get(url);
@@ -147,6 +150,34 @@ await until(() => text !== undefined);
 assert.equal(text, 'from the site');
 assert.ok(time - begun <= 1000 + SITE_TIME, `${time - begun} ms`);
 assert.equal(asked.at(-1).range, 'bytes=9-12');
+
+// A slow one whose content the site does not have: the site is asked for the rest once, and not at each pause.
+await trust();
+mesh = (port) => {
+    const left = ['from ', 'the ', 'mesh'].map((part) => new TextEncoder().encode(part));
+    port.postMessage({ kind: 'head', status: 200, headers: [['content-length', '13']] });
+    let demanded = 0;
+    const give = () => {
+        const bytes = left.shift();
+        if (bytes === undefined) return port.postMessage({ kind: 'end' });
+        port.postMessage({ kind: 'piece', bytes });
+        return setTimeout(give, 3000);
+    };
+    port.onmessage = () => {
+        demanded += 1;
+        if (demanded === 1) setTimeout(give, 3000);
+    };
+};
+isWithout = true;
+const pausing = get('pausing');
+await until(() => isOver(pausing));
+const sincePause = asked.length;
+let restText;
+pausing.response.text().then((all) => { restText = all; });
+await until(() => restText !== undefined);
+isWithout = false;
+assert.equal(restText, 'from the mesh');
+assert.equal(asked.length - sincePause, 1);
 
 // What comes of the mesh acts for nobody, whatever it is.
 await trust();

@@ -20,6 +20,11 @@ export interface ClaimRequest {
   readonly weft: 'claim'
 }
 
+/** What a page tells the worker while it may be at work: there are things to do. */
+export interface Reminder {
+  readonly weft: 'needed'
+}
+
 /** What the worker tells the page that asked: the site has brought so many bytes. */
 export interface SiteNotice {
   readonly weft: 'site'

@@ -1,10 +1,15 @@
 // The page's side of the service worker.
 
-import type { ClaimRequest, MeshRequest, SiteNotice } from './messages.js'
+import type { ClaimRequest, MeshRequest, Reminder, SiteNotice } from './messages.js'
 import type { PageSaid } from './talk.js'
 
 /** How long the service worker may take until it serves the page, in milliseconds. */
 const INSTALLATION = 10_000
+
+/** How often the service worker is told that it is needed, in milliseconds. */
+const REMINDER = 10_000
+/** For how long after it has last asked for something: longer than slow downloads take. */
+const ATTENTION = 3_600_000
 
 /**
  * Has the service worker at this URL serve the page. Resolves when it does, or when it does not: then the site alone
@@ -54,16 +59,33 @@ async function takeOver(container: ServiceWorkerContainer, url: string | URL): P
 
 /**
  * Hears what the service worker wants, until the function that it returns is called: its requests are passed
- * on to the page's node, which answers the worker itself.
+ * on to the page's node, which answers the worker itself. Firefox ends a worker that has heard of nothing new for
+ * 30 s, and with it, without a word, the answers that are under way: so it is told something now and then.
  */
 export function listenToWorker(hear: (said: PassedOn) => void): () => void {
+  let asked = 0
+  let timer: ReturnType<typeof setInterval> | undefined
+  const rest = (): void => {
+    clearInterval(timer)
+    timer = undefined
+  }
+  const remind = (): void => {
+    if (performance.now() - asked > ATTENTION) return rest()
+    const reminder: Reminder = { weft: 'needed' }
+    navigator.serviceWorker.controller?.postMessage(reminder)
+  }
   const listen = ({ data, ports }: MessageEvent<MeshRequest | SiteNotice>): void => {
+    asked = performance.now()
+    timer ??= setInterval(remind, REMINDER)
     const port = ports[0]
     if (data?.weft === 'site') hear({ kind: 'site', bytes: data.bytes })
     if (data?.weft === 'fetch' && port !== undefined) hear({ kind: 'pass', request: data, port })
   }
   navigator.serviceWorker?.addEventListener('message', listen)
-  return () => navigator.serviceWorker?.removeEventListener('message', listen)
+  return () => {
+    rest()
+    navigator.serviceWorker?.removeEventListener('message', listen)
+  }
 }
 
 type PassedOn = Extract<PageSaid, { kind: 'pass' | 'site' }>

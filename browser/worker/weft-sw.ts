@@ -324,8 +324,9 @@ function ask(page: Client, { message, place, type, cancelled }: Wanted): PageQue
     /** What the site brings after the mesh has broken off. */
     let rest: Promise<ReadableStreamDefaultReader<Uint8Array>> | undefined
     const left = new AbortController()
-    /** The rest is asked of the site while the mesh says nothing. */
+    /** The rest is asked of the site while the mesh says nothing, unless the site has none. */
     let hedge: AbortController | undefined
+    let hasSite = true
     const hurry = async (): Promise<void> => {
       const { signal } = hedge = new AbortController()
       try {
@@ -339,6 +340,7 @@ function ask(page: Client, { message, place, type, cancelled }: Wanted): PageQue
         else controller!.enqueue(value)
       } catch {
         // The site does not have it: the mesh may go on.
+        hasSite = signal.aborted
       }
     }
     const goOn = async (): Promise<void> => {
@@ -404,7 +406,7 @@ function ask(page: Client, { message, place, type, cancelled }: Wanted): PageQue
             pull: () => {
               if (rest !== undefined) return goOn()
               demand()
-              if (hedge === undefined) {
+              if (hedge === undefined && hasSite) {
                 clearTimeout(stall)
                 stall = setTimeout(hurry, STALL)
               }
