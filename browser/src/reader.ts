@@ -91,7 +91,8 @@ export class Reader {
     const whole = [path.root, ...path.names]
     const head = named === undefined && range !== undefined
       ? await this.head(url.href, whole, request.signal, isLocal) : undefined
-    const found = await this.find(url.href, whole, range, request.signal, { isLocal })
+    const isHead = request.method === 'HEAD'
+    const found = await this.find(url.href, whole, range, request.signal, { isHead, isLocal })
     if (found instanceof Listing) throw new TypeError(`${url.href} is a folder`)
     if (found instanceof Refusal) return refusal(found, url.href, request.method)
     const headers = new Headers({
@@ -105,7 +106,7 @@ export class Reader {
       headers.set('content-range', `bytes ${found.start}-${found.end - 1}/${found.size}`)
     }
     let body: ReadableStream<Uint8Array> | null = found.body
-    if (request.method === 'HEAD') {
+    if (isHead) {
       await body.cancel()
       body = null
     }
@@ -176,7 +177,7 @@ export class Reader {
   /** Finds what a path leads to. */
   private async find(
     url: string, path: readonly string[], range: ByteRange | undefined, signal: AbortSignal,
-    { isListing = false, isLocal = false, isSecret = false } = {},
+    { isListing = false, isHead = false, isLocal = false, isSecret = false } = {},
   ): Promise<Found | Listing | Refusal> {
     const { core, turns, gateways, now } = this.host
     while (this.readings.size >= MOST_READINGS) await this.turn(url, signal)
@@ -207,7 +208,8 @@ export class Reader {
     try {
       core.ask(
         'read', number, utf8(path.join('\0')), range?.from ?? NaN, range?.to ?? NaN,
-        (isListing ? 1 : 0) | (isLocal ? 2 : 0) | (isSecret ? 4 : 0), this.host.patience, now())
+        (isListing ? 1 : 0) | (isLocal ? 2 : 0) | (isSecret ? 4 : 0) | (isHead ? 8 : 0), this.host.patience,
+        now())
     } catch (error) {
       forget()
       this.host.checkIsRunning()

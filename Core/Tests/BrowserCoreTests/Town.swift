@@ -37,6 +37,8 @@ final class TownPage {
     var answersWrongly = false
     /// Whether nothing comes to it on its associations, of whose end nobody hears either.
     var isDeaf = false
+    /// Whether its script takes nothing more of what it reads.
+    var isPaused = false
 
     /// A page whose browser hashes blocks itself, if it is so said, and never tells.
     init(seed: UInt64, hangs: Bool) throws {
@@ -100,12 +102,15 @@ final class Town {
 
     /// A page begins to read; answers the reading.
     @discardableResult
-    func begin(_ cid: CID, _ path: [String] = [], at page: Int) throws -> UInt32 {
+    func begin(
+        _ cid: CID, _ path: [String] = [], wanted: EntityBytes? = nil, isHead: Bool = false,
+        at page: Int
+    ) throws -> UInt32 {
         reading += 1
         pages[page].content[reading] = []
         pages[page].peer.read(
-            reading, Reading(root: cid, path: path, wanted: nil, isListing: false),
-            isLocal: false, isSecret: false, patience: .seconds(30), now: now)
+            reading, Reading(root: cid, path: path, wanted: wanted, isListing: false),
+            isHead: isHead, isLocal: false, isSecret: false, patience: .seconds(30), now: now)
         try run()
         return reading
     }
@@ -205,7 +210,7 @@ final class Town {
             pages[other].peer.closed(far, now: now)
         case .bytes(let reading, let bytes):
             page.content[reading, default: []] += bytes
-            page.peer.took(bytes.count, of: reading, now: now)
+            if !page.isPaused { page.peer.took(bytes.count, of: reading, now: now) }
         case .finished(let reading): page.finished.insert(reading)
         case .failed(let reading, let fault): page.failures[reading] = fault.told.text
         case .signal(let call, let step, let text): signal(call, step, text, of: number)

@@ -5,8 +5,10 @@ import Wire
 
 /// A reading that is under way: what was asked for, and what has come and not been used.
 final class OpenReading {
-    /// How many bytes may be asked for, or lie here, ahead of their turn.
-    static let lookAhead = 8 << 20
+    /// How far ahead of what the page has taken blocks are asked for: who wants a range, as players
+    /// of films do, is likely to want another one soon.
+    static let mostAhead = 8 << 20
+    static let mostAheadInRange = 2 << 20
     /// How many bytes the page is given ahead of what it has taken.
     static let handedAhead = 1 << 20
     /// How many blocks may be asked for at a time.
@@ -20,11 +22,8 @@ final class OpenReading {
     var asked: Set<Multihash> = []
     /// Blocks that came before their turn.
     var held = [Multihash: ArraySlice<UInt8>]()
-    var heldBytes = 0
     /// Blocks that nobody has.
     var missing = [Multihash: WantTable.Failure]()
-    /// How long the last block was: the next ones are about as long.
-    var typicalSize = 256 << 10
     /// The block that was supplied last.
     var current: ArraySlice<UInt8> = []
     /// Where the next block that is asked for stands in the order of the reading.
@@ -39,6 +38,8 @@ final class OpenReading {
     var isSought = false
     var isGlancedFor = false
     var isShared = false
+    /// How far ahead of what the page has taken it is read.
+    let lookAhead: Int
     /// Whether only what is kept is read.
     let isLocal: Bool
     /// Whether nobody is told that the page has it then.
@@ -49,9 +50,14 @@ final class OpenReading {
     /// Whether a block came from elsewhere: then the others are asked for there at once.
     var isElsewhere = false
 
-    init(_ reading: Reading, in session: WantTable.SessionID, isLocal: Bool, isSecret: Bool) {
+    init(
+        _ reading: Reading, in session: WantTable.SessionID, isHead: Bool, isLocal: Bool,
+        isSecret: Bool
+    ) {
         self.reading = reading
         self.session = session
+        lookAhead =
+            isHead ? 0 : reading.isOfRange ? Self.mostAheadInRange : Self.mostAhead
         self.isLocal = isLocal
         self.isSecret = isSecret
     }
@@ -60,21 +66,20 @@ final class OpenReading {
     func take(_ hash: Multihash, _ bytes: ArraySlice<UInt8>) -> Bool {
         guard asked.remove(hash) != nil else { return false }
         held[hash] = bytes
-        heldBytes += bytes.count
         return true
     }
 }
 
 extension ContentPeer {
-    /// Begins to read what lies at the end of a path; only from what is kept if `isLocal`, and
-    /// without telling anybody that the page has it then if `isSecret`.
+    /// Begins to read what lies at the end of a path; nothing ahead if `isHead`, only from what is
+    /// kept if `isLocal`, and without telling anybody that the page has it then if `isSecret`.
     func read(
-        _ number: UInt32, _ reading: Reading, isLocal: Bool, isSecret: Bool, patience: Duration,
-        now: Instant
+        _ number: UInt32, _ reading: Reading, isHead: Bool, isLocal: Bool, isSecret: Bool,
+        patience: Duration, now: Instant
     ) {
         let session = exchange.openSession(patience: patience, now: now)
         readings[number] = OpenReading(
-            reading, in: session, isLocal: isLocal, isSecret: isSecret)
+            reading, in: session, isHead: isHead, isLocal: isLocal, isSecret: isSecret)
         readingOrder.append(number)
         for channel in channelOrder {
             guard let channel = channels[channel], let peer = channel.peer, isAsked(channel) else {
@@ -169,7 +174,6 @@ extension ContentPeer {
                 case .block(let cid):
                     if let bytes = block(cid, of: open) {
                         open.current = bytes
-                        if cid.codec == .raw { open.typicalSize = max(bytes.count, 256) }
                         try open.reading.supply(bytes.rawSpan)
                         continue
                     }
@@ -238,19 +242,16 @@ extension ContentPeer {
     /// A block that is here.
     private func block(_ cid: CID, of open: OpenReading) -> ArraySlice<UInt8>? {
         if cid.hash.code == .identity { return cid.hash.digest[...] }
-        if let bytes = open.held.removeValue(forKey: cid.hash) {
-            open.heldBytes -= bytes.count
-            return bytes
-        }
+        if let bytes = open.held.removeValue(forKey: cid.hash) { return bytes }
         return cache.bytes(of: cid.hash).map { $0[...] }
     }
 
     /// Asks for the blocks that come next, as far as there is room.
     private func askAhead(_ number: UInt32, _ open: OpenReading, now: Instant) {
-        let room = OpenReading.lookAhead - open.heldBytes
-        let count = min(OpenReading.maxAsked, room / open.typicalSize)
-        guard open.asked.count < count else { return }
-        for cid in open.reading.upcoming(count + open.held.count) {
+        let count = OpenReading.maxAsked
+        let room = open.lookAhead - open.handed
+        guard open.asked.count < count, room > 0 else { return }
+        for cid in open.reading.upcoming(count + open.held.count, within: UInt64(room)) {
             guard open.asked.count < count else { return }
             guard cid.hash.code != .identity, !open.asked.contains(cid.hash),
                 open.held[cid.hash] == nil, open.missing[cid.hash] == nil,

@@ -267,8 +267,8 @@ public func deadline() -> Double {
 /// Begins to read: a CID's text and the names of a path, each after a zero byte. The bytes from
 /// `from` to `to`, both included; negative counts from the end; `to` that is no number is the end,
 /// `from` that is none is all. With the first bit of `how` the names in a folder are read, and not
-/// its index.html; with the second one nobody is asked; with the third nobody is told of it. An
-/// empty reply, or what is wrong.
+/// its index.html; with the second one nobody is asked; with the third nobody is told of it; with
+/// the fourth nothing is read ahead. An empty reply, or what is wrong.
 @c(weft_read)
 public func read(
     _ reading: UInt32, _ text: UnsafeRawPointer?, _ count: UInt32, _ from: Double, _ to: Double,
@@ -287,7 +287,7 @@ public func read(
             ? nil : EntityBytes(from: wholeNumber(from), to: to.isNaN ? nil : wholeNumber(to))
         page.read(
             reading, Reading(root: root, path: path, wanted: wanted, isListing: how & 1 != 0),
-            isLocal: how & 2 != 0, isSecret: how & 4 != 0,
+            isHead: how & 8 != 0, isLocal: how & 2 != 0, isSecret: how & 4 != 0,
             patience: .milliseconds(min(max(wholeNumber(patience), 0), longestPatience)),
             now: instant(now))
         return []

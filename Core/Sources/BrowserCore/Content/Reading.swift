@@ -133,11 +133,15 @@ struct Reading {
         return range
     }
 
-    /// The next blocks that will be asked for, as far as they are known.
-    func upcoming(_ count: Int) -> [CID] {
+    /// Whether not all is wanted.
+    var isOfRange: Bool { wanted != nil }
+
+    /// The next blocks that will be asked for, as far as they are known; of a file those with the
+    /// next `bytes` of it.
+    func upcoming(_ count: Int, within bytes: UInt64) -> [CID] {
         switch phase {
         case .path(let path): path.upcoming(count)
-        case .file(let file): file.upcoming(count)
+        case .file(let file): file.upcoming(count, within: bytes)
         case .end(let cid): [cid]
         case .folder, .block, .done: []
         }

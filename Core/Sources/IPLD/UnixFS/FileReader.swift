@@ -107,8 +107,18 @@ public struct FileReader: Sendable {
         content = FilePart.content(own, from: 0, in: both)
     }
 
-    /// The next blocks that will be asked for, as far as they are known, at most `count`.
-    public func upcoming(_ count: Int) -> [CID] {
-        pending.suffix(max(0, count)).reversed().map { $0.cid }
+    /// The next blocks that will be asked for, as far as they are known, at most `count`, and no
+    /// more than have so many `bytes` together.
+    public func upcoming(_ count: Int, within bytes: UInt64 = .max) -> [CID] {
+        var cids: [CID] = []
+        var room = bytes
+        for block in pending.suffix(max(0, count)).reversed() {
+            // What is said of a block with others below is the content of them all.
+            let size = min(block.size ?? 0, UInt64(BlockLimits.maxBytes))
+            guard size <= room else { break }
+            room -= size
+            cids.append(block.cid)
+        }
+        return cids
     }
 }
