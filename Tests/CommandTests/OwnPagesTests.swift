@@ -121,10 +121,25 @@ import Testing
         let own = """
             document.querySelectorAll('#calls li').length === 3
               || (document.getElementById('send').disabled
-                || document.getElementById('outcome').textContent || !(document.querySelector(
+                || document.querySelector('#outcome pre') || !(document.querySelector(
                   'weft-status').hasAttribute('connected'))
                 || (document.getElementById('where').value = 'page',
                   document.getElementById('send').click()), false)
+            """
+        // One peer is not two, and what was answered before is not shown as the answer.
+        let alone = """
+            document.getElementById('outcome').textContent.includes('2 peers have to agree')
+              || (document.getElementById('send').disabled || ((globalThis.hasAnswer ||=
+                  document.querySelector('#outcome pre') !== null)
+                    && (document.getElementById('where').value = 'peers',
+                      document.getElementById('audit').value = 'quorum:2'),
+                document.getElementById('path').value = `hello?${performance.now()}`,
+                document.getElementById('send').click()), false)
+            """
+        let seeFailure = """
+            ({ card: document.getElementById('outcome').textContent,
+               isTreeHidden: document.getElementById('tree').hidden,
+               answers: document.querySelectorAll('#outcome pre, #outcome .status').length })
             """
         // Whatever was chosen before: who ticks this box runs contracts for others.
         let isServing = """
@@ -145,6 +160,7 @@ import Testing
             """
         return [
             ["url": url, "until": own, "then": see],
+            ["url": url, "until": alone, "then": seeFailure],
             ["url": url, "until": isServing, "then": "true"],
             ["url": url, "until": isServing, "then": "true"],
             ["url": url, "until": agreed, "then": see],
@@ -158,7 +174,7 @@ import Testing
         let report = try shown.browse("visit", ["visits": visits])
         #expect((report["faults"] as? [String]) == [])
         let values = try #require(report["values"] as? [Any])
-        try #require(values.count == 8)
+        try #require(values.count == 9)
 
         let gallery = try #require(values[0] as? [String: Any])
         #expect(gallery["title"] as? String == "Twelve fabrics · Weft")
@@ -182,7 +198,10 @@ import Testing
         #expect((call["facts"] as? String)?.contains("Answered bythis page") == true, "\(call)")
         let calls = call["calls"] as? [String] ?? []
         #expect(calls.map { $0.split(separator: "/").last } == ["both", "hello?a", "hello?b"])
-        let agreed = try #require(values[7] as? [String: Any])
+        let failure = try #require(values[5] as? [String: Any])
+        #expect((failure["card"] as? String)?.contains("and only 1 answered") == true, "\(failure)")
+        #expect(failure["isTreeHidden"] as? Bool == true && failure["answers"] as? Int == 0)
+        let agreed = try #require(values[8] as? [String: Any])
         #expect(agreed["answer"] as? String == "hello ", "\(agreed)")
     }
 

@@ -251,6 +251,18 @@ private let everyAnswer = CallAudit.sample(millionths: 1_000_000)
         #expect(Set(error.trace.map { $0.responder }) == Set(circle.peers.map { .peer($0) }))
     }
 
+    @Test("when fewer answer than have to agree, the error says so, and that none was wrong")
+    func tooFew() throws {
+        var circle = try Circle([nil])
+        guard case .failed(_, let error)? = circle.fetch(call, .quorum(2)).first else {
+            Issue.record("one is not two")
+            return
+        }
+        #expect(error.kind == .tooFew(answered: 1, needed: 2))
+        #expect("\(error)" == "2 peers have to agree, and only 1 answered")
+        #expect(error.trace.map { $0.outcome } == [.answered])
+    }
+
     @Test("when all peers fail, this node runs the call itself if it can")
     func fallback() throws {
         var circle = try Circle([.otherQuestion])

@@ -261,7 +261,7 @@ extension CallError {
         case .timedOut: .deadline
         case .overLimit: .resource
         case .disputed: .unverifiable
-        case .nobody, .allFailed: .network
+        case .nobody, .allFailed, .tooFew: .network
         }
     }
 }

@@ -31,7 +31,7 @@ extension CallError.Kind {
         case .timedOut: "deadline"
         case .overLimit: "resource"
         case .disputed: "unverifiable"
-        case .nobody, .allFailed: "unreachable"
+        case .nobody, .allFailed, .tooFew: "unreachable"
         }
     }
 }

@@ -56,6 +56,8 @@ public struct CallError: Error, Hashable, Sendable {
         case nobody
         /// All that were asked failed.
         case allFailed
+        /// So many answered, and more have to agree.
+        case tooFew(answered: Int, needed: Int)
         /// The time is up.
         case timedOut
         /// The answers differ, and it could not be decided which is right.
@@ -76,6 +78,8 @@ extension CallError: CustomStringConvertible {
         case .nobody:
             "this node does not run it, and knows no peer that does at this price and on credit"
         case .allFailed: "all peers that were asked to run the call failed"
+        case .tooFew(let answered, let needed):
+            "\(needed) peers have to agree, and only \(answered) answered"
         case .timedOut: "the call was not answered in time"
         case .disputed: "peers gave different answers, and it could not be told which is right"
         case .overLimit: "this node has too many calls under way; try again later"
@@ -260,6 +264,15 @@ struct CallSession: Sendable {
         guard let first = given.first, let other = given.first(where: { $0.record != first.record })
         else { return nil }
         return (first, other)
+    }
+
+    /// Why it fails when nobody is left who may be asked.
+    var failure: CallError.Kind {
+        if isUnclear { return .disputed }
+        if !given.isEmpty, given.count < needed {
+            return .tooFew(answered: given.count, needed: needed)
+        }
+        return trace.isEmpty ? .nobody : .allFailed
     }
 
     mutating func end(_ number: UInt64) -> Attempt? {

@@ -121,7 +121,7 @@ extension Caller {
             runHere(number, now: now)
             return
         }
-        fail(number, session.isUnclear ? .disputed : session.trace.isEmpty ? .nobody : .allFailed)
+        fail(number, session.failure)
     }
 
     /// Looks whether what came suffices, and what is to be done if not.

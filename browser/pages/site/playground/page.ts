@@ -2,7 +2,7 @@
 
 import '/weft-status.js'
 import { Weft } from '/weft.js'
-import type { MeshOptions } from '/weft.js'
+import type { MeshOptions, WeftError } from '/weft.js'
 import { bytes, byId, make, number, short } from '../../shared/dom.js'
 import { fragment, nodeFacts, startPeer } from '../../shared/peer.js'
 import { showTree } from './tree.js'
@@ -11,6 +11,9 @@ import { showTree } from './tree.js'
 const SHOWN = 20_000
 /** How many earlier calls are listed. */
 const PAST = 50
+/** Why a page that gives nothing finds few who agree. */
+const MEETS_NOBODY = 'This page meets those of other visitors, which may run contracts, too, only while it'
+  + ' gives them what it has loaded: the switch for that is at the top.'
 
 /** What is to be called, as the form says. */
 interface Call {
@@ -97,7 +100,8 @@ function showServed(
   peer: Weft, { url, peer: asker, gas, outcome }: { url: string; peer: string; gas: number; outcome: string },
 ): void {
   const { served, gasServed } = peer.status.calls
-  byId('served').textContent = `${number(served)} calls were run here for others, for ${number(gasServed)} gas;`
+  const calls = served === 1 ? '1 call was' : `${number(served)} calls were`
+  byId('served').textContent = `${calls} run here for others, for ${number(gasServed)} gas;`
     + ` the last one, ${url.replace(/^weft:\/\/[^/]+/, '')}, for ${short(asker)}: ${outcome}, ${number(gas)} gas.`
 }
 
@@ -157,12 +161,23 @@ async function show(asked: Call, response: Response, milliseconds: number): Prom
   if (record !== null) fact(facts, 'Record', make('code', {}, record))
   const state = make('p', {},
     make('span', { class: `status ${isGood ? 'good' : 'bad'}` }, `${response.status} ${response.statusText}`))
-  byId('nothing').hidden = true
   const { mesh } = response as Response & { mesh?: { trace: readonly string[] } }
   byId('outcome').replaceChildren(state, facts, await body(response), trace(mesh?.trace ?? []))
   remember(asked, response, milliseconds, responder === 'self' ? self : named(responder))
   byId('tree').hidden = record === null
   if (record !== null) void tree(record)
+}
+
+/** Why there is no answer, and who was asked. */
+function showFailure(asked: Call, error: Error): void {
+  const { name, message } = error
+  const cause = error.cause as Partial<WeftError> | undefined
+  const isStopped = name === 'AbortError'
+  byId('outcome').replaceChildren(
+    make('p', { class: isStopped ? 'soft' : 'notice bad' }, isStopped ? 'Stopped.' : cause?.what ?? message),
+    asked.where === 'peers' && asked.audit.startsWith('quorum') && weft?.serve === false
+      ? make('p', { class: 'soft' }, MEETS_NOBODY) : '',
+    trace(cause?.trace ?? []))
 }
 
 /** The answer is there, whatever becomes of its records. */
@@ -217,6 +232,8 @@ byId('form').addEventListener('submit', async event => {
   const asked = call()
   abort = new AbortController()
   busy(true, 'Waiting for the answer…')
+  byId('nothing').hidden = byId('tree').hidden = true
+  byId('outcome').replaceChildren()
   const start = performance.now()
   try {
     const response = await send(asked, abort.signal)
@@ -224,8 +241,8 @@ byId('form').addEventListener('submit', async event => {
     busy(false, `Answered with status ${response.status}.`)
     history.replaceState(null, '', `#${encodeURIComponent(`${asked.contract}/${asked.path}`)}`)
   } catch (error) {
-    const { name, message } = error as Error
-    busy(false, name === 'AbortError' ? 'Stopped.' : `There is no answer: ${message}`)
+    showFailure(asked, error as Error)
+    busy(false, 'There is no answer.')
   }
 })
 
