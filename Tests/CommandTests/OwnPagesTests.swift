@@ -29,7 +29,7 @@ import Testing
             pages = try #require(node.announcement["pages"] as? String)
             let drawing = Process()
             drawing.executableURL = DocumentationTests.root.appending(path: "Scripts/draw-media")
-            drawing.arguments = [place.path("media")]
+            drawing.arguments = [place.path("media"), "1"]
             try drawing.run()
             drawing.waitUntilExit()
             try #require(drawing.terminationStatus == 0)
