@@ -76,7 +76,7 @@ function element<Name extends keyof HTMLElementTagNameMap>(
 export class WeftStatus extends HTMLElement {
   private peer: Weft | undefined
   private timer: ReturnType<typeof setInterval> | undefined
-  private readonly summary = element('span', { textContent: 'Not connected' })
+  private readonly summary = element('span', { textContent: 'Weft: not connected' })
   private readonly announced = element('span', { className: 'unseen' })
   private readonly figures: Record<'peers' | 'fetched' | 'site' | 'served', HTMLElement> = {
     peers: element('dd'), fetched: element('dd'), site: element('dd'), served: element('dd'),
@@ -94,9 +94,9 @@ export class WeftStatus extends HTMLElement {
     this.announced.setAttribute('role', 'status')
     this.serving.setAttribute('role', 'switch')
     const why = element('slot', { name: 'why' },
-      'Off until you turn it on. When it is on, visitors who open the same things get them from '
-      + 'your browser too: that takes some of your upload, and they see your IP address. Only what '
-      + 'this page has loaded is given, and only while it is open.')
+      'Visitors who open the same things then get them from your browser too: that takes some of '
+      + 'your upload, and they see your IP address. Only what this page has loaded is given, and '
+      + 'only while it is open and this is on, which nobody turns on but you.')
     const explanation = element('p', { className: 'why', id: 'why' }, why)
     this.serving.setAttribute('aria-describedby', explanation.id)
     this.details.append(
@@ -160,10 +160,10 @@ export class WeftStatus extends HTMLElement {
   private show(): void {
     const status = this.peer?.status
     const count = status?.peers.length ?? 0
-    const line = count === 0 ? 'Not connected' : count === 1 ? '1 peer' : `${count} peers`
+    const line = count === 0 ? 'not connected' : count === 1 ? '1 peer' : `${count} peers`
     this.toggleAttribute('connected', count > 0)
-    if (this.summary.textContent !== line) {
-      this.summary.textContent = line
+    if (this.summary.textContent !== `Weft: ${line}`) {
+      this.summary.textContent = `Weft: ${line}`
       this.announced.textContent = count === 0 ? 'No peer is connected.' : `Connected: ${line}.`
     }
     if (status === undefined) return

@@ -45,8 +45,8 @@ function showPeers(): void {
   const shown = peers.filter(({ peer, agent, connections }) =>
     [peer, agent, ...connections.map(({ address }) => address)].some(
       text => text.toLowerCase().includes(wanted)))
-  byId('peers-caption').textContent =
-    `${number(shown.length)} of ${number(peers.length)} peers, the nearest first. Choose one to see more.`
+  byId('peers-caption').textContent = peers.length === 0 ? 'Nobody is connected.'
+    : `${number(shown.length)} of ${number(peers.length)} peers, the nearest first. Choose one to see more.`
   const names = new Set(shown.slice(0, MOST_ROWS).map(({ peer }) => peer))
   for (const [peer, row] of rows) {
     if (names.has(peer)) continue

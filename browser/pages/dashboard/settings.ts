@@ -13,6 +13,8 @@ export interface Spec {
   readonly to?: number
   /** The choices: values and what they mean. */
   readonly choices?: readonly (readonly [string, string])[]
+  /** What nought stands for. */
+  readonly nought?: string
   /** The value that leaves it to the node, and what that is called. */
   readonly usual?: readonly [string, string]
 }
@@ -71,7 +73,7 @@ export const LIMITS: readonly (readonly [string, readonly Spec[]])[] = [
     },
     {
       key: 'compute.slots', label: 'Calls of peers at a time', kind: 'count', from: 0, to: 256,
-      help: '0: one on each core',
+      nought: 'one on each core',
     },
     { key: 'compute.memory', label: 'Memory of contracts', kind: 'bytes', from: 64 * MiB, to: 64 * GiB },
   ]],
@@ -186,6 +188,7 @@ export class LimitSetting extends HTMLElement {
     const { chosen } = this
     const { kind } = this.spec
     const text = typeof chosen === 'string' ? this.spec.usual![1]
+      : chosen === 0 && this.spec.nought !== undefined ? this.spec.nought
       : kind === 'bytes' ? bytes(chosen) : kind === 'rate' ? rate(chosen) : number(chosen)
     this.output.textContent = text
     this.control.setAttribute('aria-valuetext', text)

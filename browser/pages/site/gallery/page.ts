@@ -69,9 +69,13 @@ async function show(): Promise<void> {
   if (root === undefined) {
     return fail('Which folder? Its CID belongs behind the # of this address; `make run` prints one.')
   }
-  const response = await weft.fetch(`ipfs://${root}/gallery.json`).catch(
-    () => fetch(`/ipfs/${root}/gallery.json`))
-  if (!response.ok) return fail('This folder has no gallery.json, so that there is nothing to show.')
+  let why = 'This folder has no gallery.json, so that there is nothing to show.'
+  const response = await weft.fetch(`ipfs://${root}/gallery.json`).catch(async (error: Error) => {
+    // What the site says of content that nobody has is not that the folder lacks it.
+    why = `The pictures could not be fetched: ${error.message}`
+    return fetch(`/ipfs/${root}/gallery.json`).catch(() => Response.error())
+  })
+  if (!response.ok) return fail(why)
   length(response, LONGEST_LIST)
   const contents = checked(await response.json())
   document.title = `${contents.title} · Weft`

@@ -21,6 +21,14 @@ function fail(message: string): void {
   notice.hidden = false
 }
 
+/** Why the browser does not play what it has been given. */
+function whyNotPlayed(film: HTMLVideoElement, path: string): string {
+  const reason = film.error?.message ? ` (${film.error.message})` : ''
+  const lacksFormat = path.endsWith('.mp4') && film.canPlayType('video/mp4; codecs="avc1.42C01E"') === ''
+  return `This browser cannot play the film${reason}.`
+    + (lacksFormat ? ' It has no H.264; Firefox on Linux takes that from libavcodec, once it is installed.' : '')
+}
+
 async function show(): Promise<void> {
   const named = contentOfPage()
   const [facts, weft] = await Promise.all(
@@ -32,15 +40,16 @@ async function show(): Promise<void> {
     return fail('Which film? Its CID belongs behind the # of this address; `make run` prints one.')
   }
   const path = /\.\w+$/.test(named) ? named : `${named}/${FILM}`
+  const answer = await weft.fetch(`ipfs://${path}`, { method: 'HEAD' }).catch((error: Error) => error)
+  if (answer instanceof Response && !answer.ok) return fail('There is no film at this address.')
   const film = byId<HTMLVideoElement>('film')
-  film.addEventListener('error', () => fail(
-    `This browser cannot play the film${film.error === null ? '' : ` (${film.error.message})`}.`))
+  film.addEventListener('error', () => fail(answer instanceof Error
+    ? `The film could not be fetched: ${answer.message}` : whyNotPlayed(film, path)))
   film.addEventListener('loadedmetadata', () => { notice.hidden = true })
   // Without a service worker, or without peers, it is the site that answers.
   film.src = `/ipfs/${path}`
-  const size = Number(
-    (await weft.fetch(`ipfs://${path}`, { method: 'HEAD' })).headers.get('content-length'))
-  if (!(size > 0)) return fail('There is no film at this address.')
+  if (answer instanceof Error) return
+  const size = Number(answer.headers.get('content-length'))
 
   const url = new URL(`ipfs://${path}`).href
   let total = 0
