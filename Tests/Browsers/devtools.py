@@ -80,8 +80,8 @@ class Page:
             if asyncio.get_running_loop().time() > deadline:
                 text = await self.ask("document.body.innerText")
                 raise TimeoutError(f"{expression} never was; the page says: {text[:2000]}")
-            # Pages behind others draw nothing, but they have timers.
-            await self.ask("new Promise(resolve => setTimeout(resolve, 20))")
+            # Not by a timer of the page: what waits in one that is left is sometimes never answered.
+            await asyncio.sleep(0.02)
 
     async def look(self, width, height, scheme="light", motion="no-preference"):
         """Makes the page so wide and high, in light or dark."""
