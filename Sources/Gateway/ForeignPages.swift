@@ -12,16 +12,14 @@ extension Gateway {
     func isOfForeignPage(_ head: HTTPRequest) -> Bool {
         guard options.isPersonal else { return false }
         let host = HostRoute.withoutPort(head.authority ?? "").lowercased()
-        guard LoopbackGuard.isLoopback(authority: host) else {
-            // A proxy that makes it a gateway for others asks for the name that it was told of.
-            return !options.subdomainHosts.contains { HostRoute.withoutPort($0) == host }
-        }
+        let isNamed = options.subdomainHosts.contains { HostRoute.withoutPort($0) == host }
+        // A proxy that makes it a gateway for others asks for the name that it was told of.
+        guard LoopbackGuard.isLoopback(authority: host) else { return !isNamed }
         if let origin = head.headerFields[.origin], !LoopbackGuard.isLoopback(origin: origin) {
             return true
         }
-        // Where content is shown by its path, whoever made it is of the gateway's own origin.
-        let isOfPages = options.subdomainHosts.contains { HostRoute.withoutPort($0) == host }
-        return isOfPages ? LoopbackGuard.isOfOtherOrigin(head) : LoopbackGuard.isOfPage(head)
+        // Elsewhere content is shown by its path: whoever made it is of the gateway's own origin.
+        return isNamed ? LoopbackGuard.isOfOtherOrigin(head) : LoopbackGuard.isOfPage(head)
     }
 
     /// How the node is, for whoever looks after it; nil for another path. No page may read it.

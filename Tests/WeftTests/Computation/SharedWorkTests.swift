@@ -81,14 +81,23 @@ import Testing
         await node.stop()
     }
 
-    @Test("reads that wait for a silent provider keep no other call from running")
-    func silentReads() async throws {
+    /// A node whose provider takes every question and says nothing, with the URL of a contract.
+    private static func withSilentProvider(
+        _ body: (_ node: Node, _ url: String, _ provider: TestServer) async throws -> Void
+    ) async throws {
         let server = try await TestServer { _ in [.stall] }
         var configuration = PeerFetchTests.configuration
         configuration.providers.http = [server.url]
         try await withNode(configuration) { node, _ in
             let contract = try await node.publish(contract: ContractText.many)
-            let url = "weft://\(contract)/"
+            try await body(node, "weft://\(contract)/", server)
+        }
+        try await server.stop()
+    }
+
+    @Test("reads that wait for a silent provider keep no other call from running")
+    func silentReads() async throws {
+        try await Self.withSilentProvider { node, url, server in
             _ = try await node.call(url + "hello", "warm")
             // More than there are threads.
             let missing = (0..<200 as Range<UInt8>).map { number in
@@ -111,7 +120,6 @@ import Testing
             slow.cancel()
             _ = await slow.result
         }
-        try await server.stop()
     }
 
     /// How calls have failed so far.
@@ -134,12 +142,7 @@ import Testing
         let taken = Workers.maxDistant - 3
         for _ in 0..<taken { try places.take(having: 0) }
         defer { for _ in 0..<taken { places.giveBack() } }
-        let server = try await TestServer { _ in [.stall] }
-        var configuration = PeerFetchTests.configuration
-        configuration.providers.http = [server.url]
-        try await withNode(configuration) { node, _ in
-            let contract = try await node.publish(contract: ContractText.many)
-            let url = "weft://\(contract)/"
+        try await Self.withSilentProvider { node, url, server in
             let missing = CID(.raw, Multihash.sha2_256(of: [1 as UInt8].span.bytes))
             let refused = Failures()
             let waiting = (0..<5).map { number in
@@ -165,7 +168,6 @@ import Testing
             try await JoinTests.until("places of those that went") { places.free == 3 }
             #expect(refused.codes.count == 5)
         }
-        try await server.stop()
     }
 
     @Test("a contract is fetched for who has time, though one who had less asked for it first")
